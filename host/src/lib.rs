@@ -1,0 +1,13 @@
+//! The host: runs the fixed pipeline and loads every stage as a plugin.
+//!
+//! It knows stages, plugins, blocks and files; no format, no guest, no hypervisor.
+
+pub mod config;
+pub mod copy;
+pub mod events;
+pub mod export;
+pub mod journal;
+pub mod pipeline;
+pub mod plugins;
+pub mod report;
+pub mod target;

@@ -1,0 +1,73 @@
+//! `Guest`: the files of a guest operating system, wherever they are.
+//!
+//! Implemented offline by an appliance, live over SSH, and by a plain directory. Fixers only read; changes are plain data that
+//! [`Guest::apply`] carries out.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::model::{Applied, Change};
+
+/// A guest's files.
+///
+/// Every path is absolute inside the guest, and symlinks are resolved inside the guest: no path leaves it. What is not a
+/// regular file (a FIFO, a device, a folder) is an error of that call, never a hang.
+pub trait Guest: Send + Sync {
+    /// What is at `path`, not following a symlink in its last part; `None` when there is nothing.
+    fn stat(&self, path: &str) -> Result<Option<Stat>>;
+
+    /// The content of the regular file at `path`, symlinks followed inside the guest; `None` when there is nothing. A file
+    /// larger than `limit` bytes is an error.
+    fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>>;
+
+    /// Names and kinds of what is in the folder at `path`, sorted by name, without `.` and `..`; `None` when there is no
+    /// such folder.
+    fn list(&self, path: &str) -> Result<Option<Vec<Entry>>>;
+
+    /// Where the symlink at `path` points to, as stored.
+    fn read_link(&self, path: &str) -> Result<String>;
+
+    /// Carries out one change. Reads back what it can. An error leaves the guest as before this change.
+    fn apply(&self, change: &Change) -> Result<Applied>;
+
+    /// Writes everything out and lets go of the disks. No call may follow.
+    fn close(&self) -> Result<()>;
+}
+
+/// What is at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stat {
+    /// Kind.
+    pub kind: FileKind,
+    /// Size in bytes of a regular file.
+    pub size: u64,
+    /// Permission bits (`0o7777` mask).
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// Kind of a directory entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileKind {
+    /// Regular file.
+    File,
+    /// Folder.
+    Dir,
+    /// Symbolic link.
+    Symlink,
+    /// Device, FIFO, socket.
+    Other,
+}
+
+/// An entry of a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Name without its folder.
+    pub name: String,
+    /// Kind, symlinks not followed.
+    pub kind: FileKind,
+}

@@ -1,0 +1,29 @@
+//! The contract between vmdk2kvm and its plugins: all that an author imports.
+//!
+//! Authors implement the ordinary Rust traits of [`stage`] and export them with [`export_plugin!`]; they write no `unsafe` and
+//! see nothing of the binary interface below, which lives in [`abi`]. Everything descriptive is in [`model`].
+//!
+//! This crate performs no I/O.
+#![warn(missing_docs)]
+
+pub mod base64;
+mod block;
+mod error;
+mod guest;
+mod host;
+pub mod model;
+mod plugin;
+pub mod stage;
+
+pub use block::{BlockSource, Extent, ExtentKind, Hints, read_exact_at};
+pub use error::{ErrorKind, PluginError, Result};
+pub use guest::{Entry, FileKind, Guest, Stat};
+pub use host::{Host, HostServices, LogRecord};
+pub use plugin::Plugin;
+pub use stage::{Catalog, Converter, Fetcher, Fixer, Flat, Flattener, Inspector, Opened, Tester, Transport};
+
+/// The logging macros, so that an author needs no other crate for them.
+pub use tracing;
+
+/// Version of this contract.
+pub const API_VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,34 @@
+//! What FLATTEN found when it opened a disk's chain.
+
+use serde::{Deserialize, Serialize};
+
+/// A disk's chain of files, from the topmost (what the VM wrote last) to the base.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainReport {
+    /// Schema number: 1.
+    pub schema: u32,
+    /// Capacity in bytes of the flat view.
+    pub capacity_bytes: u64,
+    /// Topmost first.
+    pub links: Vec<ChainLink>,
+    /// Things worth telling that do not stop the run.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// One link of a chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainLink {
+    /// Object reference of the link's descriptor.
+    pub object: String,
+    /// Format and subformat, e.g. `vmdk/monolithicSparse`.
+    pub format: String,
+    /// Object references of every file whose bytes this link reads (extents; the descriptor itself included).
+    pub files: Vec<String>,
+    /// Content id of this link, where the format has one.
+    #[serde(default)]
+    pub content_id: Option<String>,
+    /// Content id that this link expects of its parent.
+    #[serde(default)]
+    pub parent_content_id: Option<String>,
+}

@@ -1,0 +1,183 @@
+//! What a fixer wants done to a guest, as plain data.
+
+use serde::{Deserialize, Serialize};
+
+/// One change of the guest: what, where, why, and what it would look like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Unique within a plan; filled in by the host (`c1`, `c2`, ...), empty when a fixer returns it.
+    #[serde(default)]
+    pub id: String,
+    /// Name of the fixer; filled in by the host.
+    #[serde(default)]
+    pub fixer: String,
+    /// What is done; its `kind` and parameters are members of the change itself.
+    #[serde(flatten)]
+    pub action: Action,
+    /// What it is done to: a path in the guest, or a package, or a kernel.
+    pub target: String,
+    /// One line for people: what.
+    pub summary: String,
+    /// One line for people: why.
+    pub reason: String,
+    /// Unified diff; filled in by the host for files of text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<String>,
+    /// Without it the guest does not boot or loses its network: a failure stops the run. Otherwise it becomes a warning.
+    pub critical: bool,
+}
+
+/// What is done to the target.
+///
+/// A guest refuses a kind it does not know, so a plan of a newer fixer fails loudly on an older guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Action {
+    /// Give the file at `target` this content, all of it. Missing folders are made. Owner, mode and label of an existing file
+    /// stay unless `mode` says otherwise.
+    WriteFile {
+        /// The new content.
+        content: Content,
+        /// Permission bits, e.g. 0o644; `None` keeps those of the existing file (0o644 for a new one).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mode: Option<u32>,
+        /// SHA-256 (hex) of the content this change was planned against; `None` when the file must not exist. Applying to any
+        /// other content is refused.
+        old_sha256: Option<String>,
+    },
+    /// Remove the file or symlink at `target`.
+    Remove {
+        /// SHA-256 (hex) of the file's content when planned; `None` for a symlink.
+        old_sha256: Option<String>,
+    },
+    /// Make `target` a symlink, replacing a file or symlink that is there.
+    Symlink {
+        /// What it points to.
+        to: String,
+    },
+    /// Remove packages with the guest's own package manager, without network.
+    RemovePackages {
+        /// The package manager.
+        manager: PackageManager,
+        /// Package names, each checked to be installed.
+        packages: Vec<String>,
+    },
+    /// Rebuild the initramfs at `target` with the guest's own tool.
+    RebuildInitramfs {
+        /// Kernel release.
+        kernel: String,
+        /// The guest's tool.
+        tool: InitramfsTool,
+        /// Drivers it must contain afterwards.
+        drivers: Vec<String>,
+    },
+    /// Append a cpio archive with drivers, what they depend on and the module indexes to the initramfs at `target`. Runs
+    /// nothing of the guest.
+    ExtendInitramfs {
+        /// Kernel release.
+        kernel: String,
+        /// Drivers it must contain afterwards.
+        drivers: Vec<String>,
+        /// Further files of the archive, by path inside the initramfs (no leading slash): they override what is there.
+        #[serde(default)]
+        files: Vec<(String, Content)>,
+    },
+}
+
+impl Action {
+    /// The word for this kind in JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::WriteFile { .. } => "write_file",
+            Self::Remove { .. } => "remove",
+            Self::Symlink { .. } => "symlink",
+            Self::RemovePackages { .. } => "remove_packages",
+            Self::RebuildInitramfs { .. } => "rebuild_initramfs",
+            Self::ExtendInitramfs { .. } => "extend_initramfs",
+        }
+    }
+}
+
+/// The content of a file: text where it is UTF-8, so that a plan can be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    /// UTF-8 text.
+    Text(String),
+    /// Anything else, as standard base64.
+    Base64(String),
+}
+
+impl Content {
+    /// Wraps bytes, as text when they are UTF-8.
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        match String::from_utf8(bytes) {
+            Ok(text) => Self::Text(text),
+            Err(error) => Self::Base64(crate::base64::encode(error.as_bytes())),
+        }
+    }
+
+    /// The bytes.
+    pub fn to_bytes(&self) -> crate::Result<Vec<u8>> {
+        match self {
+            Self::Text(text) => Ok(text.clone().into_bytes()),
+            Self::Base64(text) => crate::base64::decode(text)
+                .ok_or_else(|| crate::PluginError::unusable("the content of a change is not valid base64")),
+        }
+    }
+}
+
+/// Package managers that can remove a package without network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PackageManager {
+    /// `dpkg --purge`.
+    Dpkg,
+    /// `rpm -e`.
+    Rpm,
+    /// `apk del`.
+    Apk,
+    /// `pacman -R`.
+    Pacman,
+}
+
+/// Tools that build an initramfs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum InitramfsTool {
+    /// Debian's `update-initramfs`.
+    InitramfsTools,
+    /// `dracut`.
+    Dracut,
+    /// Arch's `mkinitcpio`.
+    Mkinitcpio,
+    /// Alpine's `mkinitfs`.
+    Mkinitfs,
+    /// Old SUSE's and old Red Hat's `mkinitrd`.
+    Mkinitrd,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// Outcome.
+    pub status: AppliedStatus,
+    /// What a person may want to know: the tool's last lines, what was skipped.
+    #[serde(default)]
+    pub detail: String,
+}
+
+/// Outcome of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppliedStatus {
+    /// Done, and read back where that is possible.
+    Done,
+    /// It was so already.
+    Unchanged,
+    /// It failed; the guest is as before this change.
+    Failed,
+}

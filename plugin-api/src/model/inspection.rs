@@ -1,0 +1,208 @@
+//! What INSPECT read from the guest's disks.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Finding, Firmware};
+
+/// The guest as its disks describe it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// Schema number: 1.
+    pub schema: u32,
+    /// Operating system.
+    pub os: OsInfo,
+    /// Firmware that the disks are made for, whatever the VM's description says.
+    #[serde(default)]
+    pub firmware: Option<Firmware>,
+    /// `grub2`, `grub-legacy`, `systemd-boot`, `extlinux`, or `None` when none was recognised.
+    #[serde(default)]
+    pub bootloader: Option<String>,
+    /// Path in the guest of the configuration that the bootloader really reads.
+    #[serde(default)]
+    pub bootloader_config: Option<String>,
+    /// The device of the root filesystem, in the inspector's own naming (see `mounts`).
+    #[serde(default)]
+    pub root: Option<String>,
+    /// What is mounted where, the root first.
+    #[serde(default)]
+    pub mounts: Vec<MountInfo>,
+    /// Installed kernels, newest first.
+    #[serde(default)]
+    pub kernels: Vec<KernelInfo>,
+    /// Network configuration.
+    #[serde(default)]
+    pub network: NetworkInfo,
+    /// VMware Tools of any kind.
+    #[serde(default)]
+    pub vmware_tools: ToolsInfo,
+    /// Every disk with what it holds, in the order of the VM's disks.
+    #[serde(default)]
+    pub disks: Vec<GuestDiskInfo>,
+    /// Weaknesses.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
+}
+
+/// The family decides which fixers are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OsFamily {
+    /// Linux.
+    Linux,
+    /// Windows.
+    Windows,
+    /// Not recognised.
+    #[default]
+    Unknown,
+}
+
+/// Operating system.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct OsInfo {
+    /// Family.
+    pub family: OsFamily,
+    /// Distribution as `ID` of os-release says, e.g. `debian`.
+    #[serde(default)]
+    pub distro: String,
+    /// Version as `VERSION_ID` says, e.g. `12`.
+    #[serde(default)]
+    pub version: String,
+    /// Full name for people.
+    #[serde(default)]
+    pub product: String,
+    /// Machine architecture: `x86_64`, `i686`, `aarch64`, ...
+    #[serde(default)]
+    pub arch: String,
+    /// Host name configured in the guest.
+    #[serde(default)]
+    pub hostname: String,
+    /// Other systems' `ID`s that this one resembles (`ID_LIKE`).
+    #[serde(default)]
+    pub like: Vec<String>,
+}
+
+/// A mounted filesystem of the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MountInfo {
+    /// Device in the inspector's own naming: `/dev/sda1` is partition 1 of the VM's first disk; logical volumes are
+    /// `/dev/VG/LV`.
+    pub device: String,
+    /// Mount point in the guest.
+    pub mountpoint: String,
+    /// Filesystem type.
+    pub fstype: String,
+    /// Filesystem UUID.
+    #[serde(default)]
+    pub uuid: Option<String>,
+}
+
+/// An installed kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct KernelInfo {
+    /// Release, as the folder under `/lib/modules` is named.
+    pub version: String,
+    /// Path of the kernel image in the guest.
+    #[serde(default)]
+    pub image: Option<String>,
+    /// Path of its initramfs in the guest.
+    #[serde(default)]
+    pub initramfs: Option<String>,
+    /// Where the virtio drivers are.
+    pub virtio: VirtioDrivers,
+}
+
+/// Where a kernel's virtio drivers are.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct VirtioDrivers {
+    /// Drivers this kernel has, as modules or built in, e.g. `virtio_blk`.
+    pub in_kernel: Vec<String>,
+    /// Of these, built into the kernel image.
+    #[serde(default)]
+    pub built_in: Vec<String>,
+    /// Of these, available at boot: inside the initramfs, or built in.
+    pub in_initramfs: Vec<String>,
+}
+
+/// Network configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct NetworkInfo {
+    /// Stacks with configuration, the one in use first: `ifupdown`, `netplan`, `systemd-networkd`, `networkmanager`, `ifcfg`,
+    /// `wicked`.
+    #[serde(default)]
+    pub stacks: Vec<String>,
+    /// Interfaces that the configuration names.
+    #[serde(default)]
+    pub interfaces: Vec<InterfaceInfo>,
+}
+
+/// An interface that the guest's configuration names.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct InterfaceInfo {
+    /// Interface name, e.g. `ens192`.
+    pub name: String,
+    /// MAC that a rule or a match binds to this name.
+    #[serde(default)]
+    pub mac: Option<String>,
+    /// Static addresses with prefix length, e.g. `10.0.2.77/24`.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+    /// Configured by DHCP.
+    #[serde(default)]
+    pub dhcp: bool,
+    /// Files that say so.
+    #[serde(default)]
+    pub files: Vec<String>,
+}
+
+/// VMware Tools.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ToolsInfo {
+    /// Whether anything of them was found.
+    pub installed: bool,
+    /// `package`, `tarball`, or empty.
+    #[serde(default)]
+    pub kind: String,
+    /// Package names.
+    #[serde(default)]
+    pub packages: Vec<String>,
+    /// Version, when known.
+    #[serde(default)]
+    pub version: Option<String>,
+}
+
+/// A disk of the VM and what it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct GuestDiskInfo {
+    /// Index into `VmSpec::disks`.
+    pub index: u32,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// `gpt`, `mbr`, or `none`.
+    pub table: String,
+    /// Everything on it that has a number or an identity: the whole disk (partition 0) and its partitions.
+    pub devices: Vec<GuestBlockDevice>,
+}
+
+/// A block device of the guest with its stable identities.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct GuestBlockDevice {
+    /// Name in the inspector's own naming, e.g. `/dev/sda1`.
+    pub device: String,
+    /// Partition number; 0 for the whole disk.
+    pub partition: u32,
+    /// Filesystem or container type as `blkid` names it: `ext4`, `swap`, `vfat`, `LVM2_member`, `crypto_LUKS`, ...
+    #[serde(default)]
+    pub fstype: Option<String>,
+    /// UUID of the filesystem or container.
+    #[serde(default)]
+    pub uuid: Option<String>,
+    /// Filesystem label.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// Partition UUID.
+    #[serde(default)]
+    pub partuuid: Option<String>,
+    /// Partition label.
+    #[serde(default)]
+    pub partlabel: Option<String>,
+}

@@ -1,0 +1,44 @@
+//! What a boot test saw.
+
+use serde::{Deserialize, Serialize};
+
+/// The outcome of a boot test, with its evidence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Schema number: 1.
+    pub schema: u32,
+    /// Outcome.
+    pub verdict: VerdictKind,
+    /// Stable word for what decided it: `login-prompt`, `systemd-target`, `sshd`; or `initramfs-prompt`, `grub-rescue`,
+    /// `emergency-mode`, `panic`, `no-bootable-device`, `timeout`, ...
+    pub reason: String,
+    /// What was seen.
+    pub evidence: Vec<Evidence>,
+    /// Wall time of the test in seconds.
+    pub seconds: f64,
+    /// How the guest was run, e.g. `tcg` or `kvm`.
+    #[serde(default)]
+    pub accelerator: String,
+}
+
+/// Outcome of a boot test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerdictKind {
+    /// Positive evidence that the guest came up.
+    Passed,
+    /// It did not come up.
+    Failed,
+}
+
+/// One thing that was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// `console`, `screenshot`, `network`.
+    pub kind: String,
+    /// What was seen, control characters escaped.
+    pub detail: String,
+    /// File below the evidence folder that shows it.
+    #[serde(default)]
+    pub file: Option<String>,
+}

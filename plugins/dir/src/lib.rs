@@ -1,0 +1,1 @@
+//! Inspects a plain directory as a guest

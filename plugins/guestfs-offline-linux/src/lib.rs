@@ -1,0 +1,1 @@
+//! Inspects and fixes Linux guests offline through libguestfs

@@ -1,0 +1,1 @@
+//! Fetches virtual machines from local files and folders

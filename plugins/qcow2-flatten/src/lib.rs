@@ -1,0 +1,1 @@
+//! Reads QCOW2 images and their backing chains as one flat view

@@ -1,0 +1,1 @@
+//! Converts images and commits overlays with qemu-img

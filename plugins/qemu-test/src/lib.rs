@@ -1,0 +1,1 @@
+//! Boots the result under qemu and looks for evidence

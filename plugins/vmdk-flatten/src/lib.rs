@@ -1,0 +1,1 @@
+//! Reads VMDK disks and their snapshot chains as one flat view
