@@ -73,9 +73,4 @@ impl Host {
     pub fn secret(&self, name: &str) -> Result<Option<String>> {
         self.services.secret(name)
     }
-
-    /// The services themselves, for the boundary.
-    pub(crate) fn services(&self) -> &Arc<dyn HostServices> {
-        &self.services
-    }
 }

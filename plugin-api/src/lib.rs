@@ -6,19 +6,25 @@
 //! This crate performs no I/O.
 #![warn(missing_docs)]
 
+pub mod abi;
 pub mod base64;
 mod block;
 mod error;
+#[doc(hidden)]
+pub mod export;
 mod guest;
 mod host;
+mod manifest;
 pub mod model;
 mod plugin;
+mod plugin_runtime;
 pub mod stage;
 
 pub use block::{BlockSource, Extent, ExtentKind, Hints, read_exact_at};
 pub use error::{ErrorKind, PluginError, Result};
 pub use guest::{Entry, FileKind, Guest, Stat};
 pub use host::{Host, HostServices, LogRecord};
+pub use manifest::{Kind, MANIFEST_SECTION, Manifest, Need, Setting};
 pub use plugin::Plugin;
 pub use stage::{Catalog, Converter, Fetcher, Fixer, Flat, Flattener, Inspector, Opened, Tester, Transport};
 

@@ -1,0 +1,187 @@
+//! Objects from the other side become native implementations again.
+//!
+//! Nothing the other side says is trusted beyond its type: counts are bounded, JSON is parsed, an error is given the name of the
+//! plugin it came from.
+
+use std::sync::Arc;
+
+use abi_stable::std_types::{RResult, RSliceMut, RStr};
+
+use super::calls::enter;
+use super::stages;
+use super::traits::{BlockSourceObj, GuestObj, HostObj, PluginObj};
+use super::types::{AbiResult, from_json, to_json};
+use crate::model::{Applied, Change};
+use crate::{
+    BlockSource, Converter, Entry, Extent, Fetcher, Fixer, Flattener, Guest, Hints, HostServices, Inspector, LogRecord,
+    PluginError, Result, Stat, Tester,
+};
+
+/// `name version` of whoever is on the other side of an object. Lives as long as the process, like the library it names.
+pub type Label = &'static str;
+
+/// An object of the other side.
+pub(super) struct Remote<T> {
+    pub(super) object: T,
+    pub(super) label: Label,
+}
+
+impl<T> Remote<T> {
+    pub(super) fn new(object: T, label: Label) -> Self {
+        Self { object, label }
+    }
+
+    /// Takes an answer, and says whose error it is.
+    pub(super) fn take<V>(&self, answer: AbiResult<V>) -> Result<V> {
+        match answer {
+            RResult::ROk(value) => Ok(value),
+            RResult::RErr(error) => {
+                let mut error = PluginError::from(error);
+                error.plugin.get_or_insert_with(|| self.label.to_owned());
+                Err(error)
+            }
+        }
+    }
+}
+
+impl BlockSource for Remote<BlockSourceObj> {
+    fn size(&self) -> u64 {
+        let _call = enter(self.label, "BlockSource::size");
+        self.object.size()
+    }
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let _call = enter(self.label, "BlockSource::read_at");
+        let wanted = buffer.len();
+        let read = self.take(self.object.read_at(offset, RSliceMut::from_mut_slice(buffer)))?;
+        usize::try_from(read).ok().filter(|read| *read <= wanted).ok_or_else(|| {
+            let mut error =
+                PluginError::defect(format!("a read of {wanted} bytes at offset {offset} claims to have read {read}"));
+            error.plugin = Some(self.label.to_owned());
+            error
+        })
+    }
+    fn extents(&self, offset: u64, length: u64) -> Result<Vec<Extent>> {
+        let _call = enter(self.label, "BlockSource::extents");
+        let extents = self.take(self.object.extents(offset, length))?;
+        Ok(extents.into_iter().map(Extent::from).collect())
+    }
+    fn hints(&self) -> Hints {
+        let _call = enter(self.label, "BlockSource::hints");
+        self.object.hints().into()
+    }
+}
+
+pub(super) fn source_from_abi(object: BlockSourceObj, label: Label) -> Box<dyn BlockSource> {
+    Box::new(Remote::new(object, label))
+}
+
+impl Guest for Remote<GuestObj<'_>> {
+    fn stat(&self, path: &str) -> Result<Option<Stat>> {
+        let _call = enter(self.label, "Guest::stat");
+        Ok(self.take(self.object.stat(RStr::from_str(path)))?.into_option().map(Stat::from))
+    }
+    fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        let _call = enter(self.label, "Guest::read");
+        Ok(self.take(self.object.read(RStr::from_str(path), limit))?.into_option().map(Vec::from))
+    }
+    fn list(&self, path: &str) -> Result<Option<Vec<Entry>>> {
+        let _call = enter(self.label, "Guest::list");
+        let entries = self.take(self.object.list(RStr::from_str(path)))?.into_option();
+        Ok(entries.map(|entries| entries.into_iter().map(Entry::from).collect()))
+    }
+    fn read_link(&self, path: &str) -> Result<String> {
+        let _call = enter(self.label, "Guest::read_link");
+        self.take(self.object.read_link(RStr::from_str(path))).map(String::from)
+    }
+    fn apply(&self, change: &Change) -> Result<Applied> {
+        let _call = enter(self.label, "Guest::apply");
+        let change = to_json(change)?;
+        from_json(self.take(self.object.apply(change.as_rstr()))?.as_str())
+    }
+    fn close(&self) -> Result<()> {
+        let _call = enter(self.label, "Guest::close");
+        self.take(self.object.close())
+    }
+}
+
+pub(super) fn guest_from_abi(object: GuestObj<'static>, label: Label) -> Box<dyn Guest> {
+    Box::new(Remote::new(object, label))
+}
+
+impl HostServices for Remote<HostObj> {
+    fn progress(&self, task: &str, done: u64, total: u64) {
+        self.object.progress(RStr::from_str(task), done, total);
+    }
+    fn cancelled(&self) -> bool {
+        self.object.cancelled()
+    }
+    fn secret(&self, name: &str) -> Result<Option<String>> {
+        Ok(self.take(self.object.secret(RStr::from_str(name)))?.into_option().map(String::from))
+    }
+    fn log(&self, record: &LogRecord) {
+        self.object.log(record.level, RStr::from_str(&record.target), RStr::from_str(&record.message));
+    }
+    fn log_level(&self) -> u8 {
+        self.object.log_level()
+    }
+}
+
+pub(super) fn host_from_abi(object: HostObj) -> Arc<dyn HostServices> {
+    Arc::new(Remote::new(object, "host"))
+}
+
+/// A loaded plugin, seen from the host.
+pub struct RemotePlugin(Remote<PluginObj>);
+
+/// Wraps what a plugin's constructor returned.
+pub fn plugin_from_abi(object: PluginObj, label: Label) -> RemotePlugin {
+    RemotePlugin(Remote::new(object, label))
+}
+
+impl RemotePlugin {
+    /// Its FETCH.
+    pub fn fetcher(&self) -> Result<Option<Box<dyn Fetcher>>> {
+        let _call = enter(self.0.label, "Plugin::fetcher");
+        let object = self.0.take(self.0.object.fetcher())?.into_option();
+        Ok(object.map(|object| Box::new(Remote::new(object, self.0.label)) as Box<dyn Fetcher>))
+    }
+    /// Its FLATTEN.
+    pub fn flattener(&self) -> Result<Option<Box<dyn Flattener>>> {
+        let _call = enter(self.0.label, "Plugin::flattener");
+        let object = self.0.take(self.0.object.flattener())?.into_option();
+        match object {
+            Some(object) => Ok(Some(Box::new(stages::RemoteFlattener::new(Remote::new(object, self.0.label))?))),
+            None => Ok(None),
+        }
+    }
+    /// Its INSPECT.
+    pub fn inspector(&self) -> Result<Option<Box<dyn Inspector>>> {
+        let _call = enter(self.0.label, "Plugin::inspector");
+        let object = self.0.take(self.0.object.inspector())?.into_option();
+        Ok(object.map(|object| Box::new(Remote::new(object, self.0.label)) as Box<dyn Inspector>))
+    }
+    /// Its fixers, each with what it says of itself already asked.
+    pub fn fixers(&self) -> Result<Vec<Box<dyn Fixer>>> {
+        let _call = enter(self.0.label, "Plugin::fixers");
+        let objects = self.0.take(self.0.object.fixers())?;
+        objects
+            .into_iter()
+            .map(|object| Ok(Box::new(stages::RemoteFixer::new(Remote::new(object, self.0.label))?) as Box<dyn Fixer>))
+            .collect()
+    }
+    /// Its CONVERT.
+    pub fn converter(&self) -> Result<Option<Box<dyn Converter>>> {
+        let _call = enter(self.0.label, "Plugin::converter");
+        let object = self.0.take(self.0.object.converter())?.into_option();
+        match object {
+            Some(object) => Ok(Some(Box::new(stages::RemoteConverter::new(Remote::new(object, self.0.label))?))),
+            None => Ok(None),
+        }
+    }
+    /// Its TEST.
+    pub fn tester(&self) -> Result<Option<Box<dyn Tester>>> {
+        let _call = enter(self.0.label, "Plugin::tester");
+        let object = self.0.take(self.0.object.tester())?.into_option();
+        Ok(object.map(|object| Box::new(Remote::new(object, self.0.label)) as Box<dyn Tester>))
+    }
+}

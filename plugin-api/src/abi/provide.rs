@@ -1,0 +1,147 @@
+//! Native implementations become objects. Every call catches panics: an unwinding that crosses the boundary would end the process.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use abi_stable::sabi_trait::TD_Opaque;
+use abi_stable::std_types::{ROption, RResult, RSliceMut, RStr, RString, RVec};
+
+use super::traits::{
+    BlockSourceAbi, BlockSourceAbi_TO, BlockSourceObj, GuestAbi, GuestAbi_TO, GuestObj, HostAbi, HostAbi_TO, HostObj,
+};
+use super::types::{AbiEntry, AbiError, AbiExtent, AbiHints, AbiResult, AbiStat, from_json, to_json};
+use crate::{BlockSource, Guest, Hints, HostServices, LogRecord, PluginError, Result};
+
+/// A native implementation whose panics become errors.
+pub(super) struct Guarded<T>(pub(super) T);
+
+thread_local! {
+    /// Where the last panic of this thread happened; set by the panic hook of this library image.
+    static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Remembers a panic's place and message for the call that will catch it. Called by the panic hook.
+pub(crate) fn remember_panic(text: String) {
+    LAST_PANIC.with(|last| *last.borrow_mut() = Some(text));
+}
+
+/// Runs a native method; a panic becomes a `Defect` that says where it happened.
+pub(super) fn guard<T>(method: &'static str, body: impl FnOnce() -> Result<T>) -> AbiResult<T> {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(value)) => RResult::ROk(value),
+        Ok(Err(error)) => RResult::RErr(AbiError::from(error)),
+        Err(payload) => {
+            let said = LAST_PANIC.with(|last| last.borrow_mut().take()).unwrap_or_else(|| {
+                payload
+                    .downcast_ref::<&str>()
+                    .map(ToString::to_string)
+                    .or_else(|| payload.downcast_ref::<String>().cloned())
+                    .unwrap_or_else(|| "no message".to_owned())
+            });
+            // The payload belongs to this image's allocator and may panic again when dropped.
+            std::mem::forget(payload);
+            RResult::RErr(AbiError::from(PluginError::defect(format!("panicked in {method}: {said}"))))
+        }
+    }
+}
+
+impl BlockSourceAbi for Guarded<Arc<dyn BlockSource>> {
+    fn size(&self) -> u64 {
+        // A size that cannot be had is no size: every read is then past the end and fails.
+        guard("BlockSource::size", || Ok(self.0.size())).unwrap_or(0)
+    }
+    fn read_at(&self, offset: u64, mut buffer: RSliceMut<'_, u8>) -> AbiResult<u64> {
+        guard("BlockSource::read_at", || self.0.read_at(offset, buffer.as_mut_slice()).map(|read| read as u64))
+    }
+    fn extents(&self, offset: u64, length: u64) -> AbiResult<RVec<AbiExtent>> {
+        guard("BlockSource::extents", || Ok(self.0.extents(offset, length)?.into_iter().map(AbiExtent::from).collect()))
+    }
+    fn hints(&self) -> AbiHints {
+        guard("BlockSource::hints", || Ok(self.0.hints())).unwrap_or_else(|_| Hints::default()).into()
+    }
+}
+
+pub(super) fn source_to_abi(source: Arc<dyn BlockSource>) -> BlockSourceObj {
+    BlockSourceAbi_TO::from_value(Guarded(source), TD_Opaque)
+}
+
+/// A guest that is owned, or lent for one call.
+trait AsGuest: Send + Sync {
+    fn guest(&self) -> &dyn Guest;
+}
+
+impl AsGuest for Box<dyn Guest> {
+    fn guest(&self) -> &dyn Guest {
+        &**self
+    }
+}
+
+impl AsGuest for &dyn Guest {
+    fn guest(&self) -> &dyn Guest {
+        *self
+    }
+}
+
+impl<G: AsGuest> GuestAbi for Guarded<G> {
+    fn stat(&self, path: RStr<'_>) -> AbiResult<ROption<AbiStat>> {
+        guard("Guest::stat", || Ok(self.0.guest().stat(path.as_str())?.map(AbiStat::from).into()))
+    }
+    fn read(&self, path: RStr<'_>, limit: u64) -> AbiResult<ROption<RVec<u8>>> {
+        guard("Guest::read", || Ok(self.0.guest().read(path.as_str(), limit)?.map(RVec::from).into()))
+    }
+    fn list(&self, path: RStr<'_>) -> AbiResult<ROption<RVec<AbiEntry>>> {
+        guard("Guest::list", || {
+            let entries = self.0.guest().list(path.as_str())?;
+            Ok(entries.map(|entries| entries.into_iter().map(AbiEntry::from).collect::<RVec<_>>()).into())
+        })
+    }
+    fn read_link(&self, path: RStr<'_>) -> AbiResult<RString> {
+        guard("Guest::read_link", || self.0.guest().read_link(path.as_str()).map(RString::from))
+    }
+    fn apply(&self, change: RStr<'_>) -> AbiResult<RString> {
+        guard("Guest::apply", || to_json(&self.0.guest().apply(&from_json(change.as_str())?)?))
+    }
+    fn close(&self) -> AbiResult<()> {
+        guard("Guest::close", || self.0.guest().close())
+    }
+}
+
+/// Owned by the other side from now on.
+pub(super) fn guest_to_abi(guest: Box<dyn Guest>) -> GuestObj<'static> {
+    GuestAbi_TO::from_value(Guarded(guest), TD_Opaque)
+}
+
+/// Lent to the other side for one call.
+pub(super) fn lend_guest(guest: &dyn Guest) -> GuestObj<'_> {
+    GuestAbi_TO::from_value(Guarded(guest), TD_Opaque)
+}
+
+impl HostAbi for Guarded<Arc<dyn HostServices>> {
+    fn progress(&self, task: RStr<'_>, done: u64, total: u64) {
+        let _ = guard("Host::progress", || {
+            self.0.progress(task.as_str(), done, total);
+            Ok(())
+        });
+    }
+    fn cancelled(&self) -> bool {
+        guard("Host::cancelled", || Ok(self.0.cancelled())).unwrap_or(false)
+    }
+    fn secret(&self, name: RStr<'_>) -> AbiResult<ROption<RString>> {
+        guard("Host::secret", || Ok(self.0.secret(name.as_str())?.map(RString::from).into()))
+    }
+    fn log(&self, level: u8, target: RStr<'_>, message: RStr<'_>) {
+        let _ = guard("Host::log", || {
+            self.0.log(&LogRecord { level, target: target.to_string(), message: message.to_string() });
+            Ok(())
+        });
+    }
+    fn log_level(&self) -> u8 {
+        guard("Host::log_level", || Ok(self.0.log_level())).unwrap_or(0)
+    }
+}
+
+/// The host's services for a plugin.
+pub fn host_to_abi(services: Arc<dyn HostServices>) -> HostObj {
+    HostAbi_TO::from_value(Guarded(services), TD_Opaque)
+}
