@@ -2,6 +2,7 @@
 //!
 //! It knows stages, plugins, blocks and files; no format, no guest, no hypervisor.
 
+pub mod cli;
 pub mod config;
 pub mod copy;
 pub mod events;
@@ -11,3 +12,4 @@ pub mod pipeline;
 pub mod plugins;
 pub mod report;
 pub mod target;
+pub mod worker;

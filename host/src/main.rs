@@ -1,3 +1,189 @@
-//! The command line.
+//! The program: a command line in, a result on stdout and an exit code out. Everything it does is in the library.
 
-fn main() {}
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+use vmdk2kvm::cli::{self, Action, Invocation, render};
+use vmdk2kvm::config::{self, Command, Input, Job, Request, Surroundings};
+use vmdk2kvm::events::{self, ErrorDocument, Event, EventSink};
+use vmdk2kvm::plugins;
+use vmdk2kvm::worker::{self, Answer};
+use vmdk2kvm_plugin_api::{ErrorKind, PluginError};
+
+fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|word| word == worker::WORKER_COMMAND) {
+        return worker::serve().into();
+    }
+    let code = match cli::parse(std::env::args_os()) {
+        Ok(invocation) => act(&invocation),
+        Err(stop) => refuse(&stop),
+    };
+    code.into()
+}
+
+/// Usage errors, `--help` and `--version`.
+fn refuse(stop: &cli::Stop) -> u8 {
+    let wants_json = std::env::args_os().any(|word| word == "--json");
+    if stop.exit_code == 0 {
+        let text = if std::io::stdout().is_terminal() { &stop.coloured } else { &stop.text };
+        return print(text, 0);
+    }
+    if wants_json {
+        let error = PluginError::new(ErrorKind::Usage, stop.message.clone()).hint("see `vmdk2kvm --help`");
+        return print(&pretty(&json!({ "error": ErrorDocument::new(&error, None) })), stop.exit_code);
+    }
+    let text = if std::io::stderr().is_terminal() { &stop.coloured } else { &stop.text };
+    // Nobody is left to tell when stderr is closed.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    stop.exit_code
+}
+
+fn act(invocation: &Invocation) -> u8 {
+    let started = Instant::now();
+    match &invocation.action {
+        Action::Run(request) => run(invocation, request, started),
+        Action::Completions(shell) => document(invocation, || {
+            let mut text = Vec::new();
+            cli::completions(*shell, &mut text).map(|()| (String::from_utf8_lossy(&text).into_owned(), Value::Null))
+        }),
+        Action::Man => document(invocation, || {
+            let mut text = Vec::new();
+            cli::manual(&mut text).map(|()| (String::from_utf8_lossy(&text).into_owned(), Value::Null))
+        }),
+        other => document(invocation, || look(invocation, other).map_err(into_plugin_error)),
+    }
+}
+
+/// The commands that run no pipeline: text for people and a document for programs.
+fn look(invocation: &Invocation, action: &Action) -> anyhow::Result<(String, Value)> {
+    let settings = config::settings(&invocation.layers, &Surroundings::of_process())?;
+    let mut warnings = Vec::new();
+    let installed = |warnings: &mut Vec<String>| {
+        plugins::installed(&settings.plugins, &mut |warning| warnings.push(warning))
+    };
+    let answer = match action {
+        Action::PluginList => {
+            let rows = plugins::rows(&installed(&mut warnings)?, &settings.plugins);
+            (render::plugins(&rows), json!({ "plugins": rows }))
+        }
+        Action::PluginShow { name } => {
+            let found = installed(&mut warnings)?;
+            let manifest = serde_json::to_value(plugins::manifest(&found, name)?).context("the manifest")?;
+            (format!("{}\n", serde_json::to_string_pretty(&manifest).context("the manifest")?), manifest)
+        }
+        Action::PluginCheck { file } => {
+            let manifest = plugins::check(file)?;
+            let text = format!("{} {} loads and fits this program\n", manifest.name, manifest.version);
+            (text, serde_json::to_value(&manifest).context("the manifest")?)
+        }
+        Action::Doctor => {
+            let needs = plugins::needs(&installed(&mut warnings)?);
+            (render::doctor(&needs), json!({ "needs": needs }))
+        }
+        Action::ConfigShow => {
+            let mut value = serde_json::to_value(&settings).context("the settings")?;
+            config::secret::mask(&mut value);
+            (format!("{}\n", serde_json::to_string_pretty(&value).context("the settings")?), value)
+        }
+        Action::ConfigCheck => ("the settings are valid\n".to_owned(), json!({ "valid": true })),
+        Action::Run(_) | Action::Completions(_) | Action::Man => (String::new(), Value::Null),
+    };
+    for warning in warnings {
+        // A warning that cannot be shown is lost; the answer is not.
+        let _ = writeln!(std::io::stderr(), "warning: {}", events::escape(&warning));
+    }
+    Ok(answer)
+}
+
+fn into_plugin_error(error: anyhow::Error) -> PluginError {
+    error.downcast::<PluginError>().unwrap_or_else(|error| PluginError::defect(format!("{error:#}")))
+}
+
+/// Prints what a command without pipeline answered.
+fn document(invocation: &Invocation, answer: impl FnOnce() -> Result<(String, Value), PluginError>) -> u8 {
+    match answer() {
+        Ok((_, value)) if invocation.output.json && !value.is_null() => print(&pretty(&value), 0),
+        Ok((text, _)) => print(&text, 0),
+        Err(error) => fail(invocation, &ErrorDocument::new(&error, None), None),
+    }
+}
+
+/// The commands that run the pipeline, in a worker process.
+fn run(invocation: &Invocation, request: &Request, started: Instant) -> u8 {
+    let prepared = config::resolve(request, &invocation.layers, &Surroundings::of_process())
+        .and_then(|job| Ok((job, cli::reporters(&invocation.output, started)?)));
+    let (job, reporters) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return fail(invocation, &ErrorDocument::new(&error, None), None),
+    };
+    let sink = EventSink::new(reporters);
+    sink.emit(Event::RunStarted { schema: events::SCHEMA, source: job.input.label(), vm: job.name.clone() });
+    let Answer { result, error } = worker::run(&job, &sink);
+    let exit_code = error.as_ref().map_or(0, |error| error.code);
+    let seconds = started.elapsed().as_secs_f64();
+    sink.emit(Event::RunFinished { exit_code, seconds, error: error.clone() });
+    drop(sink);
+    match error {
+        Some(error) => fail(invocation, &error, result.map(|result| (result, &job))),
+        None => print(&show(invocation, &job, &result.unwrap_or(Value::Null)), 0),
+    }
+}
+
+/// Says what went wrong, and shows the result that there is all the same: a blocked plan, a migration whose test failed.
+fn fail(invocation: &Invocation, error: &ErrorDocument, result: Option<(Value, &Job)>) -> u8 {
+    if invocation.output.json {
+        let mut answer = json!({ "error": error });
+        if let Some((Value::Object(members), _)) = result {
+            answer.as_object_mut().into_iter().for_each(|answer| {
+                answer.extend(members.clone().into_iter().filter(|(key, _)| key != "error"));
+            });
+        }
+        return print(&pretty(&answer), error.code);
+    }
+    if let Some((result, job)) = result {
+        print(&show(invocation, job, &result), 0);
+    }
+    // Nobody is left to tell when stderr is closed.
+    let _ = std::io::stderr().write_all(render::error(error).as_bytes());
+    error.code
+}
+
+/// A result as the user wants to see it.
+fn show(invocation: &Invocation, job: &Job, result: &Value) -> String {
+    if invocation.output.json {
+        return pretty(result);
+    }
+    let text = match job.command {
+        Command::Inventory => serde_json::from_value(result["vms"].clone()).map(|vms: Vec<_>| render::inventory(&vms)),
+        Command::Inspect => serde_json::from_value(result["vm"].clone())
+            .and_then(|vm| Ok(render::inspection(&vm, &serde_json::from_value(result.clone())?))),
+        Command::Plan => {
+            let colour = std::io::stdout().is_terminal();
+            serde_json::from_value(result.clone()).map(|plan| render::plan(&plan, colour))
+        }
+        _ => {
+            let dir = match &job.input {
+                Input::Result { dir } => dir.clone(),
+                _ => job.output.clone().unwrap_or_default(),
+            };
+            serde_json::from_value(result.clone()).map(|report| render::report(&report, &dir))
+        }
+    };
+    text.unwrap_or_else(|_| pretty(result))
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).map_or_else(|_| String::new(), |text| text + "\n")
+}
+
+/// Prints to stdout. A reader that has gone away is not an error; a full disk is.
+fn print(text: &str, code: u8) -> u8 {
+    match std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()) {
+        Ok(()) => code,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => code,
+        Err(_) => ErrorKind::Output.exit_code(),
+    }
+}

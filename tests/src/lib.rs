@@ -1,1 +1,12 @@
-//! What the whole tests share.
+//! What the whole tests share: the program as a user runs it, the lab's guests, a guest that is booted and logged into.
+//!
+//! Every test here runs the real binary with the real plugins. A tool that is missing fails the test by name.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod guest;
+mod lab;
+mod program;
+
+pub use guest::{Booted, boot};
+pub use lab::{LabGuest, digest, lab};
+pub use program::{Outcome, binary, plugin_folder, run, run_with};

@@ -1,1 +1,17 @@
-//! config
+//! Layers (defaults, files, environment, flags) to one resolved, validated [`Job`].
+
+mod check;
+mod job;
+mod layer;
+pub mod nearest;
+mod resolve;
+pub mod schema;
+pub mod secret;
+mod settings;
+
+pub use job::{
+    Command, DiskBus, Input, Job, KeySource, NetworkTarget, PluginOptions, TargetFormat, TargetOptions, TestOptions,
+};
+pub use layer::{VARIABLE_PREFIX, parse_set};
+pub use resolve::{Layers, Operand, Request, Surroundings, job, resolve, settings};
+pub use settings::{LogSettings, Settings, SourceSettings, TargetSettings, TestSettings};

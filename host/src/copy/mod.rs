@@ -1,1 +1,30 @@
-//! copy
+//! The block copy engine: any block source to a new image file, in parallel, sparse, and digested on the way.
+//!
+//! Owns reading a source once, deciding what is zero, writing raw and qcow2 images, and the content digest. Does not own names:
+//! the caller passes a `.part` path and renames it when everything else about the image is right.
+
+mod content_digest;
+mod control;
+mod engine;
+mod file_digest;
+mod image;
+mod image_file;
+mod output_error;
+mod qcow2;
+mod raw;
+mod settle;
+mod sha256_pair;
+mod sink;
+mod source_file;
+mod tasks;
+pub(crate) mod windows;
+mod zero;
+
+#[cfg(test)]
+mod tests;
+
+pub use content_digest::content_sha256;
+pub use control::{Control, Progress};
+pub use file_digest::file_sha256;
+pub use image::{CopyOutcome, CopyRequest, ImageFormat, copy_image};
+pub use source_file::FileSource;

@@ -1,1 +1,23 @@
-//! events
+//! One event stream; reporters only consume it.
+//!
+//! The pipeline says what happens as [`Event`]s and knows nothing of bars, colours or files.
+
+mod bars;
+mod escape;
+mod event;
+mod layer;
+mod lines;
+mod ndjson;
+mod show;
+mod sink;
+mod stage;
+
+pub use bars::Bars;
+pub use escape::{escape, escape_lines, is_unsafe};
+pub use event::{ErrorDocument, Event, LogLevel, SCHEMA, StageStatus};
+pub use layer::EventLayer;
+pub use lines::{Lines, LogFile};
+pub use ndjson::{Ndjson, from_line, safe_json};
+pub use show::{bytes, duration};
+pub use sink::{EventSink, Recorder, Reporter};
+pub use stage::Stage;

@@ -1,1 +1,12 @@
-//! journal
+//! The work folder: who holds it, what was finished in it, and how results get their final names.
+//!
+//! A stage is finished when its record exists, written last and synced, under the key that its input and options have. Another key is
+//! another stage: nothing of it is reused.
+
+mod lock;
+mod promote;
+mod record;
+
+pub use lock::WorkLock;
+pub use promote::{create_private_folder, promote, sync_folder, write_file};
+pub use record::{Records, StageKey};

@@ -1,1 +1,24 @@
-//! plugins
+//! Plugins: where they are found, whether they are trusted, what they say of themselves, and how they are loaded.
+//!
+//! `discovery` looks into folders, `trust` decides who may have written a file, `elf` reads the manifest without running anything,
+//! `gate` compares versions, `loader` opens the library, `registry` answers "who does this stage", `stock` knows what could be
+//! installed, `services` is what a plugin gets from us. Nothing here knows what any plugin is about.
+
+mod discovery;
+mod elf;
+mod gate;
+mod loader;
+mod needs;
+mod registry;
+mod services;
+mod stock;
+mod survey;
+mod trust;
+
+pub use discovery::{Candidate, SearchFolder, SearchKind, discover, search_folders};
+pub use elf::SharedObject;
+pub use loader::Loaded;
+pub use needs::{MissingNeed, missing_needs};
+pub use registry::{Chosen, Registry};
+pub use survey::{check, installed, manifest, needs, rows};
+pub use services::{SecretStore, Services};

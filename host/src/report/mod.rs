@@ -1,1 +1,15 @@
-//! report
+//! What a finished run leaves for people and for programs: report.json, report.md, report.html.
+
+mod document;
+mod html;
+mod markdown;
+mod markup;
+mod summary;
+mod time;
+mod write;
+
+pub use document::{
+    ChangeRecord, ChangeStatus, ImageRecord, Report, SCHEMA, Source, SourceDisk, StageRecord, TestRecord, Tool,
+};
+pub use time::rfc3339;
+pub use write::write;

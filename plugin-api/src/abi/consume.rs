@@ -8,6 +8,8 @@ use std::sync::Arc;
 use abi_stable::std_types::{RResult, RSliceMut, RStr};
 
 use super::calls::enter;
+use super::provide::host_to_abi;
+use super::root::PluginRootRef;
 use super::stages;
 use super::traits::{BlockSourceObj, GuestObj, HostObj, PluginObj};
 use super::types::{AbiResult, from_json, to_json};
@@ -33,13 +35,17 @@ impl<T> Remote<T> {
 
     /// Takes an answer, and says whose error it is.
     pub(super) fn take<V>(&self, answer: AbiResult<V>) -> Result<V> {
-        match answer {
-            RResult::ROk(value) => Ok(value),
-            RResult::RErr(error) => {
-                let mut error = PluginError::from(error);
-                error.plugin.get_or_insert_with(|| self.label.to_owned());
-                Err(error)
-            }
+        take(answer, self.label)
+    }
+}
+
+fn take<V>(answer: AbiResult<V>, label: Label) -> Result<V> {
+    match answer {
+        RResult::ROk(value) => Ok(value),
+        RResult::RErr(error) => {
+            let mut error = PluginError::from(error);
+            error.plugin.get_or_insert_with(|| label.to_owned());
+            Err(error)
         }
     }
 }
@@ -133,11 +139,6 @@ pub(super) fn host_from_abi(object: HostObj) -> Arc<dyn HostServices> {
 /// A loaded plugin, seen from the host.
 pub struct RemotePlugin(Remote<PluginObj>);
 
-/// Wraps what a plugin's constructor returned.
-pub fn plugin_from_abi(object: PluginObj, label: Label) -> RemotePlugin {
-    RemotePlugin(Remote::new(object, label))
-}
-
 impl RemotePlugin {
     /// Its FETCH.
     pub fn fetcher(&self) -> Result<Option<Box<dyn Fetcher>>> {
@@ -184,4 +185,16 @@ impl RemotePlugin {
         let object = self.0.take(self.0.object.tester())?.into_option();
         Ok(object.map(|object| Box::new(Remote::new(object, self.0.label)) as Box<dyn Tester>))
     }
+}
+
+/// Calls a root's constructor.
+pub fn create_plugin_remote(
+    root: PluginRootRef,
+    services: Arc<dyn HostServices>,
+    settings: &str,
+    label: Label,
+) -> Result<RemotePlugin> {
+    let _call = enter(label, "Plugin::new");
+    let object = take(root.create()(host_to_abi(services), RStr::from_str(settings)), label)?;
+    Ok(RemotePlugin(Remote::new(object, label)))
 }

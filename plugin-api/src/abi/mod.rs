@@ -20,9 +20,8 @@ mod stages;
 mod traits;
 mod types;
 
-pub use consume::{Label, RemotePlugin, plugin_from_abi};
+pub use consume::{Label, RemotePlugin, create_plugin_remote};
 pub use layout::{LoadError, load_root};
-pub use provide::host_to_abi;
 #[doc(hidden)]
 pub use root::{CreateFn, create_plugin, root_module, root_result};
 pub use root::{PluginRoot, PluginRootRef, ROOT_SYMBOL};

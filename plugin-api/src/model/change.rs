@@ -56,6 +56,15 @@ pub enum Action {
         /// What it points to.
         to: String,
     },
+    /// Copy the regular file at `from`, a path in the guest, to `target`. Missing folders are made; a new file gets mode 0o644.
+    CopyFile {
+        /// What is copied.
+        from: String,
+        /// SHA-256 (hex) of its content when planned. Copying any other content is refused.
+        source_sha256: String,
+        /// SHA-256 (hex) of the content at `target` when planned; `None` when nothing must be there.
+        old_sha256: Option<String>,
+    },
     /// Remove packages with the guest's own package manager, without network.
     RemovePackages {
         /// The package manager.
@@ -92,6 +101,7 @@ impl Action {
             Self::WriteFile { .. } => "write_file",
             Self::Remove { .. } => "remove",
             Self::Symlink { .. } => "symlink",
+            Self::CopyFile { .. } => "copy_file",
             Self::RemovePackages { .. } => "remove_packages",
             Self::RebuildInitramfs { .. } => "rebuild_initramfs",
             Self::ExtendInitramfs { .. } => "extend_initramfs",

@@ -27,6 +27,12 @@ pub struct Plan {
 pub struct GuestFingerprint {
     /// The source as the user named it.
     pub source: String,
+    /// Further disks that the user named, in order.
+    #[serde(default)]
+    pub extra_disks: Vec<String>,
+    /// Which VM of the source, where it has several.
+    #[serde(default)]
+    pub vm: Option<String>,
     /// One digest for each disk over what identifies its state.
     pub disks: Vec<String>,
 }

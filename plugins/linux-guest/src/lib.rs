@@ -1,1 +1,19 @@
-//! What a Linux guest says about itself and what it needs on KVM: a library shared by the plugins that open guests
+//! What a Linux guest says about itself and what it needs on KVM, over the [`vmdk2kvm_plugin_api::Guest`] trait alone.
+//!
+//! Owns all Linux knowledge: [`inspect()`] reads a guest, [`fstab_mounts`] says what it mounts where, [`fixers`] plan what has to
+//! change, [`initramfs`] reads and extends boot archives. Does no I/O of its own and knows no appliance: the plugins that open
+//! guests bring the files.
+#![warn(missing_docs)]
+
+mod devices;
+mod fix;
+#[cfg(test)]
+mod fixture;
+pub mod initramfs;
+mod inspect;
+mod kernel_version;
+mod modules;
+mod textfile;
+
+pub use fix::{FixSettings, InitramfsMode, fixers};
+pub use inspect::{DiskLayout, fstab_mounts, inspect};

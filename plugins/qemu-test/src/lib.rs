@@ -1,1 +1,190 @@
-//! Boots the result under qemu and looks for evidence
+//! Boots the result under qemu and looks for evidence.
+//!
+//! One call: overlays of the images ([`folder`]), a machine like the domain's ([`domain`], [`command`], [`firmware`], [`accel`]) is started
+//! ([`machine`]) and watched ([`watch`]) until its consoles ([`terminal`], [`classify`], [`screen`]) or its network ([`sshd`])
+//! tell whether it came up. The images are only read.
+
+pub mod accel;
+pub mod classify;
+pub mod command;
+pub mod domain;
+pub mod firmware;
+mod folder;
+mod log;
+pub mod machine;
+mod plan;
+mod process;
+pub mod qmp;
+mod screen;
+pub mod sector;
+mod sshd;
+mod terminal;
+mod text;
+mod watch;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use vmdk2kvm_plugin_api::model::{Evidence, TestRequest, Verdict, VerdictKind};
+use vmdk2kvm_plugin_api::{Host, Plugin, Result, Tester, tracing};
+
+use command::Accelerator;
+use machine::Running;
+use sshd::Sshd;
+use watch::{Seen, Watch};
+
+/// Name of the picture in the evidence folder.
+const PICTURE: &str = "screenshot.png";
+
+/// The plugin: its settings and the host.
+#[derive(Clone)]
+pub struct QemuTest {
+    host: Host,
+    settings: Settings,
+}
+
+/// The table `[plugin.qemu-test]` of a job.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    /// qemu: a name on `PATH` or an absolute path.
+    program: PathBuf,
+    /// qemu-img, likewise.
+    qemu_img: PathBuf,
+    /// The most memory a test's guest gets, in MiB.
+    memory_mb: u64,
+    /// The most processors it gets.
+    cpus: u32,
+    /// `auto`, `kvm`, `tcg`.
+    accelerator: Choice,
+    /// Folders with UEFI images; empty: the distributions' own.
+    firmware_folders: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Choice {
+    Auto,
+    Kvm,
+    Tcg,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            program: "qemu-system-x86_64".into(),
+            qemu_img: "qemu-img".into(),
+            memory_mb: 2048,
+            cpus: 2,
+            accelerator: Choice::Auto,
+            firmware_folders: Vec::new(),
+        }
+    }
+}
+
+impl Plugin for QemuTest {
+    fn new(host: Host) -> Result<Self> {
+        let settings: Settings = host.settings()?;
+        if settings.memory_mb < 64 || settings.cpus == 0 {
+            return Err(vmdk2kvm_plugin_api::PluginError::config(
+                "the plugin's settings: memory_mb must be 64 or more, and cpus 1 or more",
+            ));
+        }
+        Ok(Self { host, settings })
+    }
+
+    fn tester(&self) -> Option<Box<dyn Tester>> {
+        Some(Box::new(self.clone()))
+    }
+}
+
+impl Tester for QemuTest {
+    fn test(&self, request: &TestRequest) -> Result<Verdict> {
+        let begin = Instant::now();
+        let stop = || self.host.cancelled();
+        self.host.check_cancelled()?;
+        let evidence_dir = Path::new(&request.evidence_dir);
+        let domain = domain::Domain::parse(&request.domain_xml)?;
+        let reach = plan::reach(request)?;
+        let uefi = plan::firmware(request, &self.settings.firmware_folders)?;
+        let folder = folder::Folder::create(Path::new(&request.work_dir))?;
+        let accelerator = self.accelerator(folder.path())?;
+        let disks = folder.overlays(&self.settings.qemu_img, &request.images, &domain.disks, &stop)?;
+        let flash = uefi.map(|uefi| folder.flash(&uefi)).transpose()?;
+        let limits = plan::Limits { memory_mib: self.settings.memory_mb, cpus: self.settings.cpus };
+        let machine = plan::machine(request, limits, accelerator, &domain, disks, flash, &reach)?;
+        let mut log = log::Log::create(evidence_dir)?;
+
+        let mut running = Running::start(&self.settings.program, &command::render(&machine)?, &stop)?;
+        let port = running.forwarded_port(&stop);
+        let watch = Watch {
+            host: &self.host,
+            folder: folder.path(),
+            classifier: classify::Classifier::new(plan::hostname(request)),
+            sshd: port.map(Sshd::new),
+            sshd_required: reach.required,
+            timeout: Duration::from_secs(request.timeout_seconds),
+        };
+        let seen = watch.run(&mut running, &mut log)?;
+        log.finish(seen.screen.as_deref());
+        let picture = screen::save(&mut running, folder.path(), &evidence_dir.join(PICTURE), &stop);
+        let picture = picture.inspect_err(|error| tracing::warn!("no picture of the screen: {error}")).ok();
+        Ok(Verdict {
+            schema: 1,
+            verdict: if seen.up { VerdictKind::Passed } else { VerdictKind::Failed },
+            reason: seen.reason.to_owned(),
+            evidence: evidence(&seen, &reach, picture),
+            seconds: begin.elapsed().as_secs_f64(),
+            accelerator: accelerator.name().to_owned(),
+        })
+    }
+}
+
+impl QemuTest {
+    fn accelerator(&self, folder: &Path) -> Result<Accelerator> {
+        match self.settings.accelerator {
+            Choice::Auto => accel::choose(&self.settings.program, folder, &|| self.host.cancelled()),
+            Choice::Kvm => Ok(Accelerator::Kvm),
+            Choice::Tcg => Ok(Accelerator::Tcg),
+        }
+    }
+}
+
+/// What a report shows: the deciding line first.
+fn evidence(seen: &Seen, reach: &plan::Reach, picture: Option<(u32, u32)>) -> Vec<Evidence> {
+    let detail = match (&seen.line, seen.up) {
+        (Some(line), _) => text::shown(line),
+        (None, true) => "nothing that decides".to_owned(),
+        (None, false) => "nothing at all".to_owned(),
+    };
+    let mut evidence = vec![Evidence { kind: "console".into(), detail, file: Some(log::NAME.into()) }];
+    if let Some(banner) = &seen.banner {
+        let detail = format!("{banner} at {}:{}", reach.address, reach.port);
+        evidence.push(Evidence { kind: "network".into(), detail, file: None });
+    }
+    if let Some((width, height)) = picture {
+        let detail = format!("{width} x {height} pixels");
+        evidence.push(Evidence { kind: "screenshot".into(), detail, file: Some(PICTURE.into()) });
+    }
+    evidence
+}
+
+vmdk2kvm_plugin_api::export_plugin! {
+    plugin: QemuTest,
+    name: "qemu-test",
+    summary: "Boots the result under qemu and looks for evidence",
+    kinds: ["tester"],
+    guests: [],
+    capabilities: ["bios", "uefi", "secure-boot", "serial-console", "text-screen", "sshd"],
+    libraries: [],
+    programs: [("qemu-system-x86_64", "qemu-system-x86"), ("qemu-img", "qemu-utils")],
+    settings: [
+        ("program", "string", "qemu-system-x86_64", "The program: a name on PATH or an absolute path"),
+        ("qemu_img", "string", "qemu-img", "The program that makes the overlays, likewise"),
+        ("memory_mb", "integer", "2048", "The most memory the guest gets, in MiB"),
+        ("cpus", "integer", "2", "The most processors the guest gets"),
+        ("accelerator", "string", "auto", "auto (kvm when a probe shows that it runs a guest), kvm or tcg"),
+        ("firmware_folders", "list", "[]", "Folders with UEFI images; empty for the usual ones of the distributions"),
+    ],
+}

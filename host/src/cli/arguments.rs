@@ -1,0 +1,307 @@
+//! The grammar of the command line, as clap reads it.
+//!
+//! Owns words, help texts and what may stand where. Decides nothing: `request.rs` turns this into a request.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use super::values::{key, level, set, stage, target_format};
+use crate::config::TargetFormat;
+use crate::events::{LogLevel, Stage};
+
+/// Ends `--help` and stands in the manual.
+pub(super) const EXIT_CODES: &[(u8, &str)] = &[
+    (0, "done"),
+    (1, "a defect in the program"),
+    (2, "usage"),
+    (65, "the input is unusable: corrupt, unsafe, incomplete, or an unsupported guest"),
+    (69, "something needed is missing on this machine (program, library, plugin, firmware)"),
+    (73, "the output cannot be created (exists, no space, no permission)"),
+    (74, "an I/O error that a retry may cure"),
+    (75, "a temporary failure: run the same command again"),
+    (77, "authentication or authorisation failed"),
+    (78, "configuration error"),
+    (80, "migrated, but the boot test failed"),
+    (81, "the plan is blocked: a finding of severity `block`"),
+    (130, "interrupted"),
+];
+
+/// Turns a VMware virtual machine into a KVM virtual machine that boots.
+///
+/// stdout carries the result, a table or with --json one JSON document; everything else goes to stderr. The source is
+/// never written to. An interrupted run can be resumed by the same command.
+#[derive(Debug, Parser)]
+#[command(name = "vmdk2kvm", version, after_long_help = exit_codes_help(), max_term_width = 100)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
+pub(super) struct Common {
+    /// Read settings from FILE, TOML or YAML by its ending; repeatable, later files win
+    #[arg(short, long, global = true, value_name = "FILE")]
+    pub(super) config: Vec<PathBuf>,
+    /// Set one setting, e.g. test.timeout_seconds=900; wins over files
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = set)]
+    pub(super) set: Vec<String>,
+    /// Search DIR for plugins before the usual folders; repeatable
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) plugin_dir: Vec<String>,
+    /// Keep unfinished work in DIR
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) work_dir: Option<String>,
+    /// Print the result, or the error, as one JSON document on stdout
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// Write what happens to FILE as NDJSON, one event a line; `-` is stdout
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) events: Option<PathBuf>,
+    /// Log nothing less important: off, error, warn, info, debug, trace [default: warn]
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = level)]
+    pub(super) log_level: Option<LogLevel>,
+    /// Append log lines to FILE instead of showing them
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) log_file: Option<PathBuf>,
+    /// Show nothing on stderr but errors
+    #[arg(short, long, global = true)]
+    pub(super) quiet: bool,
+    /// Show lines instead of progress bars
+    #[arg(long, global = true)]
+    pub(super) no_progress: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Migrate a virtual machine: every stage
+    Migrate {
+        #[command(flatten)]
+        source: SourceArgs,
+        /// Folder for the result, made when it is not there [default: .]
+        #[arg(short, long, value_name = "DIR")]
+        output: Option<String>,
+        #[command(flatten)]
+        image: ImageArgs,
+        #[command(flatten)]
+        run: RunArgs,
+        #[command(flatten)]
+        keys: KeyArgs,
+        #[command(flatten)]
+        name: NameArgs,
+    },
+    /// Show which virtual machines a source has; reads descriptors only
+    Inventory {
+        #[command(flatten)]
+        source: SourceArgs,
+    },
+    /// Show what a guest is; changes nothing
+    Inspect {
+        #[command(flatten)]
+        source: SourceArgs,
+        #[command(flatten)]
+        keys: KeyArgs,
+    },
+    /// Show what a migration would change, with diffs; changes nothing
+    Plan {
+        #[command(flatten)]
+        source: SourceArgs,
+        /// Also save the plan, for `apply`
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        keys: KeyArgs,
+    },
+    /// Migrate by a saved plan; refused when the guest changed since
+    Apply {
+        /// The plan that `plan --out` saved
+        #[arg(value_name = "PLAN")]
+        plan: PathBuf,
+        /// Folder for the result, made when it is not there
+        #[arg(short, long, value_name = "DIR")]
+        output: String,
+        #[command(flatten)]
+        image: ImageArgs,
+        #[command(flatten)]
+        run: RunArgs,
+        #[command(flatten)]
+        keys: KeyArgs,
+        #[command(flatten)]
+        name: NameArgs,
+    },
+    /// Write the disks as flat images, unchanged
+    Flatten {
+        #[command(flatten)]
+        source: SourceArgs,
+        /// Folder for the images, made when it is not there
+        #[arg(short, long, value_name = "DIR")]
+        output: String,
+        #[command(flatten)]
+        image: ImageArgs,
+        #[command(flatten)]
+        name: NameArgs,
+    },
+    /// Fix copies of flat images; the images are the disks of one guest, in order
+    Fix {
+        /// Flat disk images
+        #[arg(required = true, value_name = "IMAGE")]
+        images: Vec<PathBuf>,
+        /// Folder for the fixed images, made when it is not there
+        #[arg(short, long, value_name = "DIR")]
+        output: String,
+        #[command(flatten)]
+        image: ImageArgs,
+        #[command(flatten)]
+        keys: KeyArgs,
+        #[command(flatten)]
+        name: NameArgs,
+    },
+    /// Convert flat images to another format, unchanged
+    Convert {
+        /// Flat disk images
+        #[arg(required = true, value_name = "IMAGE")]
+        images: Vec<PathBuf>,
+        /// Folder for the converted images, made when it is not there
+        #[arg(short, long, value_name = "DIR")]
+        output: String,
+        #[command(flatten)]
+        image: ImageArgs,
+        #[command(flatten)]
+        name: NameArgs,
+    },
+    /// Boot a throw-away copy of what `migrate` left in a folder
+    Test {
+        /// The folder
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        #[command(flatten)]
+        tester: TesterArgs,
+    },
+    /// Show or check plugins
+    #[command(subcommand)]
+    Plugin(PluginVerb),
+    /// Show what this machine lacks, with the package to install
+    Doctor,
+    /// Show or check settings
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Print the manual page, for `man -l -`
+    Man,
+}
+
+/// Commands on plugins.
+#[derive(Debug, Subcommand)]
+pub(super) enum PluginVerb {
+    /// List the plugins that are found, without loading them
+    List,
+    /// Show all that a plugin says about itself
+    Show {
+        /// Name of the plugin
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Load a plugin file and say whether it fits this program
+    Check {
+        /// The shared library
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+/// Commands on settings.
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigVerb {
+    /// Print the settings that result from all layers, secrets masked
+    Show,
+    /// Say whether the settings are valid
+    Check,
+}
+
+/// The source.
+#[derive(Debug, Args)]
+pub(super) struct SourceArgs {
+    /// A disk, a descriptor, a package, a folder, or a URI; may be left out when a settings file names it
+    #[arg(value_name = "SOURCE")]
+    pub(super) source: Option<String>,
+    /// A further disk of the same virtual machine; repeatable, in order
+    #[arg(long, value_name = "PATH")]
+    pub(super) disk: Vec<String>,
+    /// Which virtual machine, where the source has several
+    #[arg(long, value_name = "NAME")]
+    pub(super) vm: Option<String>,
+}
+
+/// The final images.
+#[derive(Debug, Args)]
+pub(super) struct ImageArgs {
+    /// Format of the images: qcow2, raw, vdi, vmdk, vhdx [default: qcow2]
+    #[arg(long, value_name = "FORMAT", value_parser = target_format)]
+    pub(super) format: Option<TargetFormat>,
+    /// Compress the images where the format can
+    #[arg(long)]
+    pub(super) compress: bool,
+}
+
+/// Which stages, and the boot test.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Do STAGE and what follows again, even if a former run finished it
+    #[arg(long, value_name = "STAGE", value_parser = stage)]
+    pub(super) from: Option<Stage>,
+    /// Stop after STAGE
+    #[arg(long, value_name = "STAGE", value_parser = stage)]
+    pub(super) until: Option<Stage>,
+    /// Leave STAGE out: fix or test; repeatable
+    #[arg(long, value_name = "STAGE", value_parser = stage)]
+    pub(super) skip: Vec<Stage>,
+    #[command(flatten)]
+    pub(super) tester: TesterArgs,
+    /// Keep the work folder after success
+    #[arg(long)]
+    pub(super) keep_work: bool,
+}
+
+/// The boot test.
+#[derive(Debug, Args)]
+pub(super) struct TesterArgs {
+    /// Boot test by this plugin (qemu, libvirt, ...), or none
+    #[arg(long = "test", value_name = "TESTER")]
+    pub(super) test: Option<String>,
+}
+
+/// Encrypted volumes.
+#[derive(Debug, Args)]
+pub(super) struct KeyArgs {
+    /// Open the encrypted volume SELECTOR (a UUID, a device, or `all`) with the key in a file; repeatable
+    #[arg(long, value_name = "SELECTOR:file:PATH", value_parser = key)]
+    pub(super) key: Vec<String>,
+}
+
+/// The name.
+#[derive(Debug, Args)]
+pub(super) struct NameArgs {
+    /// Name of the new virtual machine and of its files
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
+}
+
+fn exit_codes_help() -> String {
+    let mut text = String::from("Exit codes:\n");
+    for (code, meaning) in EXIT_CODES {
+        text.push_str(&format!("  {code:<5}{meaning}\n"));
+    }
+    text.truncate(text.trim_end().len());
+    text
+}

@@ -1,0 +1,140 @@
+//! The manual page and the completion scripts, both made from the grammar.
+
+use std::io::Write;
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+use clap_mangen::Man;
+use vmdk2kvm_plugin_api::PluginError;
+
+use super::arguments::{Arguments, EXIT_CODES};
+use crate::config::VARIABLE_PREFIX;
+use crate::config::schema::KEYS;
+
+/// Writes a completion script.
+pub fn completions(shell: Shell, out: &mut dyn Write) -> Result<(), PluginError> {
+    // The generator panics when its writer fails, so it writes to memory.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "vmdk2kvm", &mut script);
+    out.write_all(&script).map_err(|error| PluginError::from_io("the completion script", &error))
+}
+
+/// Writes the manual page, all commands on one page.
+pub fn manual(out: &mut dyn Write) -> Result<(), PluginError> {
+    write_manual(out).map_err(|error| PluginError::from_io("the manual page", &error))
+}
+
+fn write_manual(out: &mut dyn Write) -> std::io::Result<()> {
+    let command = Arguments::command();
+    let page = Man::new(command.clone()).manual("User Commands");
+    page.render_title(out)?;
+    page.render_name_section(out)?;
+    page.render_synopsis_section(out)?;
+    page.render_description_section(out)?;
+    page.render_options_section(out)?;
+    writeln!(out, ".SH COMMANDS")?;
+    for verb in command.get_subcommands() {
+        let mut nested = verb.get_subcommands().peekable();
+        if nested.peek().is_none() {
+            command_section("vmdk2kvm", verb, out)?;
+        }
+        for inner in nested {
+            command_section(&format!("vmdk2kvm {}", verb.get_name()), inner, out)?;
+        }
+    }
+    settings_section(out)?;
+    writeln!(out, ".SH EXIT STATUS")?;
+    for (code, meaning) in EXIT_CODES {
+        writeln!(out, ".TP\n\\fB{code}\\fR\n{}", roff(meaning))?;
+    }
+    files_section(out)
+}
+
+/// One command as a subsection: its own sections go one level down.
+fn command_section(prefix: &str, command: &clap::Command, out: &mut dyn Write) -> std::io::Result<()> {
+    let name = format!("{prefix} {}", command.get_name());
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    writeln!(out, ".SS \"{}\"\n{}", roff(&name), roff(&about))?;
+    let mut section = Vec::new();
+    let page = Man::new(command.clone().bin_name(name).disable_help_flag(true));
+    page.render_synopsis_section(&mut section)?;
+    page.render_options_section(&mut section)?;
+    for line in String::from_utf8_lossy(&section).lines() {
+        match line.strip_prefix(".SH ") {
+            Some(_) => writeln!(out, ".PP")?,
+            None if line == ".ie \\n(.g .ds Aq \\(aq" || line == ".el .ds Aq '" => {}
+            None => writeln!(out, "{line}")?,
+        }
+    }
+    Ok(())
+}
+
+fn settings_section(out: &mut dyn Write) -> std::io::Result<()> {
+    writeln!(out, ".SH SETTINGS")?;
+    let about = "Settings come from layers: defaults, /etc/vmdk2kvm/config.toml, $XDG_CONFIG_HOME/vmdk2kvm/config.toml, \
+                 each -c FILE, the environment, --set, and options. A later layer wins over the ones before; tables are \
+                 merged deeply, lists are replaced. Unknown settings are refused. Paths in a file are relative to the \
+                 file's folder.";
+    writeln!(out, "{}", roff(about))?;
+    for key in KEYS {
+        writeln!(out, ".TP\n\\fB{}\\fR\n{}", roff(key.path), roff(key.doc))?;
+    }
+    Ok(())
+}
+
+fn files_section(out: &mut dyn Write) -> std::io::Result<()> {
+    writeln!(out, ".SH ENVIRONMENT")?;
+    let about = format!(
+        "Sets a setting: {VARIABLE_PREFIX}TEST__TIMEOUT_SECONDS=900 is test.timeout_seconds. Two underscores part the \
+         sections, case does not matter; in a plugin's name an underscore stands for a dash."
+    );
+    writeln!(out, ".TP\n\\fB{}KEY\\fR\n{}", roff(VARIABLE_PREFIX), roff(&about))?;
+    writeln!(out, ".SH FILES")?;
+    for (path, what) in [
+        ("/etc/vmdk2kvm/config.toml", "settings of the machine"),
+        ("$XDG_CONFIG_HOME/vmdk2kvm/config.toml", "settings of the user"),
+    ] {
+        writeln!(out, ".TP\n\\fI{}\\fR\n{}", roff(path), roff(what))?;
+    }
+    Ok(())
+}
+
+/// Escapes text for roff: backslashes, dashes that are not hyphens, and what would be a request at a line's begin.
+fn roff(text: &str) -> String {
+    let text = text.replace('\\', "\\e").replace('-', "\\-");
+    if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page() -> String {
+        let mut page = Vec::new();
+        manual(&mut page).unwrap();
+        String::from_utf8(page).unwrap()
+    }
+
+    #[test]
+    fn the_manual_has_every_command_setting_and_exit_code() {
+        let page = page();
+        for command in ["migrate", "inspect", "plan", "apply", "plugin list", "config show", "doctor"] {
+            assert!(page.contains(&format!(".SS \"vmdk2kvm {command}\"")), "{command}");
+        }
+        for key in KEYS {
+            assert!(page.contains(&format!("\\fB{}\\fR", roff(key.path))), "{}", key.path);
+        }
+        for (code, _) in EXIT_CODES {
+            assert!(page.contains(&format!("\\fB{code}\\fR")), "{code}");
+        }
+    }
+
+    #[test]
+    fn every_shell_gets_a_script() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::Elvish, Shell::PowerShell] {
+            let mut script = Vec::new();
+            completions(shell, &mut script).unwrap();
+            assert!(String::from_utf8(script).unwrap().contains("inventory"), "{shell}");
+        }
+    }
+}

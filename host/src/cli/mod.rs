@@ -1,0 +1,14 @@
+//! Arguments to requests; no logic.
+
+mod arguments;
+mod manual;
+mod parse;
+pub mod render;
+mod reporters;
+mod request;
+mod values;
+
+pub use manual::{completions, manual};
+pub use parse::{Stop, parse};
+pub use reporters::reporters;
+pub use request::{Action, EventsTo, Invocation, Output};

@@ -1,0 +1,43 @@
+//! Runs clap over the arguments.
+
+use std::ffi::OsString;
+
+use clap::Parser;
+
+use super::Invocation;
+use super::arguments::Arguments;
+
+/// Why there is nothing to do: a usage error, or `--help` and `--version`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    /// Text to print, with its line feed: to stdout when the exit code is 0, else to stderr.
+    pub text: String,
+    /// The same with the terminal's colours.
+    pub coloured: String,
+    /// 0 or 2.
+    pub exit_code: u8,
+    /// The error as one sentence, for `--json`.
+    pub message: String,
+}
+
+/// Reads a command line. The first argument is the program's own name.
+pub fn parse(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Invocation, Stop> {
+    Arguments::try_parse_from(arguments).map(Invocation::from).map_err(|error| {
+        let styled = error.render();
+        let text = styled.to_string();
+        // clap lists what is missing on lines of its own; usage and tips come after an empty one.
+        let lines = text.lines().take_while(|line| !line.is_empty()).map(str::trim);
+        let sentence = lines.collect::<Vec<_>>().join(" ");
+        Stop {
+            message: sentence.strip_prefix("error: ").unwrap_or(&sentence).to_owned(),
+            coloured: styled.ansi().to_string(),
+            text,
+            // clap has 0 for help and version and 2 for everything else.
+            exit_code: if error.exit_code() == 0 { 0 } else { 2 },
+        }
+    })
+}
+
+#[cfg(test)]
+#[path = "parse_tests.rs"]
+mod tests;

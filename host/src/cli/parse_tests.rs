@@ -1,0 +1,166 @@
+//! Tests of the grammar: every form of cli.md, and refusals.
+
+use std::path::PathBuf;
+
+use clap::CommandFactory;
+use serde_json::{Value, json};
+
+use super::super::arguments::EXIT_CODES;
+use super::super::{Action, EventsTo, Output};
+use super::*;
+use crate::config::{Command, Operand, Request};
+
+fn line(text: &str) -> Result<Invocation, Stop> {
+    parse(std::iter::once("vmdk2kvm").chain(text.split_whitespace()))
+}
+
+fn ran(text: &str) -> (Request, Value) {
+    let invocation = line(text).unwrap();
+    let Action::Run(request) = invocation.action else { panic!("{text} runs nothing") };
+    (request, Value::Object(invocation.layers.flags))
+}
+
+#[test]
+fn the_grammar_is_sound() {
+    Arguments::command().debug_assert();
+}
+
+#[test]
+fn commands_become_requests_and_flags_become_settings() {
+    let source = |command| Request { command, operand: Operand::Source, plan_out: None };
+    for (text, request, flags) in [
+        ("migrate web.vmx", source(Command::Migrate), json!({"source": {"uri": "web.vmx"}})),
+        (
+            "migrate a.vmdk --disk b.vmdk --disk c.vmdk --vm web -o out --format raw --compress --from inspect --until fix \
+             --skip test --test none --keep-work --key all:file:/k --name web2 --work-dir w --plugin-dir p --log-level debug",
+            source(Command::Migrate),
+            json!({"source": {"uri": "a.vmdk", "disks": ["b.vmdk", "c.vmdk"], "vm": "web"}, "output": "out", "format": "raw",
+                "compress": true, "from": "inspect", "until": "fix", "skip": ["test"], "test": {"plugin": "none"},
+                "keep_work": true, "keys": ["all:file:/k"], "name": "web2", "work_dir": "w", "plugins": {"dirs": ["p"]},
+                "log": {"level": "debug"}}),
+        ),
+        ("inventory x.ova", source(Command::Inventory), json!({"source": {"uri": "x.ova"}})),
+        ("inspect x --key u:file:k", source(Command::Inspect), json!({"source": {"uri": "x"}, "keys": ["u:file:k"]})),
+        (
+            "plan x --out plan.json",
+            Request { command: Command::Plan, operand: Operand::Source, plan_out: Some("plan.json".into()) },
+            json!({"source": {"uri": "x"}}),
+        ),
+        (
+            "apply plan.json -o out --test qemu",
+            Request { command: Command::Apply, operand: Operand::Plan("plan.json".into()), plan_out: None },
+            json!({"output": "out", "test": {"plugin": "qemu"}}),
+        ),
+        (
+            "flatten x -o out --format vhdx",
+            source(Command::Flatten),
+            json!({"source": {"uri": "x"}, "output": "out", "format": "vhdx"}),
+        ),
+        (
+            "fix a.qcow2 b.qcow2 -o out",
+            Request {
+                command: Command::Fix,
+                operand: Operand::Images(vec!["a.qcow2".into(), "b.qcow2".into()]),
+                plan_out: None,
+            },
+            json!({"output": "out"}),
+        ),
+        (
+            "convert a.raw -o out --format vdi",
+            Request { command: Command::Convert, operand: Operand::Images(vec!["a.raw".into()]), plan_out: None },
+            json!({"output": "out", "format": "vdi"}),
+        ),
+        (
+            "test out",
+            Request { command: Command::Test, operand: Operand::Result("out".into()), plan_out: None },
+            json!({}),
+        ),
+    ] {
+        assert_eq!(ran(text), (request, flags), "{text}");
+    }
+}
+
+#[test]
+fn other_commands_are_told_apart() {
+    for (text, action) in [
+        ("plugin list", Action::PluginList),
+        ("plugin show local", Action::PluginShow { name: "local".into() }),
+        ("plugin check x.so", Action::PluginCheck { file: "x.so".into() }),
+        ("doctor", Action::Doctor),
+        ("config show -c a.toml", Action::ConfigShow),
+        ("config check", Action::ConfigCheck),
+        ("completions bash", Action::Completions(clap_complete::Shell::Bash)),
+        ("man", Action::Man),
+    ] {
+        assert_eq!(line(text).unwrap().action, action, "{text}");
+    }
+}
+
+#[test]
+fn common_options_stand_before_and_behind_the_command() {
+    let output = Output {
+        json: true,
+        events: Some(EventsTo::Stdout),
+        log_file: Some("log".into()),
+        quiet: true,
+        no_progress: true,
+    };
+    let options =
+        "--json --events - --log-file log -q --no-progress -c a.toml --config b.yaml --set name=x --set a.b=1";
+    for text in [format!("{options} doctor"), format!("doctor {options}")] {
+        let invocation = line(&text).unwrap();
+        assert_eq!(invocation.output, output);
+        assert_eq!(invocation.layers.files, [PathBuf::from("a.toml"), "b.yaml".into()]);
+        assert_eq!(invocation.layers.sets, ["name=x", "a.b=1"]);
+    }
+    assert_eq!(line("doctor --events e").unwrap().output.events, Some(EventsTo::File("e".into())));
+}
+
+#[test]
+fn usage_errors_are_one_sentence_and_exit_with_2() {
+    for (text, message) in [
+        ("migrat x", "unrecognized subcommand 'migrat'"),
+        ("apply plan.json", "the following required arguments were not provided: --output <DIR>"),
+        (
+            "migrate x --format ova",
+            "invalid value 'ova' for '--format <FORMAT>': no format is called `ova`; the formats are qcow2, raw, vdi, vmdk, vhdx",
+        ),
+        (
+            "migrate x --until boot",
+            "invalid value 'boot' for '--until <STAGE>': no stage is called `boot`; the stages are fetch, flatten, inspect, plan, fix, convert, test",
+        ),
+        (
+            "migrate x --key all:/k",
+            "invalid value 'all:/k' for '--key <SELECTOR:file:PATH>': `all:/k` is not SELECTOR:file:PATH",
+        ),
+        ("migrate x --set name", "invalid value 'name' for '--set <KEY=VALUE>': there is no `=` between key and value"),
+        ("inspect x -o out", "unexpected argument '-o' found"),
+    ] {
+        let stop = line(text).unwrap_err();
+        assert_eq!((stop.exit_code, stop.message.as_str()), (2, message), "{text}");
+    }
+}
+
+#[test]
+fn help_ends_with_the_exit_codes_of_the_contract() {
+    use vmdk2kvm_plugin_api::ErrorKind as K;
+    let help = line("--help").unwrap_err();
+    assert_eq!(help.exit_code, 0);
+    assert!(help.text.trim_end().ends_with("130  interrupted"), "{}", help.text);
+    let of_kinds = [
+        K::Defect,
+        K::Usage,
+        K::Unusable,
+        K::Missing,
+        K::Output,
+        K::Io,
+        K::Temporary,
+        K::Auth,
+        K::Config,
+        K::TestFailed,
+        K::Blocked,
+        K::Interrupted,
+    ];
+    let codes: Vec<u8> = std::iter::once(0).chain(of_kinds.map(K::exit_code)).collect();
+    assert_eq!(EXIT_CODES.iter().map(|(code, _)| *code).collect::<Vec<_>>(), codes);
+}

@@ -1,0 +1,16 @@
+//! Results as text for people. Takes finished documents; decides nothing.
+
+mod error;
+mod inspection;
+mod inventory;
+mod plan;
+mod plugins;
+mod report;
+mod table;
+
+pub use error::error;
+pub use inspection::inspection;
+pub use inventory::inventory;
+pub use plan::plan;
+pub use plugins::{Need, PluginRow, doctor, plugins};
+pub use report::report;

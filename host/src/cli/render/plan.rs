@@ -1,0 +1,98 @@
+//! `plan`: what would be changed, with diffs.
+
+use vmdk2kvm_plugin_api::model::{Change, Plan};
+
+use super::inspection::findings;
+use crate::events::{escape, escape_lines};
+
+const RED: &str = "\x1b[31m";
+const GREEN: &str = "\x1b[32m";
+const CYAN: &str = "\x1b[36m";
+const BOLD: &str = "\x1b[1m";
+const PLAIN: &str = "\x1b[0m";
+
+/// The plan; with colours only when `colour`, which is for terminals.
+pub fn plan(plan: &Plan, colour: bool) -> String {
+    let mut text = match plan.changes.len() {
+        0 => format!("{}: nothing has to change\n", escape(&plan.vm.name)),
+        1 => format!("{}: 1 change\n", escape(&plan.vm.name)),
+        count => format!("{}: {count} changes\n", escape(&plan.vm.name)),
+    };
+    for change in &plan.changes {
+        text.push('\n');
+        text.push_str(&one(change, colour));
+    }
+    text.push_str(&findings(&plan.findings));
+    text
+}
+
+fn one(change: &Change, colour: bool) -> String {
+    let paint = |ink: &str, text: &str| if colour { format!("{ink}{text}{PLAIN}") } else { text.to_owned() };
+    let head = format!("{:<4} {} {}", change.id, change.action.kind(), change.target);
+    let mut text = format!("{}\n", paint(BOLD, &escape(&head)));
+    text.push_str(&format!("     {}\n", escape(&change.summary)));
+    let weight = if change.critical { "" } else { " (not critical)" };
+    text.push_str(&format!("     because {} [{}]{weight}\n", escape(&change.reason), escape(&change.fixer)));
+    for line in change.diff.iter().flat_map(|diff| diff.lines()) {
+        let shown = escape_lines(line);
+        let ink = match line.as_bytes().first() {
+            _ if line.starts_with("+++") || line.starts_with("---") => BOLD,
+            Some(b'+') => GREEN,
+            Some(b'-') => RED,
+            Some(b'@') => CYAN,
+            _ => "",
+        };
+        let shown = if ink.is_empty() { shown } else { paint(ink, &shown) };
+        text.push_str(&format!("     {shown}\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document() -> Plan {
+        serde_json::from_value(serde_json::json!({
+            "schema": 1,
+            "vm": {"schema": 1, "name": "web", "firmware": "bios", "cpus": {"count": 1, "sockets": 1, "cores_per_socket": 1},
+                "memory_bytes": 1},
+            "inspection": {"schema": 1, "os": {"family": "linux"}},
+            "findings": [{"code": "x", "severity": "warn", "message": "odd"}],
+            "changes": [{"id": "c1", "fixer": "fstab", "kind": "write_file", "content": {"text": "b\n"}, "old_sha256": null,
+                "target": "/etc/fstab", "summary": "name the root by UUID", "reason": "by-path does not exist on KVM",
+                "diff": "--- a\n+++ b\n@@ -1 +1 @@\n-a\u{1b}[2J\n+b\n same\n", "critical": false}]
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_plan_reads_as_changes_with_diffs() {
+        assert_eq!(
+            plan(&document(), false),
+            "\
+web: 1 change
+
+c1   write_file /etc/fstab
+     name the root by UUID
+     because by-path does not exist on KVM [fstab] (not critical)
+     --- a
+     +++ b
+     @@ -1 +1 @@
+     -a\\x1b[2J
+     +b
+      same
+
+warning: odd [x]
+"
+        );
+    }
+
+    #[test]
+    fn colours_are_the_only_escapes() {
+        let coloured = plan(&document(), true);
+        assert!(coloured.contains("\x1b[32m+b\x1b[0m") && coloured.contains("\x1b[31m-a\\x1b[2J\x1b[0m"));
+        let without = [RED, GREEN, CYAN, BOLD, PLAIN].iter().fold(coloured, |text, ink| text.replace(ink, ""));
+        assert_eq!(without, plan(&document(), false));
+    }
+}

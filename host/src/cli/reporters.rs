@@ -1,0 +1,41 @@
+//! Which reporters a command line asks for.
+
+use std::fs::OpenOptions;
+use std::io::IsTerminal;
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, Instant};
+
+use vmdk2kvm_plugin_api::{PluginError, Result};
+
+use super::{EventsTo, Output};
+use crate::events::{Bars, Lines, LogFile, Ndjson, Reporter};
+
+/// How often plain lines speak of progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The reporters of this command line; times count from `started`.
+pub fn reporters(output: &Output, started: Instant) -> Result<Vec<Box<dyn Reporter>>> {
+    let failed = |path: &std::path::Path, error| PluginError::output(format!("{}: {error}", path.display()));
+    let mut reporters: Vec<Box<dyn Reporter>> = Vec::new();
+    match &output.events {
+        Some(EventsTo::Stdout) => reporters.push(Box::new(Ndjson::new(std::io::stdout(), started))),
+        Some(EventsTo::File(path)) => {
+            let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+            reporters.push(Box::new(Ndjson::new(file.map_err(|error| failed(path, error))?, started)));
+        }
+        None => {}
+    }
+    if let Some(path) = &output.log_file {
+        reporters.push(Box::new(LogFile::open(path, started).map_err(|error| failed(path, error))?));
+    }
+    if !output.quiet {
+        let logs = output.log_file.is_none();
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        if std::io::stderr().is_terminal() && !dumb && !output.no_progress {
+            reporters.push(Box::new(Bars::stderr(logs)));
+        } else {
+            reporters.push(Box::new(Lines::new(std::io::stderr(), PROGRESS_INTERVAL, logs)));
+        }
+    }
+    Ok(reporters)
+}

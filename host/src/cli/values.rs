@@ -1,0 +1,37 @@
+//! Values of single arguments, checked while clap can still point at the argument.
+
+use crate::config::{KeySource, TargetFormat};
+use crate::events::{LogLevel, Stage};
+
+/// A stage by its word.
+pub(super) fn stage(text: &str) -> Result<Stage, String> {
+    text.parse()
+}
+
+/// An image format by its word.
+pub(super) fn target_format(text: &str) -> Result<TargetFormat, String> {
+    TargetFormat::ALL.into_iter().find(|format| format.as_str() == text).ok_or_else(|| {
+        format!(
+            "no format is called `{text}`; the formats are {}",
+            TargetFormat::ALL.map(TargetFormat::as_str).join(", ")
+        )
+    })
+}
+
+/// A log level by its word.
+pub(super) fn level(text: &str) -> Result<LogLevel, String> {
+    (0..=5)
+        .map(LogLevel::from_number)
+        .find(|level| level.as_str() == text)
+        .ok_or_else(|| format!("no level is called `{text}`; the levels are off, error, warn, info, debug, trace"))
+}
+
+/// `SELECTOR:file:PATH`, kept as text: settings files write keys the same way.
+pub(super) fn key(text: &str) -> Result<String, String> {
+    KeySource::parse(text).map(|_| text.to_owned())
+}
+
+/// `KEY=VALUE`, kept as text: the layers take it apart.
+pub(super) fn set(text: &str) -> Result<String, String> {
+    crate::config::parse_set(text).map(|_| text.to_owned())
+}

@@ -1,0 +1,171 @@
+//! From layers to one [`Job`].
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+use vmdk2kvm_plugin_api::model::{SourceRef, TestExpectation};
+use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
+
+use super::job::{Command, Input, Job, KeySource, TargetOptions, TestOptions, absolute};
+use super::layer::{Layer, from_environment, from_sets, merge, read_file};
+use super::{Settings, check};
+use crate::events::Stage;
+
+/// The layers that the command line names.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Layers {
+    /// `-c`, in order; later wins.
+    pub files: Vec<PathBuf>,
+    /// `--set`, in order; later wins.
+    pub sets: Vec<String>,
+    /// Options that are settings too, by their keys. They win over everything.
+    pub flags: Map<String, Value>,
+}
+
+/// The layers that are there without being named.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Surroundings {
+    /// The settings of the machine and of the user, where they would be.
+    pub files: Vec<PathBuf>,
+    /// Environment variables.
+    pub variables: Vec<(String, String)>,
+}
+
+impl Surroundings {
+    /// Those of this process: `/etc/vmdk2kvm/config.toml`, then the user's own.
+    pub fn of_process() -> Self {
+        let mut files = vec![PathBuf::from("/etc/vmdk2kvm/config.toml")];
+        let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        if let Some(folder) = variable("XDG_CONFIG_HOME").or_else(|| Some(variable("HOME")?.join(".config"))) {
+            files.push(folder.join("vmdk2kvm/config.toml"));
+        }
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self { files, variables: variables.collect() }
+    }
+}
+
+/// What the command line asks of the pipeline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// The command.
+    pub command: Command,
+    /// What it works on.
+    pub operand: Operand,
+    /// `plan --out`.
+    pub plan_out: Option<PathBuf>,
+}
+
+/// What a command works on, as given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operand {
+    /// The source of the settings `source.*`.
+    Source,
+    /// A saved plan.
+    Plan(PathBuf),
+    /// Flat images.
+    Images(Vec<PathBuf>),
+    /// The folder of a former result.
+    Result(PathBuf),
+}
+
+/// Lays all layers over each other: defaults, the machine's file, the user's, each `-c`, the environment, `--set`,
+/// flags.
+pub fn settings(layers: &Layers, surroundings: &Surroundings) -> Result<Settings> {
+    let mut all = Vec::new();
+    for path in &surroundings.files {
+        all.extend(read_file(path)?);
+    }
+    for path in &layers.files {
+        all.push(read_file(path)?.ok_or_else(|| {
+            PluginError::config(format!("{}: there is no such file", path.display())).hint("-c names a settings file")
+        })?);
+    }
+    all.push(from_environment(surroundings.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))));
+    all.push(from_sets(&layers.sets)?);
+    all.push(Layer { label: "the command line".into(), base: None, tree: layers.flags.clone() });
+    let mut tree = Map::new();
+    for mut layer in all {
+        check::check(&mut layer)?;
+        merge(&mut tree, layer.tree);
+    }
+    serde_json::from_value(Value::Object(tree))
+        .map_err(|error| PluginError::defect(format!("checked settings do not fit: {error}")))
+}
+
+/// Makes the job of a request.
+pub fn job(request: &Request, settings: Settings) -> Result<Job> {
+    let usage = |message: String| PluginError::new(ErrorKind::Usage, message);
+    let command = request.command;
+    let input = match &request.operand {
+        Operand::Source => {
+            let uri = settings.source.uri.ok_or_else(|| {
+                usage(format!("{} needs a SOURCE", command.as_str()))
+                    .hint("name a path or a URI, or set source.uri in a settings file")
+            })?;
+            Input::Source(SourceRef { uri, extra_disks: settings.source.disks, vm: settings.source.vm })
+        }
+        Operand::Plan(path) => Input::Plan { path: absolute(path) },
+        Operand::Images(paths) => Input::Images { paths: paths.iter().map(|path| absolute(path)).collect() },
+        Operand::Result(dir) => Input::Result { dir: absolute(dir) },
+    };
+    // Only `migrate` may leave the folder out; the grammar demands it of the others.
+    let output = match (&input, command.is_read_only()) {
+        (Input::Result { .. }, _) | (_, true) => None,
+        _ => Some(settings.output.unwrap_or_else(|| absolute(std::path::Path::new(".")))),
+    };
+    let until = settings.until.unwrap_or(Stage::Test);
+    if let Some(from) = settings.from.filter(|from| *from > until) {
+        return Err(usage(format!("the run cannot begin with {} and end with {}", from.as_str(), until.as_str()))
+            .hint("the stages run in the order fetch, flatten, inspect, plan, fix, convert, test"));
+    }
+    let mut skip = settings.skip;
+    let plugin = match settings.test.plugin {
+        Some(word) if word == "none" && command == Command::Test => {
+            return Err(usage("`test` without a boot test has nothing to do".into()));
+        }
+        Some(word) if word == "none" => {
+            skip.push(Stage::Test);
+            None
+        }
+        Some(word) if word.ends_with("-test") => Some(word),
+        Some(word) => Some(format!("{word}-test")),
+        None => None,
+    };
+    skip.sort();
+    skip.dedup();
+    let keys = settings.keys.iter().map(|text| KeySource::parse(text)).collect::<Result<Vec<_>, _>>();
+    Ok(Job {
+        command,
+        input,
+        output,
+        plan_out: request.plan_out.as_deref().map(absolute),
+        name: settings.name,
+        format: settings.format,
+        compress: settings.compress,
+        from: settings.from,
+        until,
+        skip,
+        test: TestOptions {
+            plugin,
+            timeout_seconds: settings.test.timeout_seconds,
+            expect: TestExpectation { ssh_address: settings.test.ssh_address, ssh_port: settings.test.ssh_port },
+        },
+        keep_work: settings.keep_work,
+        work_dir: settings.work_dir,
+        keys: keys.map_err(PluginError::config)?,
+        plugins: settings.plugins,
+        plugin: settings.plugin,
+        target: TargetOptions { networks: settings.target.networks, disk_bus: settings.target.disk_bus },
+        log_level: settings.log.level,
+    })
+}
+
+/// Both steps: the job of a request under these layers.
+pub fn resolve(request: &Request, layers: &Layers, surroundings: &Surroundings) -> Result<Job> {
+    job(request, settings(layers, surroundings)?)
+}
+
+#[cfg(test)]
+#[path = "resolve_tests.rs"]
+mod tests;

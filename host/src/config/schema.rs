@@ -1,0 +1,133 @@
+//! Every setting there is: its key, what values it takes, and one line about it.
+//!
+//! This table is what layers are checked against and what the manual prints. [`super::Settings`] holds the same keys as
+//! a type; a test keeps the two together.
+
+use crate::config::TargetFormat;
+use crate::events::{LogLevel, Stage};
+
+/// A setting.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// Dotted path.
+    pub path: &'static str,
+    /// What values it takes.
+    pub kind: Kind,
+    /// One line.
+    pub doc: &'static str,
+}
+
+/// What values a setting takes.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// Several texts.
+    Texts,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number within these bounds.
+    Number(u64, u64),
+    /// One of these words.
+    Word(fn() -> Vec<&'static str>),
+    /// Several of these words.
+    Words(fn() -> Vec<&'static str>),
+    /// A path; in a file it is relative to the file's folder.
+    Path,
+    /// Several paths.
+    Paths,
+    /// A path or a URI.
+    Uri,
+    /// Several of `SELECTOR:file:PATH`.
+    Keys,
+    /// A table: old network name (`*` for all others) to a network, or to `{ network = "..." }` or `{ bridge = "..."
+    /// }`.
+    Networks,
+    /// A table for each plugin, which the plugin itself checks.
+    PluginTables,
+}
+
+impl Kind {
+    /// What a value must be, to stand after "must be".
+    pub(super) fn wanted(self) -> String {
+        match self {
+            Self::Text => "a text".into(),
+            Self::Texts => "a list of texts".into(),
+            Self::Flag => "true or false".into(),
+            Self::Number(low, high) => format!("a whole number from {low} to {high}"),
+            Self::Word(words) => format!("one of {}", words().join(", ")),
+            Self::Words(words) => format!("a list of some of {}", words().join(", ")),
+            Self::Path => "a path".into(),
+            Self::Paths => "a list of paths".into(),
+            Self::Uri => "a path or a URI".into(),
+            Self::Keys => "a list of SELECTOR:file:PATH".into(),
+            Self::Networks => "a table of network names".into(),
+            Self::PluginTables => "a table for each plugin".into(),
+        }
+    }
+}
+
+fn formats() -> Vec<&'static str> {
+    TargetFormat::ALL.map(TargetFormat::as_str).to_vec()
+}
+
+fn stages() -> Vec<&'static str> {
+    Stage::ALL.map(Stage::as_str).to_vec()
+}
+
+fn skippable() -> Vec<&'static str> {
+    super::Job::SKIPPABLE.map(Stage::as_str).to_vec()
+}
+
+fn levels() -> Vec<&'static str> {
+    (0..=5).map(|number| LogLevel::from_number(number).as_str()).collect()
+}
+
+fn buses() -> Vec<&'static str> {
+    vec!["virtio", "virtio-scsi"]
+}
+
+const fn key(path: &'static str, kind: Kind, doc: &'static str) -> Key {
+    Key { path, kind, doc }
+}
+
+/// Every setting.
+pub const KEYS: &[Key] = &[
+    key("source.uri", Kind::Uri, "the source, as SOURCE on the command line"),
+    key("source.disks", Kind::Paths, "further disks of the same virtual machine, in order"),
+    key("source.vm", Kind::Text, "which virtual machine, where the source has several"),
+    key("output", Kind::Path, "folder for the result"),
+    key("name", Kind::Text, "name of the new virtual machine and of its files"),
+    key("format", Kind::Word(formats), "format of the final images"),
+    key("compress", Kind::Flag, "compress the images where the format can"),
+    key("from", Kind::Word(stages), "do this stage and what follows again, even if a former run finished it"),
+    key("until", Kind::Word(stages), "stop after this stage"),
+    key("skip", Kind::Words(skippable), "stages that are left out"),
+    key("keep_work", Kind::Flag, "keep the work folder after success"),
+    key("work_dir", Kind::Path, "keep unfinished work in this folder"),
+    key("keys", Kind::Keys, "keys of encrypted volumes"),
+    key("test.plugin", Kind::Text, "tester: `qemu` names the plugin `qemu-test`; `none` leaves the boot test out"),
+    key("test.timeout_seconds", Kind::Number(1, 86_400), "give the boot test up after this time"),
+    key("test.ssh_address", Kind::Text, "an sshd must answer at this address of the guest"),
+    key("test.ssh_port", Kind::Number(1, 65_535), "port of that sshd"),
+    key("plugins.fetcher", Kind::Text, "the plugin for FETCH"),
+    key("plugins.flattener", Kind::Text, "the plugin for FLATTEN"),
+    key("plugins.inspector", Kind::Text, "the plugin for INSPECT"),
+    key("plugins.converter", Kind::Text, "the plugin for CONVERT"),
+    key("plugins.disabled", Kind::Texts, "plugins that are not used"),
+    key("plugins.dirs", Kind::Paths, "further folders with plugins, searched first"),
+    key("plugin", Kind::PluginTables, "each plugin's own settings: see `vmdk2kvm plugin show NAME`"),
+    key("target.networks", Kind::Networks, "networks of the new host by the names of the old ones; `*` for all others"),
+    key("target.disk_bus", Kind::Word(buses), "bus of the disks"),
+    key("log.level", Kind::Word(levels), "log nothing less important"),
+];
+
+/// The setting at a dotted path.
+pub(super) fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// Whether settings begin with this path: it is a section.
+pub(super) fn is_section(path: &str) -> bool {
+    KEYS.iter().any(|key| key.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
+}

@@ -1,0 +1,95 @@
+//! What the engine asks of an image that is being written.
+
+use vmdk2kvm_plugin_api::Result;
+
+use super::tasks::CLUSTER;
+
+/// Which clusters of a span hold something other than zeros, bit 0 being the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Filled(pub u64);
+
+impl Filled {
+    pub(super) fn set(&mut self, cluster: usize) {
+        self.0 |= 1 << cluster;
+    }
+
+    pub(super) fn count(self) -> u64 {
+        u64::from(self.0.count_ones())
+    }
+
+    /// Whether any cluster of these is filled.
+    pub(super) fn any(self, clusters: std::ops::Range<usize>) -> bool {
+        self.clusters().any(|cluster| clusters.contains(&cluster))
+    }
+
+    /// The filled clusters, ascending.
+    pub(super) fn clusters(self) -> impl Iterator<Item = usize> {
+        (0..64).filter(move |cluster| self.0 >> cluster & 1 == 1)
+    }
+
+    /// Runs of filled clusters as byte ranges of a span of `length` bytes.
+    pub(super) fn runs(self, length: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+        let mut next = 0;
+        std::iter::from_fn(move || {
+            let rest = self.0.checked_shr(next).unwrap_or(0);
+            if rest == 0 {
+                return None;
+            }
+            let first = next + rest.trailing_zeros();
+            let count = (self.0 >> first).trailing_ones();
+            next = first + count;
+            Some(first as usize * CLUSTER..(next as usize * CLUSTER).min(length))
+        })
+    }
+}
+
+/// Where a span's filled clusters went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Placed {
+    /// First byte of the span in the disk.
+    pub start: u64,
+    /// Which of its clusters are stored.
+    pub filled: Filled,
+    /// Where the first of them lies in the image; the others follow one another.
+    pub host: u64,
+}
+
+/// An image that is being written.
+pub(super) trait Sink: Sync {
+    /// Writes the filled clusters of the span at `start`. Called from any thread, in any order, never twice for a span.
+    fn store(&self, start: u64, span: &[u8], filled: Filled) -> Result<Placed>;
+
+    /// Takes note of a stored span. Called for every span once, in ascending order, one call at a time.
+    fn settle(&self, placed: Placed) -> Result<()>;
+}
+
+/// Stores nothing: for a digest of a source.
+pub(super) struct Discard;
+
+impl Sink for Discard {
+    fn store(&self, start: u64, _: &[u8], filled: Filled) -> Result<Placed> {
+        Ok(Placed { start, filled, host: 0 })
+    }
+
+    fn settle(&self, _: Placed) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_filled_clusters() {
+        let runs = |bits: u64, length| {
+            let runs = Filled(bits).runs(length).map(|run| (run.start, run.end));
+            runs.collect::<Vec<_>>()
+        };
+        assert!(runs(0, 4 << 20).is_empty());
+        assert_eq!(runs(u64::MAX, 4 << 20), [(0, 4 << 20)]);
+        assert_eq!(runs(0b1101, 4 << 20), [(0, CLUSTER), (2 * CLUSTER, 4 * CLUSTER)]);
+        assert_eq!(runs(1 << 63, 4 << 20), [(63 * CLUSTER, 4 << 20)]);
+        assert_eq!(runs(0b10, CLUSTER + 512), [(CLUSTER, CLUSTER + 512)]);
+    }
+}

@@ -1,0 +1,110 @@
+//! Walks a source's map in windows, so that time and memory grow with the data and not with the capacity.
+//!
+//! Owns the size of the windows and the check of what the source answers. Does not read data.
+
+use vmdk2kvm_plugin_api::{BlockSource, Extent, PluginError, Result};
+
+/// Every window begins at a multiple of this, so that what is built on a window never straddles two.
+pub(crate) const WINDOW_ALIGNMENT: u64 = 4 << 20;
+
+/// The first window: enough for the map of a small disk in few calls, little enough to start copying at once.
+const FIRST_WINDOW: u64 = 256 << 20;
+
+/// The most extents that one answer may hold if the whole window alternates at the source's own alignment. With 24 bytes an
+/// extent this bounds an answer to 48 MiB.
+const EXTENTS_PER_WINDOW: u64 = 2 << 20;
+
+/// An answer with fewer extents than this lets the next window grow.
+const FEW: usize = 1 << 10;
+
+/// The map of `start..end` of a source, a window at a time.
+pub(crate) struct Windows<'a> {
+    source: &'a dyn BlockSource,
+    position: u64,
+    end: u64,
+    window: u64,
+    largest: u64,
+}
+
+impl<'a> Windows<'a> {
+    /// The map of `start..end`.
+    pub(crate) fn new(source: &'a dyn BlockSource, start: u64, end: u64) -> Self {
+        Self::starting_with(source, start, end, FIRST_WINDOW)
+    }
+
+    /// The same with another first window, for a caller that may only want the first extent.
+    pub(crate) fn starting_with(source: &'a dyn BlockSource, start: u64, end: u64, window: u64) -> Self {
+        let alignment = u64::from(source.hints().alignment.max(512));
+        let largest = (alignment * EXTENTS_PER_WINDOW).next_power_of_two().clamp(1 << 30, 1 << 42);
+        Self { source, position: start, end, window, largest }
+    }
+
+    /// The next window's extents: in order, without gaps, never empty; `None` at the end.
+    pub(crate) fn next(&mut self) -> Result<Option<Vec<Extent>>> {
+        if self.position >= self.end {
+            return Ok(None);
+        }
+        let limit = (self.position - self.position % WINDOW_ALIGNMENT).saturating_add(self.window).min(self.end);
+        let length = limit - self.position;
+        let extents = self.source.extents(self.position, length)?;
+        check(&extents, self.position, length)?;
+        self.position = limit;
+        if extents.len() < FEW {
+            self.window = (self.window * 4).min(self.largest);
+        } else if extents.len() as u64 > EXTENTS_PER_WINDOW / 4 {
+            self.window = (self.window / 4).max(WINDOW_ALIGNMENT);
+        }
+        Ok(Some(extents))
+    }
+}
+
+/// A source that leaves a gap in its map would lose data silently, so that each answer is checked.
+fn check(extents: &[Extent], offset: u64, length: u64) -> Result<()> {
+    let mut expected = offset;
+    let end = offset + length;
+    for extent in extents {
+        let next = extent.offset.checked_add(extent.length).filter(|next| *next <= end);
+        match next {
+            Some(next) if extent.offset == expected && extent.length > 0 => expected = next,
+            _ => {
+                return Err(PluginError::defect(format!(
+                    "the map of {offset}..{end} has an extent {} + {} where {expected} was due",
+                    extent.offset, extent.length
+                )));
+            }
+        }
+    }
+    if expected == end {
+        Ok(())
+    } else {
+        Err(PluginError::defect(format!("the map of {offset}..{end} stops at {expected}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vmdk2kvm_plugin_api::{ErrorKind, ExtentKind};
+
+    use super::*;
+
+    fn extent(offset: u64, length: u64) -> Extent {
+        Extent { offset, length, kind: ExtentKind::Data }
+    }
+
+    #[test]
+    fn a_map_must_cover_exactly_what_was_asked() {
+        assert!(check(&[extent(10, 5), extent(15, 5)], 10, 10).is_ok());
+        for (extents, message) in [
+            (vec![extent(10, 5)], "the map of 10..20 stops at 15"),
+            (vec![], "the map of 10..20 stops at 10"),
+            (vec![extent(10, 5), extent(16, 4)], "the map of 10..20 has an extent 16 + 4 where 15 was due"),
+            (vec![extent(10, 5), extent(14, 6)], "the map of 10..20 has an extent 14 + 6 where 15 was due"),
+            (vec![extent(10, 11)], "the map of 10..20 has an extent 10 + 11 where 10 was due"),
+            (vec![extent(10, 0), extent(10, 10)], "the map of 10..20 has an extent 10 + 0 where 10 was due"),
+            (vec![extent(10, u64::MAX)], "the map of 10..20 has an extent 10 + 18446744073709551615 where 10 was due"),
+        ] {
+            let error = check(&extents, 10, 10).unwrap_err();
+            assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Defect, message));
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Events as progress bars on a terminal: one bar for each task and disk, lines above them for what is finished.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::show::{line, task};
+use super::{Event, Reporter, Stage};
+
+/// How often the terminal is redrawn, per second.
+const REDRAWS: u8 = 10;
+
+/// Progress bars on stderr.
+pub struct Bars {
+    screen: MultiProgress,
+    logs: bool,
+    stages: HashMap<Stage, ProgressBar>,
+    tasks: HashMap<(Stage, String, Option<u32>), ProgressBar>,
+}
+
+impl Bars {
+    /// Draws on stderr. Log lines are left out unless `logs`: they may go to a file instead.
+    pub fn stderr(logs: bool) -> Self {
+        Self::on(ProgressDrawTarget::stderr_with_hz(REDRAWS), logs)
+    }
+
+    fn on(target: ProgressDrawTarget, logs: bool) -> Self {
+        Self { screen: MultiProgress::with_draw_target(target), logs, stages: HashMap::new(), tasks: HashMap::new() }
+    }
+
+    fn stage_started(&mut self, stage: Stage, text: String) {
+        let bar = self.screen.add(ProgressBar::new_spinner());
+        bar.set_style(style("{spinner} {msg} {elapsed:.dim}"));
+        bar.set_message(text);
+        bar.enable_steady_tick(Duration::from_millis(250));
+        if let Some(former) = self.stages.insert(stage, bar) {
+            former.finish_and_clear();
+        }
+    }
+
+    fn stage_finished(&mut self, stage: Stage) {
+        if let Some(bar) = self.stages.remove(&stage) {
+            bar.finish_and_clear();
+        }
+        self.tasks.retain(|(of, _, _), bar| {
+            if *of == stage {
+                bar.finish_and_clear();
+            }
+            *of != stage
+        });
+    }
+
+    fn progress(&mut self, stage: Stage, name: &str, disk: Option<u32>, done: u64, total: u64) {
+        let key = (stage, name.to_owned(), disk);
+        let bar = self.tasks.entry(key).or_insert_with(|| {
+            let bar = self.screen.add(ProgressBar::no_length());
+            bar.set_prefix(format!("{stage:<8} {}", task(name, disk)));
+            bar
+        });
+        if total > 0 && bar.length() != Some(total) {
+            bar.set_length(total);
+            bar.set_style(style(
+                "  {prefix:24} {bar:24} {binary_bytes:>11} of {binary_total_bytes} {binary_bytes_per_sec:>13} {eta:>4} left",
+            ));
+        } else if total == 0 && bar.length().is_none() {
+            bar.set_style(style("  {prefix:24} {binary_bytes:>11} {binary_bytes_per_sec:>13}"));
+        }
+        bar.set_position(done);
+    }
+
+    fn clear(&mut self) {
+        for (_, bar) in self.stages.drain() {
+            bar.finish_and_clear();
+        }
+        for (_, bar) in self.tasks.drain() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// The templates are constants of this file and a test draws each; a wrong one would show as the default bar.
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .map(|style| style.progress_chars("=> "))
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+impl Reporter for Bars {
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::StageStarted { stage, .. } => self.stage_started(*stage, line(event).unwrap_or_default()),
+            Event::Progress { stage, task, disk, done_bytes, total_bytes } => {
+                self.progress(*stage, task, *disk, *done_bytes, *total_bytes);
+                return;
+            }
+            Event::StageFinished { stage, .. } => self.stage_finished(*stage),
+            Event::RunFinished { .. } => self.clear(),
+            Event::Log { .. } if !self.logs => return,
+            _ => {}
+        }
+        if !matches!(event, Event::StageStarted { .. }) {
+            if let Some(text) = line(event) {
+                let _ = self.screen.println(text);
+            }
+        }
+    }
+}
+
+impl Drop for Bars {
+    /// A bar that is left on the screen would swallow the error message below it.
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+#[cfg(test)]
+#[path = "bars_tests.rs"]
+mod tests;

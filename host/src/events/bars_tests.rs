@@ -1,0 +1,75 @@
+//! Draws on a terminal that only keeps what was written.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use indicatif::TermLike;
+
+use super::*;
+use crate::events::StageStatus;
+
+#[derive(Debug, Clone, Default)]
+struct Paper(Arc<Mutex<String>>);
+
+impl TermLike for Paper {
+    fn width(&self) -> u16 {
+        120
+    }
+    fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.write_str(&format!("{text}\n"))
+    }
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.0.lock().unwrap().push_str(text);
+        Ok(())
+    }
+    fn clear_line(&self) -> io::Result<()> {
+        Ok(())
+    }
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn every_task_has_a_bar_and_the_end_leaves_only_lines() {
+    let paper = Paper::default();
+    let mut bars = Bars::on(ProgressDrawTarget::term_like_with_hz(Box::new(paper.clone()), 255), false);
+    let progress = |disk, done_bytes, total_bytes| Event::Progress {
+        stage: Stage::Convert,
+        task: "copy\x1b[2J".into(),
+        disk,
+        done_bytes,
+        total_bytes,
+    };
+    bars.event(&Event::StageStarted { stage: Stage::Convert, plugin: Some("qemu-img".into()) });
+    bars.event(&progress(Some(0), 1 << 20, 4 << 20));
+    bars.event(&progress(Some(1), 1 << 20, 4 << 20));
+    bars.event(&progress(None, 1 << 20, 0));
+    assert_eq!((bars.stages.len(), bars.tasks.len()), (1, 3));
+    bars.event(&Event::StageFinished {
+        stage: Stage::Convert,
+        plugin: None,
+        status: StageStatus::Done,
+        seconds: 1.0,
+        bytes: 4 << 20,
+    });
+    assert_eq!((bars.stages.len(), bars.tasks.len()), (0, 0));
+    drop(bars);
+    let text = paper.0.lock().unwrap().clone();
+    assert!(text.contains("CONVERT  qemu-img"), "{text}");
+    assert!(text.contains("CONVERT  copy\\x1b[2J disk 1"), "{text}");
+    assert!(text.contains("1.00 MiB of 4.00 MiB"), "{text}");
+    assert!(text.contains("CONVERT  done in 1.0 s, 4.00 MiB"), "{text}");
+}

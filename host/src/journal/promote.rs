@@ -1,0 +1,91 @@
+//! Final names: a file gets its name only when it is complete and synced, and never takes another's place.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
+
+fn output_error(what: impl std::fmt::Display, error: &std::io::Error) -> PluginError {
+    let mut error = PluginError::from_io(what, error);
+    if matches!(error.kind, ErrorKind::Auth | ErrorKind::Unusable) {
+        error.kind = ErrorKind::Output;
+    }
+    error
+}
+
+/// Makes a folder and its parents, readable by the user alone. One that exists is taken as it is.
+pub fn create_private_folder(path: &Path) -> Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| output_error(format_args!("the folder {} cannot be made", path.display()), &error))
+}
+
+/// Syncs a folder, so that the names in it survive a power cut.
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| output_error(format_args!("{} cannot be synced", folder.display()), &error))
+}
+
+/// Syncs `part` and gives it its final name, which must be free.
+pub fn promote(part: &Path, target: &Path) -> Result<()> {
+    File::open(part)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| output_error(format_args!("{} cannot be synced", part.display()), &error))?;
+    let renamed = match renameat_with(CWD, part, CWD, target, RenameFlags::NOREPLACE) {
+        // File systems without that flag: link is as exclusive.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            std::fs::hard_link(part, target).and_then(|()| std::fs::remove_file(part))
+        }
+        other => other.map_err(std::io::Error::from),
+    };
+    renamed.map_err(|error| {
+        let error = output_error(format_args!("{} cannot get its name", target.display()), &error);
+        error.hint("move the file of that name away, or use another output folder")
+    })?;
+    sync_folder(target.parent().unwrap_or(Path::new("/")))
+}
+
+/// Writes a small file whole, synced, mode 0600, in place of one that may be there.
+pub fn write_file(path: &Path, content: &[u8]) -> Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    let part = path.with_file_name(name);
+    let write = || -> std::io::Result<()> {
+        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        std::fs::rename(&part, path)
+    };
+    write().map_err(|error| {
+        // What is left of a failed attempt is of no use to anybody.
+        let _ = std::fs::remove_file(&part);
+        output_error(path.display(), &error)
+    })?;
+    sync_folder(path.parent().unwrap_or(Path::new("/")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_final_name_is_never_taken_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let (part, target) = (folder.path().join("a.part"), folder.path().join("a"));
+        write_file(&part, b"new").unwrap();
+        write_file(&target, b"old").unwrap();
+        let error = promote(&part, &target).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Output);
+        assert_eq!(std::fs::read(&target).unwrap(), b"old");
+        std::fs::remove_file(&target).unwrap();
+        promote(&part, &target).unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), b"new");
+        assert!(!part.exists());
+    }
+}

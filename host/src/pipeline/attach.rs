@@ -1,0 +1,63 @@
+//! What the appliance opens: for each disk a qcow2 overlay on a read-only export of its flat view. qemu never parses the source, and a
+//! crash of the appliance costs the overlay.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use vmdk2kvm_plugin_api::model::{AttachedDisk, CreateOverlay};
+use vmdk2kvm_plugin_api::{Converter, PluginError, Result};
+
+use super::flatten::FlatDisk;
+use super::private_folder::PrivateFolder;
+use crate::export::Export;
+
+/// The format of overlays.
+pub(super) const OVERLAY_FORMAT: &str = "qcow2";
+
+/// Disks that can be attached. Dropping it ends the exports and removes their sockets; the overlays stay.
+pub(super) struct Attached {
+    /// In the order of the VM's disks.
+    pub disks: Vec<AttachedDisk>,
+    exports: Vec<Export>,
+    sockets: PrivateFolder,
+}
+
+impl Attached {
+    /// The first error that a source gave to the appliance, which saw it as a broken disk.
+    pub fn source_error(&self) -> Option<PluginError> {
+        self.exports.iter().find_map(Export::first_error)
+    }
+}
+
+/// Where the overlay of a disk lies.
+pub(super) fn overlay_path(folder: &Path, index: usize) -> PathBuf {
+    folder.join(format!("overlay-{}.qcow2", index + 1))
+}
+
+/// Exports every disk and makes a new overlay on each.
+pub(super) fn attach(disks: &[FlatDisk], folder: &Path, converter: &dyn Converter) -> Result<Attached> {
+    let sockets = PrivateFolder::create()?;
+    let mut attached = Attached { disks: Vec::new(), exports: Vec::new(), sockets };
+    for (index, disk) in disks.iter().enumerate() {
+        let export = Export::start(Arc::clone(&disk.source), &attached.sockets.path().join(index.to_string()))?;
+        let overlay = overlay_path(folder, index);
+        if let Err(error) = std::fs::remove_file(&overlay) {
+            if error.kind() != std::io::ErrorKind::NotFound {
+                return Err(PluginError::from_io(overlay.display(), &error));
+            }
+        }
+        let overlay = overlay.to_str().map(str::to_owned).ok_or_else(|| {
+            PluginError::output(format!("the work folder {} has a name that is not UTF-8", folder.display()))
+                .hint("name another one with --work-dir")
+        })?;
+        converter.create_overlay(&CreateOverlay {
+            overlay: overlay.clone(),
+            backing: export.uri(),
+            backing_format: "raw".to_owned(),
+            size_bytes: disk.source.size(),
+        })?;
+        attached.exports.push(export);
+        attached.disks.push(AttachedDisk { path: overlay, format: OVERLAY_FORMAT.to_owned() });
+    }
+    Ok(attached)
+}

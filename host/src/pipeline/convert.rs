@@ -1,0 +1,129 @@
+//! CONVERT: what FIX left in the overlays goes onto the working images; another format is converted; then every image gets its final
+//! name, which is the moment the result exists.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use vmdk2kvm_plugin_api::model::{CommitOverlay, Convert};
+use vmdk2kvm_plugin_api::{Converter, PluginError, Result};
+
+use super::attach::overlay_path;
+use super::output::{Output, remove_if_there};
+use super::run::Run;
+use crate::copy::ImageFormat;
+use crate::journal::{StageKey, promote};
+
+/// Record: the working images are no longer what was copied.
+pub(super) const COMMIT_BEGAN: &str = "commit-began";
+/// Record: which files are about to get their final names.
+const PROMOTING: &str = "promoting";
+
+/// A file about to get its final name, known by its inode, which a rename keeps.
+#[derive(Serialize, Deserialize)]
+struct Promoting {
+    images: Vec<(PathBuf, u64)>,
+}
+
+/// The format the copy engine writes for a job: the final one where it can.
+pub(super) fn working_format(run: &Run<'_>) -> ImageFormat {
+    if run.job.format.as_str() == ImageFormat::Raw.as_str() { ImageFormat::Raw } else { ImageFormat::Qcow2 }
+}
+
+/// Whether the working image is not yet what was asked for.
+pub(super) fn must_convert(run: &Run<'_>) -> bool {
+    run.job.compress || run.job.format.as_str() != working_format(run).as_str()
+}
+
+/// The images that a former run had given their final names.
+pub(super) fn promoted(output: &Output, key: &StageKey) -> Vec<PathBuf> {
+    let Some(promoting) = output.records.read::<Promoting>(PROMOTING, key) else { return Vec::new() };
+    let is_ours = |(path, inode): &(PathBuf, u64)| path.symlink_metadata().is_ok_and(|found| found.ino() == *inode);
+    promoting.images.into_iter().filter(is_ours).map(|(path, _)| path).collect()
+}
+
+/// Commits the overlays. Safe to repeat: an overlay keeps what it holds.
+pub(super) fn commit(
+    run: &Run<'_>,
+    output: &Output,
+    disks: usize,
+    converter: &dyn Converter,
+    key: &StageKey,
+) -> Result<()> {
+    output.records.write(COMMIT_BEGAN, key, &())?;
+    for index in 0..disks {
+        run.check_cancelled()?;
+        converter.commit_overlay(&CommitOverlay {
+            overlay: text(&overlay_path(&output.work, index))?,
+            image: text(&output.part(index))?,
+            format: working_format(run).as_str().to_owned(),
+        })?;
+    }
+    Ok(())
+}
+
+/// Converts where that is needed, and gives every image its final name.
+pub(super) fn finish(
+    run: &Run<'_>,
+    output: &Output,
+    disks: usize,
+    converter: Option<&dyn Converter>,
+    key: &StageKey,
+) -> Result<Vec<PathBuf>> {
+    let format = run.job.format.as_str();
+    let ours = promoted(output, key);
+    let mut parts = Vec::new();
+    for index in 0..disks {
+        run.check_cancelled()?;
+        if ours.contains(&output.image(index, format)) {
+            continue;
+        }
+        let part = match converter {
+            Some(converter) => {
+                let converted = output.converted_part(index);
+                remove_if_there(&converted)?;
+                converter.convert(&Convert {
+                    source: text(&output.part(index))?,
+                    source_format: working_format(run).as_str().to_owned(),
+                    target: text(&converted)?,
+                    target_format: format.to_owned(),
+                    compress: run.job.compress,
+                })?;
+                set_private(&converted)?;
+                converted
+            }
+            None => output.part(index),
+        };
+        parts.push((index, part));
+    }
+    let mut images = Vec::new();
+    for (index, part) in &parts {
+        let inode = part.symlink_metadata().map_err(|error| PluginError::from_io(part.display(), &error))?.ino();
+        images.push((output.image(*index, format), inode));
+    }
+    for path in ours {
+        let inode = path.symlink_metadata().map_err(|error| PluginError::from_io(path.display(), &error))?.ino();
+        images.push((path, inode));
+    }
+    output.records.write(PROMOTING, key, &Promoting { images })?;
+    for (index, part) in parts {
+        promote(&part, &output.image(index, format))?;
+        if converter.is_some() {
+            remove_if_there(&output.part(index))?;
+        }
+    }
+    Ok((0..disks).map(|index| output.image(index, format)).collect())
+}
+
+fn set_private(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .map_err(|error| PluginError::from_io(path.display(), &error))
+}
+
+/// A path as the text that plugins take.
+pub(super) fn text(path: &Path) -> Result<String> {
+    path.to_str().map(str::to_owned).ok_or_else(|| {
+        PluginError::output(format!("{} has a name that is not UTF-8", path.display())).hint("use another output folder")
+    })
+}

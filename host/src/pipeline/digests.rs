@@ -1,0 +1,62 @@
+//! Digests of the finished images, for the report: of the file, and of what the guest sees, which is the same in every format.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use vmdk2kvm_plugin_api::model::FlattenDisk;
+use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, Transport};
+
+use super::convert::text;
+use super::run::Run;
+use crate::copy::{Control, FileSource, ImageFormat, content_sha256, file_sha256};
+use crate::report::ImageRecord;
+
+/// Reads and digests the images.
+pub(super) fn records(run: &Run<'_>, dir: &Path, images: &[PathBuf], sizes: &[u64]) -> Result<Vec<ImageRecord>> {
+    images.iter().zip(sizes).map(|(image, size)| record(run, dir, image, *size)).collect()
+}
+
+fn record(run: &Run<'_>, dir: &Path, image: &Path, virtual_size: u64) -> Result<ImageRecord> {
+    let cancelled = || run.cancelled();
+    let control = Control { cancelled: &cancelled, progress: &|_| () };
+    let format = run.job.format.as_str();
+    let metadata = image.metadata().map_err(|error| PluginError::from_io(image.display(), &error))?;
+    let content = match content(run, image, format)? {
+        Some(source) => Some(content_sha256(source.as_ref(), &control)?),
+        None => None,
+    };
+    Ok(ImageRecord {
+        path: image.strip_prefix(dir).unwrap_or(image).to_string_lossy().into_owned(),
+        format: format.to_owned(),
+        bytes: std::os::unix::fs::MetadataExt::blocks(&metadata) * 512,
+        virtual_size,
+        sha256: Some(file_sha256(image, &control)?),
+        content_sha256: content,
+    })
+}
+
+/// What the guest sees of an image; `None` for a format that nothing here reads.
+fn content(run: &Run<'_>, image: &Path, format: &str) -> Result<Option<Box<dyn BlockSource>>> {
+    if format == ImageFormat::Raw.as_str() {
+        return Ok(Some(Box::new(FileSource::open(image)?)));
+    }
+    let Ok(flattener) = run.registry.flattener(None, format) else { return Ok(None) };
+    let disk = FlattenDisk { object: text(image)?, format: format.to_owned() };
+    let files = Arc::new(OneFile(image.to_path_buf()));
+    Ok(Some(flattener.stage.flatten(&disk, files)?.source))
+}
+
+/// Gives access to one file, which refers to no other.
+struct OneFile(PathBuf);
+
+impl Transport for OneFile {
+    fn open(&self, _: &str) -> Result<Box<dyn BlockSource>> {
+        Ok(Box::new(FileSource::open(&self.0)?))
+    }
+    fn resolve(&self, _: &str, name: &str) -> Result<String> {
+        Err(PluginError::defect(format!("{} refers to another file: {name:?}", self.0.display())))
+    }
+    fn fingerprint(&self, _: &str) -> Result<String> {
+        Err(PluginError::defect("a finished image has no fingerprint"))
+    }
+}

@@ -1,0 +1,120 @@
+//! The commands that only look: `inventory`, `inspect`, `plan`. They copy no disk and leave nothing but their result.
+
+use serde_json::{Value, json};
+use vmdk2kvm_plugin_api::model::{GuestFingerprint, SourceRef, VmSpec};
+use vmdk2kvm_plugin_api::{PluginError, Result, Transport};
+
+use super::attach::{self, OVERLAY_FORMAT};
+use super::flatten::FlatDisk;
+use super::inspect::OpenedGuest;
+use super::private_folder::PrivateFolder;
+use super::run::Run;
+use super::{fetch, flatten, inspect, plan};
+use crate::events::Stage;
+use crate::journal::write_file;
+use crate::worker::Failure;
+
+/// The source of a command that has one.
+pub(super) fn source(run: &Run<'_>) -> Result<SourceRef> {
+    run.job.source().ok_or_else(|| PluginError::defect("this command has no source"))
+}
+
+/// `inventory`: every VM of the source with the capacities of its disks.
+pub(super) fn inventory(run: &Run<'_>) -> Result<Value, Failure> {
+    let source = source(run)?;
+    let vms = run.stage(Stage::Fetch, |plugin| {
+        let faces = fetch::open(run, &source)?;
+        *plugin = Some(faces.label.clone());
+        let mut vms: Vec<VmSpec> = faces.catalog.inventory()?;
+        for vm in &mut vms {
+            *vm = fetch::complete(run, vm.clone(), &faces.label, &source);
+            if vm.disks.iter().any(|disk| disk.capacity_bytes == 0) {
+                flatten::open(run, vm, faces.transport.as_ref())?;
+            }
+        }
+        Ok(vms)
+    })?;
+    Ok(json!({ "vms": vms }))
+}
+
+/// `inspect` and `plan`.
+pub(super) fn look(run: &Run<'_>) -> Result<Value, Failure> {
+    let source = source(run)?;
+    let mut fetched = run.stage(Stage::Fetch, |plugin| {
+        let fetched = fetch::fetch(run, source)?;
+        *plugin = fetched.vm.origin.as_ref().map(|origin| origin.fetcher.clone());
+        Ok(fetched)
+    })?;
+    let disks = run.stage(Stage::Flatten, |plugin| {
+        let disks = flatten::open(run, &mut fetched.vm, fetched.transport.as_ref())?;
+        *plugin = disks.iter().find_map(|disk| disk.plugin.clone());
+        Ok(disks)
+    })?;
+    let work = PrivateFolder::create()?;
+    let mut guest = open(run, &fetched.vm, &disks, &work)?;
+    let inspection = guest.opened.inspection.clone();
+    if !run.job.wants(Stage::Plan) {
+        guest.opened.close().map_err(|error| Failure::new(Stage::Inspect, error))?;
+        let mut document = serde_json::to_value(&inspection).map_err(|error| PluginError::defect(error.to_string()))?;
+        document["vm"] = serde_json::to_value(&fetched.vm).map_err(|error| PluginError::defect(error.to_string()))?;
+        return Ok(document);
+    }
+    let plan = run.stage(Stage::Plan, |_| {
+        let fixers = run.registry.fixers(inspection.os.family)?;
+        let fingerprint = GuestFingerprint {
+            source: absolute(&fetched.source.uri),
+            extra_disks: fetched.source.extra_disks.iter().map(|disk| absolute(disk)).collect(),
+            vm: fetched.source.vm.clone(),
+            disks: fingerprints(&disks, fetched.transport.as_deref())?,
+        };
+        plan::plan(run, &fixers, &fetched.vm, &inspection, Some(fingerprint), guest.opened.guest()?)
+    })?;
+    guest.opened.close().map_err(|error| Failure::new(Stage::Plan, error))?;
+    let document = serde_json::to_value(&plan).map_err(|error| PluginError::defect(error.to_string()))?;
+    if let Some(path) = &run.job.plan_out {
+        let text = serde_json::to_vec_pretty(&document).map_err(|error| PluginError::defect(error.to_string()))?;
+        write_file(path, &text)?;
+    }
+    plan::refuse_blocked(&plan)
+        .map_err(|error| Failure { result: Some(document.clone()), ..Failure::new(Stage::Plan, error) })?;
+    Ok(document)
+}
+
+/// A path as it is found from any folder; a URI as it is.
+fn absolute(uri: &str) -> String {
+    let path = std::path::Path::new(uri);
+    if path.exists() {
+        std::path::absolute(path).map_or_else(|_| uri.to_owned(), |path| path.to_string_lossy().into_owned())
+    } else {
+        uri.to_owned()
+    }
+}
+
+/// The state of every disk.
+pub(super) fn fingerprints(disks: &[FlatDisk], transport: Option<&dyn Transport>) -> Result<Vec<String>> {
+    disks.iter().map(|disk| disk.fingerprint(transport)).collect()
+}
+
+/// A guest that is only looked at, and the exports it reads from.
+struct Looked {
+    opened: OpenedGuest,
+    // Dropped after the guest: it still reads until it is closed.
+    _attached: Option<attach::Attached>,
+}
+
+fn open(run: &Run<'_>, vm: &VmSpec, disks: &[FlatDisk], work: &PrivateFolder) -> Result<Looked, Failure> {
+    if disks.is_empty() {
+        return Ok(Looked { opened: inspect::inspect(run, vm, Vec::new(), false, work.path())?, _attached: None });
+    }
+    let attached = run
+        .registry
+        .converter(run.job.plugins.converter.as_deref(), OVERLAY_FORMAT)
+        .and_then(|converter| attach::attach(disks, work.path(), converter.stage.as_ref()))
+        .map_err(|error| Failure::new(Stage::Inspect, error))?;
+    let opened = inspect::inspect(run, vm, attached.disks.clone(), false, work.path());
+    let opened = opened.map_err(|failure| match attached.source_error() {
+        Some(error) => Failure::new(Stage::Flatten, error),
+        None => failure,
+    })?;
+    Ok(Looked { opened, _attached: Some(attached) })
+}

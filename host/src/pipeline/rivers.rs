@@ -1,0 +1,125 @@
+//! The bulk copy, which runs beside the appliance: every disk's flat view to its working image, each under a record once it is durable.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use serde::{Deserialize, Serialize};
+use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result};
+
+use super::output::remove_if_there;
+use crate::copy::{Control, CopyRequest, ImageFormat, Progress, copy_image};
+use crate::events::{Event, EventSink, Stage};
+use crate::journal::{Records, StageKey};
+use crate::plugins::Services;
+
+/// What a finished copy is remembered by.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Copied {
+    pub virtual_size: u64,
+    pub bytes_data: u64,
+    pub bytes_image: u64,
+}
+
+/// A disk to copy.
+pub(super) struct CopyTask {
+    pub index: usize,
+    pub source: Arc<dyn BlockSource>,
+    pub part: PathBuf,
+    pub format: ImageFormat,
+    pub key: StageKey,
+}
+
+/// Name of the record of a disk's copy.
+pub(super) fn record_name(index: usize) -> String {
+    format!("copy-{}", index + 1)
+}
+
+/// The copy of a disk, if a former run finished it and the image is still there.
+pub(super) fn finished(records: &Records, task: &CopyTask) -> Option<Copied> {
+    let copied: Copied = records.read(&record_name(task.index), &task.key)?;
+    let there = task.part.symlink_metadata().is_ok_and(|found| found.is_file() && found.len() == copied.bytes_image);
+    there.then_some(copied)
+}
+
+/// A copy that runs in the background. Dropping it stops it.
+pub(super) struct Copying {
+    handle: Option<JoinHandle<Result<Vec<Copied>>>>,
+    stop: Arc<AtomicBool>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Copying {
+    /// Starts to copy these disks, one after the other, each with all processors.
+    pub fn start(tasks: Vec<CopyTask>, records: Records, services: &Services) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, cancel, events) = (Arc::clone(&stop), Arc::clone(services.cancel()), services.events().clone());
+        let failed = Arc::new(AtomicBool::new(false));
+        let has_failed = Arc::clone(&failed);
+        let work = move || {
+            let cancelled = || stopped.load(Ordering::Relaxed) || cancel.load(Ordering::Relaxed);
+            let copied: Result<_> = tasks.iter().map(|task| copy(task, &records, &cancelled, &events)).collect();
+            has_failed.store(copied.is_err(), Ordering::Relaxed);
+            copied
+        };
+        let handle = std::thread::Builder::new()
+            .name("copy".to_owned())
+            .spawn(work)
+            .map_err(|error| PluginError::io(format!("no thread can be started: {error}")))?;
+        Ok(Self { handle: Some(handle), stop, failed })
+    }
+
+    /// Whether it has failed: there is no use in fixing a guest whose disks cannot be copied.
+    pub fn failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the end.
+    pub fn join(&mut self) -> Result<Vec<Copied>> {
+        let Some(handle) = self.handle.take() else { return Ok(Vec::new()) };
+        handle.join().unwrap_or_else(|_| Err(PluginError::defect("the copy thread panicked")))
+    }
+}
+
+impl Drop for Copying {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // On the way out of another failure: that one is reported.
+        let _ = self.join();
+    }
+}
+
+fn copy(
+    task: &CopyTask,
+    records: &Records,
+    cancelled: &(dyn Fn() -> bool + Sync),
+    events: &EventSink,
+) -> Result<Copied> {
+    if let Some(copied) = finished(records, task) {
+        return Ok(copied);
+    }
+    records.remove(&record_name(task.index))?;
+    remove_if_there(&task.part)?;
+    let progress = |progress: Progress| {
+        events.emit(Event::Progress {
+            stage: Stage::Flatten,
+            task: "copy".to_owned(),
+            disk: u32::try_from(task.index).ok(),
+            done_bytes: progress.done,
+            total_bytes: progress.data,
+        });
+    };
+    let request = CopyRequest { source: task.source.as_ref(), target: &task.part, format: task.format };
+    let outcome = copy_image(&request, &Control { cancelled, progress: &progress })?;
+    let copied = Copied {
+        virtual_size: outcome.virtual_size,
+        bytes_data: outcome.bytes_data,
+        bytes_image: outcome.bytes_image,
+    };
+    if let Some(folder) = task.part.parent() {
+        crate::journal::sync_folder(folder)?;
+    }
+    records.write(&record_name(task.index), &task.key, &copied)?;
+    Ok(copied)
+}

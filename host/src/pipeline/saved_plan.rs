@@ -1,0 +1,47 @@
+//! `apply`: a plan that was saved, perhaps reviewed, and is now carried out, on the guest it was made for and on no other.
+
+use std::path::Path;
+
+use vmdk2kvm_plugin_api::model::{GuestFingerprint, Plan, SourceRef};
+use vmdk2kvm_plugin_api::{PluginError, Result};
+
+/// No plan is larger than this, in bytes.
+const LIMIT: u64 = 256 << 20;
+
+/// Reads a plan and the fingerprint of the guest it is for.
+pub(super) fn read(path: &Path) -> Result<(Plan, GuestFingerprint)> {
+    let metadata = path.metadata().map_err(|error| PluginError::from_io(path.display(), &error))?;
+    if metadata.len() > LIMIT {
+        return Err(PluginError::unusable(format!("{} is larger than {} MiB", path.display(), LIMIT >> 20)));
+    }
+    let text = std::fs::read(path).map_err(|error| PluginError::from_io(path.display(), &error))?;
+    let plan: Plan = serde_json::from_slice(&text).map_err(|error| {
+        PluginError::unusable(format!("{} is not a plan: {error}", path.display()))
+            .hint("make one with `vmdk2kvm plan SOURCE --out plan.json`")
+    })?;
+    if plan.schema > 1 {
+        return Err(PluginError::unusable(format!("{} has schema {}, this program knows 1", path.display(), plan.schema))
+            .hint("use the version of vmdk2kvm that wrote it"));
+    }
+    let guest = plan.guest.clone().ok_or_else(|| {
+        PluginError::unusable(format!("{} does not say which guest it is for", path.display()))
+            .hint("make it with `vmdk2kvm plan SOURCE --out plan.json`")
+    })?;
+    Ok((plan, guest))
+}
+
+/// The source that a plan names.
+pub(super) fn source(guest: &GuestFingerprint) -> SourceRef {
+    SourceRef { uri: guest.source.clone(), extra_disks: guest.extra_disks.clone(), vm: guest.vm.clone() }
+}
+
+/// Refuses a guest that is not in the state the plan was made for.
+pub(super) fn refuse_changed(guest: &GuestFingerprint, now: &[String]) -> Result<()> {
+    if guest.disks == now {
+        return Ok(());
+    }
+    let first = guest.disks.iter().zip(now).position(|(then, now)| then != now);
+    let which = first.map_or_else(|| "its disks".to_owned(), |index| format!("disk {}", index + 1));
+    Err(PluginError::unusable(format!("{}: {which} changed since the plan was made", crate::events::escape(&guest.source)))
+        .hint("plan again, and review the new plan"))
+}

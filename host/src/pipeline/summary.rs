@@ -1,0 +1,108 @@
+//! The report of a run, collected while it goes on, and everything it leaves in the output folder beside the images.
+
+use std::time::SystemTime;
+
+use vmdk2kvm_plugin_api::Result;
+use vmdk2kvm_plugin_api::model::{Finding, Inspection, Severity, VmSpec};
+
+use super::flatten::FlatDisk;
+use super::output::Output;
+use super::run::Run;
+use crate::report::{ChangeRecord, ImageRecord, Report, SCHEMA, Source, SourceDisk, TestRecord, Tool};
+
+/// What a run has found out so far.
+pub(super) struct Summary {
+    pub vm: VmSpec,
+    pub inspection: Option<Inspection>,
+    pub findings: Vec<Finding>,
+    pub changes: Vec<ChangeRecord>,
+    pub converged: Option<bool>,
+    pub images: Vec<ImageRecord>,
+    pub test: Option<TestRecord>,
+    source: Source,
+    chain: Vec<vmdk2kvm_plugin_api::model::ChainReport>,
+    began: SystemTime,
+    key: String,
+}
+
+impl Summary {
+    /// Begins with what FLATTEN found.
+    pub fn new(vm: &VmSpec, uri: &str, disks: &[FlatDisk], before: &[String], key: &str) -> Self {
+        let disk = |(disk, before): (&FlatDisk, &String)| SourceDisk {
+            name: disk.name.clone(),
+            files: disk.files(),
+            before: before.clone(),
+            after: None,
+        };
+        Self {
+            vm: vm.clone(),
+            inspection: None,
+            findings: Vec::new(),
+            changes: Vec::new(),
+            converged: None,
+            images: Vec::new(),
+            test: None,
+            source: Source {
+                uri: crate::config::secret::mask_uri(uri),
+                disks: disks.iter().zip(before).map(disk).collect(),
+            },
+            chain: disks.iter().map(|disk| disk.report.clone()).collect(),
+            began: SystemTime::now(),
+            key: key.to_owned(),
+        }
+    }
+
+    /// Notes the state of the source at the end; another state than at the beginning is an error, because what was read is then of no
+    /// known state.
+    pub fn source_after(&mut self, after: &[String]) -> Result<()> {
+        for (disk, after) in self.source.disks.iter_mut().zip(after) {
+            disk.after = Some(after.clone());
+        }
+        match self.source.disks.iter().find(|disk| disk.after.as_ref() != Some(&disk.before)) {
+            None => Ok(()),
+            Some(disk) => Err(vmdk2kvm_plugin_api::PluginError::unusable(format!("{} changed while it was read", disk.name))
+                .hint("shut the virtual machine down, and run the command again")),
+        }
+    }
+
+    /// The report as it stands.
+    pub fn report(&self, run: &Run<'_>) -> Report {
+        let seconds = run.started.elapsed().as_secs_f64();
+        let warnings = self
+            .findings
+            .iter()
+            .filter(|finding| finding.severity >= Severity::Warn)
+            .map(|finding| finding.message.clone())
+            .chain(run.services.warnings())
+            .collect();
+        Report {
+            schema: SCHEMA,
+            tool: Tool::this(),
+            command: run.job.command.as_str().to_owned(),
+            started: crate::report::rfc3339(self.began),
+            finished: crate::report::rfc3339(SystemTime::now()),
+            seconds,
+            vm: self.vm.clone(),
+            inspection: self.inspection.clone(),
+            source: self.source.clone(),
+            stages: run.records(),
+            chain: self.chain.clone(),
+            findings: self.findings.clone(),
+            changes: self.changes.clone(),
+            converged: self.converged,
+            images: self.images.clone(),
+            test: self.test.clone(),
+            warnings,
+            error: None,
+            accelerator: self.test.as_ref().map(|test| test.verdict.accelerator.clone()).filter(|word| !word.is_empty()),
+            key: Some(self.key.clone()),
+        }
+    }
+
+    /// Writes the report in its three forms.
+    pub fn write_report(&self, run: &Run<'_>, output: &Output) -> Result<Report> {
+        let report = self.report(run);
+        crate::report::write(&output.dir, &report)?;
+        Ok(report)
+    }
+}

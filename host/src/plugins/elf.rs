@@ -1,0 +1,110 @@
+//! What an ELF file says of itself, read without running it: is it a library for this machine, what does it need, and the manifest.
+
+use std::fs::File;
+use std::io::Read;
+
+use object::read::elf::{Dyn, ElfFile64, FileHeader};
+use object::{Endianness, Object, ObjectSection, elf};
+use vmdk2kvm_plugin_api::{MANIFEST_SECTION, Manifest, PluginError, Result};
+
+/// No plugin is larger than this, in bytes.
+const LIBRARY_LIMIT: u64 = 512 << 20;
+/// No manifest is larger than this, in bytes.
+const MANIFEST_LIMIT: usize = 1 << 20;
+
+/// A shared object that claims to be a plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedObject {
+    /// Its manifest; `None` for a library that is no plugin of ours.
+    pub manifest: Option<Manifest>,
+    /// Libraries that the loader needs for it (`DT_NEEDED`).
+    pub needed: Vec<String>,
+}
+
+impl SharedObject {
+    /// Reads an opened file.
+    pub fn read(file: &mut File) -> Result<Self> {
+        let size = file.metadata().map_err(|error| PluginError::from_io("its file", &error))?.len();
+        if size > LIBRARY_LIMIT {
+            return Err(PluginError::missing(format!("it is larger than {} MiB", LIBRARY_LIMIT >> 20)));
+        }
+        let mut bytes = Vec::with_capacity(size as usize);
+        file.take(LIBRARY_LIMIT).read_to_end(&mut bytes).map_err(|error| PluginError::from_io("its file", &error))?;
+        Self::parse(&bytes)
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self> {
+        let broken = |error: object::Error| PluginError::missing(format!("it is not a whole ELF file: {error}"));
+        if bytes.len() < 20 || &bytes[..4] != b"\x7fELF" {
+            return Err(PluginError::missing("it is not an ELF file"));
+        }
+        if bytes[4] != elf::ELFCLASS64 {
+            return Err(PluginError::missing("it is not a 64-bit library"));
+        }
+        let machine = u16::from_le_bytes([bytes[18], bytes[19]]);
+        let (ours, name) = this_machine();
+        if machine != ours {
+            return Err(PluginError::missing(format!("it was built for another machine (ELF machine {machine}), not for {name}")));
+        }
+        let library = ElfFile64::<Endianness>::parse(bytes).map_err(broken)?;
+        if library.elf_header().e_type(library.endian()) != elf::ET_DYN {
+            return Err(PluginError::missing("it is not a shared library"));
+        }
+        let manifest = match library.section_by_name(MANIFEST_SECTION) {
+            Some(section) => {
+                let data = section.data().map_err(broken)?;
+                if data.len() > MANIFEST_LIMIT {
+                    return Err(PluginError::missing(format!("its manifest is larger than {} KiB", MANIFEST_LIMIT >> 10)));
+                }
+                Some(Manifest::parse(data)?)
+            }
+            None => None,
+        };
+        Ok(Self { manifest, needed: needed(&library).map_err(broken)? })
+    }
+}
+
+fn needed(library: &ElfFile64<'_, Endianness>) -> Result<Vec<String>, object::Error> {
+    let (endian, sections) = (library.endian(), library.elf_section_table());
+    let Some((entries, strings)) = sections.dynamic(endian, library.data())? else { return Ok(Vec::new()) };
+    let strings = sections.strings(endian, library.data(), strings)?;
+    let needed = entries.iter().filter(|entry| entry.tag32(endian) == Some(elf::DT_NEEDED));
+    Ok(needed
+        .filter_map(|entry| entry.string(endian, strings).ok())
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+        .collect())
+}
+
+const fn this_machine() -> (u16, &'static str) {
+    if cfg!(target_arch = "x86_64") {
+        (elf::EM_X86_64, "x86_64")
+    } else if cfg!(target_arch = "aarch64") {
+        (elf::EM_AARCH64, "aarch64")
+    } else if cfg!(target_arch = "riscv64") {
+        (elf::EM_RISCV, "riscv64")
+    } else if cfg!(target_arch = "s390x") {
+        (elf::EM_S390, "s390x")
+    } else {
+        (elf::EM_PPC64, "ppc64")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_why_a_file_is_no_plugin() {
+        let mut this = std::fs::read("/proc/self/exe").unwrap();
+        let refused = |bytes: &[u8]| SharedObject::parse(bytes).unwrap_err().message;
+        assert_eq!(refused(b"#!/bin/sh\nexit 0\n\n\n\n\n"), "it is not an ELF file");
+        assert!(refused(&this[..4096]).starts_with("it is not a whole ELF file"));
+        let whole = SharedObject::parse(&this).unwrap();
+        assert_eq!(whole.manifest, None);
+        assert!(whole.needed.iter().any(|name| name.starts_with("libc.so")), "{:?}", whole.needed);
+        this[18] = 0xf3;
+        assert!(refused(&this).starts_with("it was built for another machine (ELF machine 243)"));
+        this[4] = 1;
+        assert_eq!(refused(&this), "it is not a 64-bit library");
+    }
+}

@@ -1,0 +1,76 @@
+//! Loads a plugin's library, in the order that keeps every failure readable: descriptor, manifest, version, `dlopen`, header, layout,
+//! root, manifest again, construction. A library is never unloaded.
+
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use vmdk2kvm_plugin_api::abi::{self, AbiHeaderRef, RemotePlugin};
+use vmdk2kvm_plugin_api::{HostServices, Manifest, PluginError, Result};
+
+use super::discovery::{Candidate, SearchKind, is_older};
+use super::elf::SharedObject;
+use super::{needs, trust};
+
+/// A loaded plugin.
+pub struct Loaded {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// Its getters.
+    pub plugin: RemotePlugin,
+}
+
+impl Loaded {
+    /// `name version`, as errors and reports name it.
+    pub fn label(&self) -> String {
+        format!("{} {}", self.manifest.name, self.manifest.version)
+    }
+
+    /// Loads a candidate with its settings.
+    pub fn load(
+        candidate: &Candidate,
+        services: Arc<dyn HostServices>,
+        settings: &serde_json::Value,
+    ) -> Result<Self> {
+        let named = |mut error: PluginError| {
+            let name = candidate.manifest.as_ref().map(|manifest| format!("{} {}", manifest.name, manifest.version));
+            error.plugin = error.plugin.or(name);
+            error.context(format_args!("plugin {} cannot be used", candidate.path.display()))
+        };
+        if let Some(refused) = &candidate.refused {
+            return Err(named(refused.clone()));
+        }
+        load(candidate, services, settings).map_err(named)
+    }
+}
+
+fn load(candidate: &Candidate, services: Arc<dyn HostServices>, settings: &serde_json::Value) -> Result<Loaded> {
+    // Read again from the descriptor that will be loaded: the file may have changed since it was found.
+    let mut file = trust::open_trusted(&candidate.path, candidate.kind != SearchKind::BuiltIn)?;
+    let manifest = SharedObject::read(&mut file)?
+        .manifest
+        .filter(|manifest| Some(manifest) == candidate.manifest.as_ref())
+        .ok_or_else(|| PluginError::missing("it changed while it was being loaded"))?;
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    // SAFETY: running the library's initialisers is what loading a trusted plugin means.
+    let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_LOCAL) }
+        .map_err(|error| needs::explain_dlopen(candidate, &manifest, &error.to_string()))?;
+    // The loader knows a library by its path: the descriptor must stay open, or the next plugin would be taken for this one.
+    std::mem::forget(file);
+    // SAFETY: every library that bears our manifest section exports this symbol with this type (`export_plugin!`).
+    let header = unsafe { library.get::<AbiHeaderRef>(abi::ROOT_SYMBOL.as_bytes()) }
+        .map(|symbol| *symbol)
+        .map_err(|_| PluginError::missing(format!("it does not export {}", abi::ROOT_SYMBOL)));
+    // Never unloaded: threads, thread-locals and objects of the plugin live until the process ends.
+    std::mem::forget(library);
+    // SAFETY: the library is never unloaded.
+    let root = unsafe { abi::load_root(header?, is_older(&manifest)) }?;
+    let said = Manifest::parse(root.manifest()().as_str().as_bytes())?;
+    if said != manifest {
+        return Err(PluginError::missing("its code and its manifest section disagree").hint("build the plugin again"));
+    }
+    let label: &'static str = format!("{} {}", manifest.name, manifest.version).leak();
+    let settings = serde_json::to_string(settings).map_err(|error| PluginError::defect(error.to_string()))?;
+    let plugin = abi::create_plugin_remote(root, services, &settings, label)?;
+    Ok(Loaded { manifest, plugin })
+}

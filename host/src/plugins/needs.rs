@@ -1,0 +1,66 @@
+//! What a plugin needs of this machine: programs and libraries, with the packages that have them.
+
+use std::path::{Path, PathBuf};
+
+use libloading::os::unix::{Library, RTLD_LAZY, RTLD_LOCAL};
+use serde::Serialize;
+use vmdk2kvm_plugin_api::{Manifest, PluginError};
+
+use super::discovery::Candidate;
+
+/// Something a plugin needs and this machine lacks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MissingNeed {
+    /// `program` or `library`.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// The package that has it.
+    pub package: String,
+}
+
+/// What of a manifest's needs this machine lacks. Looks for programs on `PATH` and asks the dynamic loader for libraries.
+pub fn missing_needs(manifest: &Manifest) -> Vec<MissingNeed> {
+    let programs = manifest
+        .programs
+        .iter()
+        .filter(|need| find_program(&need.name).is_none())
+        .map(|need| MissingNeed { kind: "program", name: need.name.clone(), package: need.package.clone() });
+    let libraries = manifest
+        .libraries
+        .iter()
+        .filter(|need| !library_loads(&need.name))
+        .map(|need| MissingNeed { kind: "library", name: need.name.clone(), package: need.package.clone() });
+    programs.chain(libraries).collect()
+}
+
+fn find_program(name: &str) -> Option<PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    let runs = |path: &Path| path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
+    std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| runs(path))
+}
+
+fn library_loads(name: &str) -> bool {
+    // A plain soname only: a path in a manifest would load whatever it names.
+    if name.contains('/') || name.is_empty() {
+        return false;
+    }
+    // SAFETY: a system library's initialisers run, as they would when the plugin opens it.
+    unsafe { Library::open(Some(name), RTLD_LAZY | RTLD_LOCAL) }.is_ok()
+}
+
+/// The loader names the missing library but not the plugin: says both, with the package when the manifest has it.
+pub(super) fn explain_dlopen(candidate: &Candidate, manifest: &Manifest, error: &str) -> PluginError {
+    let missing = candidate.needed.iter().find(|name| error.starts_with(&format!("{name}:")));
+    match missing {
+        Some(name) => {
+            let package = manifest.libraries.iter().find(|need| need.name == *name).map(|need| need.package.clone());
+            let error = PluginError::missing(format!("it needs the library {name}, which is not installed"));
+            match package {
+                Some(package) => error.hint(format!("apt-get install {package}")),
+                None => error,
+            }
+        }
+        None => PluginError::missing(format!("the dynamic loader says: {error}")),
+    }
+}

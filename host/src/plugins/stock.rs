@@ -1,0 +1,48 @@
+//! The stock bundle as data: what could be installed when nothing here can do a stage.
+
+use serde::Deserialize;
+use vmdk2kvm_plugin_api::Kind;
+
+/// The table beside the plugins; embedded, so that the host itself names none of them.
+const TABLE: &str = include_str!("../../../plugins/stock.toml");
+
+#[derive(Deserialize)]
+struct Table {
+    plugin: Vec<StockPlugin>,
+}
+
+/// A plugin of the stock bundle.
+#[derive(Debug, Clone, Deserialize)]
+pub struct StockPlugin {
+    /// Its name.
+    pub name: String,
+    /// The package that has it.
+    pub package: String,
+    /// The stages it takes part in.
+    pub kinds: Vec<Kind>,
+    /// What it can do there: formats, schemes, families.
+    #[serde(rename = "for")]
+    pub subjects: Vec<String>,
+}
+
+/// The stock plugins of a kind that can do `subject` (`None`: anything).
+pub fn candidates(kind: Kind, subject: Option<&str>) -> Vec<StockPlugin> {
+    let table: Table = toml::from_str(TABLE).unwrap_or(Table { plugin: Vec::new() });
+    let fits = |plugin: &StockPlugin| {
+        plugin.kinds.contains(&kind) && subject.is_none_or(|subject| plugin.subjects.iter().any(|word| word == subject))
+    };
+    table.plugin.into_iter().filter(fits).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_stock_plugin() {
+        for kind in [Kind::Fetcher, Kind::Flattener, Kind::Inspector, Kind::Fixer, Kind::Converter, Kind::Tester] {
+            assert!(!candidates(kind, None).is_empty(), "{kind:?}");
+        }
+        assert!(candidates(Kind::Flattener, Some("no-such-format")).is_empty());
+    }
+}

@@ -1,0 +1,205 @@
+//! `Report`: everything a finished run says about itself, as data.
+//!
+//! Owns the format of `report.json`. How it is written and drawn is the business of the other files of this folder.
+
+use serde::{Deserialize, Serialize};
+use vmdk2kvm_plugin_api::model::{AppliedStatus, ChainReport, Change, Finding, Inspection, Verdict, VmSpec};
+
+use crate::events::{ErrorDocument, Stage, StageStatus};
+
+/// Schema number of `report.json`.
+pub const SCHEMA: u32 = 1;
+
+/// What a run did, with its evidence: the content of `report.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Schema number: [`SCHEMA`].
+    pub schema: u32,
+    /// The program that wrote it.
+    pub tool: Tool,
+    /// The command, e.g. `migrate`.
+    pub command: String,
+    /// When the run began, UTC, RFC 3339.
+    pub started: String,
+    /// When it ended, UTC, RFC 3339.
+    pub finished: String,
+    /// Wall time in seconds, by the monotonic clock.
+    pub seconds: f64,
+    /// The machine.
+    pub vm: VmSpec,
+    /// What its disks say; `None` when INSPECT was not done.
+    #[serde(default)]
+    pub inspection: Option<Inspection>,
+    /// The source and the proof that it was not touched.
+    pub source: Source,
+    /// The stages in order.
+    pub stages: Vec<StageRecord>,
+    /// The chain of each disk, in the order of the disks.
+    pub chain: Vec<ChainReport>,
+    /// Findings of the inspection and of the fixers.
+    pub findings: Vec<Finding>,
+    /// The changes of the plan and what became of them.
+    pub changes: Vec<ChangeRecord>,
+    /// Whether planning again after FIX gave nothing; `None` when FIX was not done.
+    pub converged: Option<bool>,
+    /// The final images, in the order of the disks.
+    pub images: Vec<ImageRecord>,
+    /// The boot test; `None` when it was not done.
+    pub test: Option<TestRecord>,
+    /// Things the user should know although the run went on.
+    pub warnings: Vec<String>,
+    /// What ended the run, when something did.
+    #[serde(default)]
+    pub error: Option<ErrorDocument>,
+    /// How guests were run on this machine: `kvm` or `tcg`; `None` when none was run.
+    #[serde(default)]
+    pub accelerator: Option<String>,
+    /// Digest of everything the result depends on, by which a run recognises that it was done already.
+    #[serde(default)]
+    pub key: Option<String>,
+}
+
+/// The program that wrote a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    /// Name.
+    pub name: String,
+    /// Version.
+    pub version: String,
+    /// Version of the plugin contract.
+    pub api: String,
+}
+
+impl Tool {
+    /// This program.
+    pub fn this() -> Self {
+        Self {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            api: vmdk2kvm_plugin_api::API_VERSION.to_owned(),
+        }
+    }
+}
+
+/// The source.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Source {
+    /// As the user named it, without a password.
+    pub uri: String,
+    /// Its disks in order.
+    pub disks: Vec<SourceDisk>,
+}
+
+impl Source {
+    /// Whether every disk that was looked at again is as it was.
+    pub fn is_unchanged(&self) -> bool {
+        self.disks.iter().all(|disk| disk.after.is_none() || disk.after.as_ref() == Some(&disk.before))
+    }
+}
+
+/// A disk of the source, with the digest that identifies its state before and after the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceDisk {
+    /// Name for people.
+    pub name: String,
+    /// Every file whose bytes were read.
+    pub files: Vec<String>,
+    /// Digest over the files' fingerprints before the run.
+    pub before: String,
+    /// The same after the run; `None` when the run did not come that far.
+    pub after: Option<String>,
+}
+
+/// A stage of the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageRecord {
+    /// Which.
+    pub name: Stage,
+    /// `name version` of the plugin; `None` for what the host does itself.
+    pub plugin: Option<String>,
+    /// How it ended.
+    pub status: StageStatus,
+    /// Seconds from the start of the run to the start of the stage: stages overlap.
+    #[serde(default)]
+    pub started_seconds: f64,
+    /// Wall time in seconds.
+    pub seconds: f64,
+    /// Bytes it read or wrote.
+    pub bytes: u64,
+}
+
+/// A change of the plan and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeRecord {
+    /// The change; its members are members of this one.
+    #[serde(flatten)]
+    pub change: Change,
+    /// What became of it.
+    pub status: ChangeStatus,
+    /// What a person may want to know about that.
+    #[serde(default)]
+    pub detail: String,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeStatus {
+    /// Done, and read back where that is possible.
+    Done,
+    /// It was so already.
+    Unchanged,
+    /// It failed; the guest is as before this change.
+    Failed,
+    /// The run did not come to it.
+    NotDone,
+}
+
+impl ChangeStatus {
+    /// The word for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Unchanged => "unchanged",
+            Self::Failed => "failed",
+            Self::NotDone => "not done",
+        }
+    }
+}
+
+impl From<AppliedStatus> for ChangeStatus {
+    fn from(status: AppliedStatus) -> Self {
+        match status {
+            AppliedStatus::Done => Self::Done,
+            AppliedStatus::Unchanged => Self::Unchanged,
+            AppliedStatus::Failed => Self::Failed,
+        }
+    }
+}
+
+/// A final image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRecord {
+    /// Path, relative to the folder of the report where it lies in it.
+    pub path: String,
+    /// Format.
+    pub format: String,
+    /// Bytes of the file that are stored.
+    pub bytes: u64,
+    /// Bytes the guest sees.
+    pub virtual_size: u64,
+    /// SHA-256 (hex) of the file.
+    pub sha256: Option<String>,
+    /// SHA-256 (hex) of what the guest sees.
+    pub content_sha256: Option<String>,
+}
+
+/// The boot test.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TestRecord {
+    /// `name version` of the plugin.
+    pub plugin: String,
+    /// What it saw; its members are members of this one.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}

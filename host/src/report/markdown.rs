@@ -1,0 +1,141 @@
+//! report.md: the same for mail, tickets and terminals.
+
+use super::Report;
+use super::summary::{machine, marks, outcome, severity};
+use crate::events::{bytes, duration, escape, escape_lines};
+
+/// The document.
+pub(super) fn markdown(report: &Report) -> String {
+    let mut text = format!("# {}: {}\n\n", plain(&report.vm.name), outcome(report).1);
+    text.push_str(&format!(
+        "{} of {}, {}, {}, by {} {}\n\n",
+        plain(&report.command),
+        code(&report.source.uri),
+        report.started,
+        duration(report.seconds),
+        report.tool.name,
+        report.tool.version
+    ));
+    if let Some(error) = &report.error {
+        let plugin = error.plugin.as_deref().map(|plugin| format!(" ({})", plain(plugin))).unwrap_or_default();
+        text.push_str(&format!("**Error{plugin}: {}**\n\n", plain(&error.message)));
+        if let Some(hint) = &error.hint {
+            text.push_str(&format!("{}\n\n", plain(hint)));
+        }
+    }
+    for (label, value, _) in marks(report) {
+        text.push_str(&format!("- {label}: {}\n", plain(&value)));
+    }
+    table(
+        &mut text,
+        "Stages",
+        &["Stage", "Plugin", "Status", "Time", "Bytes"],
+        report.stages.iter().map(|stage| {
+            let amount = if stage.bytes == 0 { String::new() } else { bytes(stage.bytes) };
+            let plugin = plain(stage.plugin.as_deref().unwrap_or("host"));
+            vec![stage.name.to_string(), plugin, stage.status.as_str().into(), duration(stage.seconds), amount]
+        }),
+    );
+    if let Some(test) = &report.test {
+        text.push_str(&format!("\n## Boot test\n\n{}, {}\n\n", plain(&test.plugin), duration(test.verdict.seconds)));
+        for evidence in &test.verdict.evidence {
+            let file = evidence.file.as_deref().map(|file| format!(" ({})", code(file))).unwrap_or_default();
+            text.push_str(&format!("- {}: {}{file}\n", plain(&evidence.kind), plain(&evidence.detail)));
+        }
+    }
+    if !report.warnings.is_empty() || !report.findings.is_empty() {
+        text.push_str("\n## Warnings and findings\n\n");
+        for warning in &report.warnings {
+            text.push_str(&format!("- warning: {}\n", plain(warning)));
+        }
+        for finding in &report.findings {
+            let hint = if finding.hint.is_empty() { String::new() } else { format!(" ({})", plain(&finding.hint)) };
+            let word = severity(finding.severity).0;
+            text.push_str(&format!("- {word}: {}{hint} {}\n", plain(&finding.message), code(&finding.code)));
+        }
+    }
+    if !report.changes.is_empty() {
+        text.push_str("\n## Changes\n");
+    }
+    for record in &report.changes {
+        let change = &record.change;
+        text.push_str(&format!("\n### {} ({})\n\n", code(&change.target), record.status.as_str()));
+        let (summary, reason, fixer) = (plain(&change.summary), plain(&change.reason), plain(&change.fixer));
+        text.push_str(&format!("{summary}, because {reason} ({} by {fixer})\n", change.action.kind()));
+        if !record.detail.is_empty() {
+            text.push_str(&block("", &record.detail));
+        }
+        if let Some(diff) = &change.diff {
+            text.push_str(&block("diff", diff));
+        }
+    }
+    table(
+        &mut text,
+        "Images",
+        &["File", "Format", "Stored", "Size", "SHA-256 of the file"],
+        report.images.iter().map(|image| {
+            let digest = image.sha256.as_deref().map(code).unwrap_or_default();
+            vec![code(&image.path), image.format.clone(), bytes(image.bytes), bytes(image.virtual_size), digest]
+        }),
+    );
+    table(
+        &mut text,
+        "Source",
+        &["Disk", "Before", "After"],
+        report.source.disks.iter().map(|disk| {
+            vec![code(&disk.name), code(&disk.before), disk.after.as_deref().map(code).unwrap_or_default()]
+        }),
+    );
+    text.push_str("\n## Machine\n\n");
+    for (label, value) in machine(&report.vm) {
+        text.push_str(&format!("- {label}: {}\n", plain(&value)));
+    }
+    text
+}
+
+fn table(text: &mut String, title: &str, headings: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+    let mut rows = rows.peekable();
+    if rows.peek().is_none() {
+        return;
+    }
+    text.push_str(&format!("\n## {title}\n\n| {} |\n|{}\n", headings.join(" | "), "---|".repeat(headings.len())));
+    for row in rows {
+        text.push_str(&format!("| {} |\n", row.join(" | ")));
+    }
+}
+
+/// Text that Markdown takes for text.
+fn plain(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for letter in escape(text).chars() {
+        if "\\`*_{}[]<>#|~&".contains(letter) {
+            safe.push('\\');
+        }
+        safe.push(letter);
+    }
+    safe
+}
+
+/// Text in a code span; what would end the span or a table's cell is replaced.
+fn code(text: &str) -> String {
+    format!("`{}`", escape(text).replace('`', "'").replace('|', "¦"))
+}
+
+/// Lines in a code block whose fence is longer than any inside.
+fn block(language: &str, text: &str) -> String {
+    let longest = text.split(|letter| letter != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!("\n{fence}{language}\n{}\n{fence}\n", escape_lines(text.trim_end_matches('\n')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_cannot_become_markup() {
+        assert_eq!(plain("<b>[a](b) | *x*\n"), "\\<b\\>\\[a\\](b) \\| \\*x\\*\\\\n");
+        assert_eq!(code("a`|b"), "`a'¦b`");
+        assert_eq!(block("diff", "+```\n+x\x1b\n"), "\n````diff\n+```\n+x\\x1b\n````\n");
+    }
+}

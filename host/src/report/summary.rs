@@ -1,0 +1,145 @@
+//! What both readable reports say about a run in words, so that they say the same.
+
+use vmdk2kvm_plugin_api::model::{Firmware, Severity, VerdictKind, VmSpec};
+
+use super::{ChangeStatus, Report};
+use crate::events::{StageStatus, bytes};
+
+/// How a run ended, for colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mood {
+    Good,
+    Odd,
+    Bad,
+}
+
+impl Mood {
+    /// The word of the style sheet.
+    pub(super) const fn class(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Odd => "odd",
+            Self::Bad => "bad",
+        }
+    }
+}
+
+/// How the run ended, in a few words.
+pub(super) fn outcome(report: &Report) -> (Mood, String) {
+    let test = report.test.as_ref().map(|test| test.verdict.verdict);
+    match (&report.error, test) {
+        (_, Some(VerdictKind::Failed)) => (Mood::Bad, "migrated, but the boot test failed".into()),
+        (Some(error), _) => match error.stage {
+            Some(stage) => (Mood::Bad, format!("failed in {stage}")),
+            None => (Mood::Bad, "failed".into()),
+        },
+        (None, Some(VerdictKind::Passed)) => (Mood::Good, "migrated and booted".into()),
+        (None, None) => (Mood::Odd, "done, not boot-tested".into()),
+    }
+}
+
+/// What must be known about the run: label, value, mood.
+pub(super) fn marks(report: &Report) -> Vec<(&'static str, String, Mood)> {
+    let mut marks = Vec::new();
+    if let Some(test) = &report.test {
+        let mood = if test.verdict.verdict == VerdictKind::Passed { Mood::Good } else { Mood::Bad };
+        let how = if test.verdict.accelerator.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", test.verdict.accelerator)
+        };
+        marks.push(("Boot test", format!("{}{how}", test.verdict.reason), mood));
+    }
+    if let Some(converged) = report.converged {
+        let (text, mood) = if converged {
+            ("planning again gives nothing", Mood::Good)
+        } else {
+            ("planning again gives changes", Mood::Bad)
+        };
+        marks.push(("Converged", text.into(), mood));
+    }
+    let looked = !report.source.disks.is_empty() && report.source.disks.iter().all(|disk| disk.after.is_some());
+    let (text, mood) = match (report.source.is_unchanged(), looked) {
+        (false, _) => ("CHANGED during the run", Mood::Bad),
+        (true, true) => ("unchanged, by digest", Mood::Good),
+        (true, false) => ("not looked at again", Mood::Odd),
+    };
+    marks.push(("Source", text.into(), mood));
+    if !report.changes.is_empty() {
+        let done = count(report, &[ChangeStatus::Done, ChangeStatus::Unchanged]);
+        let mood = match count(report, &[ChangeStatus::Failed]) {
+            0 if done == report.changes.len() => Mood::Good,
+            0 => Mood::Odd,
+            _ => Mood::Bad,
+        };
+        marks.push(("Changes", format!("{done} of {}", report.changes.len()), mood));
+    }
+    if !report.images.is_empty() {
+        let stored: u64 = report.images.iter().map(|image| image.bytes).sum();
+        let seen: u64 = report.images.iter().map(|image| image.virtual_size).sum();
+        let count = report.images.len();
+        let text = format!("{count} image{}, {} for {}", if count == 1 { "" } else { "s" }, bytes(stored), bytes(seen));
+        marks.push(("Result", text, Mood::Good));
+    }
+    marks
+}
+
+fn count(report: &Report, statuses: &[ChangeStatus]) -> usize {
+    report.changes.iter().filter(|change| statuses.contains(&change.status)).count()
+}
+
+/// The machine in facts.
+pub(super) fn machine(vm: &VmSpec) -> Vec<(&'static str, String)> {
+    let firmware = match (vm.firmware, vm.secure_boot) {
+        (Firmware::Bios, _) => "BIOS",
+        (Firmware::Uefi, false) => "UEFI",
+        (Firmware::Uefi, true) => "UEFI with Secure Boot",
+    };
+    let cpus = vm.cpus;
+    let nic = |nic: &vmdk2kvm_plugin_api::model::Nic| {
+        [nic.mac.as_deref(), nic.model.as_deref(), nic.network.as_deref()]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let mut facts = vec![
+        ("Name", vm.name.clone()),
+        ("UUID", vm.uuid.clone().unwrap_or_default()),
+        ("Firmware", firmware.to_owned()),
+        ("Processors", format!("{} (sockets: {}, cores each: {})", cpus.count, cpus.sockets, cpus.cores_per_socket)),
+        ("Memory", bytes(vm.memory_bytes)),
+        ("TPM", if vm.tpm { "yes".to_owned() } else { String::new() }),
+        ("Guessed", vm.guessed.join(", ")),
+    ];
+    facts.extend(vm.nics.iter().map(|card| ("Network card", nic(card))));
+    facts.retain(|(_, value)| !value.is_empty());
+    facts
+}
+
+/// The word for a severity.
+pub(super) const fn severity(severity: Severity) -> (&'static str, Mood) {
+    match severity {
+        Severity::Info => ("note", Mood::Good),
+        Severity::Warn => ("warning", Mood::Odd),
+        Severity::Block => ("blocked", Mood::Bad),
+    }
+}
+
+/// The mood of a stage's end.
+pub(super) const fn stage_mood(status: StageStatus) -> Mood {
+    match status {
+        StageStatus::Done | StageStatus::Unchanged => Mood::Good,
+        StageStatus::Skipped => Mood::Odd,
+        StageStatus::Failed => Mood::Bad,
+    }
+}
+
+/// The mood of a change's end.
+pub(super) const fn change_mood(status: ChangeStatus) -> Mood {
+    match status {
+        ChangeStatus::Done | ChangeStatus::Unchanged => Mood::Good,
+        ChangeStatus::NotDone => Mood::Odd,
+        ChangeStatus::Failed => Mood::Bad,
+    }
+}

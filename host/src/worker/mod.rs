@@ -1,0 +1,17 @@
+//! One worker process for a VM: the same program, run again, so that a crash inside a plugin's C library costs one VM and is reported.
+//!
+//! `message` is what the two say to each other, `serve` the worker's side, `supervise` the other, `crash` the breadcrumb that a dying
+//! worker leaves. The worker's standard output carries messages; whatever plugins and their libraries print goes to the log.
+
+mod crash;
+mod message;
+mod serve;
+mod signals;
+mod supervise;
+
+pub use message::{Answer, Failure};
+pub use serve::serve;
+pub use supervise::run;
+
+/// The hidden word on the command line that makes a process a worker.
+pub const WORKER_COMMAND: &str = "worker-process";

@@ -1,0 +1,148 @@
+//! Writing, copying, removing and linking files: a new content appears under its name whole and synced, or not at all.
+
+use std::fs::File;
+use std::io::Write;
+
+use rustix::fs::{self as unix, AtFlags, FileType, Gid, Mode, OFlags, Uid, XattrFlags};
+use rustix::io::Errno;
+use sha2::{Digest, Sha256};
+use vmdk2kvm_plugin_api::model::Applied;
+use vmdk2kvm_plugin_api::{PluginError, Result};
+
+use super::{done, unchanged};
+use crate::tree::{Place, Tree, errno};
+
+/// No file that a plan speaks of is larger.
+pub(super) const FILE_LIMIT: u64 = 1 << 30;
+const TEMPORARY: &str = ".vmdk2kvm-new";
+/// SELinux's label; what else is on a file (ACLs) belongs to files that no fixer writes.
+const LABEL: &str = "security.selinux";
+
+/// Gives a file this content.
+pub(super) fn write(tree: &Tree, path: &str, content: &[u8], mode: Option<u32>, old: Option<&str>) -> Result<Applied> {
+    let current = tree.read(path, FILE_LIMIT)?;
+    if current.as_deref() == Some(content) {
+        return Ok(unchanged());
+    }
+    check(path, current.as_deref(), old)?;
+    replace(tree, path, content, mode)?;
+    Ok(done(""))
+}
+
+/// Copies a file.
+pub(super) fn copy(tree: &Tree, from: &str, source: &str, path: &str, old: Option<&str>) -> Result<Applied> {
+    let content = tree.read(from, FILE_LIMIT)?;
+    let content = content.ok_or_else(|| changed(from))?;
+    check(from, Some(&content), Some(source))?;
+    write(tree, path, &content, None, old)
+}
+
+/// Removes a file or a symlink.
+pub(super) fn remove(tree: &Tree, path: &str, old: Option<&str>) -> Result<Applied> {
+    let Some(place) = tree.place_itself(path, false)? else { return Ok(unchanged()) };
+    let Some(stat) = place.stat()? else { return Ok(unchanged()) };
+    match (FileType::from_raw_mode(stat.st_mode), old) {
+        (FileType::Symlink, None) => {}
+        (FileType::RegularFile, Some(old)) => {
+            let current = tree.read(path, FILE_LIMIT)?;
+            check(path, current.as_deref(), Some(old))?;
+        }
+        _ => return Err(changed(path)),
+    }
+    unix::unlinkat(&place.folder, place.name.as_str(), AtFlags::empty()).map_err(|error| errno(path, error))?;
+    sync(&place, path)?;
+    Ok(done(""))
+}
+
+/// Makes a symlink.
+pub(super) fn symlink(tree: &Tree, path: &str, to: &str) -> Result<Applied> {
+    let place = tree.place_itself(path, true)?.ok_or_else(|| changed(path))?;
+    match place.stat()?.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+        Some(FileType::Symlink) => {
+            let now = unix::readlinkat(&place.folder, place.name.as_str(), Vec::new()).map_err(|error| errno(path, error))?;
+            if now.to_bytes() == to.as_bytes() {
+                return Ok(unchanged());
+            }
+        }
+        None | Some(FileType::RegularFile) => {}
+        Some(_) => return Err(PluginError::unusable(format!("{path}: neither a file nor a symlink"))),
+    }
+    clear(&place, path)?;
+    unix::symlinkat(to, &place.folder, TEMPORARY).map_err(|error| errno(path, error))?;
+    promote(&place, path)?;
+    Ok(done(""))
+}
+
+/// Puts a new content in the place of a file, or makes the file. Owner, mode and label stay unless `mode` says otherwise.
+pub(super) fn replace(tree: &Tree, path: &str, content: &[u8], mode: Option<u32>) -> Result<()> {
+    let place = tree.place(path, true)?.ok_or_else(|| changed(path))?;
+    let old = place.stat()?;
+    if old.as_ref().is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile) {
+        return Err(PluginError::unusable(format!("{path}: not a regular file")));
+    }
+    clear(&place, path)?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let new = unix::openat(&place.folder, TEMPORARY, flags, Mode::from_raw_mode(0o600)).map_err(|error| errno(path, error))?;
+    let mut file = File::from(new);
+    let filled = (|| {
+        file.write_all(content).map_err(|error| PluginError::from_io(path, &error))?;
+        if let Some(stat) = &old {
+            let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+            unix::fchown(&file, Some(uid), Some(gid)).map_err(|error| errno(path, error))?;
+            keep_label(tree, path, &file)?;
+        }
+        let mode = mode.or(old.as_ref().map(|stat| stat.st_mode & 0o7777)).unwrap_or(0o644);
+        unix::fchmod(&file, Mode::from_raw_mode(mode)).map_err(|error| errno(path, error))?;
+        file.sync_all().map_err(|error| PluginError::from_io(path, &error))
+    })();
+    if let Err(error) = filled {
+        clear(&place, path)?;
+        return Err(error);
+    }
+    promote(&place, path)
+}
+
+/// The content is what the plan was made against.
+fn check(path: &str, current: Option<&[u8]>, old: Option<&str>) -> Result<()> {
+    let now = current.map(|bytes| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    if now.as_deref() == old { Ok(()) } else { Err(changed(path)) }
+}
+
+fn changed(path: &str) -> PluginError {
+    PluginError::unusable(format!("{path}: not what it was when the change was planned")).hint("plan again")
+}
+
+fn keep_label(tree: &Tree, path: &str, new: &File) -> Result<()> {
+    let Some(old) = tree.file(path)? else { return Ok(()) };
+    let mut label = vec![0u8; 256];
+    let length = match unix::fgetxattr(&old, LABEL, &mut label) {
+        Ok(length) => length,
+        Err(Errno::NODATA | Errno::NOTSUP) => return Ok(()),
+        Err(error) => return Err(errno(path, error)),
+    };
+    match unix::fsetxattr(new, LABEL, &label[..length], XattrFlags::empty()) {
+        // Where SELinux runs, the new file has the folder's label already, and only a privileged user may choose another.
+        Ok(()) | Err(Errno::NOTSUP | Errno::PERM) => Ok(()),
+        Err(error) => Err(errno(path, error)),
+    }
+}
+
+/// Removes what a crashed run may have left.
+fn clear(place: &Place, path: &str) -> Result<()> {
+    match unix::unlinkat(&place.folder, TEMPORARY, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(errno(path, error)),
+    }
+}
+
+fn promote(place: &Place, path: &str) -> Result<()> {
+    if let Err(error) = unix::renameat(&place.folder, TEMPORARY, &place.folder, place.name.as_str()) {
+        clear(place, path)?;
+        return Err(errno(path, error));
+    }
+    sync(place, path)
+}
+
+fn sync(place: &Place, path: &str) -> Result<()> {
+    unix::fsync(&place.folder).map_err(|error| errno(path, error))
+}

@@ -1,0 +1,211 @@
+//! One running appliance: started, called one call at a time, stopped in time, shut down.
+//!
+//! The appliance is the wall between a hostile guest and this machine: the guest's filesystems are parsed, and its programs
+//! run, only in there. So nothing is given to it but the disks: no network, no folder of this machine.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use vmdk2kvm_plugin_api::model::OpenGuest;
+use vmdk2kvm_plugin_api::{ErrorKind, Host, PluginError, Result, tracing};
+
+use crate::accel::{self, Accel};
+use crate::binding::{CallError, Drive, Handle};
+use crate::quickstart;
+use crate::settings::{AccelSetting, Settings};
+use crate::watch::{Stopped, kill, kill_children_with, watched};
+
+/// A running appliance.
+pub struct Appliance {
+    handle: Mutex<Option<Handle>>,
+    host: Host,
+    pid: i32,
+    command_timeout: Duration,
+}
+
+/// Longest time for a call that runs no program of the guest, however large the file.
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(600);
+/// Longest start of an appliance. It takes 3 to 20 seconds; the first one ever builds the appliance as well.
+const START_TIMEOUT: Duration = Duration::from_secs(300);
+/// Longest start with hardware virtualisation, which may pass the probe and hang all the same.
+const KVM_START_TIMEOUT: Duration = Duration::from_secs(90);
+
+impl Appliance {
+    /// Starts an appliance with the request's disks as `/dev/sda`, `/dev/sdb`, ... in their order.
+    pub fn launch(request: &OpenGuest, settings: &Settings, host: &Host) -> Result<Self> {
+        let begin = Instant::now();
+        let mut failure = None;
+        for way in ways(settings, Path::new(&request.work_dir))? {
+            host.check_cancelled()?;
+            match start(request, settings, &way, host) {
+                Ok(mut handle) => {
+                    let seconds = begin.elapsed().as_secs_f64();
+                    tracing::info!(accel = ?way.accel, quick = way.quick.is_some(), seconds, "the appliance is up");
+                    let pid = handle.pid().unwrap_or(0);
+                    let command_timeout = Duration::from_secs(u64::from(settings.command_timeout_seconds));
+                    let handle = Mutex::new(Some(handle));
+                    return Ok(Self { handle, host: host.clone(), pid, command_timeout });
+                }
+                Err(error) if error.kind == ErrorKind::Interrupted => return Err(error),
+                Err(error) => {
+                    tracing::warn!(accel = ?way.accel, quick = way.quick.is_some(), %error, "the appliance did not start");
+                    failure = Some(error);
+                }
+            }
+        }
+        let failure = failure.unwrap_or_else(|| PluginError::defect("no way to start the appliance was tried"));
+        Err(failure.hint("run libguestfs-test-tool: it shows why the appliance does not start"))
+    }
+
+    /// Makes one short call.
+    pub fn call<T>(&self, call: impl FnOnce(&mut Handle) -> Result<T, CallError>) -> Result<T, CallError> {
+        match self.lock().as_mut() {
+            Some(handle) => call(handle),
+            None => Err(CallError { call: "handle", errno: libc::EBADF, message: "the guest was closed".into() }),
+        }
+    }
+
+    /// Makes a call that moves many bytes; a cancelled run ends it.
+    pub fn transfer<T>(&self, call: impl FnOnce(&mut Handle) -> Result<T, CallError>) -> Result<T> {
+        self.watched("a transfer", TRANSFER_TIMEOUT, call)
+    }
+
+    /// Runs a program of the guest; a cancelled run ends it, and so does its time limit.
+    pub fn command(&self, arguments: &[&str]) -> Result<String> {
+        let name = arguments.iter().find(|one| !one.contains('=') && **one != "env").unwrap_or(&"a program");
+        let begin = Instant::now();
+        let result = self.watched(name, self.command_timeout, |handle| handle.command(arguments));
+        tracing::debug!(
+            program = name,
+            seconds = begin.elapsed().as_secs_f64(),
+            ok = result.is_ok(),
+            "ran in the guest"
+        );
+        result
+    }
+
+    /// Writes everything out and stops the appliance. A second call does nothing.
+    pub fn close(&self) -> Result<()> {
+        let Some(mut handle) = self.lock().take() else { return Ok(()) };
+        let done = handle.sync().and_then(|()| handle.umount_all()).and_then(|()| handle.shutdown());
+        Ok(done?)
+    }
+
+    /// The host's services.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Handle>> {
+        // A panic in another thread's call leaves the handle usable: the library keeps its own state.
+        self.handle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watched<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        call: impl FnOnce(&mut Handle) -> Result<T, CallError>,
+    ) -> Result<T> {
+        self.host.check_cancelled()?;
+        let (result, stopped) = watched(&self.host, limit, || kill(self.pid), || self.call(call));
+        match (result, stopped) {
+            (Ok(value), _) => Ok(value),
+            (Err(error), Stopped::No) => Err(error.into()),
+            (Err(_), Stopped::Cancelled) => Err(PluginError::interrupted()),
+            (Err(_), Stopped::Late) => Err(PluginError::new(
+                ErrorKind::Temporary,
+                format!("{what} did not end within {} seconds in the guest", limit.as_secs()),
+            )
+            .hint("run again on a quieter machine, or raise command_timeout_seconds")),
+        }
+    }
+}
+
+/// One way to start the appliance.
+struct Way {
+    accel: Accel,
+    quick: Option<std::path::PathBuf>,
+}
+
+/// The ways to try, the quickest first; each later one is there for when an earlier one does not start.
+fn ways(settings: &Settings, work_dir: &Path) -> Result<Vec<Way>> {
+    let mut handle = Handle::new()?;
+    let forced = |handle: &mut Handle, name| handle.backend_setting(name).is_some_and(|value| value == "1");
+    let accel = match settings.accel {
+        AccelSetting::Kvm => Accel::Kvm,
+        AccelSetting::Tcg => Accel::Tcg,
+        AccelSetting::Auto if forced(&mut handle, "force_tcg") => Accel::Tcg,
+        AccelSetting::Auto if forced(&mut handle, "force_kvm") => Accel::Kvm,
+        AccelSetting::Auto => accel::choose(&handle.hypervisor().map_err(PluginError::from)?, work_dir),
+    };
+    let mut ways = Vec::new();
+    if accel == Accel::Kvm {
+        ways.push(Way { accel, quick: None });
+        if settings.accel == AccelSetting::Kvm {
+            return Ok(ways);
+        }
+    }
+    if settings.quick_start && accel == Accel::Tcg {
+        let kernel = match (handle.path(), handle.cachedir()) {
+            (Ok(search), Ok(cachedir)) => quickstart::fixed_appliance(&search, &cachedir),
+            _ => None,
+        };
+        ways.extend(kernel.map(|kernel| Way { accel: Accel::Tcg, quick: Some(kernel) }));
+    }
+    ways.push(Way { accel: Accel::Tcg, quick: None });
+    Ok(ways)
+}
+
+fn start(request: &OpenGuest, settings: &Settings, way: &Way, host: &Host) -> Result<Handle> {
+    let mut handle = Handle::new()?;
+    // Never through libvirt: its daemon may run as another user, who cannot read the disks.
+    handle.set_backend("direct")?;
+    handle.set_backend_setting("force_tcg", if way.accel == Accel::Tcg { "1" } else { "0" })?;
+    handle.set_tmpdir(Path::new(&request.work_dir))?;
+    handle.without_network()?;
+    // One processor: a second one costs memory and start time, and nothing here runs in parallel.
+    handle.set_size(settings.memory_mib, 1)?;
+    if let Some(kernel) = &way.quick {
+        handle.set_path(&kernel.to_string_lossy())?;
+    }
+    for disk in &request.disks {
+        handle.add_drive(Drive { path: Path::new(&disk.path), format: &disk.format, readonly: !request.writable })?;
+    }
+    // Every disk's path, or the library's overlay in the work folder, is in the hypervisor's arguments.
+    let mark = request.disks.first().filter(|_| request.writable).map_or(&request.work_dir, |disk| &disk.path);
+    let limit = if way.accel == Accel::Kvm { KVM_START_TIMEOUT } else { START_TIMEOUT };
+    match watched(host, limit, || kill_children_with(mark), || handle.launch()) {
+        (Ok(()), _) => Ok(handle),
+        (Err(_), Stopped::Cancelled) => Err(PluginError::interrupted()),
+        (Err(_), Stopped::Late) => Err(PluginError::new(
+            ErrorKind::Temporary,
+            format!("the appliance did not start within {} seconds", limit.as_secs()),
+        )),
+        (Err(error), Stopped::No) => Err(error.into()),
+    }
+}
+
+/// The name of the VM's n-th disk in the appliance.
+pub fn disk_name(index: usize) -> String {
+    let mut letters = Vec::new();
+    let mut rest = index + 1;
+    while rest > 0 {
+        letters.push(b'a' + ((rest - 1) % 26) as u8);
+        rest = (rest - 1) / 26;
+    }
+    letters.reverse();
+    format!("/dev/sd{}", String::from_utf8_lossy(&letters))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disks_are_named_as_a_kernel_names_them() {
+        let names: Vec<String> = [0, 1, 25, 26, 27, 701, 702].into_iter().map(disk_name).collect();
+        assert_eq!(names, ["/dev/sda", "/dev/sdb", "/dev/sdz", "/dev/sdaa", "/dev/sdab", "/dev/sdzz", "/dev/sdaaa"]);
+    }
+}

@@ -1,0 +1,40 @@
+//! Carrying out changes. Each action leaves the guest as it was when it fails.
+
+mod archive;
+mod checked;
+mod files;
+mod packages;
+
+use vmdk2kvm_plugin_api::model::{Action, Applied, AppliedStatus, Change};
+use vmdk2kvm_plugin_api::{PluginError, Result};
+
+use crate::guest::ApplianceGuest;
+
+/// Carries out one change.
+pub fn apply(guest: &ApplianceGuest, change: &Change) -> Result<Applied> {
+    let target = change.target.as_str();
+    let done = match &change.action {
+        Action::WriteFile { content, mode, old_sha256 } => {
+            files::write(guest, target, &content.to_bytes()?, *mode, old_sha256.as_deref())
+        }
+        Action::CopyFile { from, source_sha256, old_sha256 } => {
+            files::copy(guest, from, source_sha256, target, old_sha256.as_deref())
+        }
+        Action::Remove { old_sha256 } => files::remove(guest, target, old_sha256.as_deref()),
+        Action::Symlink { to } => files::symlink(guest, target, to),
+        Action::RemovePackages { manager, packages } => packages::remove(guest, *manager, packages),
+        Action::RebuildInitramfs { kernel, tool, drivers } => archive::rebuild(guest, target, kernel, *tool, drivers),
+        Action::ExtendInitramfs { kernel, drivers, files } => archive::extend(guest, target, kernel, drivers, files),
+        other => Err(PluginError::unusable(format!("this plugin does not know the change \"{}\"", other.kind()))
+            .hint("install the version of guestfs-offline-linux that belongs to the plugin that planned it")),
+    };
+    done.map_err(|error| if error.message.contains(target) { error } else { error.context(target) })
+}
+
+fn done(detail: impl Into<String>) -> Applied {
+    Applied { status: AppliedStatus::Done, detail: detail.into() }
+}
+
+fn unchanged() -> Applied {
+    Applied { status: AppliedStatus::Unchanged, detail: String::new() }
+}

@@ -1,0 +1,58 @@
+//! What a failed libguestfs call says, and which kind of error that is for the user.
+
+use vmdk2kvm_plugin_api::{ErrorKind, PluginError};
+
+/// A failed call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallError {
+    /// Name of the call without `guestfs_`.
+    pub call: &'static str,
+    /// The appliance's `errno`; 0 when it gave none.
+    pub errno: i32,
+    /// The library's message, on one line.
+    pub message: String,
+}
+
+impl CallError {
+    /// There is nothing at the path of the call.
+    pub fn not_found(&self) -> bool {
+        matches!(self.errno, libc::ENOENT | libc::ENOTDIR)
+    }
+
+    /// The filesystem has no notion of what was asked (labels, owners on vfat).
+    pub fn unsupported(&self) -> bool {
+        matches!(self.errno, libc::ENOTSUP | libc::ENODATA | libc::ENOSYS | libc::EPERM | libc::EINVAL)
+    }
+}
+
+impl From<CallError> for PluginError {
+    fn from(error: CallError) -> Self {
+        let kind = match error.errno {
+            // No errno: the library itself or the appliance failed, not a file of the guest.
+            0 | libc::EIO | libc::ETIMEDOUT | libc::EPIPE | libc::ECONNRESET | libc::EAGAIN => ErrorKind::Io,
+            libc::EINTR => ErrorKind::Interrupted,
+            _ => ErrorKind::Unusable,
+        };
+        let made = PluginError::new(kind, format!("libguestfs {}: {}", error.call, error.message));
+        match error.errno {
+            libc::ENOSPC | libc::EDQUOT => made.hint("make room in the guest's filesystem and run again"),
+            _ => made,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_and_text_follow_the_errno() {
+        let error = |errno| CallError { call: "write", errno, message: "open: /etc/x: it failed".into() };
+        let full: PluginError = error(libc::ENOSPC).into();
+        assert_eq!(full.message, "libguestfs write: open: /etc/x: it failed");
+        assert_eq!((full.kind, full.hint.is_some()), (ErrorKind::Unusable, true));
+        assert_eq!(PluginError::from(error(0)).kind, ErrorKind::Io);
+        assert_eq!(PluginError::from(error(libc::EINTR)).kind, ErrorKind::Interrupted);
+        assert!(error(libc::ENOTDIR).not_found() && !error(libc::EIO).not_found());
+    }
+}

@@ -1,0 +1,12 @@
+//! The thin binding of libguestfs: all of this plugin's `unsafe` is here, and nothing else is.
+//!
+//! Knows pointers, ownership and prototypes; knows no guest. Above this folder a [`Handle`] is an ordinary Rust value.
+
+mod api;
+mod calls;
+mod error;
+mod handle;
+
+pub use calls::{DirEntry, FileStat};
+pub use error::CallError;
+pub use handle::{Drive, Handle};

@@ -1,0 +1,316 @@
+//! Which filesystem is the root, and what is mounted on it.
+//!
+//! A root is recognised by what it holds, never by its place. Data disks, the guest's other filesystems and snapshots are not
+//! further systems: what the chosen root's fstab mounts is not even looked at.
+
+use std::sync::Arc;
+
+use vmdk2kvm_linux_guest::fstab_mounts;
+use vmdk2kvm_plugin_api::model::{Finding, MountInfo, OpenGuest, Severity};
+use vmdk2kvm_plugin_api::{FileKind, Guest, Result, tracing};
+
+use crate::files::{Files, Place};
+use crate::guest::ApplianceGuest;
+use crate::path;
+use crate::volumes::{Volume, Volumes};
+
+/// What is mounted where.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Mounted {
+    /// The root first; empty when no root was found.
+    pub mounts: Vec<MountInfo>,
+    /// What was noticed.
+    pub findings: Vec<Finding>,
+}
+
+/// A filesystem that holds a system.
+struct Candidate<'a> {
+    volume: &'a Volume,
+    options: String,
+    fstab: Vec<MountInfo>,
+    /// Its fstab says that it is the root.
+    says_so: bool,
+    has_modules: bool,
+}
+
+/// Subvolumes that distributions put their root into, when it is not the default subvolume: openSUSE's and Ubuntu's, Fedora's,
+/// Debian's.
+const SUBVOLUMES: [&str; 4] = ["", "@", "root", "@rootfs"];
+
+/// Finds the root, mounts it and what belongs to it.
+///
+/// For reading, everything is mounted read-only. For writing, the root is remounted once it is known: a journal that has to be
+/// replayed is replayed into the overlay, either way, as the guest's own kernel would have done at its next start.
+pub fn mount(files: &Arc<Files>, volumes: &Volumes, request: &OpenGuest) -> Result<Mounted> {
+    let mut mounted = Mounted::default();
+    let Some(root) = find(files, volumes, request, &mut mounted)? else { return Ok(mounted) };
+    let mountable = options(root.volume, &root.options, request.writable);
+    if request.writable {
+        files.appliance.transfer(|handle| handle.mount(&format!("remount,{mountable}"), &root.volume.device, "/"))?;
+    }
+    mounted.mounts.push(info(root.volume, "/"));
+    let fstab_text = fstab_text(files)?;
+    let mut wanted: Vec<&MountInfo> = root.fstab.iter().filter(|mount| is_needed(&mount.mountpoint)).collect();
+    wanted.sort_by_key(|mount| path::parts(&mount.mountpoint).count());
+    for mount in wanted {
+        let found = volumes.by_name(&mount.device).or_else(|| volumes.behind_link(&mount.device));
+        let Some(volume) = found else {
+            let message = format!("{}: {} is on no disk of this VM", mount.mountpoint, mount.device);
+            mounted.findings.push(not_mounted(&mount.mountpoint, message));
+            continue;
+        };
+        let subvolume = subvolume(&fstab_text, &mount.mountpoint).filter(|_| volume.fstype == "btrfs");
+        let options =
+            options(volume, &subvolume.map_or_else(String::new, |name| format!("subvol={name}")), request.writable);
+        match files.appliance.transfer(|handle| handle.mount(&options, &volume.device, &mount.mountpoint)) {
+            Ok(()) => mounted.mounts.push(info(volume, &mount.mountpoint)),
+            Err(error) => {
+                mounted.findings.push(not_mounted(&mount.mountpoint, format!("{}: {error}", mount.mountpoint)))
+            }
+        }
+    }
+    files.cache().anything_changed();
+    mount_esp(files, volumes, request, &fstab_text, &mut mounted)?;
+    Ok(mounted)
+}
+
+/// Looks at one filesystem after the other, the largest first: it most likely is the root, and then its fstab says what the
+/// others are.
+fn find<'a>(
+    files: &Arc<Files>,
+    volumes: &'a Volumes,
+    request: &OpenGuest,
+    mounted: &mut Mounted,
+) -> Result<Option<Candidate<'a>>> {
+    let mut left: Vec<&Volume> = volumes.volumes.iter().filter(|volume| may_hold_linux(&volume.fstype)).collect();
+    left.sort_by(|a, b| b.length.cmp(&a.length).then_with(|| a.device.cmp(&b.device)));
+    let mut found: Vec<Candidate<'a>> = Vec::new();
+    let mut at_root: Option<&str> = None;
+    for volume in left {
+        files.appliance.host().check_cancelled()?;
+        let belongs = |candidate: &Candidate<'_>| {
+            candidate
+                .fstab
+                .iter()
+                .any(|mount| mount.device == volume.device || volumes.behind_link(&mount.device) == Some(volume))
+        };
+        if found.iter().any(belongs) {
+            continue;
+        }
+        if at_root.take().is_some() {
+            unmount(files)?;
+        }
+        match look_into(files, volume, volumes, request) {
+            Ok(Some(candidate)) => {
+                at_root = Some(&volume.device);
+                found.push(candidate);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let message = format!("{} cannot be mounted: {error}", volume.device);
+                let hint = "if this is the system's disk, start the VM once, let it check its disk, and shut it down";
+                mounted.findings.push(Finding::new("filesystem-unreadable", Severity::Warn, message).hint(hint));
+            }
+        }
+    }
+    let rank = |one: &Candidate<'_>| (one.says_so, one.has_modules, one.volume.length);
+    let Some(best) = (0..found.len()).max_by_key(|index| rank(&found[*index])) else {
+        if at_root.is_some() {
+            unmount(files)?;
+        }
+        return Ok(None);
+    };
+    let root = found.swap_remove(best);
+    for other in &found {
+        let message = format!("{} holds a system as well; {} was taken", other.volume.device, root.volume.device);
+        mounted.findings.push(
+            Finding::new("several-systems", Severity::Warn, message)
+                .hint("the other system's files are left as they are"),
+        );
+    }
+    if at_root != Some(root.volume.device.as_str()) {
+        if at_root.is_some() {
+            unmount(files)?;
+        }
+        let options = options(root.volume, &root.options, false);
+        files.appliance.transfer(|handle| handle.mount(&options, &root.volume.device, "/"))?;
+    }
+    Ok(Some(root))
+}
+
+/// Mounts a filesystem read-only as the root and leaves it there when it holds a system.
+fn look_into<'a>(
+    files: &Arc<Files>,
+    volume: &'a Volume,
+    volumes: &Volumes,
+    request: &OpenGuest,
+) -> Result<Option<Candidate<'a>>> {
+    let tries = if volume.fstype == "btrfs" { &SUBVOLUMES[..] } else { &SUBVOLUMES[..1] };
+    for subvolume in tries {
+        let extra = if subvolume.is_empty() { String::new() } else { format!("subvol={subvolume}") };
+        let options = options(volume, &extra, false);
+        if let Err(error) = files.appliance.transfer(|handle| handle.mount(&options, &volume.device, "/")) {
+            // No such subvolume.
+            if extra.is_empty() || error.kind == vmdk2kvm_plugin_api::ErrorKind::Interrupted {
+                return Err(error);
+            }
+            continue;
+        }
+        files.cache().anything_changed();
+        if holds_system(files)? {
+            let guest = ApplianceGuest { files: files.clone(), mounts: Vec::new(), writable: false };
+            let fstab = fstab_mounts(&guest, &volumes.disks, Some(&request.vm)).unwrap_or_else(|error| {
+                tracing::warn!(device = volume.device, %error, "its fstab cannot be read");
+                Vec::new()
+            });
+            let is_this =
+                |mount: &MountInfo| mount.device == volume.device || volumes.behind_link(&mount.device) == Some(volume);
+            return Ok(Some(Candidate {
+                volume,
+                options: extra,
+                says_so: fstab.iter().any(|mount| mount.mountpoint == "/" && is_this(mount)),
+                has_modules: guest.list("/lib/modules")?.is_some_and(|kernels| !kernels.is_empty()),
+                fstab,
+            }));
+        }
+        unmount(files)?;
+    }
+    Ok(None)
+}
+
+/// Whether what is mounted as the root looks like one: a word on what it is, and programs (or their folder, for a `/usr` of its
+/// own).
+fn holds_system(files: &Files) -> Result<bool> {
+    let there = |path: &str| Ok::<bool, vmdk2kvm_plugin_api::PluginError>(files.look(path)?.is_some());
+    Ok(there("/etc")?
+        && (there("/etc/os-release")? || there("/etc/fstab")? || there("/usr/lib/os-release")?)
+        && (there("/usr")? || there("/bin")?))
+}
+
+fn unmount(files: &Files) -> Result<()> {
+    files.appliance.transfer(|handle| handle.umount("/"))?;
+    files.cache().anything_changed();
+    Ok(())
+}
+
+/// An EFI system partition that fstab does not name is mounted by systemd where it finds a folder for it, and so is it here:
+/// what boots the guest lies on it.
+fn mount_esp(
+    files: &Arc<Files>,
+    volumes: &Volumes,
+    request: &OpenGuest,
+    fstab: &str,
+    mounted: &mut Mounted,
+) -> Result<()> {
+    let esp = volumes.volumes.iter().find(|volume| volume.esp && volume.fstype == "vfat");
+    let Some(esp) = esp.filter(|esp| mounted.mounts.iter().all(|mount| mount.device != esp.device)) else {
+        return Ok(());
+    };
+    for mountpoint in ["/boot/efi", "/efi", "/boot"] {
+        let taken = mounted.mounts.iter().any(|mount| mount.mountpoint == mountpoint)
+            || fstab_line(fstab, mountpoint).is_some();
+        let is_folder = files.look(mountpoint)?.is_some_and(|found| found.stat.kind == FileKind::Dir);
+        if taken || !is_folder || !files.entries(mountpoint)?.is_empty() {
+            continue;
+        }
+        let options = options(esp, "", request.writable);
+        match files.appliance.transfer(|handle| handle.mount(&options, &esp.device, mountpoint)) {
+            Ok(()) => mounted.mounts.push(info(esp, mountpoint)),
+            Err(error) => mounted.findings.push(not_mounted(mountpoint, format!("{mountpoint}: {error}"))),
+        }
+        files.cache().anything_changed();
+        break;
+    }
+    Ok(())
+}
+
+fn may_hold_linux(fstype: &str) -> bool {
+    matches!(fstype, "ext2" | "ext3" | "ext4" | "xfs" | "btrfs" | "f2fs" | "reiserfs" | "jfs")
+}
+
+/// What a fixer may read or write. Anything else (home, srv, data) stays untouched.
+fn is_needed(mountpoint: &str) -> bool {
+    matches!(mountpoint, "/boot" | "/efi" | "/usr" | "/var" | "/var/lib" | "/var/tmp" | "/etc")
+        || mountpoint.starts_with("/boot/")
+}
+
+fn options(volume: &Volume, extra: &str, writable: bool) -> String {
+    let mut options = if writable { "rw,noatime".to_owned() } else { "ro".to_owned() };
+    if volume.fstype == "xfs" {
+        // Two disks may be copies of each other.
+        options.push_str(",nouuid");
+    }
+    if !extra.is_empty() {
+        options.push(',');
+        options.push_str(extra);
+    }
+    options
+}
+
+fn info(volume: &Volume, mountpoint: &str) -> MountInfo {
+    MountInfo {
+        device: volume.device.clone(),
+        mountpoint: mountpoint.to_owned(),
+        fstype: volume.fstype.clone(),
+        uuid: volume.uuid.clone(),
+    }
+}
+
+fn not_mounted(mountpoint: &str, message: String) -> Finding {
+    // Without these the kernels, their boot archives or the package database are out of sight.
+    let severity =
+        if matches!(mountpoint, "/boot" | "/usr" | "/var" | "/var/lib") { Severity::Block } else { Severity::Warn };
+    Finding::new("not-mounted", severity, message)
+        .hint("give all disks of the VM, and the keys of its encrypted volumes")
+}
+
+fn fstab_text(files: &Files) -> Result<String> {
+    let Place::Found { path, stat } = files.resolve("/etc/fstab", true)? else { return Ok(String::new()) };
+    Ok(String::from_utf8_lossy(&files.content(&path, &stat, 1 << 20)?).into_owned())
+}
+
+/// The fields of fstab's line for a mount point.
+fn fstab_line<'a>(fstab: &'a str, mountpoint: &str) -> Option<Vec<&'a str>> {
+    fstab
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .find(|fields| fields.get(1) == Some(&mountpoint) && !fields[0].starts_with('#'))
+}
+
+/// The subvolume that fstab mounts there.
+fn subvolume(fstab: &str, mountpoint: &str) -> Option<String> {
+    let fields = fstab_line(fstab, mountpoint)?;
+    // A comma would begin another mount option; it cannot be part of this one.
+    fields.get(3)?.split(',').find_map(|option| option.strip_prefix("subvol=")).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subvolume_is_what_fstab_says() {
+        let fstab = "# UUID=1 /var btrfs subvol=@old 0 0\nUUID=1 / btrfs defaults 0 0\nUUID=1 /var btrfs noatime,subvol=@/var 0 0\n";
+        assert_eq!(subvolume(fstab, "/var").as_deref(), Some("@/var"));
+        assert_eq!(subvolume(fstab, "/"), None);
+    }
+
+    #[test]
+    fn only_what_a_fixer_needs_is_mounted() {
+        for needed in ["/boot", "/boot/efi", "/usr", "/var"] {
+            assert!(is_needed(needed), "{needed}");
+        }
+        for other in ["/", "/home", "/srv/data", "/bootleg", "/var/log"] {
+            assert!(!is_needed(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn copies_of_an_xfs_can_be_mounted_together() {
+        let mut volume =
+            Volume { device: "/dev/sdb1".into(), fstype: "xfs".into(), uuid: None, label: None, length: 1, esp: false };
+        assert_eq!(options(&volume, "", false), "ro,nouuid");
+        volume.fstype = "btrfs".into();
+        assert_eq!(options(&volume, "subvol=@", true), "rw,noatime,subvol=@");
+    }
+}

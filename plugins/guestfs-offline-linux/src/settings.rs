@@ -1,0 +1,121 @@
+//! The plugin's settings table `[plugin.guestfs-offline-linux]`.
+
+use serde::Deserialize;
+use vmdk2kvm_linux_guest::FixSettings;
+use vmdk2kvm_plugin_api::{Host, PluginError, Result};
+
+/// How to run the appliance.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// `auto`, `kvm` or `tcg`.
+    pub accel: AccelSetting,
+    /// Memory of the appliance in MiB.
+    pub memory_mib: u32,
+    /// Whether to start a copy of the appliance that starts sooner, under emulation.
+    pub quick_start: bool,
+    /// Longest time in seconds for one program of the guest.
+    pub command_timeout_seconds: u32,
+}
+
+/// Choice of acceleration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccelSetting {
+    /// By a real probe.
+    Auto,
+    /// Hardware virtualisation.
+    Kvm,
+    /// Emulation.
+    Tcg,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { accel: AccelSetting::Auto, memory_mib: 1024, quick_start: true, command_timeout_seconds: 900 }
+    }
+}
+
+impl Settings {
+    /// The appliance's settings and the fixers': both live in one table, so each takes its own keys.
+    pub fn read(host: &Host) -> Result<(Self, FixSettings)> {
+        let mut table: serde_json::Map<String, serde_json::Value> = match host.settings()? {
+            serde_json::Value::Null => serde_json::Map::new(),
+            serde_json::Value::Object(table) => table,
+            _ => return Err(PluginError::config("the plugin's settings are no table")),
+        };
+        let own = ["accel", "memory_mib", "quick_start", "command_timeout_seconds"]
+            .into_iter()
+            .filter_map(|key| table.remove_entry(key))
+            .collect();
+        let of = |error: serde_json::Error| PluginError::config(format!("the plugin's settings: {error}"));
+        let settings: Self = serde_json::from_value(serde_json::Value::Object(own)).map_err(of)?;
+        if !(512..=65_536).contains(&settings.memory_mib) {
+            return Err(PluginError::config(format!("memory_mib: {} is not within 512 to 65536", settings.memory_mib)));
+        }
+        if settings.command_timeout_seconds == 0 {
+            return Err(PluginError::config("command_timeout_seconds: must not be 0"));
+        }
+        let fixes = serde_json::from_value(serde_json::Value::Object(table)).map_err(of)?;
+        Ok((settings, fixes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+    use vmdk2kvm_plugin_api::{ErrorKind, HostServices, LogRecord};
+
+    use super::*;
+
+    struct Quiet;
+
+    impl HostServices for Quiet {
+        fn progress(&self, _: &str, _: u64, _: u64) {}
+
+        fn cancelled(&self) -> bool {
+            false
+        }
+
+        fn secret(&self, _: &str) -> Result<Option<String>> {
+            Ok(None)
+        }
+
+        fn log(&self, _: &LogRecord) {}
+
+        fn log_level(&self) -> u8 {
+            0
+        }
+    }
+
+    fn read(table: Value) -> Result<Settings> {
+        Ok(Settings::read(&Host::new(Arc::new(Quiet), table))?.0)
+    }
+
+    #[test]
+    fn every_key_of_the_appliance_is_read() {
+        assert_eq!(read(json!({})).unwrap(), Settings::default());
+        assert_eq!(read(Value::Null).unwrap(), Settings::default());
+        let table = json!({"accel": "tcg", "memory_mib": 2048, "quick_start": false, "command_timeout_seconds": 60});
+        let expected =
+            Settings { accel: AccelSetting::Tcg, memory_mib: 2048, quick_start: false, command_timeout_seconds: 60 };
+        assert_eq!(read(table).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_cannot_work_is_a_configuration_error_that_names_the_key() {
+        for (table, part) in [
+            (json!({"memory_mib": 64}), "memory_mib: 64 is not within 512 to 65536"),
+            (json!({"command_timeout_seconds": 0}), "command_timeout_seconds: must not be 0"),
+            (json!({"accel": "xen"}), "unknown variant `xen`"),
+            (json!({"no_such_key": 1}), "no_such_key"),
+            (json!([]), "no table"),
+        ] {
+            let error = read(table).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Config);
+            assert!(error.message.contains(part), "{}", error.message);
+        }
+    }
+}

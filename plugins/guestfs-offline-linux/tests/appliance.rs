@@ -1,0 +1,165 @@
+//! A small made-up guest in a real appliance: reading, hostile names, every change of files, a cancelled run.
+//! Requires libguestfs0, qemu-system-x86, e2fsprogs, and a kernel in /boot for the appliance.
+
+mod support;
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+use support::{change, file, guest_tree, host, image, request, run};
+use vmdk2kvm_guestfs_offline_linux::Settings;
+use vmdk2kvm_guestfs_offline_linux::open::attach;
+use vmdk2kvm_plugin_api::model::{Action, AppliedStatus, Content};
+use vmdk2kvm_plugin_api::{ErrorKind, FileKind, Guest};
+
+fn sha256(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn text(text: &str) -> Content {
+    Content::Text(text.to_owned())
+}
+
+#[test]
+fn a_guest_is_read_and_changed_and_stays_inside_of_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = image(folder.path(), guest_tree);
+    let (services, host) = host(serde_json::json!({}));
+    let attached = attach(&request(&disk, folder.path(), true), &Settings::default(), &host).unwrap();
+    let guest = &attached.guest;
+
+    // What the disks hold.
+    assert_eq!(attached.volumes.disks[0].table, "none");
+    assert_eq!(attached.volumes.disks[0].devices[0].fstype.as_deref(), Some("ext4"));
+    assert_eq!(attached.mounted.mounts[0].device, "/dev/sda");
+
+    // Reading, also through symlinks, which end inside.
+    assert_eq!(guest.read("/etc/os-release", 100).unwrap().unwrap(), b"ID=debian\n");
+    assert_eq!(guest.read("/etc/outside", 100).unwrap().unwrap(), b"/dev/sda / ext4 defaults 0 1\n");
+    assert_eq!(guest.read("/../../etc/many/../fstab", 100).unwrap().unwrap().len(), 29);
+    assert_eq!(guest.read("/usr/share/big", 10 << 20).unwrap().unwrap(), vec![7u8; 9 << 20]);
+    assert_eq!(guest.stat("/etc/os-release").unwrap().unwrap().kind, FileKind::Symlink);
+    assert_eq!(guest.stat("/etc/default/grub").unwrap().unwrap().mode, 0o640);
+    assert_eq!(guest.read_link("/etc/os-release").unwrap(), "../usr/lib/os-release");
+    assert_eq!(guest.list("/etc/many").unwrap().unwrap().len(), 20);
+    for nothing in ["/etc/none", "/etc/fstab/x", "/no/such/folder", "/etc/dangling"] {
+        assert_eq!(guest.read(nothing, 100).unwrap(), None, "{nothing}");
+    }
+    assert_eq!(guest.list("/etc/fstab").unwrap(), None);
+
+    // Hostile: what would hang or fill the memory is an error that names the file.
+    let begin = Instant::now();
+    let message = |path: &str, limit| guest.read(path, limit).unwrap_err().message;
+    assert_eq!(message("/etc/pipe", 100), "/etc/pipe: not a regular file");
+    assert_eq!(message("/etc", 100), "/etc: not a regular file");
+    assert_eq!(message("/usr/share/big", 100), "/usr/share/big: 9437184 bytes, more than the 100 that are read");
+    assert_eq!(message("/etc/loop-a", 100), "/etc/loop-a: more than 40 symlinks on the way");
+    assert_eq!(message("etc/fstab", 100), "etc/fstab: not an absolute path of a guest");
+    assert!(begin.elapsed() < Duration::from_secs(5));
+
+    // Writing through a symlink keeps the symlink, the mode, and is seen under both names.
+    let write = |content: &str, mode, old: Option<&str>| Action::WriteFile {
+        content: text(content),
+        mode,
+        old_sha256: old.map(sha256),
+    };
+    let apply = |action, target: &str| guest.apply(&change(action, target)).map(|applied| applied.status);
+    let old = "GRUB_TIMEOUT=5\n";
+    assert_eq!(apply(write("GRUB_TIMEOUT=1\n", None, Some(old)), "/etc/sysconfig/grub"), Ok(AppliedStatus::Done));
+    assert_eq!(guest.read("/etc/default/grub", 100).unwrap().unwrap(), b"GRUB_TIMEOUT=1\n");
+    assert_eq!(guest.stat("/etc/default/grub").unwrap().unwrap().mode, 0o640);
+    assert_eq!(guest.stat("/etc/sysconfig/grub").unwrap().unwrap().kind, FileKind::Symlink);
+    // Again: nothing to do. Planned against something else: refused.
+    assert_eq!(apply(write("GRUB_TIMEOUT=1\n", None, Some(old)), "/etc/sysconfig/grub"), Ok(AppliedStatus::Unchanged));
+    let refused = apply(write("x", None, Some(old)), "/etc/default/grub").unwrap_err();
+    assert_eq!(refused.message, "/etc/default/grub has another content since the plan was made");
+    let refused = apply(write("x", None, None), "/etc/fstab").unwrap_err();
+    assert_eq!(refused.message, "/etc/fstab has come into being since the plan was made");
+    let refused = apply(write("x", None, Some("y")), "/etc/none").unwrap_err();
+    assert_eq!(refused.message, "/etc/none has gone since the plan was made");
+    assert!(apply(write("x", None, None), "/etc/many/../../x").unwrap_err().message.contains("not a path of a file"));
+    assert_eq!(apply(write("x", None, None), "/etc/pipe").unwrap_err().message, "/etc/pipe: not a regular file");
+
+    // A new file with its folders; where a folder is in the way, nothing is left behind.
+    let link = "/etc/systemd/network/10-vmdk2kvm-ens192.link";
+    assert_eq!(apply(write("[Match]\n", Some(0o600), None), link), Ok(AppliedStatus::Done));
+    assert_eq!(guest.stat(link).unwrap().unwrap().mode, 0o600);
+    assert!(apply(write("x", None, None), "/etc/many/0/1/2").is_err());
+    let entries: Vec<String> = guest.list("/etc/many").unwrap().unwrap().into_iter().map(|entry| entry.name).collect();
+    assert_eq!(entries.len(), 20, "{entries:?}");
+
+    // Copies, symlinks, removals.
+    let copy = |source: &str| Action::CopyFile {
+        from: "/etc/os-release".into(),
+        source_sha256: sha256(source),
+        old_sha256: None,
+    };
+    assert!(apply(copy("ID=other\n"), "/boot/copy").is_err());
+    assert_eq!(guest.stat("/boot").unwrap(), None);
+    assert_eq!(apply(copy("ID=debian\n"), "/boot/copy"), Ok(AppliedStatus::Done));
+    let to = |to: &str| Action::Symlink { to: to.into() };
+    assert_eq!(apply(to("/etc/fstab"), "/etc/dangling"), Ok(AppliedStatus::Done));
+    assert_eq!(apply(to("/etc/fstab"), "/etc/dangling"), Ok(AppliedStatus::Unchanged));
+    assert_eq!(guest.read("/etc/dangling", 100).unwrap().unwrap().len(), 29);
+    assert!(apply(to("x"), "/etc/many").is_err());
+    let remove = |old: Option<&str>| Action::Remove { old_sha256: old.map(sha256) };
+    assert!(apply(remove(None), "/etc/many/1").is_err());
+    assert_eq!(apply(remove(Some("x")), "/etc/many/1"), Ok(AppliedStatus::Done));
+    assert_eq!(apply(remove(Some("x")), "/etc/many/1"), Ok(AppliedStatus::Unchanged));
+    assert_eq!(apply(remove(None), "/etc/loop-a"), Ok(AppliedStatus::Done));
+    assert!(apply(remove(Some("x")), "/etc/pipe").is_err());
+
+    // Everything is on the disk afterwards, and nothing under a temporary name.
+    guest.close().unwrap();
+    guest.close().unwrap();
+    assert!(guest.stat("/never-looked-at/x").unwrap_err().message.contains("the guest was closed"));
+    let debugfs = |command: &str| run("debugfs", &["-R", command, disk.to_str().unwrap()]);
+    assert_eq!(debugfs("cat /etc/default/grub"), "GRUB_TIMEOUT=1\n");
+    assert_eq!(debugfs("cat /boot/copy"), "ID=debian\n");
+    assert!(debugfs("ls -l /etc").lines().all(|line| !line.contains("vmdk2kvm-new")));
+    assert!(run("e2fsck", &["-fn", disk.to_str().unwrap()]).contains("files"));
+    drop(services);
+}
+
+#[test]
+fn reading_leaves_every_byte_as_it_was_and_cancelling_stops_a_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = image(folder.path(), guest_tree);
+    let before = Sha256::digest(std::fs::read(&disk).unwrap());
+    let (services, host) = host(serde_json::json!({}));
+    let attached = attach(&request(&disk, folder.path(), false), &Settings::default(), &host).unwrap();
+    let guest = &attached.guest;
+    assert!(guest.read("/etc/fstab", 100).unwrap().is_some());
+    let refused = guest.apply(&change(Action::Remove { old_sha256: None }, "/etc/fstab")).unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Defect);
+    services.cancelled.store(true, Ordering::Relaxed);
+    let begin = Instant::now();
+    assert_eq!(guest.read("/usr/share/big", 10 << 20).unwrap_err().kind, ErrorKind::Interrupted);
+    assert!(begin.elapsed() < Duration::from_secs(2));
+    drop(attached);
+    assert!(before == Sha256::digest(std::fs::read(&disk).unwrap()), "the image was written to");
+}
+
+#[test]
+fn disks_without_a_system_and_damaged_ones_are_said_to_be_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = image(folder.path(), |tree| file(tree, "photos/1", "x"));
+    let cut = folder.path().join("cut.raw");
+    let mut bytes = vec![0u8; 1 << 20];
+    bytes[512..520].copy_from_slice(b"EFI PART");
+    std::fs::write(&cut, bytes).unwrap();
+    let (_services, host) = host(serde_json::json!({}));
+    let mut request = request(&disk, folder.path(), false);
+    let mut second = request.disks[0].clone();
+    second.path = cut.display().to_string();
+    request.disks.push(second);
+    let attached = attach(&request, &Settings::default(), &host).unwrap();
+    assert!(attached.mounted.mounts.is_empty());
+    assert_eq!(attached.volumes.findings[0].code, "disk-table-damaged");
+    assert_eq!(attached.volumes.disks.len(), 2);
+
+    request.disks[0].path = "/nonexistent.qcow2".into();
+    let Err(error) = attach(&request, &Settings::default(), &host) else { panic!("it opened nothing") };
+    assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Unusable, "/nonexistent.qcow2: not a file"));
+}

@@ -1,0 +1,59 @@
+//! Storage that a partition table does not show: LVM on an encrypted disk, a btrfs subvolume, a mirror, a second system.
+//! Requires libguestfs0 with libguestfs-tools (guestfish), cryptsetup-bin, qemu-system-x86.
+
+mod support;
+
+use support::{host, request, storage_disks};
+use vmdk2kvm_guestfs_offline_linux::Settings;
+use vmdk2kvm_guestfs_offline_linux::open::attach;
+use vmdk2kvm_plugin_api::Guest;
+use vmdk2kvm_plugin_api::model::AttachedDisk;
+
+#[test]
+fn containers_are_opened_and_the_root_that_says_so_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let disks = storage_disks(folder.path());
+    let (services, host) = host(serde_json::json!({}));
+    let mut request = request(&disks[0], folder.path(), true);
+    request
+        .disks
+        .extend(disks[1..].iter().map(|disk| AttachedDisk { path: disk.display().to_string(), format: "raw".into() }));
+    request.keys = vec![("all".into(), "wrong".into()), ("/dev/sda".into(), "right".into())];
+    services.secrets.lock().unwrap().extend([("wrong".into(), "guess".into()), ("right".into(), "secret\n".into())]);
+    let attached = attach(&request, &Settings::default(), &host).unwrap();
+
+    let devices: Vec<(&str, &str)> =
+        attached.volumes.volumes.iter().map(|volume| (volume.device.as_str(), volume.fstype.as_str())).collect();
+    for expected in [
+        ("/dev/sda", "crypto_LUKS"),
+        ("/dev/mapper/luks0", "LVM2_member"),
+        ("/dev/vg-one/root", "ext4"),
+        ("/dev/vg-one/data", "ext4"),
+        ("/dev/sdb", "btrfs"),
+        ("/dev/sdc", "linux_raid_member"),
+        ("/dev/sdd", "linux_raid_member"),
+    ] {
+        assert!(devices.contains(&expected), "{expected:?} in {devices:?}");
+    }
+    let mirrored = attached.volumes.volumes.iter().any(|volume| volume.label.as_deref() == Some("mirrored"));
+    assert!(mirrored, "{devices:?}");
+
+    let mounts: Vec<(&str, &str)> =
+        attached.mounted.mounts.iter().map(|mount| (mount.device.as_str(), mount.mountpoint.as_str())).collect();
+    assert_eq!(mounts, [("/dev/vg-one/root", "/"), ("/dev/vg-one/data", "/var")]);
+    let messages: Vec<&str> = attached.mounted.findings.iter().map(|finding| finding.message.as_str()).collect();
+    assert_eq!(messages, ["/dev/sdb holds a system as well; /dev/vg-one/root was taken"]);
+    assert!(attached.guest.read("/etc/fstab", 100).unwrap().unwrap().starts_with(b"/dev/mapper/vg--one-root"));
+    attached.guest.close().unwrap();
+    drop(attached);
+
+    // Without its disk's key the guest is another one; that the disk is locked is said.
+    request.keys.clear();
+    request.writable = false;
+    let attached = attach(&request, &Settings::default(), &host).unwrap();
+    assert_eq!(attached.mounted.mounts[0].device, "/dev/sdb");
+    assert_eq!(attached.guest.read("/etc/os-release", 100).unwrap().unwrap(), b"ID=other\n");
+    let finding = &attached.volumes.findings[0];
+    assert_eq!(finding.message, "/dev/sda is encrypted and no given key opens it");
+    assert!(finding.hint.starts_with("give its passphrase: --key "), "{}", finding.hint);
+}

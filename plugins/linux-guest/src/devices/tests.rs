@@ -1,0 +1,123 @@
+//! Names of real guests against the disks of real VMs.
+
+use vmdk2kvm_plugin_api::model::{Controller, Disk, GuestDiskInfo};
+
+use super::*;
+use crate::fixture;
+
+fn names(devices: &Devices<'_>, spec: &str) -> String {
+    match devices.refer(spec) {
+        Reference::Place(device) => device.device.clone(),
+        other => format!("{other:?}"),
+    }
+}
+
+fn three() -> (Vec<GuestDiskInfo>, VmSpec) {
+    let disks = vec![fixture::disk(0, &[(1, "ext4"), (5, "swap")]), fixture::disk(1, &[(1, "xfs")]), fixture::disk(2, &[(1, "ext4")])];
+    let mut vm = fixture::vm(3);
+    vm.disks[1] = Disk { unit: 2, ..vm.disks[1].clone() };
+    vm.disks[2] = Disk { bus: 1, unit: 0, ..vm.disks[2].clone() };
+    (disks, vm)
+}
+
+#[test]
+fn resolves_by_the_order_of_the_vm() {
+    let (disks, vm) = three();
+    let mut devices = Devices::new(&disks, Some(&vm));
+    devices.learn("/dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:0:0-part1", "/dev/sda1");
+    for (spec, want) in [
+        ("/dev/sda1", "/dev/sda1"),
+        ("/dev/sdb1", "/dev/sdb1"),
+        ("/dev/xvdc1", "/dev/sdc1"),
+        ("/dev/sdd1", "Unknown"),
+        ("/dev/sda9", "Unknown"),
+        ("/dev/hda1", "Unknown"),
+        ("/dev/nvme0n1p1", "Unknown"),
+        ("/dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:0:0-part5", "/dev/sda5"),
+        ("/dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:2:0-part1", "/dev/sdb1"),
+        ("/dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:1:0-part1", "Unknown"),
+        // Another controller: the only other one of the VM.
+        ("/dev/disk/by-path/pci-0000:0b:00.0-scsi-0:0:0:0-part1", "/dev/sdc1"),
+        ("/dev/disk/by-path/pci-0000:0b:00.0-fc-0x5006:0-lun-1", "Unknown"),
+        ("/dev/disk/by-id/scsi-36000c29aaaaaaaaaa-part1", "Unknown"),
+        ("/dev/disk/by-uuid/0000-1", "Stable"),
+        ("/dev/disk/by-id/dm-name-vg-root", "Stable"),
+        ("UUID=x", "Stable"),
+        ("PARTLABEL=\"a\"", "Stable"),
+        ("/dev/mapper/vg-root", "Stable"),
+        ("/dev/vg/root", "Stable"),
+        ("/dev/md0", "Stable"),
+        ("/dev/dm-3", "Unknown"),
+        ("/dev/sr0", "Removable"),
+        ("/dev/cdrom", "Removable"),
+        ("/dev/fd0", "Removable"),
+        ("server:/export", "Other"),
+        ("tmpfs", "Other"),
+        ("/srv/a", "Other"),
+    ] {
+        assert_eq!(names(&devices, spec), want, "{spec}");
+    }
+}
+
+#[test]
+fn never_takes_another_controllers_disk_for_the_root_disk() {
+    let disks = vec![fixture::disk(0, &[(1, "ext4")])];
+    let vm = fixture::vm(1);
+    let mut devices = Devices::new(&disks, Some(&vm));
+    devices.learn("/dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:0:0-part1", "/dev/sda1");
+    assert_eq!(names(&devices, "/dev/disk/by-path/pci-0000:0b:00.0-scsi-0:0:0:0-part1"), "Unknown");
+    assert_eq!(names(&devices, "/dev/disk/by-id/wwn-0x6000c2999-part1"), "/dev/sda1");
+}
+
+#[test]
+fn knows_ata_ide_and_nvme() {
+    let disks = vec![fixture::disk(0, &[(1, "ext4")]), fixture::disk(1, &[(1, "ext4")]), fixture::disk(2, &[(1, "ext4")])];
+    let mut vm = fixture::vm(3);
+    for (disk, (controller, bus, unit)) in
+        vm.disks.iter_mut().zip([(Controller::Ide, 1, 0), (Controller::Sata, 0, 3), (Controller::Nvme, 0, 1)])
+    {
+        *disk = Disk { controller, bus, unit, ..disk.clone() };
+    }
+    let devices = Devices::new(&disks, Some(&vm));
+    for (spec, want) in [
+        ("/dev/hdc1", "/dev/sda1"),
+        ("/dev/sda1", "/dev/sda1"),
+        ("/dev/sdb1", "/dev/sdb1"),
+        ("/dev/sdc1", "Unknown"),
+        ("/dev/nvme0n2p1", "/dev/sdc1"),
+        ("/dev/nvme0n1p1", "Unknown"),
+        ("/dev/disk/by-path/pci-0000:02:01.0-ata-4-part1", "/dev/sdb1"),
+        ("/dev/disk/by-path/pci-0000:00:07.1-ata-2.0-part1", "/dev/sda1"),
+        ("/dev/disk/by-path/pci-0000:00:07.1-ide-1:0-part1", "/dev/sda1"),
+        ("/dev/disk/by-path/pci-0000:0b:00.0-nvme-2-part1", "/dev/sdc1"),
+    ] {
+        assert_eq!(names(&devices, spec), want, "{spec}");
+    }
+}
+
+#[test]
+fn finds_devices_by_every_kind_of_name() {
+    let (disks, vm) = three();
+    let devices = Devices::new(&disks, Some(&vm));
+    for (spec, want) in [
+        ("UUID=uuid-0-5", Some("/dev/sda5")),
+        ("UUID=\"UUID-0-5\"", Some("/dev/sda5")),
+        ("/dev/disk/by-partuuid/part-1-1", Some("/dev/sdb1")),
+        ("LABEL=nowhere", Some("/dev/disk/by-label/nowhere")),
+        ("/dev/mapper/my--vg-my--lv", Some("/dev/my-vg/my-lv")),
+        ("/dev/mapper/luks-01-02", Some("/dev/mapper/luks-01-02")),
+        ("/dev/vg/root", Some("/dev/vg/root")),
+        ("proc", None),
+        ("/dev/sr0", None),
+    ] {
+        assert_eq!(devices.resolve(spec).as_deref(), want, "{spec}");
+    }
+}
+
+#[test]
+fn shared_uuids_are_not_used() {
+    let mut disks = vec![fixture::disk(0, &[(1, "ext4")]), fixture::disk(1, &[(1, "ext4")])];
+    disks[1].devices[1].uuid = disks[0].devices[1].uuid.clone();
+    let devices = Devices::new(&disks, None);
+    assert_eq!(devices.stable_name(&disks[1].devices[1]).as_deref(), Some("PARTUUID=part-1-1"));
+}

@@ -1,0 +1,95 @@
+//! `/etc/crypttab`: encrypted devices by the UUID of their LUKS header, others by that of their partition.
+
+use vmdk2kvm_plugin_api::model::{Finding, FixerPlan, OsFamily, PlanContext, Severity};
+use vmdk2kvm_plugin_api::{Fixer, Guest, Result};
+
+use crate::devices::{Devices, Reference};
+use crate::textfile::{TextFile, Why, map_lines, words};
+
+/// The fixer of `/etc/crypttab`.
+pub(super) struct Crypttab;
+
+impl Fixer for Crypttab {
+    fn name(&self) -> String {
+        "linux-crypttab".to_owned()
+    }
+
+    fn guests(&self) -> Vec<OsFamily> {
+        vec![OsFamily::Linux]
+    }
+
+    fn order(&self) -> u32 {
+        100
+    }
+
+    fn live(&self) -> bool {
+        true
+    }
+
+    fn plan(&self, context: &PlanContext, guest: &dyn Guest) -> Result<FixerPlan> {
+        let mut plan = FixerPlan::default();
+        let Some(file) = TextFile::read(guest, "/etc/crypttab", &mut plan.findings)? else { return Ok(plan) };
+        let (text, findings) = fix(&file.text, context);
+        plan.findings.extend(findings);
+        let why = Why {
+            summary: "encrypted devices by UUID",
+            reason: "names by place do not exist on KVM, and an encrypted device that is not found stops the boot",
+            critical: true,
+        };
+        plan.changes.extend(file.rewrite(&text, why));
+        Ok(plan)
+    }
+}
+
+fn fix(text: &str, context: &PlanContext) -> (String, Vec<Finding>) {
+    let devices = Devices::new(&context.inspection.disks, Some(&context.vm));
+    let mut findings = Vec::new();
+    let text = map_lines(text, |line| {
+        let fields = words(line);
+        let source = fields.get(1).filter(|_| !line[fields[0].clone()].starts_with('#'))?.clone();
+        let stable = match devices.refer(&line[source.clone()]) {
+            Reference::Stable | Reference::Other | Reference::Removable => return None,
+            // Without a LUKS header (swap with a random key) there is no UUID but the partition's.
+            Reference::Place(device) => match device.fstype.as_deref() {
+                Some("crypto_LUKS") => devices.stable_name(device),
+                _ => devices.partition_name(device),
+            },
+            Reference::Unknown => None,
+        };
+        if let Some(stable) = stable {
+            return Some(format!("{}{stable}{}", &line[..source.start], &line[source.end..]));
+        }
+        findings.push(
+            Finding::new(
+                "crypttab-unknown-device",
+                Severity::Warn,
+                format!("/etc/crypttab opens {}, and no disk of this VM is known to be that device", &line[source]),
+            )
+            .hint("give that disk to the migration with --disk, or remove the line"),
+        );
+        None
+    });
+    (text, findings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn by_uuid_of_the_header() {
+        let mut context = fixture::context();
+        context.inspection.disks = vec![fixture::disk(0, &[(1, "ext4"), (2, "crypto_LUKS"), (5, "swap")])];
+        let text = "# <target> <source>\nroot_crypt\t/dev/sda2 none luks\nswap /dev/sda5 /dev/urandom swap\nx UUID=1 none luks\n\
+                    y /dev/sdb1 none\nshort\n";
+        let (out, findings) = fix(text, &context);
+        assert_eq!(
+            out,
+            "# <target> <source>\nroot_crypt\tUUID=uuid-0-2 none luks\nswap PARTUUID=part-0-5 /dev/urandom swap\n\
+             x UUID=1 none luks\ny /dev/sdb1 none\nshort\n"
+        );
+        assert_eq!(findings.len(), 1);
+        assert_eq!(fix(&out, &context).0, out);
+    }
+}

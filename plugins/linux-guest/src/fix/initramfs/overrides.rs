@@ -1,0 +1,75 @@
+//! What an old initramfs carries that still names the old machine, and what takes its place in the appended archive.
+
+use vmdk2kvm_plugin_api::model::Content;
+use vmdk2kvm_plugin_api::{Guest, Result};
+
+use super::super::cmdline::arguments::Arguments;
+use super::super::resume::stable_resume;
+use crate::devices::Devices;
+use crate::initramfs::Contents;
+
+/// Guest files that the initramfs should have as they are now.
+pub(super) struct Wanted<'a> {
+    devices: &'a Devices<'a>,
+    /// Names and content of `.link` files that this project wrote.
+    links: Vec<(String, Vec<u8>)>,
+    /// `70-persistent-net.rules`.
+    rules: Option<Vec<u8>>,
+}
+
+const LINKS: &str = "/etc/systemd/network";
+const RULES: &str = "70-persistent-net.rules";
+const LIMIT: u64 = 1 << 20;
+
+impl<'a> Wanted<'a> {
+    /// Reads them.
+    pub fn read(guest: &dyn Guest, devices: &'a Devices<'a>) -> Result<Self> {
+        let mut links = Vec::new();
+        for entry in guest.list(LINKS)?.into_iter().flatten() {
+            if entry.name.starts_with("10-vmdk2kvm-") && entry.name.ends_with(".link") {
+                if let Some(data) = guest.read(&format!("{LINKS}/{}", entry.name), LIMIT)? {
+                    links.push((entry.name, data));
+                }
+            }
+        }
+        Ok(Self { devices, links, rules: guest.read(&format!("/etc/udev/rules.d/{RULES}"), LIMIT)? })
+    }
+
+    /// The files that this initramfs lacks or has in an old state, by path inside of it.
+    pub fn missing(&self, inside: &Contents, has_card: bool) -> Vec<(String, Content)> {
+        let mut out: Vec<(String, Content)> = Vec::new();
+        // initramfs-tools' resume device.
+        for (path, data) in inside.files_below("conf") {
+            let old = String::from_utf8_lossy(data);
+            push(&mut out, path, data, stable_resume(&old, self.devices));
+        }
+        // dracut's command line of a host-only image.
+        for (path, data) in inside.files_below("etc/cmdline.d") {
+            let old = String::from_utf8_lossy(data);
+            push(&mut out, path, data, Arguments::new(self.devices, false).rewrite(&old));
+        }
+        // An early udev names the card before the root's udev does, and older ones keep that name.
+        let folder = inside.files_ending("systemd/network/99-default.link").next().and_then(|(path, _)| path.rsplit_once('/'));
+        if let Some((folder, _)) = folder.filter(|_| has_card) {
+            for (name, data) in &self.links {
+                let path = format!("{folder}/{name}");
+                if inside.file(&path) != Some(&data[..]) {
+                    out.push((path, Content::from_bytes(data.clone())));
+                }
+            }
+        }
+        if let Some(rules) = &self.rules {
+            for (path, _) in inside.files_ending(RULES).filter(|(_, data)| *data != &rules[..]) {
+                out.push((path.to_owned(), Content::from_bytes(rules.clone())));
+            }
+        }
+        out
+    }
+}
+
+fn push(out: &mut Vec<(String, Content)>, path: &str, old: &[u8], new: String) {
+    // What is not UTF-8 was not understood, so it stays.
+    if new.as_bytes() != old && std::str::from_utf8(old).is_ok() {
+        out.push((path.to_owned(), Content::Text(new)));
+    }
+}

@@ -1,0 +1,16 @@
+//! The fixers: one file per concern, each of which parses, decides and renders. They read a guest and write nothing.
+
+mod cmdline;
+mod crypttab;
+mod fstab;
+mod initramfs;
+mod network;
+mod resume;
+mod settings;
+mod uefi_fallback;
+mod vmware_tools;
+
+pub(crate) use cmdline::unstable_arguments;
+pub(crate) use fstab::entries;
+pub use settings::{FixSettings, InitramfsMode, fixers};
+pub(crate) use uefi_fallback::has_fallback_loader;

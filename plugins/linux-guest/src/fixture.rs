@@ -1,0 +1,138 @@
+//! A VM, its disks and a guest made of a map, for the unit tests of this crate.
+
+use std::collections::BTreeMap;
+
+use vmdk2kvm_plugin_api::model::{
+    Applied, Change, Controller, Cpus, Disk, Firmware, GuestBlockDevice, GuestDiskInfo, Inspection, Nic, NicKind, OsFamily,
+    OsInfo, PlanContext, VmSpec,
+};
+use vmdk2kvm_plugin_api::{Entry, FileKind, Guest, PluginError, Result, Stat};
+
+/// Disk `index` with these partitions; UUIDs are `uuid-DISK-PART`, partition UUIDs `part-DISK-PART`.
+pub(crate) fn disk(index: u32, partitions: &[(u32, &str)]) -> GuestDiskInfo {
+    let letter = char::from(b'a' + index as u8);
+    let mut devices =
+        vec![GuestBlockDevice { device: format!("/dev/sd{letter}"), ..GuestBlockDevice::default() }];
+    devices.extend(partitions.iter().map(|(partition, fstype)| GuestBlockDevice {
+        device: format!("/dev/sd{letter}{partition}"),
+        partition: *partition,
+        fstype: Some((*fstype).to_owned()),
+        uuid: Some(format!("uuid-{index}-{partition}")),
+        label: None,
+        partuuid: Some(format!("part-{index}-{partition}")),
+        partlabel: None,
+    }));
+    GuestDiskInfo { index, size_bytes: 4 << 30, table: "mbr".to_owned(), devices }
+}
+
+/// A VM with this many SCSI disks at units 0, 1, ... and one card.
+pub(crate) fn vm(disks: u32) -> VmSpec {
+    VmSpec {
+        schema: 1,
+        name: "web".to_owned(),
+        uuid: None,
+        genid: None,
+        guest_id: None,
+        firmware: Firmware::Bios,
+        secure_boot: false,
+        tpm: false,
+        cpus: Cpus { count: 1, sockets: 1, cores_per_socket: 1 },
+        memory_bytes: 1 << 30,
+        disks: (0..disks)
+            .map(|unit| Disk {
+                name: format!("web_{unit}.vmdk"),
+                controller: Controller::Scsi,
+                bus: 0,
+                unit,
+                capacity_bytes: 4 << 30,
+                format: "vmdk".to_owned(),
+                path: None,
+            })
+            .collect(),
+        removable: vec![],
+        nics: vec![nic("00:50:56:aa:bb:01")],
+        guessed: vec![],
+        origin: None,
+    }
+}
+
+/// A card with this MAC.
+pub(crate) fn nic(mac: &str) -> Nic {
+    Nic { mac: Some(mac.to_owned()), model: Some("vmxnet3".to_owned()), network: None, kind: NicKind::Network }
+}
+
+/// A context with one disk: root on partition 1, swap on 5.
+pub(crate) fn context() -> PlanContext {
+    let disks = vec![disk(0, &[(1, "ext4"), (5, "swap")])];
+    PlanContext {
+        vm: vm(1),
+        inspection: Inspection {
+            schema: 1,
+            os: OsInfo { family: OsFamily::Linux, distro: "debian".to_owned(), ..OsInfo::default() },
+            firmware: Some(Firmware::Bios),
+            bootloader: None,
+            bootloader_config: None,
+            root: Some("/dev/sda1".to_owned()),
+            mounts: vec![],
+            kernels: vec![],
+            network: Default::default(),
+            vmware_tools: Default::default(),
+            disks,
+            findings: vec![],
+        },
+        live: false,
+    }
+}
+
+/// A guest made of files by path; folders exist where files are.
+#[derive(Default)]
+pub(crate) struct MapGuest(pub BTreeMap<String, Vec<u8>>);
+
+impl MapGuest {
+    pub fn new(files: &[(&str, &str)]) -> Self {
+        Self(files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect())
+    }
+}
+
+impl Guest for MapGuest {
+    fn stat(&self, path: &str) -> Result<Option<Stat>> {
+        let kind = match (self.0.get(path), self.list(path)?) {
+            (Some(_), _) => FileKind::File,
+            (None, Some(_)) => FileKind::Dir,
+            _ => return Ok(None),
+        };
+        Ok(Some(Stat { kind, size: self.0.get(path).map_or(0, |b| b.len() as u64), mode: 0o644, uid: 0, gid: 0 }))
+    }
+
+    fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        match self.0.get(path) {
+            Some(bytes) if bytes.len() as u64 > limit => Err(PluginError::unusable(format!("{path}: too large"))),
+            found => Ok(found.cloned()),
+        }
+    }
+
+    fn list(&self, path: &str) -> Result<Option<Vec<Entry>>> {
+        let prefix = format!("{}/", path.trim_end_matches('/'));
+        let mut names: BTreeMap<String, FileKind> = BTreeMap::new();
+        for file in self.0.keys().filter_map(|file| file.strip_prefix(&prefix)) {
+            match file.split_once('/') {
+                Some((folder, _)) => names.insert(folder.to_owned(), FileKind::Dir),
+                None => names.insert(file.to_owned(), FileKind::File),
+            };
+        }
+        let entries: Vec<Entry> = names.into_iter().map(|(name, kind)| Entry { name, kind }).collect();
+        Ok((!entries.is_empty()).then_some(entries))
+    }
+
+    fn read_link(&self, path: &str) -> Result<String> {
+        Err(PluginError::unusable(format!("{path} is no symlink")))
+    }
+
+    fn apply(&self, _change: &Change) -> Result<Applied> {
+        Err(PluginError::defect("this guest is only read"))
+    }
+
+    fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,13 @@
+//! Boot archives: what is inside of one, and what to append to it.
+
+mod compression;
+mod contents;
+mod cpio;
+mod extension;
+mod index;
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use compression::Compression;
+pub use contents::{Contents, contents, has_driver};
+pub use extension::{ModuleSource, extension};

@@ -1,0 +1,126 @@
+//! Installed kernels: their images, boot archives, and where their virtio drivers are.
+
+use vmdk2kvm_plugin_api::model::{Finding, KernelInfo, Severity, VirtioDrivers};
+use vmdk2kvm_plugin_api::{ErrorKind, FileKind, Guest, Result};
+
+use crate::initramfs::{contents, has_driver};
+use crate::kernel_version;
+use crate::modules::ModuleIndex;
+
+/// The drivers that are reported.
+const VIRTIO: [&str; 6] = ["virtio", "virtio_ring", "virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net"];
+
+const INDEX_LIMIT: u64 = 64 << 20;
+const IMAGE_LIMIT: u64 = 1 << 30;
+
+/// The kernels that have modules and an image, newest first.
+pub(super) fn read(guest: &dyn Guest, findings: &mut Vec<Finding>) -> Result<Vec<KernelInfo>> {
+    let boot = Boot::list(guest)?;
+    let mut kernels = Vec::new();
+    for entry in guest.list("/lib/modules")?.into_iter().flatten().filter(|entry| entry.kind == FileKind::Dir) {
+        let Some((image, initramfs)) = boot.find(&entry.name, guest)? else { continue };
+        let index = index(&entry.name, guest)?;
+        let names = |wanted: &dyn Fn(&str) -> bool| -> Vec<String> {
+            VIRTIO.into_iter().filter(|driver| wanted(driver)).map(str::to_owned).collect()
+        };
+        let mut virtio = VirtioDrivers {
+            in_kernel: names(&|driver| index.has(driver)),
+            built_in: names(&|driver| index.is_built_in(driver)),
+            in_initramfs: Vec::new(),
+        };
+        if virtio.in_kernel.len() == virtio.built_in.len() {
+            virtio.in_initramfs.clone_from(&virtio.built_in);
+        } else if let Some(path) = &initramfs {
+            match guest.read(path, IMAGE_LIMIT)?.map(|image| contents(&image)) {
+                Some(Ok(inside)) => {
+                    let there = |driver: &str| index.is_built_in(driver) || has_driver(&inside, &entry.name, driver);
+                    virtio.in_initramfs = names(&there);
+                }
+                Some(Err(error)) if error.kind == ErrorKind::Unusable => findings.push(
+                    Finding::new("initramfs-unreadable", Severity::Warn, format!("{path}: {}", error.message))
+                        .hint(error.hint.unwrap_or_default()),
+                ),
+                Some(Err(error)) => return Err(error),
+                None => {}
+            }
+        } else {
+            virtio.in_initramfs.clone_from(&virtio.built_in);
+        }
+        kernels.push(KernelInfo { version: entry.name, image: Some(image), initramfs, virtio });
+    }
+    kernels.sort_by(|a, b| kernel_version::compare(&b.version, &a.version));
+    if kernels.is_empty() {
+        findings.push(
+            Finding::new("no-kernel", Severity::Warn, "no installed kernel was found")
+                .hint("is /boot on a disk that was not given? add it with --disk"),
+        );
+    }
+    Ok(kernels)
+}
+
+fn index(kernel: &str, guest: &dyn Guest) -> Result<ModuleIndex> {
+    let text = |name: &str| -> Result<String> {
+        let bytes = guest.read(&format!("/lib/modules/{kernel}/{name}"), INDEX_LIMIT)?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    Ok(ModuleIndex::parse(&text("modules.dep")?, &text("modules.builtin")?))
+}
+
+/// What is in `/boot`.
+struct Boot {
+    names: Vec<String>,
+}
+
+impl Boot {
+    fn list(guest: &dyn Guest) -> Result<Self> {
+        let entries = guest.list("/boot")?.unwrap_or_default();
+        Ok(Self { names: entries.into_iter().map(|entry| entry.name).collect() })
+    }
+
+    /// Image and initramfs of a kernel, by every family's naming.
+    fn find(&self, kernel: &str, guest: &dyn Guest) -> Result<Option<(String, Option<String>)>> {
+        if let Some(image) = self.first(&[
+            format!("vmlinuz-{kernel}"),
+            format!("vmlinux-{kernel}"),
+            format!("kernel-{kernel}"),
+            format!("Image-{kernel}"),
+        ]) {
+            let initramfs = self.first(&[
+                format!("initrd.img-{kernel}"),
+                format!("initramfs-{kernel}.img"),
+                format!("initrd-{kernel}"),
+                format!("initrd-{kernel}.img"),
+                format!("initramfs-{kernel}"),
+            ]);
+            return Ok(Some((image, initramfs)));
+        }
+        // Arch and Alpine name images by flavour, of which one kernel is installed at a time.
+        let base = guest.read(&format!("/lib/modules/{kernel}/pkgbase"), 4096)?;
+        let flavour = match &base {
+            Some(base) => String::from_utf8_lossy(base).trim().to_owned(),
+            None => kernel.rsplit('-').next().unwrap_or(kernel).to_owned(),
+        };
+        if let Some(image) = self.first(&[format!("vmlinuz-{flavour}")]) {
+            return Ok(Some((image, self.first(&[format!("initramfs-{flavour}.img"), format!("initramfs-{flavour}")]))));
+        }
+        self.kernel_install(kernel, guest)
+    }
+
+    /// kernel-install's layout: a folder named by the machine id.
+    fn kernel_install(&self, kernel: &str, guest: &dyn Guest) -> Result<Option<(String, Option<String>)>> {
+        let is_id = |name: &&String| name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        for id in self.names.iter().filter(is_id) {
+            let folder = format!("/boot/{id}/{kernel}");
+            let names: Vec<String> = guest.list(&folder)?.into_iter().flatten().map(|entry| entry.name).collect();
+            if names.iter().any(|name| name == "linux") {
+                let initrd = names.iter().find(|name| name.starts_with("initrd")).map(|name| format!("{folder}/{name}"));
+                return Ok(Some((format!("{folder}/linux"), initrd)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn first(&self, candidates: &[String]) -> Option<String> {
+        candidates.iter().find(|name| self.names.contains(name)).map(|name| format!("/boot/{name}"))
+    }
+}

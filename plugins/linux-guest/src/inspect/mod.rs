@@ -1,0 +1,90 @@
+//! INSPECT: what a Linux guest says about itself.
+//!
+//! Owns the order of the questions and what they add up to; each question has its own file.
+
+mod bootloader;
+mod kernels;
+pub(crate) mod network;
+mod os;
+pub(crate) mod tools;
+mod weaknesses;
+
+use vmdk2kvm_plugin_api::model::{Firmware, GuestDiskInfo, Inspection, MountInfo, OsFamily, VmSpec};
+use vmdk2kvm_plugin_api::{Guest, Result};
+
+use crate::devices::Devices;
+use crate::fix::entries;
+use crate::textfile::TextFile;
+
+/// What an inspector knows about a guest from its disks, before any file is read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DiskLayout {
+    /// Firmware the disks are made for.
+    pub firmware: Option<Firmware>,
+    /// Device of the root filesystem, in the inspector's naming.
+    pub root: Option<String>,
+    /// What is mounted where, the root first.
+    pub mounts: Vec<MountInfo>,
+    /// Every disk of the VM with what it holds.
+    pub disks: Vec<GuestDiskInfo>,
+}
+
+/// Reads the guest: system, kernels, boot loader, network, VMware Tools, and its weaknesses. A guest that is no Linux gives an
+/// inspection of family `unknown` that says what is on the disks and nothing else.
+pub fn inspect(guest: &dyn Guest, layout: &DiskLayout) -> Result<Inspection> {
+    let mut inspection = Inspection {
+        schema: 1,
+        os: os::read(guest)?,
+        firmware: layout.firmware,
+        bootloader: None,
+        bootloader_config: None,
+        root: layout.root.clone(),
+        mounts: layout.mounts.clone(),
+        kernels: Vec::new(),
+        network: Default::default(),
+        vmware_tools: Default::default(),
+        disks: layout.disks.clone(),
+        findings: Vec::new(),
+    };
+    if inspection.os.family != OsFamily::Linux {
+        return Ok(inspection);
+    }
+    if let Some((name, config)) = bootloader::find(guest, layout.firmware)? {
+        inspection.bootloader = Some(name.to_owned());
+        inspection.bootloader_config = Some(config);
+    }
+    inspection.kernels = kernels::read(guest, &mut inspection.findings)?;
+    let network = network::Configuration::read(guest)?;
+    inspection.network = network.info();
+    inspection.vmware_tools = tools::Tools::find(guest)?.info();
+    let more = weaknesses::find(&inspection, &network, guest)?;
+    inspection.findings.extend(more);
+    Ok(inspection)
+}
+
+/// What the guest's fstab mounts from block devices, in its order, swap and removable media left out.
+///
+/// Devices are given in the inspector's naming, resolved through the disk order of `vm` where the fstab names them by place. What
+/// is on no disk's list (a filesystem inside of a logical volume named by UUID) is given as its `/dev/disk/by-...` link. Entries
+/// that mean no device of this VM are left out.
+pub fn fstab_mounts(guest: &dyn Guest, disks: &[GuestDiskInfo], vm: Option<&VmSpec>) -> Result<Vec<MountInfo>> {
+    let Some(file) = TextFile::read(guest, "/etc/fstab", &mut Vec::new())? else { return Ok(Vec::new()) };
+    let devices = Devices::new(disks, vm);
+    let mounts = entries(&file.text).filter(|entry| entry.mountpoint().starts_with('/') && entry.fstype() != "swap");
+    Ok(mounts
+        .filter_map(|entry| {
+            let device = devices.resolve(entry.spec())?;
+            let known = devices.by_name(&device);
+            let of_disk = known.and_then(|known| known.fstype.clone());
+            Some(MountInfo {
+                mountpoint: entry.mountpoint(),
+                fstype: of_disk.unwrap_or_else(|| entry.fstype().to_owned()),
+                uuid: known.and_then(|known| known.uuid.clone()),
+                device,
+            })
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests;

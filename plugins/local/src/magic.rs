@@ -1,0 +1,177 @@
+//! What a file's bytes say about its format.
+//!
+//! Pure: takes the first and last bytes of a file and knows nothing of names. [`crate::detect`] holds the answer against the
+//! file's name.
+
+/// How many bytes of the beginning are looked at.
+pub const HEAD: usize = 4096;
+/// How many bytes of the end are looked at (a VHD footer).
+pub const TAIL: usize = 512;
+
+/// A format that a flattener reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskFormat {
+    /// Any VMDK: descriptor or one of the sparse kinds.
+    Vmdk,
+    /// QCOW2 of any version (and QCOW, which its flattener refuses).
+    Qcow2,
+    /// Bytes as the guest sees them.
+    Raw,
+}
+
+impl DiskFormat {
+    /// The word that chooses the flattener.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Vmdk => "vmdk",
+            Self::Qcow2 => "qcow2",
+            Self::Raw => "raw",
+        }
+    }
+}
+
+/// What bytes say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Magic {
+    /// A disk image of a known format.
+    Disk(DiskFormat),
+    /// A format that is known and not read.
+    Foreign(&'static Foreign),
+    /// Text of some kind.
+    Text,
+    /// Only zeros, as far as was looked.
+    Zeros,
+    /// Binary without a known signature; `true` when it ends its first sector as a boot sector does.
+    Unknown(bool),
+}
+
+/// A format that is recognised and refused.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// With its article, e.g. `a VHD image`.
+    pub what: &'static str,
+    /// What the user can do.
+    pub hint: &'static str,
+}
+
+const CONVERT: &str = "convert it to qcow2 or raw first, and give that";
+const UNPACK: &str = "unpack it into an empty folder, and give the disk or the VMX inside";
+
+/// VHD, by its footer (VHD specification 1.0, "Hard Disk Footer Format").
+pub static VHD: Foreign = Foreign { what: "a VHD image", hint: CONVERT };
+/// VHDX, by its file identifier ([MS-VHDX] 2.2.1).
+pub static VHDX: Foreign = Foreign { what: "a VHDX image", hint: CONVERT };
+/// VDI, by the signature behind its 64 bytes of text.
+pub static VDI: Foreign = Foreign { what: "a VDI image", hint: CONVERT };
+static QED: Foreign = Foreign { what: "a QED image", hint: CONVERT };
+static PARALLELS: Foreign = Foreign { what: "a Parallels image", hint: CONVERT };
+/// OVF, by its root element.
+pub static OVF: Foreign =
+    Foreign { what: "an OVF description", hint: "give the disk that it describes; further ones with --disk" };
+static XML: Foreign = Foreign { what: "an XML document", hint: "give a VMX, a disk image or a folder" };
+/// Tar, and so OVA.
+pub static TAR: Foreign = Foreign { what: "a tar archive (OVA)", hint: UNPACK };
+/// Zip.
+pub static ZIP: Foreign = Foreign { what: "a zip archive", hint: UNPACK };
+/// Compressed by one of the stream compressors.
+pub static COMPRESSED: Foreign = Foreign { what: "a compressed file", hint: "decompress it first" };
+/// ISO 9660.
+pub static ISO: Foreign = Foreign { what: "a CD-ROM image", hint: "give the disk of an installed machine" };
+
+/// Signatures at fixed offsets of the beginning.
+static SIGNATURES: &[(usize, &[u8], Magic)] = &[
+    (0, b"KDMV", Magic::Disk(DiskFormat::Vmdk)),
+    (0, b"COWD", Magic::Disk(DiskFormat::Vmdk)),
+    // seSparse: a 64-bit little-endian 0xcafebabe.
+    (0, b"\xbe\xba\xfe\xca\0\0\0\0", Magic::Disk(DiskFormat::Vmdk)),
+    (0, b"QFI\xfb", Magic::Disk(DiskFormat::Qcow2)),
+    (0, b"conectix", Magic::Foreign(&VHD)),
+    (0, b"vhdxfile", Magic::Foreign(&VHDX)),
+    (0x40, b"\x7f\x10\xda\xbe", Magic::Foreign(&VDI)),
+    (0, b"QED\0", Magic::Foreign(&QED)),
+    (0, b"WithoutFreeSpace", Magic::Foreign(&PARALLELS)),
+    (0, b"WithouFreSpacExt", Magic::Foreign(&PARALLELS)),
+    (257, b"ustar", Magic::Foreign(&TAR)),
+    (0, b"PK\x03\x04", Magic::Foreign(&ZIP)),
+    (0, b"\x1f\x8b\x08", Magic::Foreign(&COMPRESSED)),
+    (0, b"\xfd7zXZ\0", Magic::Foreign(&COMPRESSED)),
+    (0, b"BZh", Magic::Foreign(&COMPRESSED)),
+    (0, b"\x28\xb5\x2f\xfd", Magic::Foreign(&COMPRESSED)),
+    (0, b"7z\xbc\xaf\x27\x1c", Magic::Foreign(&ZIP)),
+];
+
+/// First line of a VMDK's text descriptor (VMware Virtual Disk Format 5.0, "The Descriptor File").
+const DESCRIPTOR: &[u8] = b"# Disk DescriptorFile";
+
+/// What the first and the last bytes of a file say.
+pub fn magic(head: &[u8], tail: &[u8]) -> Magic {
+    for (offset, signature, magic) in SIGNATURES {
+        if head.get(*offset..).is_some_and(|rest| rest.starts_with(signature)) {
+            return *magic;
+        }
+    }
+    if tail.len() == TAIL && tail.starts_with(b"conectix") {
+        return Magic::Foreign(&VHD);
+    }
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    if text.get(..DESCRIPTOR.len()).is_some_and(|line| line.eq_ignore_ascii_case(DESCRIPTOR)) {
+        return Magic::Disk(DiskFormat::Vmdk);
+    }
+    if is_text(head) {
+        let markup = text.starts_with(b"<");
+        let envelope = text.windows(9).any(|window| window == b"Envelope ");
+        return match (markup, envelope) {
+            (true, true) => Magic::Foreign(&OVF),
+            (true, false) if text.starts_with(b"<?xml") => Magic::Foreign(&XML),
+            _ => Magic::Text,
+        };
+    }
+    if head.iter().all(|byte| *byte == 0) {
+        return Magic::Zeros;
+    }
+    Magic::Unknown(head.get(510..512) == Some(b"\x55\xaa"))
+}
+
+/// Whether all of it could be typed: no control characters but white space, or the byte order mark of UTF-16.
+fn is_text(head: &[u8]) -> bool {
+    let utf16 = head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff");
+    utf16 || head.iter().all(|byte| *byte >= b' ' && *byte != 0x7f || b"\t\n\r\x0b\x0c\x1b".contains(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(offset: usize, bytes: &[u8]) -> Vec<u8> {
+        let mut head = vec![0; 1024];
+        head[offset..offset + bytes.len()].copy_from_slice(bytes);
+        head
+    }
+
+    #[test]
+    fn every_signature_is_recognised() {
+        for (head, expected) in [
+            (at(0, b"KDMV\x01"), Magic::Disk(DiskFormat::Vmdk)),
+            (at(0, b"COWD\x01"), Magic::Disk(DiskFormat::Vmdk)),
+            (at(0, &0xcafe_babe_u64.to_le_bytes()), Magic::Disk(DiskFormat::Vmdk)),
+            (b"\xef\xbb\xbf\r\n# disk descriptorfile\r\nversion=1".to_vec(), Magic::Disk(DiskFormat::Vmdk)),
+            (at(0, b"QFI\xfb\0\0\0\x03"), Magic::Disk(DiskFormat::Qcow2)),
+            (at(0, b"conectix"), Magic::Foreign(&VHD)),
+            (at(0, b"vhdxfile"), Magic::Foreign(&VHDX)),
+            (at(0x40, &0xbeda_107f_u32.to_le_bytes()), Magic::Foreign(&VDI)),
+            (at(257, b"ustar\x0000"), Magic::Foreign(&TAR)),
+            (at(0, b"PK\x03\x04"), Magic::Foreign(&ZIP)),
+            (at(0, b"\x1f\x8b\x08"), Magic::Foreign(&COMPRESSED)),
+            (at(0, b"\xfd7zXZ\0"), Magic::Foreign(&COMPRESSED)),
+            (b"<?xml version='1.0'?>\n<ovf:Envelope xmlns=''>".to_vec(), Magic::Foreign(&OVF)),
+            (b"<?xml version='1.0'?>\n<domain/>".to_vec(), Magic::Foreign(&XML)),
+            (b"memsize = \"1\"\n".to_vec(), Magic::Text),
+            (at(510, b"\x55\xaa"), Magic::Unknown(true)),
+            (at(3, b"x"), Magic::Unknown(false)),
+            (vec![0; 512], Magic::Zeros),
+        ] {
+            assert_eq!(magic(&head, &[]), expected);
+        }
+        assert_eq!(magic(&[0; 512], &at(0, b"conectix")[..TAIL]), Magic::Foreign(&VHD));
+    }
+}

@@ -1,0 +1,52 @@
+//! The disks a VMX names, found and recognised.
+
+use std::path::Path;
+
+use vmdk2kvm_plugin_api::model::Disk;
+use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result};
+
+use crate::detect::{Kind, detect};
+use crate::magic::DiskFormat;
+use crate::names::{file_name, shown};
+use crate::roots::Roots;
+use crate::vmx::VmxDisk;
+
+/// Finds each disk beneath the folder of the VMX `object`, and decides its format.
+pub fn open(roots: &Roots, object: &str, disks: Vec<VmxDisk>) -> Result<Vec<Disk>> {
+    let mut opened: Vec<Disk> = Vec::with_capacity(disks.len());
+    for disk in disks {
+        let context = format!("{}: disk {}", shown(object), disk.key);
+        let path = roots.resolve(object, &disk.file_name).map_err(|mut error| {
+            error.hint =
+                Some("copy the disk with all its files beside the VMX, and name it there without a path".into());
+            error
+        })?;
+        if opened.iter().any(|other| other.path.as_deref() == Some(&path)) {
+            return Err(PluginError::unusable(format!(
+                "{context}: another disk has the same file '{}'",
+                shown(&disk.file_name)
+            ))
+            .hint("remove one of both from the VMX"));
+        }
+        let source = roots.source(&path).map_err(|error| error.context(&context))?;
+        let format = match detect(&source, Path::new(&path)).map_err(|error| error.context(&context))? {
+            Kind::Disk(format) => format,
+            Kind::Vmx => {
+                return Err(PluginError::unusable(format!(
+                    "{context}: '{}' is a VMX, not a disk",
+                    shown(&disk.file_name)
+                )));
+            }
+        };
+        opened.push(Disk {
+            name: file_name(Path::new(&path)),
+            controller: disk.controller,
+            bus: disk.bus,
+            unit: disk.unit,
+            capacity_bytes: if format == DiskFormat::Raw { source.size() } else { 0 },
+            format: format.as_str().to_owned(),
+            path: Some(path),
+        });
+    }
+    Ok(opened)
+}

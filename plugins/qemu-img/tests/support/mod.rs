@@ -1,0 +1,110 @@
+//! A host for the tests, and images to test with.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use vmdk2kvm_plugin_api::{Converter, Host, HostServices, LogRecord, Plugin, Result};
+use vmdk2kvm_qemu_img::QemuImg;
+
+/// Records progress and can be told to cancel.
+#[derive(Default)]
+pub struct Services {
+    progress: Mutex<Vec<(String, u64, u64)>>,
+    stop: Mutex<Option<Instant>>,
+}
+
+impl Services {
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    pub fn progress(&self) -> Vec<(String, u64, u64)> {
+        self.progress.lock().unwrap().clone()
+    }
+
+    pub fn cancel_after(&self, time: Duration) {
+        *self.stop.lock().unwrap() = Some(Instant::now() + time);
+    }
+}
+
+impl HostServices for Services {
+    fn progress(&self, task: &str, done: u64, total: u64) {
+        self.progress.lock().unwrap().push((task.to_owned(), done, total));
+    }
+
+    fn cancelled(&self) -> bool {
+        self.stop.lock().unwrap().is_some_and(|stop| Instant::now() >= stop)
+    }
+
+    fn secret(&self, _name: &str) -> Result<Option<String>> {
+        Ok(None)
+    }
+
+    fn log(&self, _record: &LogRecord) {}
+
+    fn log_level(&self) -> u8 {
+        0
+    }
+}
+
+pub fn plugin(services: &Arc<Services>, settings: Value) -> Result<QemuImg> {
+    QemuImg::new(Host::new(services.clone(), settings))
+}
+
+pub fn converter(services: &Arc<Services>, settings: Value) -> Box<dyn Converter> {
+    plugin(services, settings).unwrap().converter().unwrap()
+}
+
+pub fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+pub fn qemu(program: &str, arguments: &[&str]) -> Output {
+    Command::new(program).args(arguments).output().unwrap()
+}
+
+/// Fills a range of the virtual disk.
+pub fn write_guest(image: &str, format: &str, pattern: u8, offset: u64, length: u64) {
+    let command = format!("write -P {pattern} {offset} {length}");
+    let out = qemu("qemu-io", &["-f", format, "-c", &command, image]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+}
+
+/// The byte that fills 512 bytes of the virtual disk.
+pub fn read_guest(image: &str, format: &str, offset: u64) -> u8 {
+    let out = qemu("qemu-io", &["-f", format, "-c", &format!("read -v {offset} 512"), image]);
+    let out = String::from_utf8(out.stdout).unwrap();
+    let first = out.split_whitespace().nth(1).unwrap();
+    u8::from_str_radix(first, 16).unwrap()
+}
+
+/// Bytes that the file occupies.
+pub fn allocated(path: &Path) -> u64 {
+    std::fs::metadata(path).unwrap().blocks() * 512
+}
+
+/// A program that does nothing for a minute, and the file in which it leaves its process id.
+pub fn sleeper(folder: &Path) -> (String, PathBuf) {
+    let (program, pid) = (folder.join("sleeper"), folder.join("pid"));
+    std::fs::write(&program, "#!/bin/sh\necho $$ > \"${0%/*}/pid\"\nexec sleep 60\n").unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    (text(&program), pid)
+}
+
+/// Whether the process of a [`sleeper`] exists.
+pub fn runs(pid: &Path) -> bool {
+    let id = std::fs::read_to_string(pid).unwrap_or_default();
+    !id.trim().is_empty() && Path::new("/proc").join(id.trim()).exists()
+}
+
+pub fn eventually(mut holds: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < Duration::from_secs(10), "it did not happen within 10 s");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,465 @@
+//! The qemu command line of a boot test: a pure function from a description of the machine to arguments.
+//!
+//! The machine resembles the rendered domain where a guest can tell: chipset, the disks' buses and the cards' models, virtio
+//! behind a PCIe root port of its own, the VM's MACs, its firmware. It differs on purpose: no network but the test's, little
+//! memory, nothing stored.
+//!
+//! What holds a path is written as JSON (`-blockdev`), because qemu's comma lists would take parts of names for options. The
+//! only other foreign texts are MACs and an IPv4 address, checked by their types.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use vmdk2kvm_plugin_api::{PluginError, Result};
+
+use crate::domain::{Bus, Chipset, Model};
+
+/// More disks and cards than this would not find a place: slots of the older PC, and root ports (functions 0-7 of slots 2-27).
+const MOST_DEVICES: [(Chipset, usize); 2] = [(Chipset::Pc, 20), (Chipset::Q35, 26 * 8 - 2)];
+/// Drives of the older PC's two channels.
+const IDE_DRIVES: usize = 4;
+/// Ports of the AHCI controller that is part of q35.
+const SATA_PORTS: usize = 6;
+
+/// A machine to boot.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// Machine type.
+    pub chipset: Chipset,
+    /// Hardware or software.
+    pub accelerator: Accelerator,
+    /// Processors.
+    pub cpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Code and private variables of a UEFI; `None` for BIOS.
+    pub uefi: Option<Flash>,
+    /// Disks in boot order.
+    pub disks: Vec<Disk>,
+    /// Cards in order; only the first is connected, to the test's own network.
+    pub nics: Vec<Nic>,
+    /// An address of the guest and a port of it that can be reached from here.
+    pub forward: Option<(Ipv4Addr, u16)>,
+}
+
+/// What runs the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accelerator {
+    /// The processor.
+    Kvm,
+    /// qemu's translator.
+    Tcg,
+}
+
+impl Accelerator {
+    /// qemu's word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        }
+    }
+}
+
+/// UEFI flash.
+#[derive(Debug, Clone)]
+pub struct Flash {
+    /// Code, read-only.
+    pub code: PathBuf,
+    /// Variables, this boot's own.
+    pub variables: PathBuf,
+    /// Enforces Secure Boot, which takes SMM.
+    pub secure: bool,
+}
+
+/// A network card.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Nic {
+    /// Its address; qemu chooses one when there is none.
+    pub mac: Option<Mac>,
+    /// Its model.
+    pub model: Model,
+}
+
+/// A disk: an overlay that takes the writes, and the image below, which is only read.
+#[derive(Debug, Clone)]
+pub struct Disk {
+    /// A qcow2 file of this boot.
+    pub overlay: PathBuf,
+    /// The image.
+    pub image: PathBuf,
+    /// Its format.
+    pub format: String,
+    /// What it hangs on.
+    pub bus: Bus,
+}
+
+/// A MAC address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mac([u8; 6]);
+
+impl Mac {
+    /// Six octets in hexadecimal, colons between.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut octets = [0; 6];
+        let mut parts = text.split(':');
+        for octet in &mut octets {
+            *octet = parts
+                .next()
+                .filter(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
+                .and_then(|part| u8::from_str_radix(part, 16).ok())
+                .ok_or_else(|| not_a_mac(text))?;
+        }
+        if parts.next().is_some() { Err(not_a_mac(text)) } else { Ok(Self(octets)) }
+    }
+}
+
+fn not_a_mac(text: &str) -> PluginError {
+    PluginError::unusable(format!("{text:?} is not a MAC address"))
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+/// Renders the arguments. Descriptor 0 is the monitor's socket, descriptor 1 the serial console's.
+pub fn render(machine: &Machine) -> Result<Vec<String>> {
+    let devices = machine.disks.len() + machine.nics.len();
+    for (chipset, most) in MOST_DEVICES {
+        if machine.chipset == chipset && devices > most {
+            return Err(PluginError::unusable(format!(
+                "the VM has {devices} disks and network cards, more than the {most} that a boot test attaches"
+            )));
+        }
+    }
+    let mut line = Line { pc: machine.chipset == Chipset::Pc, ..Line::default() };
+    basics(machine, &mut line);
+    for (index, disk) in machine.disks.iter().enumerate() {
+        line.pair("-blockdev", disk_node(index, disk).to_string());
+        let place = place(disk.bus, index, &mut line)?;
+        let number = index + 1;
+        line.pair("-device", format!("{place},drive=disk{index},serial=disk{number},bootindex={number}"));
+    }
+    for (index, nic) in machine.nics.iter().enumerate() {
+        line.pair("-netdev", network(index, machine.forward));
+        let card = match nic.model {
+            Model::Virtio => format!("virtio-net-pci{}", line.port()),
+            Model::E1000e => format!("e1000e{}", line.port()),
+            Model::E1000 => format!("e1000{}", line.bridge()),
+        };
+        let mac = nic.mac.map(|mac| format!(",mac={mac}")).unwrap_or_default();
+        // Without its ROM no network boot is tried when no disk boots.
+        line.pair("-device", format!("{card},netdev=net{index},romfile={mac}"));
+    }
+    Ok(line.words)
+}
+
+/// The device of a disk and where it hangs.
+fn place(bus: Bus, index: usize, line: &mut Line) -> Result<String> {
+    let full = |most: usize, what: &str| {
+        PluginError::unusable(format!("disk {} does not fit: a boot test attaches {most} {what} disks", index + 1))
+    };
+    match bus {
+        Bus::Virtio => Ok(format!("virtio-blk-pci{}", line.port())),
+        Bus::Scsi => {
+            if !line.scsi {
+                line.scsi = true;
+                let port = line.port();
+                line.pair("-device", format!("virtio-scsi-pci{port},id=scsi"));
+            }
+            Ok(format!("scsi-hd,bus=scsi.0,channel=0,scsi-id={index},lun=0"))
+        }
+        Bus::Sata if line.pc => Err(PluginError::unusable("the domain has a SATA disk on a machine without SATA")),
+        Bus::Sata if index < SATA_PORTS => Ok(format!("ide-hd,bus=ide.{index}")),
+        Bus::Sata => Err(full(SATA_PORTS, "SATA")),
+        Bus::Ide if !line.pc => Err(PluginError::unusable("the domain has an IDE disk on a machine without IDE")),
+        Bus::Ide if index < IDE_DRIVES => Ok(format!("ide-hd,bus=ide.{},unit={}", index / 2, index % 2)),
+        Bus::Ide => Err(full(IDE_DRIVES, "IDE")),
+    }
+}
+
+fn basics(machine: &Machine, line: &mut Line) {
+    line.pair("-name", "vmdk2kvm-boot-test");
+    line.one("-no-user-config");
+    line.one("-nodefaults");
+    let secure = machine.uefi.as_ref().is_some_and(|flash| flash.secure);
+    let flash = if machine.uefi.is_some() { ",pflash0=code,pflash1=variables" } else { "" };
+    let chipset = if line.pc { "pc" } else { "q35" };
+    line.pair("-machine", format!("{chipset},smm={}{flash}", if secure { "on" } else { "off" }));
+    match machine.accelerator {
+        Accelerator::Kvm => {
+            line.pair("-accel", "kvm");
+            line.pair("-cpu", "host");
+        }
+        Accelerator::Tcg => {
+            line.pair("-accel", "tcg,thread=multi");
+            line.pair("-cpu", "max");
+        }
+    }
+    line.pair("-smp", machine.cpus.to_string());
+    line.pair("-m", format!("{}M", machine.memory_mib));
+    if let Some(flash) = &machine.uefi {
+        line.pair("-blockdev", flash_node("code", &flash.code, true).to_string());
+        line.pair("-blockdev", flash_node("variables", &flash.variables, false).to_string());
+        if flash.secure {
+            line.pair("-global", "driver=cfi.pflash01,property=secure,value=on");
+            line.pair("-global", "ICH9-LPC.disable_s3=1");
+        }
+    }
+    // A guest that shuts down is still there to be looked at.
+    line.one("-no-shutdown");
+    line.pair("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+    line.pair("-display", "none");
+    line.pair("-device", if line.pc { "VGA" } else { "VGA,addr=0x1" });
+    line.pair("-chardev", "socket,id=monitor,fd=0");
+    line.pair("-mon", "chardev=monitor,mode=control");
+    line.pair("-chardev", "socket,id=console,fd=1");
+    line.pair("-serial", "chardev:console");
+    line.pair("-device", "pvpanic");
+    line.pair("-object", "rng-random,id=entropy,filename=/dev/urandom");
+    let port = line.port();
+    line.pair("-device", format!("virtio-rng-pci{port},rng=entropy"));
+}
+
+/// Flushes are dropped: nothing of an overlay outlives the test.
+fn disk_node(index: usize, disk: &Disk) -> Value {
+    let mut image = json!({
+        "driver": disk.format,
+        "read-only": true,
+        "file": { "driver": "file", "filename": disk.image, "read-only": true },
+    });
+    if disk.format == "qcow2" {
+        image["backing"] = Value::Null;
+    }
+    json!({
+        "driver": "qcow2",
+        "node-name": format!("disk{index}"),
+        "cache": { "direct": false, "no-flush": true },
+        "discard": "unmap",
+        "file": { "driver": "file", "filename": disk.overlay, "cache": { "direct": false, "no-flush": true } },
+        "backing": image,
+    })
+}
+
+fn flash_node(name: &str, path: &PathBuf, read_only: bool) -> Value {
+    json!({
+        "driver": "raw", "node-name": name, "read-only": read_only,
+        "file": { "driver": "file", "filename": path, "read-only": read_only },
+    })
+}
+
+/// The first card reaches nothing (`restrict=on`) but can be reached; the others are alone on their hubs.
+fn network(index: usize, forward: Option<(Ipv4Addr, u16)>) -> String {
+    if index > 0 {
+        return format!("hubport,id=net{index},hubid={index}");
+    }
+    let Some((address, port)) = forward else { return "user,id=net0,restrict=on".to_owned() };
+    // A guest with a static address believes in its own network: the test's is made to be that one. The gateway qemu plays
+    // must not take the guest's address.
+    let [a, b, c, host] = address.octets();
+    let own = |wanted: u8, other: u8| Ipv4Addr::new(a, b, c, if host == wanted { other } else { wanted });
+    format!(
+        "user,id=net0,restrict=on,net={a}.{b}.{c}.0/24,host={},dns={},dhcpstart={address},hostfwd=tcp:127.0.0.1:0-{address}:{port}",
+        own(2, 4),
+        own(3, 5),
+    )
+}
+
+/// The arguments, and which places are taken.
+#[derive(Default)]
+struct Line {
+    words: Vec<String>,
+    /// The older PC: one PCI bus for all.
+    pc: bool,
+    ports: usize,
+    scsi: bool,
+    bridged: usize,
+}
+
+impl Line {
+    fn one(&mut self, word: &str) {
+        self.words.push(word.to_owned());
+    }
+
+    fn pair(&mut self, option: &str, value: impl Into<String>) {
+        self.words.push(option.to_owned());
+        self.words.push(value.into());
+    }
+
+    /// A place for a PCI Express device: adds a root port.
+    fn port(&mut self) -> String {
+        if self.pc {
+            return String::new();
+        }
+        let (slot, function) = (2 + self.ports / 8, self.ports % 8);
+        self.ports += 1;
+        let chassis = self.ports;
+        let multifunction = if function == 0 { ",multifunction=on" } else { "" };
+        let address = format!("{slot:#x}.{function:#x}");
+        self.pair(
+            "-device",
+            format!("pcie-root-port,id=port{chassis},chassis={chassis},addr={address}{multifunction}"),
+        );
+        format!(",bus=port{chassis}")
+    }
+
+    /// A place for a device of the older PCI: behind bridges of 31 slots.
+    fn bridge(&mut self) -> String {
+        if self.pc {
+            return String::new();
+        }
+        let (bridge, slot) = (self.bridged / 31, 1 + self.bridged % 31);
+        self.bridged += 1;
+        if slot == 1 {
+            let port = self.port();
+            self.pair("-device", format!("pcie-pci-bridge,id=bridge{bridge}{port}"));
+        }
+        format!(",bus=bridge{bridge},addr={slot:#x}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine() -> Machine {
+        Machine {
+            chipset: Chipset::Q35,
+            accelerator: Accelerator::Tcg,
+            cpus: 2,
+            memory_mib: 1024,
+            uefi: None,
+            disks: vec![Disk {
+                overlay: "/w/0.qcow2".into(),
+                image: "/o/a,b.qcow2".into(),
+                format: "qcow2".into(),
+                bus: Bus::Virtio,
+            }],
+            nics: vec![
+                Nic { mac: Some(Mac::parse("00:50:56:2A:77:01").unwrap()), model: Model::Virtio },
+                Nic::default(),
+            ],
+            forward: Some(("10.0.2.77".parse().unwrap(), 22)),
+        }
+    }
+
+    fn disk(image: &str, format: &str, bus: Bus) -> Disk {
+        Disk { overlay: "/w/1.qcow2".into(), image: image.into(), format: format.into(), bus }
+    }
+
+    fn devices(chipset: Chipset, buses: &[Bus], model: Model) -> String {
+        let mut machine = machine();
+        machine.chipset = chipset;
+        machine.disks = buses.iter().map(|bus| disk("/o/x", "raw", *bus)).collect();
+        machine.nics = vec![Nic { mac: None, model }];
+        let words = render(&machine).unwrap();
+        let devices = words.windows(2).filter(|pair| pair[0] == "-device").map(|pair| pair[1].as_str()).skip(2);
+        devices.filter(|device| !device.starts_with("pcie-root-port")).skip(1).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn disks_and_cards_hang_where_the_domain_has_them() {
+        use Bus::{Ide, Sata, Scsi};
+        assert_eq!(
+            devices(Chipset::Q35, &[Scsi, Scsi], Model::Virtio),
+            "virtio-scsi-pci,bus=port2,id=scsi \
+             scsi-hd,bus=scsi.0,channel=0,scsi-id=0,lun=0,drive=disk0,serial=disk1,bootindex=1 \
+             scsi-hd,bus=scsi.0,channel=0,scsi-id=1,lun=0,drive=disk1,serial=disk2,bootindex=2 \
+             virtio-net-pci,bus=port3,netdev=net0,romfile="
+        );
+        assert_eq!(
+            devices(Chipset::Q35, &[Sata], Model::E1000),
+            "ide-hd,bus=ide.0,drive=disk0,serial=disk1,bootindex=1 pcie-pci-bridge,id=bridge0,bus=port2 \
+             e1000,bus=bridge0,addr=0x1,netdev=net0,romfile="
+        );
+        assert_eq!(
+            devices(Chipset::Pc, &[Ide, Ide, Ide], Model::E1000),
+            "ide-hd,bus=ide.0,unit=0,drive=disk0,serial=disk1,bootindex=1 \
+             ide-hd,bus=ide.0,unit=1,drive=disk1,serial=disk2,bootindex=2 \
+             ide-hd,bus=ide.1,unit=0,drive=disk2,serial=disk3,bootindex=3 e1000,netdev=net0,romfile="
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said() {
+        for (chipset, bus, count, wanted) in [
+            (Chipset::Pc, Bus::Ide, 5, "disk 5 does not fit: a boot test attaches 4 IDE disks"),
+            (Chipset::Q35, Bus::Sata, 7, "disk 7 does not fit: a boot test attaches 6 SATA disks"),
+            (Chipset::Q35, Bus::Ide, 1, "the domain has an IDE disk on a machine without IDE"),
+            (Chipset::Pc, Bus::Sata, 1, "the domain has a SATA disk on a machine without SATA"),
+        ] {
+            let mut machine = machine();
+            machine.chipset = chipset;
+            machine.disks = vec![disk("/o/x", "raw", bus); count];
+            assert_eq!(render(&machine).unwrap_err().message, wanted);
+        }
+    }
+
+    fn snapshot(machine: &Machine) -> String {
+        let mut out = String::new();
+        for word in render(machine).unwrap() {
+            out.push_str(if word.starts_with('-') && !out.is_empty() {
+                "\n"
+            } else if out.is_empty() {
+                ""
+            } else {
+                " "
+            });
+            out.push_str(&word);
+        }
+        out + "\n"
+    }
+
+    #[test]
+    fn a_bios_guest() {
+        assert_eq!(snapshot(&machine()), include_str!("../tests/snapshots/bios.txt"));
+    }
+
+    #[test]
+    fn a_secure_uefi_guest_with_two_disks() {
+        let mut machine = machine();
+        machine.uefi = Some(Flash { code: "/f/CODE.fd".into(), variables: "/w/vars.fd".into(), secure: true });
+        machine.disks.push(disk("/o/\"2\".raw", "raw", Bus::Virtio));
+        machine.accelerator = Accelerator::Kvm;
+        machine.forward = None;
+        assert_eq!(snapshot(&machine), include_str!("../tests/snapshots/uefi-secure.txt"));
+    }
+
+    #[test]
+    fn an_address_of_the_guest_is_never_the_gateways() {
+        let network = |address: &str| network(0, Some((address.parse().unwrap(), 22)));
+        assert!(network("192.168.7.9").contains("net=192.168.7.0/24,host=192.168.7.2,dns=192.168.7.3,"));
+        assert!(network("192.168.7.2").contains("host=192.168.7.4,dns=192.168.7.3,"));
+        assert!(network("192.168.7.3").contains("host=192.168.7.2,dns=192.168.7.5,"));
+    }
+
+    #[test]
+    fn macs_are_macs() {
+        assert_eq!(Mac::parse("00:50:56:AB:cd:01").unwrap().to_string(), "00:50:56:ab:cd:01");
+        for text in [
+            "",
+            "00:50:56:2a:77",
+            "00:50:56:2a:77:01:02",
+            "00:50:56:2a:77:0x",
+            "+0:50:56:2a:77:01",
+            "0050562a7701,romfile=/x",
+        ] {
+            assert_eq!(Mac::parse(text).unwrap_err().message, format!("{text:?} is not a MAC address"));
+        }
+    }
+
+    #[test]
+    fn ports_have_addresses_of_their_own_and_a_limit() {
+        let mut machine = machine();
+        machine.nics = vec![Nic::default(); 10];
+        let line = render(&machine).unwrap().join(" ");
+        assert!(line.contains("id=port9,chassis=9,addr=0x3.0x0,multifunction=on"), "{line}");
+        machine.nics = vec![Nic::default(); 300];
+        assert!(render(&machine).unwrap_err().message.contains("more than the 206"));
+    }
+}

@@ -1,0 +1,118 @@
+//! From a request to a machine: what of the VM is kept, what is limited, and where its sshd should be.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use vmdk2kvm_plugin_api::model::{Firmware, InterfaceInfo, TestRequest};
+use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result, tracing};
+
+use crate::command::{Accelerator, Disk, Flash, Mac, Machine, Nic};
+use crate::domain::{Domain, Model};
+use crate::firmware::{self, Uefi};
+
+/// The address that qemu's own DHCP gives.
+const DHCP: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+
+/// What a test's guest may use at most.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Processors.
+    pub cpus: u32,
+}
+
+/// Where an sshd is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    /// Address of the guest.
+    pub address: Ipv4Addr,
+    /// Its port.
+    pub port: u16,
+    /// The request says that one must answer.
+    pub required: bool,
+}
+
+/// The expected sshd, or else the place where one would be: at the first card's static address, or at the one that DHCP gives.
+pub fn reach(request: &TestRequest) -> Result<Reach> {
+    let expect = &request.expect;
+    let required = expect.ssh_address.is_some() || expect.ssh_port.is_some();
+    if required && request.vm.nics.is_empty() {
+        return Err(PluginError::new(ErrorKind::Usage, "an sshd is expected, but the VM has no network card"));
+    }
+    let address = match &expect.ssh_address {
+        Some(text) => text.parse().map_err(|_| {
+            PluginError::new(ErrorKind::Usage, format!("{text:?} is not an IPv4 address where an sshd can be expected"))
+        })?,
+        None => static_address(request).unwrap_or(DHCP),
+    };
+    let port = expect.ssh_port.unwrap_or(22);
+    if port == 0 {
+        return Err(PluginError::new(ErrorKind::Usage, "an sshd cannot be expected at port 0"));
+    }
+    Ok(Reach { address, port, required })
+}
+
+fn static_address(request: &TestRequest) -> Option<Ipv4Addr> {
+    let interfaces = &request.inspection.as_ref()?.network.interfaces;
+    let mac = request.vm.nics.first()?.mac.as_deref();
+    let of_first = |interface: &&InterfaceInfo| match (interface.mac.as_deref(), mac) {
+        (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+        _ => false,
+    };
+    let interface = interfaces.iter().find(of_first).or_else(|| interfaces.first())?;
+    let parse = |text: &String| text.split('/').next().and_then(|address| address.parse::<Ipv4Addr>().ok());
+    interface.addresses.iter().filter_map(parse).find(|address| !address.is_loopback() && !address.is_unspecified())
+}
+
+/// The guest's UEFI, or `None` for BIOS: what its disks say wins over the VM's description.
+pub fn firmware(request: &TestRequest, folders: &[PathBuf]) -> Result<Option<Uefi>> {
+    let inspected = request.inspection.as_ref().and_then(|inspection| inspection.firmware);
+    match inspected.unwrap_or(request.vm.firmware) {
+        Firmware::Bios => Ok(None),
+        Firmware::Uefi => {
+            let usual = firmware::FOLDERS.map(PathBuf::from);
+            let folders = if folders.is_empty() { &usual[..] } else { folders };
+            firmware::find(folders, request.vm.secure_boot).map(Some)
+        }
+    }
+}
+
+/// The host name that the guest's disks say, or nothing.
+pub fn hostname(request: &TestRequest) -> &str {
+    request.inspection.as_ref().map_or("", |inspection| inspection.os.hostname.as_str())
+}
+
+/// The machine to boot.
+pub fn machine(
+    request: &TestRequest,
+    limits: Limits,
+    accelerator: Accelerator,
+    domain: &Domain,
+    disks: Vec<Disk>,
+    uefi: Option<Flash>,
+    reach: &Reach,
+) -> Result<Machine> {
+    let vm = &request.vm;
+    if disks.is_empty() {
+        return Err(PluginError::new(ErrorKind::Usage, "there is no image to boot"));
+    }
+    let models = domain.nics.iter().copied().chain(std::iter::repeat(Model::default()));
+    let nics: Vec<_> = vm.nics.iter().zip(models).map(|(nic, model)| Nic { mac: mac(nic), model }).collect();
+    Ok(Machine {
+        chipset: domain.chipset,
+        accelerator,
+        cpus: vm.cpus.count.clamp(1, limits.cpus),
+        memory_mib: (vm.memory_bytes >> 20).clamp(64, limits.memory_mib),
+        uefi,
+        disks,
+        forward: (!nics.is_empty()).then_some((reach.address, reach.port)),
+        nics,
+    })
+}
+
+/// As in the domain, an address that is none is left out, and qemu gives the card another.
+fn mac(nic: &vmdk2kvm_plugin_api::model::Nic) -> Option<Mac> {
+    let parsed = nic.mac.as_deref().map(Mac::parse)?;
+    parsed.inspect_err(|error| tracing::warn!("{error}: the card gets another")).ok()
+}

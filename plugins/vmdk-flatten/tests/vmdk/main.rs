@@ -1,0 +1,10 @@
+//! The tests of the VMDK reader against real files: subformats, chains, hostile input, random disks.
+//!
+//! Requires: qemu-img and qemu-io (Debian: qemu-utils).
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod chains;
+mod hostile;
+mod random_disks;
+mod subformats;
+mod support;

@@ -1,0 +1,121 @@
+//! A transport over a folder: plain relative names below it, files opened without following links.
+
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use rustix::fs::{SeekFrom, seek};
+use vmdk2kvm_plugin_api::{BlockSource, Extent, ExtentKind, PluginError, Result, Transport};
+
+/// What a test wants to know about the reads that were made.
+#[derive(Default)]
+pub struct Counters {
+    pub reads: AtomicU64,
+    pub bytes: AtomicU64,
+    pub open: AtomicUsize,
+    pub most_open: AtomicUsize,
+}
+
+pub struct Folder {
+    root: PathBuf,
+    pub counters: Arc<Counters>,
+}
+
+impl Folder {
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_owned(), counters: Arc::default() }
+    }
+}
+
+impl Transport for Folder {
+    fn open(&self, object: &str) -> Result<Box<dyn BlockSource>> {
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
+            .open(self.root.join(object))
+            .map_err(|error| PluginError::from_io(object, &error))?;
+        let size = file.metadata().map_err(|error| PluginError::from_io(object, &error))?.len();
+        let open = self.counters.open.fetch_add(1, Ordering::Relaxed) + 1;
+        self.counters.most_open.fetch_max(open, Ordering::Relaxed);
+        Ok(Box::new(FileSource { file, size, counters: Arc::clone(&self.counters) }))
+    }
+
+    fn resolve(&self, from: &str, name: &str) -> Result<String> {
+        let plain = Path::new(name).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if !plain || name.is_empty() {
+            return Err(PluginError::unusable(format!("{name}: leads outside of the source's folder")));
+        }
+        let folder = Path::new(from).parent().unwrap_or(Path::new(""));
+        Ok(folder
+            .join(name)
+            .components()
+            .filter(|part| *part != Component::CurDir)
+            .collect::<PathBuf>()
+            .display()
+            .to_string())
+    }
+
+    fn fingerprint(&self, object: &str) -> Result<String> {
+        Ok(object.to_owned())
+    }
+}
+
+struct FileSource {
+    file: std::fs::File,
+    size: u64,
+    counters: Arc<Counters>,
+}
+
+impl Drop for FileSource {
+    fn drop(&mut self) {
+        self.counters.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl BlockSource for FileSource {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        assert!(offset + buffer.len() as u64 <= self.size, "a read past the end of the file");
+        self.counters.reads.fetch_add(1, Ordering::Relaxed);
+        self.counters.bytes.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+        self.file.read_exact_at(buffer, offset).map_err(|error| PluginError::from_io("file", &error))?;
+        Ok(buffer.len())
+    }
+
+    fn extents(&self, offset: u64, length: u64) -> Result<Vec<Extent>> {
+        let mut answer = Vec::new();
+        let mut next = offset;
+        for (start, count) in data_ranges(&self.file, offset, length) {
+            if start > next {
+                answer.push(Extent { offset: next, length: start - next, kind: ExtentKind::Hole });
+            }
+            answer.push(Extent { offset: start, length: count, kind: ExtentKind::Data });
+            next = start + count;
+        }
+        if next < offset + length {
+            answer.push(Extent { offset: next, length: offset + length - next, kind: ExtentKind::Hole });
+        }
+        Ok(answer)
+    }
+}
+
+/// The ranges of a file that are not holes.
+pub fn data_ranges(file: &std::fs::File, offset: u64, length: u64) -> Vec<(u64, u64)> {
+    let end = offset + length;
+    let mut ranges = Vec::new();
+    let mut at = offset;
+    while at < end {
+        let Ok(start) = seek(file, SeekFrom::Data(at)) else { break };
+        if start >= end {
+            break;
+        }
+        let stop = seek(file, SeekFrom::Hole(start)).unwrap().min(end);
+        ranges.push((start, stop - start));
+        at = stop;
+    }
+    ranges
+}

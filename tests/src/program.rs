@@ -1,0 +1,83 @@
+//! Runs the program.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// How a run of the program ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Exit code.
+    pub code: i32,
+    /// The JSON document on stdout; `Null` when there is none.
+    pub json: Value,
+    /// What it said on stderr.
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Panics with everything that was said unless the exit code is this.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stderr:\n{}\nstdout:\n{:#}", self.stderr, self.json);
+        self
+    }
+
+    /// The error's message.
+    pub fn message(&self) -> &str {
+        self.json["error"]["message"].as_str().unwrap_or_default()
+    }
+}
+
+/// The folder that cargo builds into.
+fn target() -> PathBuf {
+    let mut path = std::env::current_exe().unwrap();
+    path.pop();
+    if path.ends_with("deps") {
+        path.pop();
+    }
+    path
+}
+
+/// The program, built beside this test.
+pub fn binary() -> PathBuf {
+    let path = target().join("vmdk2kvm");
+    assert!(path.is_file(), "{} is missing: run `cargo build --workspace` first", path.display());
+    path
+}
+
+/// Copies the stock plugins, but those whose name contains a word of `without`, into a new folder, and the program beside them.
+pub fn plugin_folder(without: &[&str]) -> tempfile::TempDir {
+    let folder = tempfile::Builder::new().permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755)).tempdir().unwrap();
+    for entry in std::fs::read_dir(target()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let is_plugin = name.starts_with("libvmdk2kvm_") && name.ends_with(".so");
+        let left_out = without.iter().any(|word| name.contains(&word.replace('-', "_")));
+        if name == "vmdk2kvm" || (is_plugin && !left_out) {
+            std::fs::copy(&path, folder.path().join(name)).unwrap();
+        }
+    }
+    folder
+}
+
+/// Runs the program with `--json`.
+pub fn run(arguments: &[&str]) -> Outcome {
+    run_with(&binary(), arguments)
+}
+
+/// Runs another copy of the program with `--json`.
+pub fn run_with(program: &std::path::Path, arguments: &[&str]) -> Outcome {
+    let mut command = Command::new(program);
+    command.args(arguments).arg("--json").env_remove("VMDK2KVM_PLUGIN_PATH").env("HOME", "/nonexistent");
+    outcome(&command.output().unwrap())
+}
+
+fn outcome(output: &Output) -> Outcome {
+    Outcome {
+        code: output.status.code().unwrap_or(-1),
+        json: serde_json::from_slice(&output.stdout).unwrap_or(Value::Null),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
