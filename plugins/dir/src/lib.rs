@@ -56,7 +56,8 @@ impl Inspector for Dir {
     }
 
     fn open(&self, request: &OpenGuest) -> Result<Opened> {
-        let origin = request.vm.origin.as_ref().ok_or_else(|| PluginError::defect("the VM says nothing of its origin"))?;
+        let origin =
+            request.vm.origin.as_ref().ok_or_else(|| PluginError::defect("the VM says nothing of its origin"))?;
         let guest = DirGuest::open(source::path_of(&origin.uri)?, request.writable)?;
         let layout = DiskLayout { firmware: Some(request.vm.firmware), ..DiskLayout::default() };
         let inspection = inspect(&guest, &layout)?;

@@ -25,7 +25,8 @@ impl DirSource {
             .hint("leave --disk out, or name the disks themselves as the source"));
         }
         if !Path::new(path).is_dir() {
-            return Err(PluginError::unusable(format!("{path}: not a directory")).hint("name the folder that holds /etc and /usr"));
+            return Err(PluginError::unusable(format!("{path}: not a directory"))
+                .hint("name the folder that holds /etc and /usr"));
         }
         Ok(Self { path: path.to_owned() })
     }
@@ -89,7 +90,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("boot/efi/EFI")).unwrap();
         let uri = format!("dir:{}", folder.path().display());
-        let vm = DirSource::new(&SourceRef { uri: uri.clone(), extra_disks: vec![], vm: None }).unwrap().describe().unwrap();
+        let vm =
+            DirSource::new(&SourceRef { uri: uri.clone(), extra_disks: vec![], vm: None }).unwrap().describe().unwrap();
         assert_eq!(vm.firmware, Firmware::Uefi);
         assert!(vm.disks.is_empty() && vm.guessed.contains(&"firmware".to_owned()));
         assert_eq!(vm.origin.unwrap().uri, uri);

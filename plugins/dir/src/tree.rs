@@ -77,7 +77,9 @@ impl Tree {
             };
             match unix::readlinkat(&folder, name.as_str(), Vec::new()) {
                 Ok(to) => {
-                    let to = to.into_string().map_err(|_| PluginError::unusable(format!("{path}: a symlink that is not UTF-8")))?;
+                    let to = to
+                        .into_string()
+                        .map_err(|_| PluginError::unusable(format!("{path}: a symlink that is not UTF-8")))?;
                     path = if to.starts_with('/') { to } else { format!("{above}/{to}") };
                 }
                 // No symlink, or nothing at all.
@@ -125,8 +127,10 @@ impl Tree {
                 Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
                 // The kernel saw a rename while it resolved `..`.
                 Err(Errno::AGAIN) => continue,
-                Err(Errno::NOSYS) => Err(PluginError::missing("this kernel has no openat2, which keeps a guest's paths inside of its tree")
-                    .hint("use Linux 5.6 or newer, or allow the call in the container's seccomp profile")),
+                Err(Errno::NOSYS) => Err(PluginError::missing(
+                    "this kernel has no openat2, which keeps a guest's paths inside of its tree",
+                )
+                .hint("use Linux 5.6 or newer, or allow the call in the container's seccomp profile")),
                 Err(error) => Err(errno(path, error)),
             };
         }
@@ -189,7 +193,9 @@ fn kind_word(kind: FileType) -> &'static str {
 
 /// The folder itself as a path for programs that need one.
 pub(crate) fn host_path(path: &str) -> Result<String> {
-    let fd = unix::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(|error| errno(path, error))?;
-    let real = unix::readlinkat(CWD, format!("/proc/self/fd/{}", fd.as_raw_fd()), Vec::new()).map_err(|error| errno(path, error))?;
+    let fd =
+        unix::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(|error| errno(path, error))?;
+    let real = unix::readlinkat(CWD, format!("/proc/self/fd/{}", fd.as_raw_fd()), Vec::new())
+        .map_err(|error| errno(path, error))?;
     real.into_string().map_err(|_| PluginError::unusable(format!("{path}: a path that is not UTF-8")))
 }

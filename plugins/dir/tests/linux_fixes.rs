@@ -1,6 +1,7 @@
 //! The Linux fixers on whole trees: everything is applied, and planning again gives nothing.
 //!
 //! The trees resemble guests as years on VMware leave them: (a) BIOS, one disk, ifupdown; (b) UEFI, LVM, systemd-networkd.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -24,8 +25,14 @@ fn bios() -> Tree {
              /dev/sr0        /media/cdrom0   udf,iso9660 user,noauto     0       0\n\
              .host:/         /mnt/hgfs       fuse.vmhgfs-fuse defaults,allow_other,nofail 0 0\n",
         ),
-        ("etc/default/grub", "GRUB_CMDLINE_LINUX=\"console=ttyS0,115200 resume=/dev/sda5 elevator=noop\"\nGRUB_DISABLE_LINUX_UUID=true\n"),
-        ("boot/grub/grub.cfg", "menuentry 'Debian' {\n\tset root='hd0,msdos1'\n\tlinux\t/boot/vmlinuz-6.1.0-37-amd64 root=/dev/sda1 ro resume=/dev/sda5\n}\n"),
+        (
+            "etc/default/grub",
+            "GRUB_CMDLINE_LINUX=\"console=ttyS0,115200 resume=/dev/sda5 elevator=noop\"\nGRUB_DISABLE_LINUX_UUID=true\n",
+        ),
+        (
+            "boot/grub/grub.cfg",
+            "menuentry 'Debian' {\n\tset root='hd0,msdos1'\n\tlinux\t/boot/vmlinuz-6.1.0-37-amd64 root=/dev/sda1 ro resume=/dev/sda5\n}\n",
+        ),
         ("boot/grub/device.map", "(hd0)\t/dev/sda\n"),
         ("etc/initramfs-tools/initramfs.conf", "MODULES=list\n"),
         ("etc/initramfs-tools/modules", "# modules\nvmw_pvscsi\n"),
@@ -46,10 +53,7 @@ fn bios() -> Tree {
     tree.kernel(KERNEL);
     tree.initramfs(
         &format!("boot/initrd.img-{KERNEL}"),
-        &[
-            ("conf/conf.d/resume", "RESUME=/dev/sda5\n"),
-            (&format!("lib/modules/{KERNEL}/kernel/ext4.ko"), "ext4"),
-        ],
+        &[("conf/conf.d/resume", "RESUME=/dev/sda5\n"), (&format!("lib/modules/{KERNEL}/kernel/ext4.ko"), "ext4")],
     );
     tree
 }
@@ -69,8 +73,14 @@ fn uefi() -> Tree {
         ("boot/grub/grub.cfg", "menuentry 'Debian' {\n\tlinux /vmlinuz root=/dev/mapper/vg-root ro\n}\n"),
         ("boot/efi/EFI/debian/shimx64.efi", "shim"),
         ("boot/efi/EFI/debian/grubx64.efi", "grub"),
-        ("boot/efi/EFI/debian/grub.cfg", "search.fs_uuid 1 root hd0,gpt2\nset prefix=($root)'/grub'\nconfigfile $prefix/grub.cfg\n"),
-        ("etc/systemd/network/10-ens192.network", "[Match]\nMACAddress=00:50:56:aa:bb:01\nName=ens192\n\n[Network]\nAddress=10.0.2.78/24\n"),
+        (
+            "boot/efi/EFI/debian/grub.cfg",
+            "search.fs_uuid 1 root hd0,gpt2\nset prefix=($root)'/grub'\nconfigfile $prefix/grub.cfg\n",
+        ),
+        (
+            "etc/systemd/network/10-ens192.network",
+            "[Match]\nMACAddress=00:50:56:aa:bb:01\nName=ens192\n\n[Network]\nAddress=10.0.2.78/24\n",
+        ),
         ("usr/lib/systemd/systemd-udevd", ""),
         ("usr/lib/x86_64-linux-gnu/systemd/libsystemd-shared-257.so", ""),
         ("etc/initramfs-tools/initramfs.conf", "MODULES=list\n"),
@@ -119,7 +129,9 @@ fn the_bios_guest_is_right_after_one_plan() {
     let fstab = fs::read_to_string(tree.path("etc/fstab")).unwrap();
     assert!(fstab.starts_with("UUID=uuid-0-1 /               ext4"), "{fstab}");
     let grub = fs::read_to_string(tree.path("boot/grub/grub.cfg")).unwrap();
-    assert!(grub.contains("set root='hd0,msdos1'\n\tlinux\t/boot/vmlinuz-6.1.0-37-amd64 root=UUID=uuid-0-1 ro resume=UUID=uuid-0-5\n"));
+    assert!(grub.contains(
+        "set root='hd0,msdos1'\n\tlinux\t/boot/vmlinuz-6.1.0-37-amd64 root=UUID=uuid-0-1 ro resume=UUID=uuid-0-5\n"
+    ));
     let inside = contents(&fs::read(tree.path(&format!("boot/initrd.img-{KERNEL}"))).unwrap()).unwrap();
     for driver in ["virtio_blk", "virtio_pci", "virtio_scsi", "virtio_net", "virtio", "virtio_ring", "ext4"] {
         assert!(has_driver(&inside, KERNEL, driver), "{driver}");
@@ -136,8 +148,12 @@ fn the_uefi_guest_is_right_after_one_plan() {
     assert_eq!(
         codes,
         [
-            "initramfs-without-virtio", "initramfs-without-virtio", "fstab-unstable-device", "fstab-unstable-device",
-            "nic-name-unpinned", "uefi-no-fallback-loader",
+            "initramfs-without-virtio",
+            "initramfs-without-virtio",
+            "fstab-unstable-device",
+            "fstab-unstable-device",
+            "nic-name-unpinned",
+            "uefi-no-fallback-loader",
         ]
     );
     let plan = tree.plan();
@@ -157,7 +173,10 @@ fn the_uefi_guest_is_right_after_one_plan() {
     tree.apply(&plan);
     assert_eq!(kinds(&tree.plan()), [""; 0]);
     let fstab = fs::read_to_string(tree.path("etc/fstab")).unwrap();
-    assert!(fstab.contains("\nUUID=uuid-0-2       /boot ") && fstab.contains("\nUUID=uuid-0-1 /boot/efi vfat"), "{fstab}");
+    assert!(
+        fstab.contains("\nUUID=uuid-0-2       /boot ") && fstab.contains("\nUUID=uuid-0-1 /boot/efi vfat"),
+        "{fstab}"
+    );
     let inside = contents(&fs::read(tree.path("boot/initrd.img-6.1.0-9-amd64")).unwrap()).unwrap();
     assert!(inside.file("usr/lib/systemd/network/10-vmdk2kvm-ens192.link").is_some());
     assert!(tree.inspection().findings.is_empty(), "{:?}", tree.inspection().findings);
@@ -169,7 +188,8 @@ fn hostile_files_are_findings_and_not_the_end() {
     fs::remove_file(tree.path("etc/crypttab")).ok();
     fs::create_dir(tree.path("etc/crypttab")).unwrap();
     let plan = tree.plan();
-    let codes: Vec<(&str, Severity)> = plan.findings.iter().map(|finding| (finding.code.as_str(), finding.severity)).collect();
+    let codes: Vec<(&str, Severity)> =
+        plan.findings.iter().map(|finding| (finding.code.as_str(), finding.severity)).collect();
     assert_eq!(codes, [("unreadable-file", Severity::Warn)]);
     assert_eq!(plan.changes.len(), 11);
 }

@@ -123,6 +123,9 @@ impl Appliance {
     }
 }
 
+/// Memory for unlocking LUKS2 in MiB: its key derivation asks for up to 1 GiB.
+const UNLOCKING_MIB: u32 = 1536;
+
 /// One way to start the appliance.
 struct Way {
     accel: Accel,
@@ -166,7 +169,8 @@ fn start(request: &OpenGuest, settings: &Settings, way: &Way, host: &Host) -> Re
     handle.set_tmpdir(Path::new(&request.work_dir))?;
     handle.without_network()?;
     // One processor: a second one costs memory and start time, and nothing here runs in parallel.
-    handle.set_size(settings.memory_mib, 1)?;
+    let memory = if request.keys.is_empty() { settings.memory_mib } else { settings.memory_mib.max(UNLOCKING_MIB) };
+    handle.set_size(memory, 1)?;
     if let Some(kernel) = &way.quick {
         handle.set_path(&kernel.to_string_lossy())?;
     }

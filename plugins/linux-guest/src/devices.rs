@@ -88,9 +88,9 @@ impl<'a> Devices<'a> {
                 })
             });
             // A filesystem inside a logical volume is on no list of partitions; its link names it.
-            return found.map(|device| device.device.clone()).or_else(|| {
-                (!value.is_empty()).then(|| format!("/dev/disk/{}/{value}", tag.folder()))
-            });
+            return found
+                .map(|device| device.device.clone())
+                .or_else(|| (!value.is_empty()).then(|| format!("/dev/disk/{}/{value}", tag.folder())));
         }
         match self.refer(spec) {
             Reference::Place(device) => Some(device.device.clone()),
@@ -109,10 +109,13 @@ impl<'a> Devices<'a> {
     pub fn stable_name(&self, device: &GuestBlockDevice) -> Option<String> {
         let filesystem = !matches!(device.fstype.as_deref(), Some("LVM2_member"));
         let unique = |own: &Option<String>, get: fn(&GuestBlockDevice) -> &Option<String>| {
-            own.as_ref().filter(|own| !own.is_empty() && self.all().filter(|one| get(one).as_ref() == Some(own)).count() == 1)
+            own.as_ref()
+                .filter(|own| !own.is_empty() && self.all().filter(|one| get(one).as_ref() == Some(own)).count() == 1)
                 .cloned()
         };
-        unique(&device.uuid, |one| &one.uuid).filter(|_| filesystem).map(|uuid| format!("UUID={uuid}"))
+        unique(&device.uuid, |one| &one.uuid)
+            .filter(|_| filesystem)
+            .map(|uuid| format!("UUID={uuid}"))
             .or_else(|| self.partition_name(device))
             .or_else(|| {
                 unique(&device.label, |one| &one.label)
@@ -138,10 +141,12 @@ impl<'a> Devices<'a> {
     fn at(&self, place: &Place) -> Option<&'a GuestBlockDevice> {
         let disk = match place {
             Place::Letter { index, .. } => self.nth(*index, |controller| controller != Controller::Nvme),
-            Place::Ide { bus, unit, .. } => self.at_unit(Controller::Ide, Some(*bus), *unit)
+            Place::Ide { bus, unit, .. } => self
+                .at_unit(Controller::Ide, Some(*bus), *unit)
                 .or_else(|| self.vm.is_none().then(|| self.nth(bus * 2 + unit, |_| true)).flatten()),
             // VMware's `sataM:N` is port N of its controller.
-            Place::Ata { port, device, .. } => self.at_unit(Controller::Sata, None, *port)
+            Place::Ata { port, device, .. } => self
+                .at_unit(Controller::Sata, None, *port)
                 .or_else(|| self.at_unit(Controller::Ide, Some(*port), *device)),
             Place::Nvme { controller, namespace, .. } => match self.vm {
                 Some(_) => self.at_unit(Controller::Nvme, *controller, *namespace),
@@ -154,7 +159,10 @@ impl<'a> Devices<'a> {
     }
 
     fn nth(&self, index: u32, counts: impl Fn(Controller) -> bool) -> Option<&'a GuestDiskInfo> {
-        self.disks.iter().filter(|info| self.vm_disk(info).is_none_or(|disk| counts(disk.controller))).nth(index as usize)
+        self.disks
+            .iter()
+            .filter(|info| self.vm_disk(info).is_none_or(|disk| counts(disk.controller)))
+            .nth(index as usize)
     }
 
     fn at_unit(&self, controller: Controller, bus: Option<u32>, unit: u32) -> Option<&'a GuestDiskInfo> {
@@ -172,8 +180,13 @@ impl<'a> Devices<'a> {
         if self.vm.is_none() {
             return self.nth(target, |_| true);
         }
-        let mut buses: Vec<u32> = self.disks.iter().filter_map(|info| self.vm_disk(info))
-            .filter(|disk| disk.controller == Controller::Scsi).map(|disk| disk.bus).collect();
+        let mut buses: Vec<u32> = self
+            .disks
+            .iter()
+            .filter_map(|info| self.vm_disk(info))
+            .filter(|disk| disk.controller == Controller::Scsi)
+            .map(|disk| disk.bus)
+            .collect();
         buses.sort_unstable();
         buses.dedup();
         let bus = match &self.anchor {
@@ -226,7 +239,8 @@ fn tag_of(spec: &str) -> Option<(Tag, &str)> {
 }
 
 fn is_removable(name: &str) -> bool {
-    let numbered = |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
+    let numbered =
+        |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
     ["sr", "scd", "cdrom", "cdrw", "dvd", "dvdrw", "fd", "floppy"].into_iter().any(numbered)
 }
 

@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 
 use vmdk2kvm_plugin_api::model::{
-    Applied, Change, Controller, Cpus, Disk, Firmware, GuestBlockDevice, GuestDiskInfo, Inspection, Nic, NicKind, OsFamily,
-    OsInfo, PlanContext, VmSpec,
+    Applied, Change, Controller, Cpus, Disk, Firmware, GuestBlockDevice, GuestDiskInfo, Inspection, Nic, NicKind,
+    OsFamily, OsInfo, PlanContext, VmSpec,
 };
 use vmdk2kvm_plugin_api::{Entry, FileKind, Guest, PluginError, Result, Stat};
 
 /// Disk `index` with these partitions; UUIDs are `uuid-DISK-PART`, partition UUIDs `part-DISK-PART`.
 pub(crate) fn disk(index: u32, partitions: &[(u32, &str)]) -> GuestDiskInfo {
     let letter = char::from(b'a' + index as u8);
-    let mut devices =
-        vec![GuestBlockDevice { device: format!("/dev/sd{letter}"), ..GuestBlockDevice::default() }];
+    let mut devices = vec![GuestBlockDevice { device: format!("/dev/sd{letter}"), ..GuestBlockDevice::default() }];
     devices.extend(partitions.iter().map(|(partition, fstype)| GuestBlockDevice {
         device: format!("/dev/sd{letter}{partition}"),
         partition: *partition,

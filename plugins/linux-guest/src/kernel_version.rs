@@ -32,16 +32,17 @@ impl Part<'_> {
 }
 
 fn parts(text: &str) -> impl Iterator<Item = Part<'_>> {
-    text.split(|letter: char| !letter.is_ascii_alphanumeric()).flat_map(split_digits).filter(|part| !part.is_empty()).map(
-        |part| {
+    text.split(|letter: char| !letter.is_ascii_alphanumeric())
+        .flat_map(split_digits)
+        .filter(|part| !part.is_empty())
+        .map(|part| {
             if part.as_bytes()[0].is_ascii_digit() {
                 let digits = part.trim_start_matches('0');
                 Part::Number(digits.len(), digits)
             } else {
                 Part::Text(part)
             }
-        },
-    )
+        })
 }
 
 fn split_digits(mut text: &str) -> Vec<&str> {
@@ -67,15 +68,31 @@ mod tests {
     #[test]
     fn sorts_as_versions() {
         let mut releases = vec![
-            "6.1.0-10-amd64", "5.10.0-28-amd64", "6.1.0-9-amd64", "6.1.0-37-amd64", "6.12.0-rc3", "6.12.0",
-            "4.18.0-553.el8_10.x86_64", "4.18.0-80.el8.x86_64", "6.2.0", "6.12.1",
+            "6.1.0-10-amd64",
+            "5.10.0-28-amd64",
+            "6.1.0-9-amd64",
+            "6.1.0-37-amd64",
+            "6.12.0-rc3",
+            "6.12.0",
+            "4.18.0-553.el8_10.x86_64",
+            "4.18.0-80.el8.x86_64",
+            "6.2.0",
+            "6.12.1",
         ];
         releases.sort_by(|a, b| compare(a, b));
         assert_eq!(
             releases,
             [
-                "4.18.0-80.el8.x86_64", "4.18.0-553.el8_10.x86_64", "5.10.0-28-amd64", "6.1.0-9-amd64", "6.1.0-10-amd64",
-                "6.1.0-37-amd64", "6.2.0", "6.12.0-rc3", "6.12.0", "6.12.1",
+                "4.18.0-80.el8.x86_64",
+                "4.18.0-553.el8_10.x86_64",
+                "5.10.0-28-amd64",
+                "6.1.0-9-amd64",
+                "6.1.0-10-amd64",
+                "6.1.0-37-amd64",
+                "6.2.0",
+                "6.12.0-rc3",
+                "6.12.0",
+                "6.12.1",
             ]
         );
         assert_eq!(major_minor("5.4.0-150-generic"), Some((5, 4)));

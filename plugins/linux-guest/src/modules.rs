@@ -45,7 +45,10 @@ impl ModuleIndex {
 /// The name of the module in a file: `kernel/drivers/block/virtio-blk.ko.xz` is `virtio_blk`.
 pub(crate) fn module_name(file: &str) -> String {
     let base = file.rsplit('/').next().unwrap_or(file);
-    let base = base.find(".ko").filter(|at| matches!(&base[*at..], ".ko" | ".ko.gz" | ".ko.xz" | ".ko.zst")).map_or(base, |at| &base[..at]);
+    let base = base
+        .find(".ko")
+        .filter(|at| matches!(&base[*at..], ".ko" | ".ko.gz" | ".ko.xz" | ".ko.zst"))
+        .map_or(base, |at| &base[..at]);
     base.replace('-', "_")
 }
 
@@ -72,7 +75,11 @@ mod tests {
         );
         assert_eq!(
             index.closure("virtio_blk").unwrap().collect::<Vec<_>>(),
-            ["kernel/drivers/block/virtio_blk.ko", "kernel/drivers/virtio/virtio.ko", "kernel/drivers/virtio/virtio_ring.ko"]
+            [
+                "kernel/drivers/block/virtio_blk.ko",
+                "kernel/drivers/virtio/virtio.ko",
+                "kernel/drivers/virtio/virtio_ring.ko"
+            ]
         );
         assert!(index.has("virtio_pci") && index.has("ext4") && index.is_built_in("virtio_mmio"));
         assert!(!index.has("passwd") && !index.has("nonsense"));

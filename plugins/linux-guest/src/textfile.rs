@@ -59,8 +59,11 @@ impl TextFile {
         } else {
             text.as_bytes().to_vec()
         };
-        let action =
-            Action::WriteFile { content: Content::from_bytes(bytes), mode: None, old_sha256: Some(self.sha256.clone()) };
+        let action = Action::WriteFile {
+            content: Content::from_bytes(bytes),
+            mode: None,
+            old_sha256: Some(self.sha256.clone()),
+        };
         Some(why.change(action, &self.path))
     }
 

@@ -28,7 +28,7 @@ impl<'a> Qcow2Image<'a> {
             ))
             .hint("check the source: its descriptor claims this capacity"));
         }
-        Ok(Self { file, path, virtual_size, next: AtomicU64::new(1), tables: Mutex::new(Tables::new(virtual_size)) })
+        Ok(Self { file, virtual_size, next: AtomicU64::new(1), tables: Mutex::new(Tables::new(virtual_size)) })
     }
 
     fn allocate(&self, clusters: u64) -> u64 {

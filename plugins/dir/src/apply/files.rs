@@ -59,7 +59,8 @@ pub(super) fn symlink(tree: &Tree, path: &str, to: &str) -> Result<Applied> {
     let place = tree.place_itself(path, true)?.ok_or_else(|| changed(path))?;
     match place.stat()?.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
         Some(FileType::Symlink) => {
-            let now = unix::readlinkat(&place.folder, place.name.as_str(), Vec::new()).map_err(|error| errno(path, error))?;
+            let now =
+                unix::readlinkat(&place.folder, place.name.as_str(), Vec::new()).map_err(|error| errno(path, error))?;
             if now.to_bytes() == to.as_bytes() {
                 return Ok(unchanged());
             }
@@ -82,7 +83,8 @@ pub(super) fn replace(tree: &Tree, path: &str, content: &[u8], mode: Option<u32>
     }
     clear(&place, path)?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let new = unix::openat(&place.folder, TEMPORARY, flags, Mode::from_raw_mode(0o600)).map_err(|error| errno(path, error))?;
+    let new = unix::openat(&place.folder, TEMPORARY, flags, Mode::from_raw_mode(0o600))
+        .map_err(|error| errno(path, error))?;
     let mut file = File::from(new);
     let filled = (|| {
         file.write_all(content).map_err(|error| PluginError::from_io(path, &error))?;
@@ -104,8 +106,12 @@ pub(super) fn replace(tree: &Tree, path: &str, content: &[u8], mode: Option<u32>
 
 /// The content is what the plan was made against.
 fn check(path: &str, current: Option<&[u8]>, old: Option<&str>) -> Result<()> {
-    let now = current.map(|bytes| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>());
-    if now.as_deref() == old { Ok(()) } else { Err(changed(path)) }
+    if current.map(sha256_hex).as_deref() == old { Ok(()) } else { Err(changed(path)) }
+}
+
+/// The SHA-256 of bytes in hex.
+pub(super) fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn changed(path: &str) -> PluginError {

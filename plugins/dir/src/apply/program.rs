@@ -8,8 +8,13 @@ use vmdk2kvm_plugin_api::model::{Applied, InitramfsTool, PackageManager};
 use vmdk2kvm_plugin_api::{ErrorKind, Guest, PluginError, Result};
 
 use super::done;
+use super::files::{remove, replace, sha256_hex};
 use crate::guest::DirGuest;
 use crate::tree::host_path;
+
+/// Debian's veto: `invoke-rc.d` and `deb-systemd-invoke` ask it before they touch a service; 101 forbids.
+const VETO: &str = "/usr/sbin/policy-rc.d";
+const VETO_SCRIPT: &[u8] = b"#!/bin/sh\nexit 101\n";
 
 /// The slowest tool needs a minute.
 const TIME_LIMIT: Duration = Duration::from_secs(900);
@@ -27,7 +32,14 @@ pub(super) fn remove_packages(guest: &DirGuest, manager: PackageManager, package
     for package in packages {
         words.push(word(package)?);
     }
-    run(guest, program, &words).map(done)
+    if manager != PackageManager::Dpkg || guest.stat(VETO)?.is_some() || guest.list("/usr/sbin")?.is_none() {
+        return run(guest, program, &words).map(done);
+    }
+    // A tree may share this machine's processes: no script of a package may stop a service of the same name here.
+    replace(&guest.tree, VETO, VETO_SCRIPT, Some(0o755))?;
+    let result = run(guest, program, &words);
+    remove(&guest.tree, VETO, Some(&sha256_hex(VETO_SCRIPT)))?;
+    result.map(done)
 }
 
 /// Makes the initramfs of a kernel at `path`.
@@ -58,7 +70,10 @@ pub(super) fn initramfs(
 fn word(text: &str) -> Result<&str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'+' | b'_' | b':' | b'~');
     if text.is_empty() || text.starts_with('-') || !text.bytes().all(plain) {
-        return Err(PluginError::unusable(format!("\"{}\" is no name of a package, kernel or driver", text.escape_default())));
+        return Err(PluginError::unusable(format!(
+            "\"{}\" is no name of a package, kernel or driver",
+            text.escape_default()
+        )));
     }
     Ok(text)
 }
@@ -70,7 +85,9 @@ fn run(guest: &DirGuest, program: &str, arguments: &[&str]) -> Result<String> {
             .hint("run vmdk2kvm as root, or make this change by hand"));
     }
     if guest.stat(program)?.is_none() {
-        return Err(PluginError::unusable(format!("{program} is missing in the guest")).hint("make this change by hand"));
+        return Err(
+            PluginError::unusable(format!("{program} is missing in the guest")).hint("make this change by hand")
+        );
     }
     let output = tempfile()?;
     let both = |error: std::io::Error| PluginError::from_io(program, &error);

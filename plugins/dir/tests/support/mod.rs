@@ -8,7 +8,8 @@ use vmdk2kvm_dir::guest::DirGuest;
 use vmdk2kvm_linux_guest::{DiskLayout, FixSettings, fixers, inspect};
 use vmdk2kvm_plugin_api::Guest;
 use vmdk2kvm_plugin_api::model::{
-    Controller, Cpus, Disk, Firmware, FixerPlan, GuestBlockDevice, GuestDiskInfo, Inspection, Nic, NicKind, PlanContext, VmSpec,
+    Controller, Cpus, Disk, Firmware, FixerPlan, GuestBlockDevice, GuestDiskInfo, Inspection, Nic, NicKind,
+    PlanContext, VmSpec,
 };
 
 /// Disk `index` with these partitions; UUIDs are `uuid-DISK-PART`.
@@ -97,7 +98,8 @@ impl Tree {
     pub fn plan(&self) -> FixerPlan {
         let context = PlanContext { vm: self.vm(), inspection: self.inspection(), live: false };
         let copy = tempfile::tempdir().unwrap();
-        let copied = std::process::Command::new("cp").arg("-a").arg(self.folder.path().join(".")).arg(copy.path()).status();
+        let copied =
+            std::process::Command::new("cp").arg("-a").arg(self.folder.path().join(".")).arg(copy.path()).status();
         assert!(copied.unwrap().success());
         let guest = DirGuest::open(copy.path().to_str().unwrap(), true).unwrap();
         let mut all = fixers(&FixSettings::default());

@@ -74,7 +74,11 @@ pub(super) fn parse(spec: &str) -> Option<Place> {
     }
     let index = rest[..letters].bytes().fold(0, |index, letter| index * 26 + u32::from(letter - b'a') + 1) - 1;
     let partition = if rest.len() == letters { 0 } else { whole(&rest[letters..])? };
-    Some(if ide { Place::Ide { bus: index / 2, unit: index % 2, partition } } else { Place::Letter { index, partition } })
+    Some(if ide {
+        Place::Ide { bus: index / 2, unit: index % 2, partition }
+    } else {
+        Place::Letter { index, partition }
+    })
 }
 
 fn by_path(path: &str) -> Option<Place> {
@@ -124,5 +128,6 @@ fn number(text: &str) -> Option<(u32, &str)> {
 
 /// A decimal number of at most four digits.
 fn whole(text: &str) -> Option<u32> {
-    (!text.is_empty() && text.len() <= 4 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
+    (!text.is_empty() && text.len() <= 4 && text.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| text.parse().ok())?
 }

@@ -13,7 +13,11 @@ fn names(devices: &Devices<'_>, spec: &str) -> String {
 }
 
 fn three() -> (Vec<GuestDiskInfo>, VmSpec) {
-    let disks = vec![fixture::disk(0, &[(1, "ext4"), (5, "swap")]), fixture::disk(1, &[(1, "xfs")]), fixture::disk(2, &[(1, "ext4")])];
+    let disks = vec![
+        fixture::disk(0, &[(1, "ext4"), (5, "swap")]),
+        fixture::disk(1, &[(1, "xfs")]),
+        fixture::disk(2, &[(1, "ext4")]),
+    ];
     let mut vm = fixture::vm(3);
     vm.disks[1] = Disk { unit: 2, ..vm.disks[1].clone() };
     vm.disks[2] = Disk { bus: 1, unit: 0, ..vm.disks[2].clone() };
@@ -71,7 +75,8 @@ fn never_takes_another_controllers_disk_for_the_root_disk() {
 
 #[test]
 fn knows_ata_ide_and_nvme() {
-    let disks = vec![fixture::disk(0, &[(1, "ext4")]), fixture::disk(1, &[(1, "ext4")]), fixture::disk(2, &[(1, "ext4")])];
+    let disks =
+        vec![fixture::disk(0, &[(1, "ext4")]), fixture::disk(1, &[(1, "ext4")]), fixture::disk(2, &[(1, "ext4")])];
     let mut vm = fixture::vm(3);
     for (disk, (controller, bus, unit)) in
         vm.disks.iter_mut().zip([(Controller::Ide, 1, 0), (Controller::Sata, 0, 3), (Controller::Nvme, 0, 1)])

@@ -103,7 +103,8 @@ impl Fixer for CommandLine {
 
 /// Every file to look at, with its grammar.
 fn files(guest: &dyn Guest) -> Result<Vec<(String, Grammar)>> {
-    let mut files: Vec<(String, Grammar)> = FILES.iter().map(|(path, grammar)| ((*path).to_owned(), *grammar)).collect();
+    let mut files: Vec<(String, Grammar)> =
+        FILES.iter().map(|(path, grammar)| ((*path).to_owned(), *grammar)).collect();
     // Red Hat's link to /etc/default/grub; a file of its own in older releases.
     if guest.stat("/etc/sysconfig/grub")?.is_some_and(|stat| stat.kind == FileKind::File) {
         files.push(("/etc/sysconfig/grub".to_owned(), default_grub::fix));

@@ -202,7 +202,12 @@ impl Decider<'_> {
         });
         if let Some((device, name)) = taken.and_then(|device| Some((device, self.devices.stable_name(device)?))) {
             self.claimed.insert(spec.to_owned(), device.device.clone());
-            self.out.summary.push(format!("{} by {}", if mountpoint == "/" { "root" } else { entry.field(1) }, tag(&name)));
+            let what = match (mountpoint.as_str(), entry.fstype()) {
+                ("/", _) => "root",
+                (_, "swap") => "swap",
+                _ => entry.field(1),
+            };
+            self.out.summary.push(format!("{what} by {}", tag(&name)));
             return Some(entry.with_spec(&name));
         }
         let severity = if mountpoint == "/" { Severity::Block } else { Severity::Warn };

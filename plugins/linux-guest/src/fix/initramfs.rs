@@ -179,7 +179,13 @@ fn extend(kernel: &KernelInfo, path: &str, drivers: Vec<&str>, files: Vec<(Strin
     plan.changes.push(why.change(action, path));
 }
 
-fn rebuild(kernel: &KernelInfo, path: Option<&str>, drivers: &[&str], tool: Option<InitramfsTool>, plan: &mut FixerPlan) {
+fn rebuild(
+    kernel: &KernelInfo,
+    path: Option<&str>,
+    drivers: &[&str],
+    tool: Option<InitramfsTool>,
+    plan: &mut FixerPlan,
+) {
     let version = &kernel.version;
     let Some(tool) = tool else {
         plan.findings.push(

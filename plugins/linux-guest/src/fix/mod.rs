@@ -5,6 +5,8 @@ mod crypttab;
 mod fstab;
 mod initramfs;
 mod network;
+#[cfg(test)]
+mod properties;
 mod resume;
 mod settings;
 mod uefi_fallback;

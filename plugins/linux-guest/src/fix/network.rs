@@ -46,7 +46,9 @@ impl Fixer for Network {
         let names = names_to_pin(&configuration, &cards, &unbound);
         let free: Vec<&String> = cards
             .iter()
-            .filter(|card| !configuration.pins.iter().any(|pin| pin.mac.as_ref() == Some(card) && is_kept(pin, &unbound)))
+            .filter(|card| {
+                !configuration.pins.iter().any(|pin| pin.mac.as_ref() == Some(card) && is_kept(pin, &unbound))
+            })
             .collect();
         let pairs = pair(&names, &free, context.vm.nics.len(), &mut plan.findings);
         if !pairs.is_empty() {
@@ -111,12 +113,7 @@ fn is_kernel_name(name: &str) -> bool {
 
 /// Which name belongs to which card: by the MAC that the configuration gives it, else the only one to the only one, else by
 /// order with a finding.
-fn pair(
-    names: &[&InterfaceInfo],
-    free: &[&String],
-    nics: usize,
-    findings: &mut Vec<Finding>,
-) -> Vec<(String, String)> {
+fn pair(names: &[&InterfaceInfo], free: &[&String], nics: usize, findings: &mut Vec<Finding>) -> Vec<(String, String)> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     let mut free: Vec<&String> = free.to_vec();
     let mut rest = Vec::new();
@@ -143,7 +140,8 @@ fn pair(
         return pairs;
     }
     if rest.len() > 1 || free.len() > 1 {
-        let given: Vec<String> = rest.iter().zip(&free).map(|(info, card)| format!("{} to {card}", info.name)).collect();
+        let given: Vec<String> =
+            rest.iter().zip(&free).map(|(info, card)| format!("{} to {card}", info.name)).collect();
         findings.push(
             Finding::new(
                 "nic-assigned-by-order",
@@ -221,7 +219,9 @@ fn systemd_version(guest: &dyn Guest) -> Result<Option<u32>> {
                 found = found.or(Some(0));
             }
             let number = entry.name.strip_prefix("libsystemd-shared-").map(|rest| {
-                rest.bytes().take_while(u8::is_ascii_digit).fold(0u32, |n, digit| n.saturating_mul(10).saturating_add(u32::from(digit - b'0')))
+                rest.bytes()
+                    .take_while(u8::is_ascii_digit)
+                    .fold(0u32, |n, digit| n.saturating_mul(10).saturating_add(u32::from(digit - b'0')))
             });
             found = found.max(number);
         }

@@ -204,7 +204,10 @@ mod tests {
         ("/boot/efi/EFI/debian/grubx64.efi", "grub"),
         ("/boot/efi/EFI/debian/mmx64.efi", "mm"),
         ("/boot/efi/EFI/debian/fbx64.efi", "fb"),
-        ("/boot/efi/EFI/debian/grub.cfg", "search.fs_uuid 1 root hd0,gpt2\nset prefix=($root)'/grub'\nconfigfile $prefix/grub.cfg\n"),
+        (
+            "/boot/efi/EFI/debian/grub.cfg",
+            "search.fs_uuid 1 root hd0,gpt2\nset prefix=($root)'/grub'\nconfigfile $prefix/grub.cfg\n",
+        ),
     ];
 
     #[test]
@@ -233,12 +236,22 @@ mod tests {
     #[test]
     fn without_shim_and_without_anything() {
         let (copies, _) = plan(&[("/boot/efi/EFI/arch/grubx64.efi", "grub")]);
-        assert_eq!(copies, [("/boot/efi/EFI/arch/grubx64.efi".to_owned(), "/boot/efi/EFI/BOOT/BOOTX64.EFI".to_owned())]);
+        assert_eq!(
+            copies,
+            [("/boot/efi/EFI/arch/grubx64.efi".to_owned(), "/boot/efi/EFI/BOOT/BOOTX64.EFI".to_owned())]
+        );
         let (copies, _) = plan(&[("/boot/EFI/systemd/systemd-bootx64.efi", "sd")]);
         assert_eq!(copies[0].1, "/boot/EFI/BOOT/BOOTX64.EFI");
-        assert_eq!(plan(&[("/boot/efi/EFI/debian/x", "")]).1, ["/boot/efi/EFI holds no boot loader, so no fallback loader can be made"]);
-        assert_eq!(plan(&[("/boot/x", "")]).1, ["the EFI system partition was not found, so no fallback loader can be made"]);
-        let full = [("/boot/efi/EFI/redhat/grubx64.efi", "g"), ("/boot/efi/EFI/redhat/grub.cfg", "menuentry 'x' {\n}\n")];
+        assert_eq!(
+            plan(&[("/boot/efi/EFI/debian/x", "")]).1,
+            ["/boot/efi/EFI holds no boot loader, so no fallback loader can be made"]
+        );
+        assert_eq!(
+            plan(&[("/boot/x", "")]).1,
+            ["the EFI system partition was not found, so no fallback loader can be made"]
+        );
+        let full =
+            [("/boot/efi/EFI/redhat/grubx64.efi", "g"), ("/boot/efi/EFI/redhat/grub.cfg", "menuentry 'x' {\n}\n")];
         assert_eq!(plan(&full).0.len(), 1);
     }
 }

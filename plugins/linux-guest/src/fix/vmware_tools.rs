@@ -14,8 +14,23 @@ pub(super) struct VmwareTools;
 
 /// Drivers of VMware's devices, under all names they ever had.
 const DRIVERS: [&str; 17] = [
-    "vmxnet", "vmxnet2", "vmxnet3", "vmw_pvscsi", "pvscsi", "vmw_balloon", "vmmemctl", "vmhgfs", "vmblock", "vmci", "vmw_vmci",
-    "vsock", "vmw_vsock_vmci_transport", "vmsync", "mptspi", "mptsas", "buslogic",
+    "vmxnet",
+    "vmxnet2",
+    "vmxnet3",
+    "vmw_pvscsi",
+    "pvscsi",
+    "vmw_balloon",
+    "vmmemctl",
+    "vmhgfs",
+    "vmblock",
+    "vmci",
+    "vmw_vmci",
+    "vsock",
+    "vmw_vsock_vmci_transport",
+    "vmsync",
+    "mptspi",
+    "mptsas",
+    "buslogic",
 ];
 
 /// A folder whose files are cleaned line by line.
@@ -123,7 +138,8 @@ fn clean(place: &Place, file: &TextFile, plan: &mut FixerPlan) {
         plan.changes.push(file.remove(why));
         return;
     }
-    let text: String = lines(&file.text).filter(|line| !is_stale(line.body)).flat_map(|line| [line.body, line.ending]).collect();
+    let text: String =
+        lines(&file.text).filter(|line| !is_stale(line.body)).flat_map(|line| [line.body, line.ending]).collect();
     plan.changes.extend(file.rewrite(&text, why));
 }
 
@@ -135,7 +151,9 @@ fn is_active(line: &str) -> bool {
 /// `PATH=...`, `MAILTO=...` in a cron file do nothing alone.
 fn is_cron_setting(place: &Place, line: &str) -> bool {
     place.folder == "/etc/cron.d"
-        && line.split_once('=').is_some_and(|(key, _)| key.trim().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
+        && line
+            .split_once('=')
+            .is_some_and(|(key, _)| key.trim().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
 }
 
 fn is_old_driver(name: &str) -> bool {
@@ -167,22 +185,30 @@ fn tarball(guest: &dyn Guest, plan: &mut FixerPlan) -> Result<()> {
         "/etc/xdg/autostart/vmware-user.desktop",
         "/etc/pam.d/vmtoolsd",
     ];
-    let why = Why { summary: "VMware Tools do not start", reason: "they do nothing outside of VMware", critical: false };
+    let why =
+        Why { summary: "VMware Tools do not start", reason: "they do nothing outside of VMware", critical: false };
     for path in starters {
         if let Some(file) = TextFile::read(guest, path, &mut plan.findings)? {
             plan.changes.push(file.remove(why));
         }
     }
-    for folder in ["rc0.d", "rc2.d", "rc3.d", "rc4.d", "rc5.d", "rc6.d", "rcS.d", "systemd/system/multi-user.target.wants"] {
+    for folder in
+        ["rc0.d", "rc2.d", "rc3.d", "rc4.d", "rc5.d", "rc6.d", "rcS.d", "systemd/system/multi-user.target.wants"]
+    {
         for entry in guest.list(&format!("/etc/{folder}"))?.into_iter().flatten() {
             if entry.kind == FileKind::Symlink && entry.name.contains("vmware-tools") {
-                plan.changes.push(why.change(Action::Remove { old_sha256: None }, &format!("/etc/{folder}/{}", entry.name)));
+                plan.changes
+                    .push(why.change(Action::Remove { old_sha256: None }, &format!("/etc/{folder}/{}", entry.name)));
             }
         }
     }
     plan.findings.push(
-        Finding::new("vmware-tools-tarball", Severity::Info, "VMware Tools were installed by VMware's script and are only disabled")
-            .hint("run vmware-uninstall-tools.pl in the guest"),
+        Finding::new(
+            "vmware-tools-tarball",
+            Severity::Info,
+            "VMware Tools were installed by VMware's script and are only disabled",
+        )
+        .hint("run vmware-uninstall-tools.pl in the guest"),
     );
     Ok(())
 }
@@ -207,15 +233,25 @@ mod tests {
     #[test]
     fn the_lab_guest() {
         let changes = plan(&[
-            ("/etc/modprobe.d/vmware.conf", "alias scsi_hostadapter vmw_pvscsi\nalias eth0 vmxnet3\nblacklist virtio_balloon\n"),
+            (
+                "/etc/modprobe.d/vmware.conf",
+                "alias scsi_hostadapter vmw_pvscsi\nalias eth0 vmxnet3\nblacklist virtio_balloon\n",
+            ),
             ("/etc/modprobe.d/other.conf", "options snd_hda_intel x=1\n"),
             ("/etc/modules", "# /etc/modules\nloop\nvmxnet3\n"),
-            ("/etc/udev/rules.d/99-vmware-scsi-timeout.rules", "ACTION==\"add\", ATTRS{vendor}==\"VMware*\", RUN+=\"x\"\n"),
-            ("/etc/cron.d/vmware-time", "17 * * * * root /usr/bin/vmware-toolbox-cmd timesync status >/dev/null 2>&1\n"),
+            (
+                "/etc/udev/rules.d/99-vmware-scsi-timeout.rules",
+                "ACTION==\"add\", ATTRS{vendor}==\"VMware*\", RUN+=\"x\"\n",
+            ),
+            (
+                "/etc/cron.d/vmware-time",
+                "17 * * * * root /usr/bin/vmware-toolbox-cmd timesync status >/dev/null 2>&1\n",
+            ),
             ("/etc/cron.d/e2scrub", "30 3 * * 0 root test -e /run/systemd/system\n"),
             ("/var/lib/dpkg/status", "Package: open-vm-tools\nStatus: install ok installed\nVersion: 1\n"),
         ]);
-        let kinds: Vec<(&str, &str)> = changes.iter().map(|(target, action)| (target.as_str(), action.kind())).collect();
+        let kinds: Vec<(&str, &str)> =
+            changes.iter().map(|(target, action)| (target.as_str(), action.kind())).collect();
         assert_eq!(
             kinds,
             [

@@ -56,9 +56,8 @@ impl Compression {
                 Self::Lzma => Box::new(xz(input, true)?),
                 Self::Bzip2 => Box::new(bzip2::bufread::BzDecoder::new(input)),
                 Self::Zstd => {
-                    let mut decoder =
-                        zstd::stream::read::Decoder::with_buffer(input).map_err(|error| bad(error))?.single_frame();
-                    decoder.window_log_max(WINDOW_LOG).map_err(|error| bad(error))?;
+                    let mut decoder = zstd::stream::read::Decoder::with_buffer(input).map_err(bad)?.single_frame();
+                    decoder.window_log_max(WINDOW_LOG).map_err(bad)?;
                     Box::new(decoder)
                 }
                 Self::Lz4 => Box::new(Lz4Legacy::new(input)?),
@@ -76,7 +75,7 @@ fn xz<R: BufRead>(input: R, alone: bool) -> Result<liblzma::bufread::XzDecoder<R
     } else {
         liblzma::stream::Stream::new_stream_decoder(DICTIONARY, 0)
     };
-    Ok(liblzma::bufread::XzDecoder::new_stream(input, stream.map_err(|error| bad(error))?))
+    Ok(liblzma::bufread::XzDecoder::new_stream(input, stream.map_err(bad)?))
 }
 
 /// LZ4's legacy frame: the magic number, then blocks of at most 8 MiB, each behind its compressed length. It has no end: it ends

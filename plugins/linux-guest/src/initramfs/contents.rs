@@ -45,12 +45,18 @@ impl Contents {
     /// The kept files below a folder, by path.
     pub fn files_below<'a>(&'a self, folder: &str) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
         let prefix = format!("{}/", self.resolve(folder));
-        self.files.iter().filter(move |(path, _)| path.starts_with(&prefix)).map(|(path, data)| (path.as_str(), data.as_slice()))
+        self.files
+            .iter()
+            .filter(move |(path, _)| path.starts_with(&prefix))
+            .map(|(path, data)| (path.as_str(), data.as_slice()))
     }
 
     /// The kept files whose path ends so, by path.
     pub fn files_ending<'a>(&'a self, end: &'a str) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
-        self.files.iter().filter(move |(path, _)| path.ends_with(end)).map(|(path, data)| (path.as_str(), data.as_slice()))
+        self.files
+            .iter()
+            .filter(move |(path, _)| path.ends_with(end))
+            .map(|(path, data)| (path.as_str(), data.as_slice()))
     }
 
     /// Whether anything is at a path, symlinked folders resolved.
@@ -82,7 +88,8 @@ impl Contents {
     /// The module files of a kernel: module name and path relative to its folder.
     pub fn modules<'a>(&'a self, kernel: &str) -> impl Iterator<Item = (String, &'a str)> + use<'a> {
         // An archive may mix `lib/modules` and `usr/lib/modules` whatever `lib` is: later ones were made by other tools.
-        let folders = [self.modules_folder(kernel), format!("usr/lib/modules/{kernel}"), format!("lib/modules/{kernel}")];
+        let folders =
+            [self.modules_folder(kernel), format!("usr/lib/modules/{kernel}"), format!("lib/modules/{kernel}")];
         self.entries.iter().filter(|(path, kind)| **kind != Kind::Folder && is_module_file(path)).filter_map(
             move |(path, _)| {
                 let inside = folders.iter().find_map(|folder| path.strip_prefix(folder.as_str())?.strip_prefix('/'))?;
@@ -109,7 +116,10 @@ impl Contents {
         if let Some(data) = data {
             self.kept += data.len();
             if self.kept > KEPT_LIMIT {
-                return Err(bad(format!("its configuration files are larger than {} MiB, the limit", KEPT_LIMIT >> 20)));
+                return Err(bad(format!(
+                    "its configuration files are larger than {} MiB, the limit",
+                    KEPT_LIMIT >> 20
+                )));
             }
             self.files.insert(name.clone(), data);
         }

@@ -13,8 +13,17 @@ use crate::modules::{ModuleIndex, module_name};
 /// The indexes that are taken from the guest as they are: they speak of modules by name, so they fit any subset of them.
 /// `modules.dep` speaks of files, and is made anew.
 const INDEXES: [&str; 12] = [
-    "modules.alias", "modules.alias.bin", "modules.builtin", "modules.builtin.alias.bin", "modules.builtin.bin",
-    "modules.builtin.modinfo", "modules.devname", "modules.order", "modules.softdep", "modules.symbols", "modules.symbols.bin",
+    "modules.alias",
+    "modules.alias.bin",
+    "modules.builtin",
+    "modules.builtin.alias.bin",
+    "modules.builtin.bin",
+    "modules.builtin.modinfo",
+    "modules.devname",
+    "modules.order",
+    "modules.softdep",
+    "modules.symbols",
+    "modules.symbols.bin",
     "modules.weakdep",
 ];
 
@@ -117,7 +126,8 @@ fn guest_index(source: &dyn ModuleSource, at: &str) -> Result<ModuleIndex> {
         Ok(source.read(&format!("{at}/{name}"))?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     };
     let dep = text("modules.dep")?.ok_or_else(|| {
-        PluginError::unusable(format!("{at}/modules.dep is missing")).hint("run depmod in the guest before the migration")
+        PluginError::unusable(format!("{at}/modules.dep is missing"))
+            .hint("run depmod in the guest before the migration")
     })?;
     Ok(ModuleIndex::parse(&dep, &text("modules.builtin")?.unwrap_or_default()))
 }

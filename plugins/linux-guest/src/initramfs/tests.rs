@@ -94,7 +94,10 @@ fn old() -> Vec<u8> {
         ("conf/conf.d/resume", "RESUME=/dev/sda5\n"),
         (&format!("usr/lib/modules/{KERNEL}/kernel/fs/ext4/ext4.ko")[..], "ext4"),
         (&format!("usr/lib/modules/{KERNEL}/kernel/fs/jbd2/jbd2.ko")[..], "jbd2"),
-        (&format!("usr/lib/modules/{KERNEL}/modules.dep")[..], "kernel/fs/ext4/ext4.ko: kernel/fs/jbd2/jbd2.ko\nkernel/fs/jbd2/jbd2.ko:\n"),
+        (
+            &format!("usr/lib/modules/{KERNEL}/modules.dep")[..],
+            "kernel/fs/ext4/ext4.ko: kernel/fs/jbd2/jbd2.ko\nkernel/fs/jbd2/jbd2.ko:\n",
+        ),
         ("bin/big", &"x".repeat(200_000)),
     ] {
         writer.file(path, data.as_bytes()).unwrap();
@@ -102,9 +105,8 @@ fn old() -> Vec<u8> {
     writer.finish().unwrap()
 }
 
-const ALL: [Compression; 6] = [
-    Compression::Gzip, Compression::Xz, Compression::Lzma, Compression::Zstd, Compression::Lz4, Compression::Bzip2,
-];
+const ALL: [Compression; 6] =
+    [Compression::Gzip, Compression::Xz, Compression::Lzma, Compression::Zstd, Compression::Lz4, Compression::Bzip2];
 
 #[test]
 fn reads_every_compression_behind_microcode() {
@@ -140,7 +142,9 @@ fn an_extension_is_found_behind_every_compression() {
         let dep = String::from_utf8(read.file(&format!("lib/modules/{KERNEL}/modules.dep")).unwrap().to_vec()).unwrap();
         // The new indexes name the files that are really there.
         assert!(dep.contains("kernel/fs/ext4/ext4.ko: kernel/fs/jbd2/jbd2.ko\n"), "{dep}");
-        assert!(dep.contains("kernel/drivers/net/virtio_net.ko.xz: kernel/net/failover.ko.xz kernel/drivers/virtio/virtio.ko.xz\n"));
+        assert!(dep.contains(
+            "kernel/drivers/net/virtio_net.ko.xz: kernel/net/failover.ko.xz kernel/drivers/virtio/virtio.ko.xz\n"
+        ));
         // Nothing is left to do, and the same input gives the same bytes.
         assert!(extension(&modules(), KERNEL, &drivers, &files, &image).unwrap().is_empty());
         assert_eq!(extension(&modules(), KERNEL, &drivers, &files, &packed(method, &old())).unwrap(), more);
@@ -162,7 +166,12 @@ fn says_what_is_wrong() {
     assert_eq!(missing.message, format!("kernel {KERNEL} has no module virtio_scsi"));
     let junk = [gzip, b"signature".to_vec()].concat();
     assert!(contents(&junk).unwrap().junk_at.is_some());
-    assert!(extension(&modules(), KERNEL, &["virtio_blk".to_owned()], &[], &junk).unwrap_err().message.contains("stops reading"));
+    assert!(
+        extension(&modules(), KERNEL, &["virtio_blk".to_owned()], &[], &junk)
+            .unwrap_err()
+            .message
+            .contains("stops reading")
+    );
 }
 
 #[test]

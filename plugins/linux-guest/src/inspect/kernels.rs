@@ -101,7 +101,10 @@ impl Boot {
             None => kernel.rsplit('-').next().unwrap_or(kernel).to_owned(),
         };
         if let Some(image) = self.first(&[format!("vmlinuz-{flavour}")]) {
-            return Ok(Some((image, self.first(&[format!("initramfs-{flavour}.img"), format!("initramfs-{flavour}")]))));
+            return Ok(Some((
+                image,
+                self.first(&[format!("initramfs-{flavour}.img"), format!("initramfs-{flavour}")]),
+            )));
         }
         self.kernel_install(kernel, guest)
     }
@@ -113,7 +116,8 @@ impl Boot {
             let folder = format!("/boot/{id}/{kernel}");
             let names: Vec<String> = guest.list(&folder)?.into_iter().flatten().map(|entry| entry.name).collect();
             if names.iter().any(|name| name == "linux") {
-                let initrd = names.iter().find(|name| name.starts_with("initrd")).map(|name| format!("{folder}/{name}"));
+                let initrd =
+                    names.iter().find(|name| name.starts_with("initrd")).map(|name| format!("{folder}/{name}"));
                 return Ok(Some((format!("{folder}/linux"), initrd)));
             }
         }

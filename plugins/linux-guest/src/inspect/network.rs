@@ -52,8 +52,18 @@ const SOURCES: [Source; 9] = [
         is_ours: |name| name.ends_with(".network") || name.ends_with(".netdev"),
         parse: networkd::parse,
     },
-    Source { stack: "", folder: "/etc/systemd/network", is_ours: |name| name.ends_with(".link"), parse: udev::parse_link },
-    Source { stack: "", folder: "/etc/udev/rules.d", is_ours: |name| name.ends_with(".rules"), parse: udev::parse_rules },
+    Source {
+        stack: "",
+        folder: "/etc/systemd/network",
+        is_ours: |name| name.ends_with(".link"),
+        parse: udev::parse_link,
+    },
+    Source {
+        stack: "",
+        folder: "/etc/udev/rules.d",
+        is_ours: |name| name.ends_with(".rules"),
+        parse: udev::parse_rules,
+    },
     Source { stack: "ifcfg", folder: "/etc/sysconfig/network-scripts", is_ours: ifcfg::is_ours, parse: ifcfg::parse },
     Source { stack: "wicked", folder: "/etc/sysconfig/network", is_ours: ifcfg::is_ours, parse: ifcfg::parse },
     Source {
@@ -144,7 +154,8 @@ impl Configuration {
 }
 
 fn has_virtual_name(name: &str) -> bool {
-    let numbered = |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
+    let numbered =
+        |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
     name == "lo"
         || name.contains('.')
         || ["bond", "br", "team", "vlan", "virbr", "docker", "tun", "tap", "wg", "dummy", "ppp", "sit", "xenbr"]
@@ -156,7 +167,8 @@ fn has_virtual_name(name: &str) -> bool {
 pub(crate) fn mac(text: &str) -> Option<String> {
     let text = text.trim().trim_matches(['"', '\'']).replace('-', ":").to_ascii_lowercase();
     let parts: Vec<&str> = text.split(':').collect();
-    let right = parts.len() == 6 && parts.iter().all(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()));
+    let right =
+        parts.len() == 6 && parts.iter().all(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()));
     right.then_some(text)
 }
 

@@ -158,7 +158,10 @@ mod tests {
             ("/etc/redhat-release", "CentOS release 6.10 (Final)\n"),
             ("/etc/sysconfig/network", "NETWORKING=yes\nHOSTNAME=\"old.example\"\n"),
         ]);
-        assert_eq!((centos.distro.as_str(), centos.version.as_str(), centos.hostname.as_str()), ("centos", "6.10", "old.example"));
+        assert_eq!(
+            (centos.distro.as_str(), centos.version.as_str(), centos.hostname.as_str()),
+            ("centos", "6.10", "old.example")
+        );
         assert_eq!(os(&[("/etc/debian_version", "7.11\n")]).product, "debian 7.11");
         assert_eq!(os(&[("/Windows/System32/x", "")]).family, OsFamily::Unknown);
         assert_eq!(os(&[("/etc/fstab", ""), ("/lib/modules/6.1/modules.dep", "")]).family, OsFamily::Linux);

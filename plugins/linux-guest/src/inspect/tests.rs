@@ -10,8 +10,11 @@ const DEP: &str = "kernel/drivers/block/virtio_blk.ko: kernel/drivers/virtio/vir
 fn guest() -> MapGuest {
     let mut guest = MapGuest::new(&[
         ("/etc/os-release", "ID=debian\nVERSION_ID=12\n"),
-        ("/etc/fstab", "/dev/sda1 / ext4 defaults 0 1\nUUID=uuid-0-5 none swap sw 0 0\n/dev/sr0 /cd iso9660 noauto 0 0\n\
-            /dev/mapper/a--b-c /data xfs defaults 0 0\nUUID=lv /var ext4 defaults\ntmpfs /tmp tmpfs x\n"),
+        (
+            "/etc/fstab",
+            "/dev/sda1 / ext4 defaults 0 1\nUUID=uuid-0-5 none swap sw 0 0\n/dev/sr0 /cd iso9660 noauto 0 0\n\
+            /dev/mapper/a--b-c /data xfs defaults 0 0\nUUID=lv /var ext4 defaults\ntmpfs /tmp tmpfs x\n",
+        ),
         ("/boot/grub/grub.cfg", "menuentry 'x' {\n\tlinux /vmlinuz root=/dev/sda1 ro\n}\n"),
         ("/boot/vmlinuz-6.1.0-9-amd64", "x"),
         ("/boot/vmlinuz-6.1.0-37-amd64", "x"),
@@ -52,8 +55,13 @@ fn says_what_is_there() {
     assert_eq!(
         codes,
         [
-            "initramfs-unreadable", "initramfs-without-virtio", "initramfs-without-virtio", "fstab-unstable-device",
-            "cmdline-unstable-device", "nic-name-unpinned", "vmware-tools-installed",
+            "initramfs-unreadable",
+            "initramfs-without-virtio",
+            "initramfs-without-virtio",
+            "fstab-unstable-device",
+            "cmdline-unstable-device",
+            "nic-name-unpinned",
+            "vmware-tools-installed",
         ]
     );
     assert_eq!(found.findings[4].message, "/boot/grub/grub.cfg has root=/dev/sda1, a name that the move changes");
@@ -70,7 +78,8 @@ fn a_guest_that_is_no_linux() {
 fn mounts_of_fstab() {
     let context = fixture::context();
     let mounts = fstab_mounts(&guest(), &context.inspection.disks, Some(&context.vm)).unwrap();
-    let lines: Vec<String> = mounts.iter().map(|m| format!("{} {} {} {:?}", m.device, m.mountpoint, m.fstype, m.uuid)).collect();
+    let lines: Vec<String> =
+        mounts.iter().map(|m| format!("{} {} {} {:?}", m.device, m.mountpoint, m.fstype, m.uuid)).collect();
     assert_eq!(
         lines,
         ["/dev/sda1 / ext4 Some(\"uuid-0-1\")", "/dev/a-b/c /data xfs None", "/dev/disk/by-uuid/lv /var ext4 None"]
@@ -79,10 +88,7 @@ fn mounts_of_fstab() {
 
 #[test]
 fn a_menu_on_the_system_partition_wins_over_a_wrapper() {
-    let files = [
-        ("/boot/grub2/grub.cfg", "x"),
-        ("/boot/efi/EFI/redhat/grub.cfg", "menuentry 'a' {\n}\n"),
-    ];
+    let files = [("/boot/grub2/grub.cfg", "x"), ("/boot/efi/EFI/redhat/grub.cfg", "menuentry 'a' {\n}\n")];
     let find = |files: &[(&str, &str)], firmware| bootloader::find(&MapGuest::new(files), firmware).unwrap().unwrap();
     assert_eq!(find(&files, Some(Firmware::Uefi)).1, "/boot/efi/EFI/redhat/grub.cfg");
     assert_eq!(find(&files, Some(Firmware::Bios)).1, "/boot/grub2/grub.cfg");

@@ -37,8 +37,12 @@ impl Tools {
         } else {
             // RPM's database is binary and large; the daemon's file says as much.
             let rpm = ["/var/lib/rpm", "/usr/lib/sysimage/rpm"];
-            let has_rpm = rpm.into_iter().map(|path| guest.list(path)).collect::<Result<Vec<_>>>()?.iter().any(Option::is_some);
-            if has_rpm && guest.stat("/usr/bin/vmtoolsd")?.is_some() && guest.stat("/etc/vmware-tools/locations")?.is_none() {
+            let has_rpm =
+                rpm.into_iter().map(|path| guest.list(path)).collect::<Result<Vec<_>>>()?.iter().any(Option::is_some);
+            if has_rpm
+                && guest.stat("/usr/bin/vmtoolsd")?.is_some()
+                && guest.stat("/etc/vmware-tools/locations")?.is_none()
+            {
                 let mut names = vec!["open-vm-tools".to_owned()];
                 if guest.stat("/usr/bin/vmware-user-suid-wrapper")?.is_some() {
                     names.insert(0, "open-vm-tools-desktop".to_owned());
@@ -89,7 +93,8 @@ impl Tools {
             });
             let Some(at) = kept else { break };
             let name = ours.remove(at);
-            let by = others.iter().find(|(package, needs)| !ours.iter().any(|own| own == package) && requires(needs, &name));
+            let by =
+                others.iter().find(|(package, needs)| !ours.iter().any(|own| own == package) && requires(needs, &name));
             let by = by.map_or("", |(package, _)| package).to_owned();
             self.needed.push((name, by));
         }
@@ -97,8 +102,12 @@ impl Tools {
     }
 
     fn apk(&mut self, installed: &str) {
-        let names: Vec<String> =
-            installed.lines().filter_map(|line| line.strip_prefix("P:")).filter(|name| is_ours(name)).map(str::to_owned).collect();
+        let names: Vec<String> = installed
+            .lines()
+            .filter_map(|line| line.strip_prefix("P:"))
+            .filter(|name| is_ours(name))
+            .map(str::to_owned)
+            .collect();
         self.packages = (!names.is_empty()).then_some((PackageManager::Apk, names));
     }
 }
@@ -106,14 +115,16 @@ impl Tools {
 fn is_ours(package: &str) -> bool {
     // Names go into a command line of the package manager.
     package.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'+' | b'_'))
-        && ["open-vm-tools", "vmware-tools-", "kmod-vmware-tools", "open-vm-dkms"].iter().any(|prefix| package.starts_with(prefix))
+        && ["open-vm-tools", "vmware-tools-", "kmod-vmware-tools", "open-vm-dkms"]
+            .iter()
+            .any(|prefix| package.starts_with(prefix))
 }
 
 /// Whether a dependency field cannot be fulfilled without the package.
 fn requires(field: &str, package: &str) -> bool {
-    field.split(',').any(|one| {
-        !one.contains('|') && one.trim().split([' ', '(', ':']).next().is_some_and(|name| name == package)
-    })
+    field
+        .split(',')
+        .any(|one| !one.contains('|') && one.trim().split([' ', '(', ':']).next().is_some_and(|name| name == package))
 }
 
 #[cfg(test)]
@@ -129,7 +140,8 @@ mod tests {
         let tools = Tools::find(&MapGuest::new(&[("/var/lib/dpkg/status", status)])).unwrap();
         assert_eq!(tools.info().packages, ["open-vm-tools", "open-vm-tools-desktop"]);
         assert_eq!(tools.version.as_deref(), Some("2:12.2.0-1"));
-        let meta = format!("{status}\nPackage: our-base\nStatus: install ok installed\nDepends: open-vm-tools (>= 1)\n");
+        let meta =
+            format!("{status}\nPackage: our-base\nStatus: install ok installed\nDepends: open-vm-tools (>= 1)\n");
         let tools = Tools::find(&MapGuest::new(&[("/var/lib/dpkg/status", &meta)])).unwrap();
         assert_eq!(tools.info().packages, ["open-vm-tools-desktop"]);
         assert_eq!(tools.needed, [("open-vm-tools".to_owned(), "our-base".to_owned())]);
@@ -139,10 +151,14 @@ mod tests {
     fn others() {
         let find = |files: &[(&str, &str)]| Tools::find(&MapGuest::new(files)).unwrap();
         assert!(!find(&[]).info().installed);
-        assert_eq!(find(&[("/lib/apk/db/installed", "P:open-vm-tools\nV:1\n\nP:bash\n")]).packages.unwrap().0, PackageManager::Apk);
+        assert_eq!(
+            find(&[("/lib/apk/db/installed", "P:open-vm-tools\nV:1\n\nP:bash\n")]).packages.unwrap().0,
+            PackageManager::Apk
+        );
         let rpm = find(&[("/var/lib/rpm/rpmdb.sqlite", ""), ("/usr/bin/vmtoolsd", "")]);
         assert_eq!(rpm.packages, Some((PackageManager::Rpm, vec!["open-vm-tools".to_owned()])));
-        let tarball = find(&[("/var/lib/rpm/Packages", ""), ("/usr/bin/vmtoolsd", ""), ("/etc/vmware-tools/locations", "")]);
+        let tarball =
+            find(&[("/var/lib/rpm/Packages", ""), ("/usr/bin/vmtoolsd", ""), ("/etc/vmware-tools/locations", "")]);
         assert_eq!(tarball.info().kind, "tarball");
     }
 }

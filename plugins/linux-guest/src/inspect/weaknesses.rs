@@ -25,7 +25,11 @@ pub(super) fn find(inspection: &Inspection, network: &Configuration, guest: &dyn
     if let Some(file) = TextFile::read(guest, "/etc/fstab", &mut out)? {
         for entry in entries(&file.text) {
             if matches!(devices.refer(entry.spec()), Reference::Place(_) | Reference::Unknown) {
-                let message = format!("/etc/fstab mounts {} at {}, a name that the move changes", entry.spec(), entry.mountpoint());
+                let message = format!(
+                    "/etc/fstab mounts {} at {}, a name that the move changes",
+                    entry.spec(),
+                    entry.mountpoint()
+                );
                 out.push(warn("fstab-unstable-device", message, "the fix names the filesystem by UUID"));
             }
         }
@@ -42,7 +46,8 @@ pub(super) fn find(inspection: &Inspection, network: &Configuration, guest: &dyn
         let pinned = network.pins.iter().any(|pin| pin.name == card.name && pin.mac.is_some() && !pin.bound);
         let by_slot = ["ens", "enp", "eno", "enx"].iter().any(|prefix| card.name.starts_with(prefix));
         if !pinned && by_slot {
-            let message = format!("the interface name {} comes from the card's slot, which the move changes", card.name);
+            let message =
+                format!("the interface name {} comes from the card's slot, which the move changes", card.name);
             out.push(warn("nic-name-unpinned", message, "the fix binds the name to the card's MAC address"));
         }
     }
@@ -51,8 +56,13 @@ pub(super) fn find(inspection: &Inspection, network: &Configuration, guest: &dyn
         out.push(Finding::new("vmware-tools-installed", Severity::Info, message).hint("the fix removes them"));
     }
     if inspection.firmware == Some(Firmware::Uefi) && has_fallback_loader(&inspection.os.arch, guest)? == Some(false) {
-        let message = "the EFI system partition has no fallback loader, and the boot entries stay in the old machine's NVRAM";
-        out.push(warn("uefi-no-fallback-loader", message.to_owned(), "the fix copies the vendor's loader to \\EFI\\BOOT"));
+        let message =
+            "the EFI system partition has no fallback loader, and the boot entries stay in the old machine's NVRAM";
+        out.push(warn(
+            "uefi-no-fallback-loader",
+            message.to_owned(),
+            "the fix copies the vendor's loader to \\EFI\\BOOT",
+        ));
     }
     Ok(out)
 }

@@ -34,11 +34,14 @@ impl<'a> Arguments<'a> {
             if let Some(key) = key {
                 let value = &rest[key.len()..];
                 // A quoted value: `root="/dev/sda1"`.
-                let quote = value.chars().next().filter(|letter| matches!(letter, '"' | '\'')).map_or("", |_| &value[..1]);
+                let quote =
+                    value.chars().next().filter(|letter| matches!(letter, '"' | '\'')).map_or("", |_| &value[..1]);
                 let value = &value[quote.len()..];
                 let stop = if *key == "cryptdevice=" { &[':'][..] } else { &[] };
                 let end = value
-                    .find(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\'' | '\\') || stop.contains(&letter))
+                    .find(|letter: char| {
+                        letter.is_whitespace() || matches!(letter, '"' | '\'' | '\\') || stop.contains(&letter)
+                    })
                     .unwrap_or(value.len());
                 out.push_str(key);
                 out.push_str(quote);

@@ -13,7 +13,7 @@ pub(super) fn fix(text: &str, arguments: &mut Arguments<'_>) -> String {
         let old = &text[value.clone()];
         let new = if key.starts_with("GRUB_CMDLINE_") {
             arguments.rewrite(old)
-        } else if key == "GRUB_DISABLE_LINUX_UUID" {
+        } else if key == "GRUB_DISABLE_LINUX_UUID" && matches!(old.trim_end(), "true" | "\"true\"" | "'true'") {
             old.replacen("true", "false", 1)
         } else {
             continue;
@@ -35,7 +35,8 @@ fn assignments(text: &str) -> Vec<(&str, Range<usize>)> {
         let trimmed = line.trim_start_matches([' ', '\t']);
         let trimmed = trimmed.strip_prefix("export ").unwrap_or(trimmed).trim_start_matches([' ', '\t']);
         let start = text.len() - trimmed.len();
-        let key = trimmed.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_')).unwrap_or(trimmed.len());
+        let key =
+            trimmed.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_')).unwrap_or(trimmed.len());
         let rest = trimmed[key..].strip_prefix("+=").or_else(|| trimmed[key..].strip_prefix('='));
         match rest.filter(|_| key > 0) {
             Some(rest) => {

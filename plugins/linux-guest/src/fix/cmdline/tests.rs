@@ -26,11 +26,20 @@ fn default_grub() {
         GRUB_CMDLINE_LINUX=\"console=ttyS0,115200 root=UUID=uuid-0-1 \\\n   resume=UUID=uuid-0-5 elevator=noop\"\n\
         GRUB_DISABLE_LINUX_UUID=false\nexport GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX root=UUID=uuid-0-1\" # why\nGRUB_TITLE=\"root=/dev/sda1\"\n"
     );
-    for text in ["GRUB_CMDLINE_LINUX=\"unclosed root=UUID=1\nX=1\n", "GRUB_CMDLINE_LINUX=", "", "=\n\\", "GRUB_DISABLE_LINUX_UUID=\"false\"\n"] {
+    for text in [
+        "GRUB_CMDLINE_LINUX=\"unclosed root=UUID=1\nX=1\n",
+        "GRUB_CMDLINE_LINUX=",
+        "",
+        "=\n\\",
+        "GRUB_DISABLE_LINUX_UUID=\"false\"\n",
+    ] {
         assert_eq!(run(default_grub::fix, text).0, text);
     }
     // The quote that virt-v2v once lost.
-    assert_eq!(run(default_grub::fix, "GRUB_CMDLINE_LINUX=\"ro root=/dev/sda1\"").0, "GRUB_CMDLINE_LINUX=\"ro root=UUID=uuid-0-1\"");
+    assert_eq!(
+        run(default_grub::fix, "GRUB_CMDLINE_LINUX=\"ro root=/dev/sda1\"").0,
+        "GRUB_CMDLINE_LINUX=\"ro root=UUID=uuid-0-1\""
+    );
 }
 
 #[test]
@@ -54,11 +63,27 @@ fn grub_cfg_only_on_linux_lines() {
 fn other_loaders() {
     for (grammar, text, want) in [
         (loaders::whole as Grammar, "root=/dev/sda1 ro\n", "root=UUID=uuid-0-1 ro\n"),
-        (loaders::whole, "root=\"/dev/sda1\" zfs root=ZFS=rpool/ROOT", "root=\"UUID=uuid-0-1\" zfs root=ZFS=rpool/ROOT"),
+        (
+            loaders::whole,
+            "root=\"/dev/sda1\" zfs root=ZFS=rpool/ROOT",
+            "root=\"UUID=uuid-0-1\" zfs root=ZFS=rpool/ROOT",
+        ),
         (loaders::whole, "cryptdevice=/dev/sda1:root:allow-discards", "cryptdevice=UUID=uuid-0-1:root:allow-discards"),
-        (loaders::boot_entry, "title root=/dev/sda1\noptions root=/dev/sda1 $tuned_params\n", "title root=/dev/sda1\noptions root=UUID=uuid-0-1 $tuned_params\n"),
-        (loaders::menu_lst, "# kopt=root=/dev/sda1 ro\nroot (hd0,0)\nkernel /boot/vmlinuz root=/dev/sda1\n", "# kopt=root=UUID=uuid-0-1 ro\nroot (hd0,0)\nkernel /boot/vmlinuz root=UUID=uuid-0-1\n"),
-        (loaders::syslinux, "  APPEND root=/dev/sda1\n  menu root=/dev/sda1", "  APPEND root=UUID=uuid-0-1\n  menu root=/dev/sda1"),
+        (
+            loaders::boot_entry,
+            "title root=/dev/sda1\noptions root=/dev/sda1 $tuned_params\n",
+            "title root=/dev/sda1\noptions root=UUID=uuid-0-1 $tuned_params\n",
+        ),
+        (
+            loaders::menu_lst,
+            "# kopt=root=/dev/sda1 ro\nroot (hd0,0)\nkernel /boot/vmlinuz root=/dev/sda1\n",
+            "# kopt=root=UUID=uuid-0-1 ro\nroot (hd0,0)\nkernel /boot/vmlinuz root=UUID=uuid-0-1\n",
+        ),
+        (
+            loaders::syslinux,
+            "  APPEND root=/dev/sda1\n  menu root=/dev/sda1",
+            "  APPEND root=UUID=uuid-0-1\n  menu root=/dev/sda1",
+        ),
     ] {
         assert_eq!(run(grammar, text).0, want);
     }
@@ -78,7 +103,8 @@ fn the_environment_block_keeps_its_size() {
 fn without_an_initramfs_by_partition() {
     let mut context = fixture::context();
     context.inspection.kernels = vec![KernelInfo { version: "4.4.0".to_owned(), ..KernelInfo::default() }];
-    let guest = MapGuest::new(&[("/etc/kernel/cmdline", "root=/dev/sda1"), ("/boot/grub/device.map", "(hd0)\t/dev/sda\n")]);
+    let guest =
+        MapGuest::new(&[("/etc/kernel/cmdline", "root=/dev/sda1"), ("/boot/grub/device.map", "(hd0)\t/dev/sda\n")]);
     let plan = CommandLine.plan(&context, &guest).unwrap();
     let Action::WriteFile { content, .. } = &plan.changes[0].action else { panic!() };
     assert_eq!(content.to_bytes().unwrap(), b"root=PARTUUID=part-0-1");

@@ -62,7 +62,10 @@ fn names_by_place() {
         ("/dev/sdb1 /data xfs defaults 0 2", "/dev/sdb1 /data xfs defaults,nofail 0 2"),
         ("/dev/sdb1 /data xfs", "/dev/sdb1 /data xfs defaults,nofail"),
         ("/dev/sdb1 /data xfs noauto", "/dev/sdb1 /data xfs noauto"),
-        ("/dev/fd0 /floppy auto rw,user,noauto 0 0", "# vmdk2kvm: no floppy drive: /dev/fd0 /floppy auto rw,user,noauto 0 0"),
+        (
+            "/dev/fd0 /floppy auto rw,user,noauto 0 0",
+            "# vmdk2kvm: no floppy drive: /dev/fd0 /floppy auto rw,user,noauto 0 0",
+        ),
         ("/dev/sr0 /cd iso9660 ro 0 0", "/dev/sr0 /cd iso9660 ro,nofail 0 0"),
     ] {
         assert_eq!(fixed(line), want);
@@ -84,7 +87,9 @@ fn another_disks_path_is_never_the_root_disk() {
         assert_eq!(out.findings.len(), 1);
         assert_eq!(
             out.findings[0].message,
-            format!("/etc/fstab mounts /dev/disk/by-path/{other} at /data, and no disk of this VM is known to be that device")
+            format!(
+                "/etc/fstab mounts /dev/disk/by-path/{other} at /data, and no disk of this VM is known to be that device"
+            )
         );
     }
     // The root is not known by a path here, and the second name still does not get its device.

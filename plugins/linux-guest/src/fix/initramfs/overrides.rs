@@ -49,7 +49,8 @@ impl<'a> Wanted<'a> {
             push(&mut out, path, data, Arguments::new(self.devices, false).rewrite(&old));
         }
         // An early udev names the card before the root's udev does, and older ones keep that name.
-        let folder = inside.files_ending("systemd/network/99-default.link").next().and_then(|(path, _)| path.rsplit_once('/'));
+        let folder =
+            inside.files_ending("systemd/network/99-default.link").next().and_then(|(path, _)| path.rsplit_once('/'));
         if let Some((folder, _)) = folder.filter(|_| has_card) {
             for (name, data) in &self.links {
                 let path = format!("{folder}/{name}");

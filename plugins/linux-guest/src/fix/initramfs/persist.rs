@@ -15,11 +15,14 @@ const WHY: Why<'static> = Why {
 pub(super) fn tool(guest: &dyn Guest) -> Result<Option<InitramfsTool>> {
     let etc: Vec<String> = guest.list("/etc")?.into_iter().flatten().map(|entry| entry.name).collect();
     let has = |name: &str| etc.iter().any(|own| own == name);
-    let program = |names: [&str; 2]| -> Result<bool> {
-        Ok(guest.stat(names[0])?.is_some() || guest.stat(names[1])?.is_some())
-    };
+    let program =
+        |names: [&str; 2]| -> Result<bool> { Ok(guest.stat(names[0])?.is_some() || guest.stat(names[1])?.is_some()) };
     for (there, names, tool) in [
-        (has("initramfs-tools"), ["/usr/sbin/update-initramfs", "/usr/sbin/mkinitramfs"], InitramfsTool::InitramfsTools),
+        (
+            has("initramfs-tools"),
+            ["/usr/sbin/update-initramfs", "/usr/sbin/mkinitramfs"],
+            InitramfsTool::InitramfsTools,
+        ),
         (has("dracut.conf") || has("dracut.conf.d"), ["/usr/bin/dracut", "/sbin/dracut"], InitramfsTool::Dracut),
         (has("mkinitcpio.conf"), ["/usr/bin/mkinitcpio", "/sbin/mkinitcpio"], InitramfsTool::Mkinitcpio),
         (has("mkinitfs"), ["/sbin/mkinitfs", "/usr/sbin/mkinitfs"], InitramfsTool::Mkinitfs),
@@ -72,23 +75,24 @@ pub(super) fn plan(
 }
 
 fn initramfs_tools(drivers: &[&str], lacking: bool, guest: &dyn Guest, plan: &mut FixerPlan) -> Result<()> {
-    let selective = TextFile::read(guest, "/etc/initramfs-tools/initramfs.conf", &mut plan.findings)?.is_some_and(|file| {
-        let value = file.text.lines().filter_map(|line| line.trim().strip_prefix("MODULES=")).next_back();
-        matches!(value.map(|value| value.trim_matches(['"', '\''])), Some("list" | "dep"))
-    });
+    let selective =
+        TextFile::read(guest, "/etc/initramfs-tools/initramfs.conf", &mut plan.findings)?.is_some_and(|file| {
+            let value = file.text.lines().filter_map(|line| line.trim().strip_prefix("MODULES=")).next_back();
+            matches!(value.map(|value| value.trim_matches(['"', '\''])), Some("list" | "dep"))
+        });
     if !selective && !lacking {
         return Ok(());
     }
     let path = "/etc/initramfs-tools/modules";
     let file = TextFile::read(guest, path, &mut plan.findings)?;
     let text = file.as_ref().map_or("", |file| file.text.as_str());
-    let listed: Vec<String> = text
-        .lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .map(|name| name.replace('-', "_"))
+    let listed: Vec<String> =
+        text.lines().filter_map(|line| line.split_whitespace().next()).map(|name| name.replace('-', "_")).collect();
+    let missing: String = drivers
+        .iter()
+        .filter(|driver| !listed.iter().any(|own| own == *driver))
+        .map(|driver| format!("{driver}\n"))
         .collect();
-    let missing: String =
-        drivers.iter().filter(|driver| !listed.iter().any(|own| own == *driver)).map(|driver| format!("{driver}\n")).collect();
     if missing.is_empty() {
         return Ok(());
     }

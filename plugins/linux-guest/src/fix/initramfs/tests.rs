@@ -7,7 +7,8 @@ use crate::fixture::{self, MapGuest};
 use crate::initramfs::tests::archive;
 
 const ALL: [&str; 6] = ["virtio", "virtio_ring", "virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net"];
-const OLD: &[(&str, &str)] = &[("lib/modules/6.1.0-37-amd64/kernel/ext4.ko", "x"), ("conf/conf.d/resume", "RESUME=/dev/sda5\n")];
+const OLD: &[(&str, &str)] =
+    &[("lib/modules/6.1.0-37-amd64/kernel/ext4.ko", "x"), ("conf/conf.d/resume", "RESUME=/dev/sda5\n")];
 
 fn kernel(version: &str, in_kernel: &[&str], built_in: &[&str], initramfs: Option<&str>) -> KernelInfo {
     let texts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
@@ -19,7 +20,12 @@ fn kernel(version: &str, in_kernel: &[&str], built_in: &[&str], initramfs: Optio
     }
 }
 
-fn plan(mode: InitramfsMode, kernels: Vec<KernelInfo>, files: &[(&str, &str)], images: &[(&str, Vec<u8>)]) -> FixerPlan {
+fn plan(
+    mode: InitramfsMode,
+    kernels: Vec<KernelInfo>,
+    files: &[(&str, &str)],
+    images: &[(&str, Vec<u8>)],
+) -> FixerPlan {
     let mut context = fixture::context();
     context.inspection.kernels = kernels;
     let mut guest = MapGuest::new(files);
@@ -43,7 +49,10 @@ const PATH: &str = "/boot/initrd.img-6.1.0-37-amd64";
 #[test]
 fn appends_for_every_kernel() {
     let second = "/boot/initrd.img-6.1.0-9-amd64";
-    let kernels = vec![kernel("6.1.0-37-amd64", &ALL, &[], Some(PATH)), kernel("6.1.0-9-amd64", &ALL, &["virtio_pci"], Some(second))];
+    let kernels = vec![
+        kernel("6.1.0-37-amd64", &ALL, &[], Some(PATH)),
+        kernel("6.1.0-9-amd64", &ALL, &["virtio_pci"], Some(second)),
+    ];
     let images = [(PATH, archive(OLD)), (second, archive(OLD))];
     let plan = plan(InitramfsMode::Auto, kernels, &DEBIAN, &images);
     assert_eq!(
@@ -51,7 +60,10 @@ fn appends_for_every_kernel() {
         [("write_file", "/etc/initramfs-tools/modules"), ("extend_initramfs", PATH), ("extend_initramfs", second)]
     );
     let Action::WriteFile { content, .. } = &plan.changes[0].action else { panic!() };
-    assert_eq!(content.to_bytes().unwrap(), b"# list\nvmxnet3\next4\nvirtio_pci\nvirtio_blk\nvirtio_scsi\nvirtio_net\n");
+    assert_eq!(
+        content.to_bytes().unwrap(),
+        b"# list\nvmxnet3\next4\nvirtio_pci\nvirtio_blk\nvirtio_scsi\nvirtio_net\n"
+    );
     let Action::ExtendInitramfs { drivers, files, .. } = &plan.changes[1].action else { panic!() };
     assert_eq!(drivers, &DRIVERS);
     assert_eq!(files, &[("conf/conf.d/resume".to_owned(), Content::Text("RESUME=UUID=uuid-0-5\n".to_owned()))]);
@@ -89,7 +101,10 @@ fn rebuilds_what_cannot_be_appended_to() {
     let all = |path| vec![kernel("5.4.0-150-generic", &ALL, &[], path)];
     let drop_in = "/etc/dracut.conf.d/90-vmdk2kvm.conf";
     let found = plan(InitramfsMode::Auto, all(None), &dracut, &[]);
-    assert_eq!(kinds(&found), [("write_file", drop_in), ("rebuild_initramfs", "/boot/initramfs-5.4.0-150-generic.img")]);
+    assert_eq!(
+        kinds(&found),
+        [("write_file", drop_in), ("rebuild_initramfs", "/boot/initramfs-5.4.0-150-generic.img")]
+    );
     let broken = plan(InitramfsMode::Auto, all(Some(PATH)), &dracut, &[(PATH, b"nonsense".to_vec())]);
     assert_eq!(kinds(&broken)[1], ("rebuild_initramfs", PATH));
     assert_eq!(broken.findings[0].code, "initramfs-unreadable");
@@ -98,13 +113,19 @@ fn rebuilds_what_cannot_be_appended_to() {
     let block = lz4_flex::block::compress(&archive(OLD));
     lz4.extend_from_slice(&(block.len() as u32).to_le_bytes());
     lz4.extend_from_slice(&block);
-    assert_eq!(kinds(&plan(InitramfsMode::Auto, all(Some(PATH)), &dracut, &[(PATH, lz4.clone())]))[1].0, "rebuild_initramfs");
+    assert_eq!(
+        kinds(&plan(InitramfsMode::Auto, all(Some(PATH)), &dracut, &[(PATH, lz4.clone())]))[1].0,
+        "rebuild_initramfs"
+    );
     let forced = plan(InitramfsMode::Append, all(Some(PATH)), &dracut, &[(PATH, lz4)]);
     assert_eq!(forced.findings[0].code, "initramfs-cannot-be-extended");
     let told = plan(InitramfsMode::Rebuild, all(Some(PATH)), &dracut, &[(PATH, archive(OLD))]);
     assert_eq!(kinds(&told)[1], ("rebuild_initramfs", PATH));
     let no_tool = plan(InitramfsMode::Auto, all(None), &[], &[]);
-    assert_eq!((no_tool.findings[0].code.as_str(), no_tool.findings[0].severity), ("initramfs-without-tool", Severity::Block));
+    assert_eq!(
+        (no_tool.findings[0].code.as_str(), no_tool.findings[0].severity),
+        ("initramfs-without-tool", Severity::Block)
+    );
 }
 
 #[test]

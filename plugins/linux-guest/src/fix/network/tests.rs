@@ -55,7 +55,8 @@ fn without_systemd_by_rule() {
 
 #[test]
 fn a_rule_by_mac_stays() {
-    let rule = "SUBSYSTEM==\"net\", ACTION==\"add\", DRIVERS==\"?*\", ATTR{address}==\"00:50:56:aa:bb:01\", NAME=\"ens192\"\n";
+    let rule =
+        "SUBSYSTEM==\"net\", ACTION==\"add\", DRIVERS==\"?*\", ATTR{address}==\"00:50:56:aa:bb:01\", NAME=\"ens192\"\n";
     assert!(plan(&[&SYSTEMD[..], &[ONE, (RULES, rule)]].concat(), &[CARD]).0.is_empty());
 }
 
@@ -80,7 +81,8 @@ fn several_cards() {
     assert!(changes[1].0.ends_with("ens224.link") && changes[1].1.contains(cards[1]));
     assert_eq!(findings, ["nic-assigned-by-order"]);
     // By the MAC that the configuration names.
-    let named = ("/etc/systemd/network/a.network", "[Match]\nMACAddress=00:50:56:00:00:02\nName=ens224\n[Network]\nDHCP=yes\n");
+    let named =
+        ("/etc/systemd/network/a.network", "[Match]\nMACAddress=00:50:56:00:00:02\nName=ens224\n[Network]\nDHCP=yes\n");
     let (changes, findings) = plan(&[&SYSTEMD[..], &[named]].concat(), &cards);
     assert!(changes[0].1.contains(cards[1]));
     assert!(findings.is_empty());

@@ -6,7 +6,9 @@ use super::{Configuration, mac, with_prefix};
 use crate::textfile::TextFile;
 
 pub(super) fn is_ours(name: &str) -> bool {
-    name.starts_with("ifcfg-") && name != "ifcfg-lo" && ![".bak", ".orig", ".rpmsave", ".rpmnew", "~"].iter().any(|end| name.ends_with(end))
+    name.starts_with("ifcfg-")
+        && name != "ifcfg-lo"
+        && ![".bak", ".orig", ".rpmsave", ".rpmnew", "~"].iter().any(|end| name.ends_with(end))
 }
 
 pub(super) fn parse(file: &TextFile, out: &mut Configuration) {
@@ -34,7 +36,8 @@ pub(super) fn parse(file: &TextFile, out: &mut Configuration) {
     info.dhcp |= get("BOOTPROTO").is_some_and(|kind| kind.starts_with("dhcp"));
     for suffix in ["", "0", "1", "2", "_0", "_1"] {
         let Some(address) = get(&format!("IPADDR{suffix}")) else { continue };
-        let mask = get(&format!("PREFIX{suffix}")).or(get(&format!("PREFIXLEN{suffix}"))).or(get(&format!("NETMASK{suffix}")));
+        let mask =
+            get(&format!("PREFIX{suffix}")).or(get(&format!("PREFIXLEN{suffix}"))).or(get(&format!("NETMASK{suffix}")));
         info.addresses.extend(with_prefix(address, mask));
     }
 }

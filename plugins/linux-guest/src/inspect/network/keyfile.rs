@@ -14,7 +14,8 @@ pub(super) fn parse(file: &TextFile, out: &mut Configuration) {
             ("ipv4", "method") => dhcp = value == "auto",
             ("ipv4" | "ipv6", key) if key == "addresses" || is_address_key(key) => {
                 // `address1=10.0.0.5/24,10.0.0.1`: the gateway stands behind the comma.
-                addresses.extend(value.split([',', ';']).take(1).filter(|value| value.contains('/')).map(str::to_owned));
+                addresses
+                    .extend(value.split([',', ';']).take(1).filter(|value| value.contains('/')).map(str::to_owned));
             }
             _ => {}
         }

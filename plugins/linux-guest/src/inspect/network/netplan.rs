@@ -17,7 +17,9 @@ pub(super) fn parse(file: &TextFile, out: &mut Configuration) {
         }
         // The key is a name of its own when there is a match.
         let name = text(card.get("set-name"))
-            .or_else(|| matching.and_then(|matching| text(matching.get("name"))).filter(|name| !name.contains(['*', '?', '['])))
+            .or_else(|| {
+                matching.and_then(|matching| text(matching.get("name"))).filter(|name| !name.contains(['*', '?', '[']))
+            })
             .or_else(|| matching.is_none().then(|| id.clone()));
         let Some(name) = name else { continue };
         let info = out.interface(&name, &file.path);

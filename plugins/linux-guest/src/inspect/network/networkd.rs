@@ -18,7 +18,9 @@ pub(super) fn parse(file: &TextFile, out: &mut Configuration) {
     let mut dhcp = false;
     for (section, key, value) in ini::parse(&file.text) {
         match (section, key) {
-            ("Match", "Name") => names.extend(value.split_whitespace().filter(|name| !name.contains(['*', '?', '[', '!']))),
+            ("Match", "Name") => {
+                names.extend(value.split_whitespace().filter(|name| !name.contains(['*', '?', '[', '!'])))
+            }
             ("Match", "MACAddress" | "PermanentMACAddress") => card = mac(value),
             ("Match", "Driver") if value.contains("vmxnet") => out.by_driver.push(file.path.clone()),
             ("Network", "DHCP") => dhcp = matches!(value, "yes" | "true" | "both" | "ipv4" | "ipv6" | "1" | "on"),

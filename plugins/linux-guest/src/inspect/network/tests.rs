@@ -54,16 +54,22 @@ fn networkd_and_links() {
         ("/etc/systemd/network/x.network", "[Match]\nDriver=vmxnet3\n[Network]\nDHCP=yes\n"),
     ]);
     assert_eq!(lines(&found), ["br1 - false ", "ens192 00:50:56:aa:bb:01 false 10.0.2.78/24"]);
-    assert_eq!(found.pins, [Pin { mac: None, name: "lan0".to_owned(), file: "/etc/systemd/network/10-lan.link".to_owned(), bound: true }]);
+    assert_eq!(
+        found.pins,
+        [Pin { mac: None, name: "lan0".to_owned(), file: "/etc/systemd/network/10-lan.link".to_owned(), bound: true }]
+    );
     assert_eq!(found.by_driver, ["/etc/systemd/network/x.network"]);
 }
 
 #[test]
 fn netplan() {
-    let found = read(&[(
-        "/etc/netplan/01.yaml",
-        "network:\n  version: 2\n  ethernets:\n    ens160:\n      dhcp4: true\n    lan:\n      match: {macaddress: '00:50:56:00:00:02'}\n      set-name: lan0\n      addresses: [192.0.2.1/24, {2001:db8::1/64: {lifetime: 0}}]\n    any:\n      match: {name: 'en*'}\n  vlans:\n    vlan9: {id: 9, link: ens160}\n",
-    ), ("/etc/netplan/bad.yaml", "a: [")]);
+    let found = read(&[
+        (
+            "/etc/netplan/01.yaml",
+            "network:\n  version: 2\n  ethernets:\n    ens160:\n      dhcp4: true\n    lan:\n      match: {macaddress: '00:50:56:00:00:02'}\n      set-name: lan0\n      addresses: [192.0.2.1/24, {2001:db8::1/64: {lifetime: 0}}]\n    any:\n      match: {name: 'en*'}\n  vlans:\n    vlan9: {id: 9, link: ens160}\n",
+        ),
+        ("/etc/netplan/bad.yaml", "a: ["),
+    ]);
     assert_eq!(
         lines(&found),
         ["ens160 - true ", "lan0 00:50:56:00:00:02 false 192.0.2.1/24,2001:db8::1/64", "vlan9 - false "]
@@ -78,14 +84,22 @@ fn networkmanager_and_ifcfg() {
             "/etc/NetworkManager/system-connections/a.nmconnection",
             "[connection]\nid=a\ntype=ethernet\ninterface-name=ens192\n[ethernet]\nmac-address=00:0C:29:00:00:01\n[ipv4]\nmethod=manual\naddress1=10.0.0.5/24,10.0.0.1\n",
         ),
-        ("/etc/sysconfig/network-scripts/ifcfg-ens224", "DEVICE=\"ens224\"\nBOOTPROTO=none\nIPADDR=10.0.0.6\nNETMASK=255.255.255.0\nHWADDR=00:0C:29:00:00:02\n"),
+        (
+            "/etc/sysconfig/network-scripts/ifcfg-ens224",
+            "DEVICE=\"ens224\"\nBOOTPROTO=none\nIPADDR=10.0.0.6\nNETMASK=255.255.255.0\nHWADDR=00:0C:29:00:00:02\n",
+        ),
         ("/etc/sysconfig/network-scripts/ifcfg-bond0", "DEVICE=bond0\nTYPE=Bond\nBOOTPROTO=dhcp\n"),
         ("/etc/sysconfig/network-scripts/ifcfg-old.bak", "DEVICE=old\n"),
         ("/etc/sysconfig/network/ifcfg-eth0", "BOOTPROTO='static'\nIPADDR='10.0.0.7/24'\n"),
     ]);
     assert_eq!(
         lines(&found),
-        ["bond0 - true ", "ens192 00:0c:29:00:00:01 false 10.0.0.5/24", "ens224 00:0c:29:00:00:02 false 10.0.0.6/24", "eth0 - false 10.0.0.7/24"]
+        [
+            "bond0 - true ",
+            "ens192 00:0c:29:00:00:01 false 10.0.0.5/24",
+            "ens224 00:0c:29:00:00:02 false 10.0.0.6/24",
+            "eth0 - false 10.0.0.7/24"
+        ]
     );
     assert_eq!(found.info().stacks, ["networkmanager", "ifcfg", "wicked"]);
 }
@@ -93,7 +107,10 @@ fn networkmanager_and_ifcfg() {
 #[test]
 fn rules_of_the_old_hardware() {
     let line = "SUBSYSTEM==\"net\", DRIVERS==\"vmxnet3\", KERNELS==\"0000:0b:00.0\", ATTR{address}==\"00:50:56:aa:bb:01\", NAME=\"lan\"";
-    assert_eq!(unbound_rule(line).as_deref(), Some("SUBSYSTEM==\"net\", ATTR{address}==\"00:50:56:aa:bb:01\", NAME=\"lan\""));
+    assert_eq!(
+        unbound_rule(line).as_deref(),
+        Some("SUBSYSTEM==\"net\", ATTR{address}==\"00:50:56:aa:bb:01\", NAME=\"lan\"")
+    );
     assert_eq!(unbound_rule(&unbound_rule(line).unwrap()), None);
     assert_eq!(unbound_rule("DRIVERS==\"vmxnet3\", NAME=\"lan\""), None);
     assert_eq!(unbound_rule("# DRIVERS==\"vmxnet3\""), None);

@@ -91,7 +91,9 @@ fn keys(line: &str) -> Vec<Key<'_>> {
 }
 
 fn value<'a>(keys: &[Key<'a>], name: &str, operator: &str) -> Option<&'a str> {
-    keys.iter().find(|key| key.name == name && key.operator.trim_start_matches([':', '+']) == operator).map(|key| key.value)
+    keys.iter()
+        .find(|key| key.name == name && key.operator.trim_start_matches([':', '+']) == operator)
+        .map(|key| key.value)
 }
 
 fn is_bound(key: &Key<'_>) -> bool {
