@@ -61,9 +61,8 @@ fn act(invocation: &Invocation) -> u8 {
 fn look(invocation: &Invocation, action: &Action) -> anyhow::Result<(String, Value)> {
     let settings = config::settings(&invocation.layers, &Surroundings::of_process())?;
     let mut warnings = Vec::new();
-    let installed = |warnings: &mut Vec<String>| {
-        plugins::installed(&settings.plugins, &mut |warning| warnings.push(warning))
-    };
+    let installed =
+        |warnings: &mut Vec<String>| plugins::installed(&settings.plugins, &mut |warning| warnings.push(warning));
     let answer = match action {
         Action::PluginList => {
             let rows = plugins::rows(&installed(&mut warnings)?, &settings.plugins);

@@ -49,7 +49,8 @@ pub fn binary() -> PathBuf {
 
 /// Copies the stock plugins, but those whose name contains a word of `without`, into a new folder, and the program beside them.
 pub fn plugin_folder(without: &[&str]) -> tempfile::TempDir {
-    let folder = tempfile::Builder::new().permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755)).tempdir().unwrap();
+    let folder =
+        tempfile::Builder::new().permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755)).tempdir().unwrap();
     for entry in std::fs::read_dir(target()).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();

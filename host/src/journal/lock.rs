@@ -33,7 +33,8 @@ impl WorkLock {
             // The holder's number is a courtesy: the lock itself has decided.
             let _ = Read::by_ref(&mut file).take(64).read_to_string(&mut holder);
             let holder = holder.trim();
-            let who = if holder.is_empty() { String::new() } else { format!(" (process {})", crate::events::escape(holder)) };
+            let who =
+                if holder.is_empty() { String::new() } else { format!(" (process {})", crate::events::escape(holder)) };
             return Err(PluginError::new(
                 ErrorKind::Temporary,
                 format!("another run{who} is working in {}", folder.display()),
@@ -55,7 +56,8 @@ mod tests {
         let first = WorkLock::take(folder.path()).unwrap();
         let error = WorkLock::take(folder.path()).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Temporary);
-        let expected = format!("another run (process {}) is working in {}", std::process::id(), folder.path().display());
+        let expected =
+            format!("another run (process {}) is working in {}", std::process::id(), folder.path().display());
         assert_eq!(error.message, expected);
         drop(first);
         WorkLock::take(folder.path()).unwrap();

@@ -78,8 +78,8 @@ mod tests {
     fn a_final_name_is_never_taken_away() {
         let folder = tempfile::tempdir().unwrap();
         let (part, target) = (folder.path().join("a.part"), folder.path().join("a"));
-        write_file(&part, b"new").unwrap();
-        write_file(&target, b"old").unwrap();
+        std::fs::write(&part, b"new").unwrap();
+        std::fs::write(&target, b"old").unwrap();
         let error = promote(&part, &target).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Output);
         assert_eq!(std::fs::read(&target).unwrap(), b"old");

@@ -124,6 +124,7 @@ fn set_private(path: &Path) -> Result<()> {
 /// A path as the text that plugins take.
 pub(super) fn text(path: &Path) -> Result<String> {
     path.to_str().map(str::to_owned).ok_or_else(|| {
-        PluginError::output(format!("{} has a name that is not UTF-8", path.display())).hint("use another output folder")
+        PluginError::output(format!("{} has a name that is not UTF-8", path.display()))
+            .hint("use another output folder")
     })
 }

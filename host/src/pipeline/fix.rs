@@ -22,9 +22,11 @@ pub(super) fn apply(run: &Run<'_>, plan: &Plan, guest: &dyn Guest) -> Result<Vec
             Ok(applied) if applied.status == AppliedStatus::Failed => {
                 failed(run, change, PluginError::new(ErrorKind::Unusable, applied.detail))?
             }
-            Ok(applied) => {
-                ChangeRecord { change: change.clone(), status: ChangeStatus::from(applied.status), detail: applied.detail }
-            }
+            Ok(applied) => ChangeRecord {
+                change: change.clone(),
+                status: ChangeStatus::from(applied.status),
+                detail: applied.detail,
+            },
             Err(error) => failed(run, change, error)?,
         };
         records.push(record);
@@ -53,7 +55,8 @@ pub(super) fn converge(
 ) -> Result<Fixed> {
     let again = plan::plan(run, fixers, vm, inspection, None, guest)?;
     for change in &again.changes {
-        run.services.warn(format!("planning again still wants: {} ({}), from {}", change.summary, change.target, change.fixer));
+        run.services
+            .warn(format!("planning again still wants: {} ({}), from {}", change.summary, change.target, change.fixer));
     }
     Ok(Fixed { changes, converged: again.changes.is_empty() })
 }

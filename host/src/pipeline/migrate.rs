@@ -94,9 +94,10 @@ struct Keys {
 impl Keys {
     fn new(run: &Run<'_>, fetched: &Fetched, disks: &[FlatDisk], before: &[String], saved: Option<&Plan>) -> Self {
         let format = working_format(run).as_str();
-        let copy = disks.iter().zip(before).map(|(disk, print)| {
-            StageKey::new(&["copy", format, print, disk.plugin.as_deref().unwrap_or_default()])
-        });
+        let copy = disks
+            .iter()
+            .zip(before)
+            .map(|(disk, print)| StageKey::new(&["copy", format, print, disk.plugin.as_deref().unwrap_or_default()]));
         let json = |value: Result<String, serde_json::Error>| value.unwrap_or_default();
         let vm = json(serde_json::to_string(&fetched.vm));
         let settings = json(serde_json::to_string(&(&run.job.plugin, &run.job.plugins, &run.job.keys, &run.job.skip)));
@@ -183,7 +184,8 @@ impl Migration<'_, '_> {
         let Ok(report) = serde_json::from_slice::<Report>(&text) else { return Ok(None) };
         let whole = report.images.len() == self.disks.len()
             && report.images.iter().all(|image| self.output.dir.join(&image.path).is_file());
-        let tested = !self.run.job.wants(Stage::Test) || report.test.as_ref().is_some_and(|test| test::failure(test).is_none());
+        let tested =
+            !self.run.job.wants(Stage::Test) || report.test.as_ref().is_some_and(|test| test::failure(test).is_none());
         if !whole || report.key.as_deref() != Some(self.keys.job.as_str()) || !tested {
             return Ok(None);
         }
@@ -244,10 +246,11 @@ impl Migration<'_, '_> {
         let attached = attach::attach(&self.disks, &self.output.work, converter.stage.as_ref())
             .map_err(|error| Failure::new(Stage::Inspect, error))?;
         // The source's own failure, seen by the appliance as a broken disk, is the one to report.
-        let blame = |failure: Failure| attached.source_error().map_or(failure, |error| Failure::new(Stage::Flatten, error));
+        let blame =
+            |failure: Failure| attached.source_error().map_or(failure, |error| Failure::new(Stage::Flatten, error));
         let writable = run.job.wants(Stage::Fix);
-        let mut opened =
-            inspect::inspect(run, &self.fetched.vm, attached.disks.clone(), writable, &self.output.work).map_err(blame)?;
+        let mut opened = inspect::inspect(run, &self.fetched.vm, attached.disks.clone(), writable, &self.output.work)
+            .map_err(blame)?;
         let inspection = opened.inspection.clone();
         summary.inspection = Some(inspection.clone());
         summary.findings.clone_from(&inspection.findings);
@@ -342,16 +345,19 @@ impl Migration<'_, '_> {
         let (records, tested) = std::thread::scope(|scope| {
             let digests = scope.spawn(|| super::digests::records(run, &self.output.dir, images, &sizes));
             let tested = if run.job.wants(Stage::Test) {
-                test::test(run, &test::Subject {
-                    vm: &self.fetched.vm,
-                    inspection: summary.inspection.as_ref(),
-                    images,
-                    sizes: &sizes,
-                    format: run.job.format.as_str(),
-                    domain_xml: &domain,
-                    dir: &self.output.dir,
-                    work: &self.output.work,
-                })
+                test::test(
+                    run,
+                    &test::Subject {
+                        vm: &self.fetched.vm,
+                        inspection: summary.inspection.as_ref(),
+                        images,
+                        sizes: &sizes,
+                        format: run.job.format.as_str(),
+                        domain_xml: &domain,
+                        dir: &self.output.dir,
+                        work: &self.output.work,
+                    },
+                )
                 .map(Some)
             } else {
                 Ok(None)
@@ -381,7 +387,10 @@ impl Migration<'_, '_> {
         let final_images = super::test::final_images(images, sizes, format)?;
         let (vm, options) = (&self.fetched.vm, &self.run.job.target);
         for network in unmapped_networks(vm, options) {
-            self.run.services.warn(format!("the network {} has no counterpart in `target.networks`: its cards go to the network `default`", crate::events::escape(&network)));
+            self.run.services.warn(format!(
+                "the network {} has no counterpart in `target.networks`: its cards go to the network `default`",
+                crate::events::escape(&network)
+            ));
         }
         domain_xml(vm, summary.inspection.as_ref(), &final_images, options)
     }

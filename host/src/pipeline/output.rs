@@ -28,7 +28,8 @@ impl Output {
     /// Makes the folders and takes the lock. `vm_name` is any text.
     pub fn prepare(job: &Job, vm_name: &str) -> Result<Self> {
         let dir = job.output.clone().ok_or_else(|| {
-            PluginError::new(ErrorKind::Usage, format!("`{}` needs an output folder", job.command.as_str())).hint("give one with -o DIR")
+            PluginError::new(ErrorKind::Usage, format!("`{}` needs an output folder", job.command.as_str()))
+                .hint("give one with -o DIR")
         })?;
         let name = safe_name(vm_name);
         let work = job.work_dir.as_ref().map_or_else(|| dir.join(WORK_FOLDER), |work| work.join(&name));
@@ -85,7 +86,8 @@ impl Output {
             needed = needed.saturating_add(data_bytes(disk)?);
         }
         let needed = needed.saturating_add(needed / 20);
-        let found = rustix::fs::statvfs(&self.dir).map_err(|error| PluginError::from_io(self.dir.display(), &error.into()))?;
+        let found =
+            rustix::fs::statvfs(&self.dir).map_err(|error| PluginError::from_io(self.dir.display(), &error.into()))?;
         let free = found.f_bavail.saturating_mul(found.f_frsize);
         if needed <= free {
             return Ok(());
@@ -106,9 +108,8 @@ impl Output {
 
     /// After a failure before anything worth keeping: leaves the output folder as it was found.
     pub fn abandon(&self) {
-        let lock_only = std::fs::read_dir(&self.work).is_ok_and(|entries| {
-            entries.flatten().all(|entry| entry.file_name() == "lock")
-        });
+        let lock_only = std::fs::read_dir(&self.work)
+            .is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name() == "lock"));
         if lock_only {
             // Best effort: a folder that is in use by then stays.
             let _ = std::fs::remove_file(self.work.join("lock"));

@@ -117,7 +117,9 @@ fn sha256(bytes: &[u8]) -> String {
 /// A unified diff, or `None` when either side is no text or too large to be read by a person.
 fn diff(target: &str, old: Option<&[u8]>, new: &[u8]) -> Option<String> {
     let text = |bytes: &'_ [u8]| {
-        (bytes.len() <= DIFF_LIMIT && !bytes.contains(&0)).then(|| std::str::from_utf8(bytes).ok().map(str::to_owned)).flatten()
+        (bytes.len() <= DIFF_LIMIT && !bytes.contains(&0))
+            .then(|| std::str::from_utf8(bytes).ok().map(str::to_owned))
+            .flatten()
     };
     let (before, after) = (text(old.unwrap_or_default())?, text(new)?);
     let old_name = if old.is_some() { target } else { "/dev/null" };

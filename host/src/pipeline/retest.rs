@@ -28,16 +28,19 @@ pub(super) fn retest(run: &Run<'_>) -> Result<Value, Failure> {
     let domain_xml =
         std::fs::read_to_string(&domain).map_err(|error| PluginError::from_io(domain.display(), &error))?;
     let work = PrivateFolder::create()?;
-    let tested = test::test(run, &Subject {
-        vm: &report.vm,
-        inspection: report.inspection.as_ref(),
-        images: &images,
-        sizes: &sizes,
-        format: &format,
-        domain_xml: &domain_xml,
-        dir,
-        work: work.path(),
-    })?;
+    let tested = test::test(
+        run,
+        &Subject {
+            vm: &report.vm,
+            inspection: report.inspection.as_ref(),
+            images: &images,
+            sizes: &sizes,
+            format: &format,
+            domain_xml: &domain_xml,
+            dir,
+            work: work.path(),
+        },
+    )?;
     let failure = test::failure(&tested);
     report.stages.retain(|record| record.name != crate::events::Stage::Test);
     report.stages.extend(run.records());

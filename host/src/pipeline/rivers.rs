@@ -112,11 +112,8 @@ fn copy(
     };
     let request = CopyRequest { source: task.source.as_ref(), target: &task.part, format: task.format };
     let outcome = copy_image(&request, &Control { cancelled, progress: &progress })?;
-    let copied = Copied {
-        virtual_size: outcome.virtual_size,
-        bytes_data: outcome.bytes_data,
-        bytes_image: outcome.bytes_image,
-    };
+    let copied =
+        Copied { virtual_size: outcome.virtual_size, bytes_data: outcome.bytes_data, bytes_image: outcome.bytes_image };
     if let Some(folder) = task.part.parent() {
         crate::journal::sync_folder(folder)?;
     }

@@ -24,7 +24,9 @@ pub fn run(job: &Job, services: &Services) -> Result<serde_json::Value, Failure>
     let outcome = match job.command {
         Command::Inventory => look::inventory(&run),
         Command::Inspect | Command::Plan => look::look(&run),
-        Command::Migrate | Command::Apply | Command::Flatten | Command::Fix | Command::Convert => migrate::migrate(&run),
+        Command::Migrate | Command::Apply | Command::Flatten | Command::Fix | Command::Convert => {
+            migrate::migrate(&run)
+        }
         Command::Test => retest::retest(&run),
     };
     outcome.map_err(|mut failure| {
@@ -96,11 +98,7 @@ impl Run<'_> {
     }
 
     /// Runs a whole stage in the foreground; an error is the stage's. `work` may say which plugin did it.
-    pub fn stage<T>(
-        &self,
-        stage: Stage,
-        work: impl FnOnce(&mut Option<String>) -> Result<T>,
-    ) -> Result<T, Failure> {
+    pub fn stage<T>(&self, stage: Stage, work: impl FnOnce(&mut Option<String>) -> Result<T>) -> Result<T, Failure> {
         let mut began = self.begin(stage, None);
         let outcome = self.check_cancelled().and_then(|()| work(&mut began.plugin));
         self.end(began, if outcome.is_ok() { StageStatus::Done } else { StageStatus::Failed }, 0);

@@ -20,8 +20,12 @@ pub(super) fn read(path: &Path) -> Result<(Plan, GuestFingerprint)> {
             .hint("make one with `vmdk2kvm plan SOURCE --out plan.json`")
     })?;
     if plan.schema > 1 {
-        return Err(PluginError::unusable(format!("{} has schema {}, this program knows 1", path.display(), plan.schema))
-            .hint("use the version of vmdk2kvm that wrote it"));
+        return Err(PluginError::unusable(format!(
+            "{} has schema {}, this program knows 1",
+            path.display(),
+            plan.schema
+        ))
+        .hint("use the version of vmdk2kvm that wrote it"));
     }
     let guest = plan.guest.clone().ok_or_else(|| {
         PluginError::unusable(format!("{} does not say which guest it is for", path.display()))
@@ -42,6 +46,9 @@ pub(super) fn refuse_changed(guest: &GuestFingerprint, now: &[String]) -> Result
     }
     let first = guest.disks.iter().zip(now).position(|(then, now)| then != now);
     let which = first.map_or_else(|| "its disks".to_owned(), |index| format!("disk {}", index + 1));
-    Err(PluginError::unusable(format!("{}: {which} changed since the plan was made", crate::events::escape(&guest.source)))
-        .hint("plan again, and review the new plan"))
+    Err(PluginError::unusable(format!(
+        "{}: {which} changed since the plan was made",
+        crate::events::escape(&guest.source)
+    ))
+    .hint("plan again, and review the new plan"))
 }

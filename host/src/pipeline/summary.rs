@@ -60,8 +60,10 @@ impl Summary {
         }
         match self.source.disks.iter().find(|disk| disk.after.as_ref() != Some(&disk.before)) {
             None => Ok(()),
-            Some(disk) => Err(vmdk2kvm_plugin_api::PluginError::unusable(format!("{} changed while it was read", disk.name))
-                .hint("shut the virtual machine down, and run the command again")),
+            Some(disk) => {
+                Err(vmdk2kvm_plugin_api::PluginError::unusable(format!("{} changed while it was read", disk.name))
+                    .hint("shut the virtual machine down, and run the command again"))
+            }
         }
     }
 
@@ -94,7 +96,11 @@ impl Summary {
             test: self.test.clone(),
             warnings,
             error: None,
-            accelerator: self.test.as_ref().map(|test| test.verdict.accelerator.clone()).filter(|word| !word.is_empty()),
+            accelerator: self
+                .test
+                .as_ref()
+                .map(|test| test.verdict.accelerator.clone())
+                .filter(|word| !word.is_empty()),
             key: Some(self.key.clone()),
         }
     }

@@ -44,7 +44,9 @@ impl SharedObject {
         let machine = u16::from_le_bytes([bytes[18], bytes[19]]);
         let (ours, name) = this_machine();
         if machine != ours {
-            return Err(PluginError::missing(format!("it was built for another machine (ELF machine {machine}), not for {name}")));
+            return Err(PluginError::missing(format!(
+                "it was built for another machine (ELF machine {machine}), not for {name}"
+            )));
         }
         let library = ElfFile64::<Endianness>::parse(bytes).map_err(broken)?;
         if library.elf_header().e_type(library.endian()) != elf::ET_DYN {
@@ -54,7 +56,10 @@ impl SharedObject {
             Some(section) => {
                 let data = section.data().map_err(broken)?;
                 if data.len() > MANIFEST_LIMIT {
-                    return Err(PluginError::missing(format!("its manifest is larger than {} KiB", MANIFEST_LIMIT >> 10)));
+                    return Err(PluginError::missing(format!(
+                        "its manifest is larger than {} KiB",
+                        MANIFEST_LIMIT >> 10
+                    )));
                 }
                 Some(Manifest::parse(data)?)
             }

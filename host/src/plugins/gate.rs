@@ -12,7 +12,11 @@ pub fn check(plugin: &Version, host: &Version) -> Result<bool> {
     if plugin.major != host.major {
         return refuse(
             format!("it was built for plugin API {plugin}, this host has {host}"),
-            if plugin.major > host.major { "install a newer vmdk2kvm" } else { "install a newer version of the plugin" },
+            if plugin.major > host.major {
+                "install a newer vmdk2kvm"
+            } else {
+                "install a newer version of the plugin"
+            },
         );
     }
     if (!plugin.pre.is_empty() || !host.pre.is_empty()) && plugin != host {

@@ -27,11 +27,7 @@ impl Loaded {
     }
 
     /// Loads a candidate with its settings.
-    pub fn load(
-        candidate: &Candidate,
-        services: Arc<dyn HostServices>,
-        settings: &serde_json::Value,
-    ) -> Result<Self> {
+    pub fn load(candidate: &Candidate, services: Arc<dyn HostServices>, settings: &serde_json::Value) -> Result<Self> {
         let named = |mut error: PluginError| {
             let name = candidate.manifest.as_ref().map(|manifest| format!("{} {}", manifest.name, manifest.version));
             error.plugin = error.plugin.or(name);

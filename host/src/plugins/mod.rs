@@ -20,5 +20,5 @@ pub use elf::SharedObject;
 pub use loader::Loaded;
 pub use needs::{MissingNeed, missing_needs};
 pub use registry::{Chosen, Registry};
-pub use survey::{check, installed, manifest, needs, rows};
 pub use services::{SecretStore, Services};
+pub use survey::{check, installed, manifest, needs, rows};

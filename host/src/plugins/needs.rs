@@ -21,22 +21,23 @@ pub struct MissingNeed {
 
 /// What of a manifest's needs this machine lacks. Looks for programs on `PATH` and asks the dynamic loader for libraries.
 pub fn missing_needs(manifest: &Manifest) -> Vec<MissingNeed> {
-    let programs = manifest
-        .programs
-        .iter()
-        .filter(|need| find_program(&need.name).is_none())
-        .map(|need| MissingNeed { kind: "program", name: need.name.clone(), package: need.package.clone() });
-    let libraries = manifest
-        .libraries
-        .iter()
-        .filter(|need| !library_loads(&need.name))
-        .map(|need| MissingNeed { kind: "library", name: need.name.clone(), package: need.package.clone() });
+    let programs = manifest.programs.iter().filter(|need| find_program(&need.name).is_none()).map(|need| MissingNeed {
+        kind: "program",
+        name: need.name.clone(),
+        package: need.package.clone(),
+    });
+    let libraries = manifest.libraries.iter().filter(|need| !library_loads(&need.name)).map(|need| MissingNeed {
+        kind: "library",
+        name: need.name.clone(),
+        package: need.package.clone(),
+    });
     programs.chain(libraries).collect()
 }
 
 fn find_program(name: &str) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
-    let runs = |path: &Path| path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
+    let runs =
+        |path: &Path| path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
     std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| runs(path))
 }
 

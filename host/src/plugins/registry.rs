@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vmdk2kvm_plugin_api::model::{OpenGuest, OsFamily, SourceRef};
-use vmdk2kvm_plugin_api::{
-    Converter, Fetcher, Fixer, Flattener, Inspector, Kind, PluginError, Result, Tester,
-};
+use vmdk2kvm_plugin_api::{Converter, Fetcher, Fixer, Flattener, Inspector, Kind, PluginError, Result, Tester};
 
 use super::discovery::{Candidate, discover, search_folders};
 use super::loader::Loaded;
@@ -84,7 +82,11 @@ impl Registry {
         })?;
         found.ok_or_else(|| {
             let scheme = source.uri.split_once(':').map_or("path", |(scheme, _)| scheme);
-            self.nobody(Kind::Fetcher, Some(scheme), format!("no plugin can fetch from {}", crate::events::escape(&source.uri)))
+            self.nobody(
+                Kind::Fetcher,
+                Some(scheme),
+                format!("no plugin can fetch from {}", crate::events::escape(&source.uri)),
+            )
         })
     }
 
@@ -106,7 +108,8 @@ impl Registry {
             let Some(inspector) = loaded.plugin.inspector()? else { return Ok(None) };
             Ok(Some((inspector.accepts(request)?, inspector)))
         })?;
-        let subject = request.vm.origin.as_ref().filter(|_| request.disks.is_empty()).map_or("images", |origin| &origin.fetcher);
+        let subject =
+            request.vm.origin.as_ref().filter(|_| request.disks.is_empty()).map_or("images", |origin| &origin.fetcher);
         found.ok_or_else(|| self.nobody(Kind::Inspector, Some(subject), "no plugin can open this guest".to_owned()))
     }
 
@@ -157,8 +160,7 @@ impl Registry {
 
     /// The TEST plugin.
     pub fn tester(&self, wanted: Option<&str>) -> Result<Chosen<Box<dyn Tester>>> {
-        let found =
-            self.best(Kind::Tester, wanted, |loaded| Ok(loaded.plugin.tester()?.map(|tester| (1, tester))))?;
+        let found = self.best(Kind::Tester, wanted, |loaded| Ok(loaded.plugin.tester()?.map(|tester| (1, tester))))?;
         found.ok_or_else(|| self.nobody(Kind::Tester, wanted, "no plugin can test the result".to_owned()))
     }
 
@@ -209,7 +211,9 @@ impl Registry {
         (0..self.candidates.len())
             .filter(|index| {
                 let Some(manifest) = &self.candidates[*index].manifest else { return false };
-                manifest.kinds.contains(&kind) && !self.disabled.contains(&manifest.name) && names.insert(&manifest.name)
+                manifest.kinds.contains(&kind)
+                    && !self.disabled.contains(&manifest.name)
+                    && names.insert(&manifest.name)
             })
             .collect()
     }
@@ -245,9 +249,8 @@ impl Registry {
     fn nobody(&self, kind: Kind, subject: Option<&str>, message: String) -> PluginError {
         let mut known = stock::candidates(kind, subject);
         known.retain(|plugin| !self.manifests().any(|manifest| manifest.name == plugin.name));
-        let disabled = self.manifests().find(|manifest| {
-            manifest.kinds.contains(&kind) && self.disabled.contains(&manifest.name)
-        });
+        let disabled =
+            self.manifests().find(|manifest| manifest.kinds.contains(&kind) && self.disabled.contains(&manifest.name));
         let hint = match (known.first(), disabled) {
             (Some(plugin), _) => format!("install the plugin {} (package {})", plugin.name, plugin.package),
             (None, Some(manifest)) => format!("the plugin {} is disabled by the configuration", manifest.name),

@@ -26,7 +26,15 @@ fn row(candidate: &Candidate, options: &PluginOptions) -> PluginRow {
     let Some(manifest) = &candidate.manifest else {
         let name = candidate.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let empty = String::new;
-        return PluginRow { name, version: empty(), api: empty(), kinds: Vec::new(), summary: empty(), path, problem: refused };
+        return PluginRow {
+            name,
+            version: empty(),
+            api: empty(),
+            kinds: Vec::new(),
+            summary: empty(),
+            path,
+            problem: refused,
+        };
     };
     let disabled = options.disabled.contains(&manifest.name).then(|| "disabled by the configuration".to_owned());
     let missing = missing_needs(manifest);
@@ -58,7 +66,12 @@ pub fn manifest<'a>(candidates: &'a [Candidate], name: &str) -> Result<&'a Manif
 
 /// What the plugins need of this machine, and which stock plugins are not there.
 pub fn needs(candidates: &[Candidate]) -> Vec<Need> {
-    let usable = || candidates.iter().filter(|candidate| candidate.refused.is_none()).filter_map(|candidate| candidate.manifest.as_ref());
+    let usable = || {
+        candidates
+            .iter()
+            .filter(|candidate| candidate.refused.is_none())
+            .filter_map(|candidate| candidate.manifest.as_ref())
+    };
     let mut needs: BTreeMap<(String, String), Need> = BTreeMap::new();
     for manifest in usable() {
         let missing = missing_needs(manifest);
@@ -104,9 +117,8 @@ fn missing_stock(installed: &[&str]) -> Vec<Need> {
 /// Loads one file as a plugin and asks it for every stage its manifest lists.
 pub fn check(file: &std::path::Path) -> Result<Manifest> {
     let path = file.canonicalize().map_err(|error| PluginError::from_io(file.display(), &error))?;
-    let candidate = super::discovery::examine_file(path).ok_or_else(|| {
-        PluginError::missing(format!("{} is not a plugin", file.display()))
-    })?;
+    let candidate = super::discovery::examine_file(path)
+        .ok_or_else(|| PluginError::missing(format!("{} is not a plugin", file.display())))?;
     let services = super::Services::new(
         crate::events::EventSink::default(),
         std::sync::Arc::default(),

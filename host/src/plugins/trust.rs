@@ -39,12 +39,20 @@ pub fn open_trusted(path: &Path, single_link: bool) -> Result<File> {
 fn check_owner(path: &Path, metadata: &Metadata, others_may_write: bool) -> Result<()> {
     let user = rustix::process::geteuid().as_raw();
     if metadata.uid() != 0 && metadata.uid() != user {
-        return Err(PluginError::missing(format!("{} belongs to user {}, not to root or you", path.display(), metadata.uid()))
-            .hint(format!("chown root {}", path.display())));
+        return Err(PluginError::missing(format!(
+            "{} belongs to user {}, not to root or you",
+            path.display(),
+            metadata.uid()
+        ))
+        .hint(format!("chown root {}", path.display())));
     }
     if metadata.mode() & 0o022 != 0 && !others_may_write {
-        return Err(PluginError::missing(format!("{} can be written by others (mode {:o})", path.display(), metadata.mode() & 0o7777))
-            .hint(format!("chmod go-w {}", path.display())));
+        return Err(PluginError::missing(format!(
+            "{} can be written by others (mode {:o})",
+            path.display(),
+            metadata.mode() & 0o7777
+        ))
+        .hint(format!("chmod go-w {}", path.display())));
     }
     Ok(())
 }

@@ -8,8 +8,7 @@ use vmdk2kvm_plugin_api::abi::calls;
 const MARK: &str = "\u{1}vmdk2kvm-died\u{1}";
 
 /// The signals by which code dies.
-const FATAL: [libc::c_int; 6] =
-    [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT, libc::SIGSYS];
+const FATAL: [libc::c_int; 6] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT, libc::SIGSYS];
 
 /// Where a worker was when it died.
 #[derive(Debug, Clone, PartialEq, Eq)]

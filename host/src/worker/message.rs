@@ -54,10 +54,9 @@ impl From<Result<serde_json::Value, Failure>> for Answer {
     fn from(outcome: Result<serde_json::Value, Failure>) -> Self {
         match outcome {
             Ok(result) => Self { result: Some(result), error: None },
-            Err(failure) => Self {
-                error: Some(ErrorDocument::new(&failure.error, failure.stage)),
-                result: failure.result,
-            },
+            Err(failure) => {
+                Self { error: Some(ErrorDocument::new(&failure.error, failure.stage)), result: failure.result }
+            }
         }
     }
 }
