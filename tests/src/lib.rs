@@ -9,4 +9,4 @@ mod program;
 
 pub use guest::{Booted, boot};
 pub use lab::{LabGuest, digest, lab};
-pub use program::{Outcome, binary, plugin_folder, run, run_with};
+pub use program::{Outcome, alone, binary, outcome, plugin_folder, run, run_with};

@@ -71,11 +71,20 @@ pub fn run(arguments: &[&str]) -> Outcome {
 /// Runs another copy of the program with `--json`.
 pub fn run_with(program: &std::path::Path, arguments: &[&str]) -> Outcome {
     let mut command = Command::new(program);
-    command.args(arguments).arg("--json").env_remove("VMDK2KVM_PLUGIN_PATH").env("HOME", "/nonexistent");
-    outcome(&command.output().unwrap())
+    command.args(arguments).arg("--json");
+    outcome(&alone(&mut command).output().unwrap())
 }
 
-fn outcome(output: &Output) -> Outcome {
+/// Keeps the settings and plugins of the user who runs the tests out of a run. The appliance's cache stays: making one takes a while.
+pub fn alone(command: &mut Command) -> &mut Command {
+    command
+        .env_remove("VMDK2KVM_PLUGIN_PATH")
+        .env("XDG_CONFIG_HOME", "/nonexistent")
+        .env("XDG_DATA_HOME", "/nonexistent")
+}
+
+/// What a run with `--json` came to.
+pub fn outcome(output: &Output) -> Outcome {
     Outcome {
         code: output.status.code().unwrap_or(-1),
         json: serde_json::from_slice(&output.stdout).unwrap_or(Value::Null),

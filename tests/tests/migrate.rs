@@ -1,0 +1,129 @@
+//! The main job on real guests: every packaging of the lab's guests is migrated, boots, keeps its network, and leaves its source alone.
+
+use std::path::Path;
+
+use serde_json::Value;
+use vmdk2kvm_tests::{LabGuest, Outcome, boot, lab, run};
+
+/// What a finished `migrate -o DIR` leaves, and nothing else.
+fn expected_files(name: &str) -> Vec<String> {
+    let mut files = vec![format!("{name}-disk1.qcow2"), format!("{name}.xml")];
+    files.extend(["boot/console.log", "boot/screenshot.png", "plan.json"].map(str::to_owned));
+    files.extend(["report.html", "report.json", "report.md"].map(str::to_owned));
+    files.sort();
+    files
+}
+
+fn files_beneath(folder: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push(path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+fn migrate(guest: &LabGuest, packaging: &str, output: &Path) -> Outcome {
+    run(&["migrate", &guest.vmx(packaging), "-o", output.to_str().unwrap()])
+}
+
+/// Migrates one packaging of a guest and logs into the result.
+fn migrates(name: &str, packaging: &str) {
+    let guest = lab(name);
+    let before = guest.digests(packaging);
+    let output = tempfile::tempdir().unwrap();
+    let report = migrate(&guest, packaging, output.path()).expect(0).json;
+
+    assert_eq!(report["converged"], true);
+    assert_eq!(report["test"]["verdict"], "passed");
+    assert_ne!(report["test"]["evidence"], Value::Array(Vec::new()));
+    for disk in report["source"]["disks"].as_array().unwrap() {
+        assert_eq!(disk["before"], disk["after"]);
+        assert!(disk["before"].is_string());
+    }
+    assert!(report["changes"].as_array().unwrap().iter().all(|change| change["status"] == "done"));
+    assert_eq!(guest.digests(packaging), before, "the source changed");
+    assert_eq!(files_beneath(output.path()), expected_files(name));
+    valid_domain(&output.path().join(format!("{name}.xml")));
+
+    let booted = boot(&guest, &output.path().join(format!("{name}-disk1.qcow2")));
+    let address = guest.fact("ADDRESS");
+    assert!(booted.ssh("ip -4 -o addr show scope global").contains(&format!(" {address}/24 ")));
+    assert_eq!(booted.ssh("hostname").trim(), guest.fact("HOSTNAME"));
+    // Every filesystem and swap that its fstab names is there, from a device of the new machine.
+    booted.ssh("findmnt --verify >&2; mount -a");
+    let unmounted = "awk '$1 !~ /^#/ && NF >= 4 && $4 !~ /noauto/ && $3 != \"swap\" { print $2 }' /etc/fstab \
+                     | while read -r where; do mountpoint -q \"$where\" || echo \"$where\"; done";
+    assert_eq!(booted.ssh(unmounted), "");
+    let swaps = booted.ssh("grep -cE '^[^#]+[[:space:]]swap[[:space:]]' /etc/fstab; tail -n +2 /proc/swaps | wc -l");
+    let counts: Vec<&str> = swaps.lines().collect();
+    assert_eq!(counts[0], counts[1], "swaps in fstab and in use");
+    assert_eq!(booted.ssh("systemctl --failed --no-legend --plain || true"), "");
+    assert_ne!(booted.ssh("dpkg-query -W -f '${db:Status-Status}' open-vm-tools || true"), "installed");
+}
+
+fn valid_domain(xml: &Path) {
+    let valid = std::process::Command::new("virt-xml-validate").arg(xml).arg("domain").output();
+    let valid = valid.expect("virt-xml-validate (package libvirt-clients)");
+    assert!(valid.status.success(), "{}", String::from_utf8_lossy(&valid.stderr));
+}
+
+#[test]
+fn bios_guest_from_a_monolithic_sparse_disk() {
+    migrates("bookworm-bios", "sparse");
+}
+
+#[test]
+fn bios_guest_from_a_snapshot_chain() {
+    migrates("bookworm-bios", "chain");
+}
+
+#[test]
+fn bios_guest_from_a_stream_optimized_disk() {
+    migrates("bookworm-bios", "stream");
+}
+
+#[test]
+fn uefi_guest_from_a_monolithic_sparse_disk() {
+    migrates("trixie-uefi", "sparse");
+}
+
+#[test]
+fn uefi_guest_from_a_snapshot_chain() {
+    migrates("trixie-uefi", "chain");
+}
+
+#[test]
+fn uefi_guest_from_a_stream_optimized_disk() {
+    migrates("trixie-uefi", "stream");
+}
+
+/// The boot test can tell: what passes above fails without the fixes, by name.
+fn fails_unfixed(name: &str, reason: &str) {
+    let guest = lab(name);
+    let output = tempfile::tempdir().unwrap();
+    let folder = output.path().to_str().unwrap();
+    let outcome = run(&["migrate", &guest.vmx("sparse"), "-o", folder, "--skip", "fix"]).expect(80);
+    let text = std::fs::read_to_string(output.path().join("report.json")).unwrap();
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["test"]["verdict"], "failed");
+    assert_eq!(report["test"]["reason"], reason, "{}", outcome.stderr);
+}
+
+#[test]
+fn bios_guest_fails_its_boot_test_without_the_fixes() {
+    fails_unfixed("bookworm-bios", "initramfs-prompt");
+}
+
+#[test]
+fn uefi_guest_fails_its_boot_test_without_the_fixes() {
+    fails_unfixed("trixie-uefi", "no-bootable-device");
+}
