@@ -1,4 +1,5 @@
 //! The main job on real guests: every packaging of the lab's guests is migrated, boots, keeps its network, and leaves its source alone.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
 //! `inspect` and `plan` leave no trace; a saved plan does what `migrate` does, on the guest it was made for and on no other.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::path::Path;
 use std::process::Command;
