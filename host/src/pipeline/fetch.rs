@@ -9,6 +9,7 @@ use super::run::Run;
 
 /// What FETCH found.
 pub(super) struct Fetched {
+    pub label: String,
     pub source: SourceRef,
     pub vm: VmSpec,
     /// `None`: a source without disks, such as a plain directory.
@@ -36,7 +37,7 @@ pub(super) fn open(run: &Run<'_>, source: &SourceRef) -> Result<Faces> {
 pub(super) fn fetch(run: &Run<'_>, source: SourceRef) -> Result<Fetched> {
     let faces = open(run, &source)?;
     let vm = complete(run, faces.catalog.describe()?, &faces.label, &source);
-    Ok(Fetched { source, vm, transport: faces.transport })
+    Ok(Fetched { label: faces.label, source, vm, transport: faces.transport })
 }
 
 /// Adds what the host knows to a description: its origin, and the name the user wants.

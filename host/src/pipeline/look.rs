@@ -42,7 +42,7 @@ pub(super) fn look(run: &Run<'_>) -> Result<Value, Failure> {
     let source = source(run)?;
     let mut fetched = run.stage(Stage::Fetch, |plugin| {
         let fetched = fetch::fetch(run, source)?;
-        *plugin = fetched.vm.origin.as_ref().map(|origin| origin.fetcher.clone());
+        *plugin = Some(fetched.label.clone());
         Ok(fetched)
     })?;
     let disks = run.stage(Stage::Flatten, |plugin| {

@@ -51,7 +51,7 @@ pub(super) fn migrate(run: &Run<'_>) -> Result<Value, Failure> {
     };
     let mut fetched = run.stage(Stage::Fetch, |plugin| {
         let fetched = fetch::fetch(run, source)?;
-        *plugin = fetched.vm.origin.as_ref().map(|origin| origin.fetcher.clone());
+        *plugin = Some(fetched.label.clone());
         Ok(fetched)
     })?;
     let mut flattening = run.begin(Stage::Flatten, None);

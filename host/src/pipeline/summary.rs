@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use vmdk2kvm_plugin_api::Result;
-use vmdk2kvm_plugin_api::model::{Finding, Inspection, Severity, VmSpec};
+use vmdk2kvm_plugin_api::model::{Finding, Inspection, VmSpec};
 
 use super::flatten::FlatDisk;
 use super::output::Output;
@@ -70,13 +70,6 @@ impl Summary {
     /// The report as it stands.
     pub fn report(&self, run: &Run<'_>) -> Report {
         let seconds = run.started.elapsed().as_secs_f64();
-        let warnings = self
-            .findings
-            .iter()
-            .filter(|finding| finding.severity >= Severity::Warn)
-            .map(|finding| finding.message.clone())
-            .chain(run.services.warnings())
-            .collect();
         Report {
             schema: SCHEMA,
             tool: Tool::this(),
@@ -94,7 +87,7 @@ impl Summary {
             converged: self.converged,
             images: self.images.clone(),
             test: self.test.clone(),
-            warnings,
+            warnings: run.services.warnings(),
             error: None,
             accelerator: self
                 .test

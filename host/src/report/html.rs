@@ -126,16 +126,19 @@ fn boot(body: &mut Markup, report: &Report, screenshot: Option<&[u8]>) {
 }
 
 fn notes(body: &mut Markup, report: &Report) {
-    if report.warnings.is_empty() && report.findings.is_empty() {
+    if !report.warnings.is_empty() {
+        body.leaf("h2", &[], "Warnings");
+        body.tag("ul", &[], |list| {
+            for warning in &report.warnings {
+                list.leaf("li", &[], warning);
+            }
+        });
+    }
+    if report.findings.is_empty() {
         return;
     }
-    body.leaf("h2", &[], "Warnings and findings");
+    body.leaf("h2", &[], "Findings in the guest before it was fixed");
     body.tag("ul", &[], |list| {
-        for warning in &report.warnings {
-            list.tag("li", &[], |item| {
-                item.leaf("b", &[("class", "odd")], "warning").text(": ").text(warning);
-            });
-        }
         for finding in &report.findings {
             let (word, mood) = severity(finding.severity);
             list.tag("li", &[], |item| {

@@ -43,11 +43,14 @@ pub(super) fn markdown(report: &Report) -> String {
             text.push_str(&format!("- {}: {}{file}\n", plain(&evidence.kind), plain(&evidence.detail)));
         }
     }
-    if !report.warnings.is_empty() || !report.findings.is_empty() {
-        text.push_str("\n## Warnings and findings\n\n");
+    if !report.warnings.is_empty() {
+        text.push_str("\n## Warnings\n\n");
         for warning in &report.warnings {
-            text.push_str(&format!("- warning: {}\n", plain(warning)));
+            text.push_str(&format!("- {}\n", plain(warning)));
         }
+    }
+    if !report.findings.is_empty() {
+        text.push_str("\n## Findings in the guest before it was fixed\n\n");
         for finding in &report.findings {
             let hint = if finding.hint.is_empty() { String::new() } else { format!(" ({})", plain(&finding.hint)) };
             let word = severity(finding.severity).0;

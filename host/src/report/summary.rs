@@ -61,7 +61,7 @@ pub(super) fn marks(report: &Report) -> Vec<(&'static str, String, Mood)> {
     let looked = !report.source.disks.is_empty() && report.source.disks.iter().all(|disk| disk.after.is_some());
     let (text, mood) = match (report.source.is_unchanged(), looked) {
         (false, _) => ("CHANGED during the run", Mood::Bad),
-        (true, true) => ("unchanged, by digest", Mood::Good),
+        (true, true) => ("unchanged, by the fingerprints of its files", Mood::Good),
         (true, false) => ("not looked at again", Mood::Odd),
     };
     marks.push(("Source", text.into(), mood));

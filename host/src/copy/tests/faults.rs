@@ -150,7 +150,8 @@ fn nothing_is_overwritten() {
     assert_eq!(error.kind, ErrorKind::Output);
     assert_eq!(error.message, format!("{}: cannot be created: File exists (os error 17)", target.display()));
     assert_eq!(std::fs::read(&target).unwrap(), b"precious");
-    let request = CopyRequest { target: Path::new("/nonexistent/disk"), ..request };
+    let target = folder.path().join("missing/disk");
+    let request = CopyRequest { target: &target, ..request };
     let error = copy_image(&request, &Control::unattended()).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Output);
 }
