@@ -1,6 +1,5 @@
 //! What goes wrong: in the source, in the output, and by the user's wish.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
