@@ -3,6 +3,7 @@
 /// Exports a type that implements [`crate::Plugin`] as this library's plugin, with its manifest.
 ///
 /// Every text is a literal without quotes, backslashes or control characters. The version and the licence are the crate's own.
+/// Lists stand in this order; all but `kinds` may be left out.
 ///
 /// ```
 /// use vmdk2kvm_plugin_api::{Host, Plugin, Result};
@@ -19,11 +20,8 @@
 ///     name: "nothing",
 ///     summary: "Does nothing, to show how little a plugin needs",
 ///     kinds: [],
-///     guests: [],
-///     capabilities: [],
-///     libraries: [],
-///     programs: [],
-///     settings: [],
+///     programs: [("qemu-img", "qemu-utils")],
+///     settings: [("depth", "integer", "3", "how deep it does nothing")],
 /// }
 /// # fn main() {}
 /// ```
@@ -33,12 +31,13 @@ macro_rules! export_plugin {
         plugin: $plugin:ty,
         name: $name:literal,
         summary: $summary:literal,
-        kinds: [$($kind:literal),* $(,)?],
-        guests: [$($guest:literal),* $(,)?],
-        capabilities: [$($capability:literal),* $(,)?],
-        libraries: [$(($library:literal, $library_package:literal)),* $(,)?],
-        programs: [$(($program:literal, $program_package:literal)),* $(,)?],
-        settings: [$(($key:literal, $type:literal, $default:literal, $doc:literal)),* $(,)?] $(,)?
+        kinds: [$($kind:literal),* $(,)?]
+        $(, guests: [$($guest:literal),* $(,)?])?
+        $(, capabilities: [$($capability:literal),* $(,)?])?
+        $(, libraries: [$(($library:literal, $library_package:literal)),* $(,)?])?
+        $(, programs: [$(($program:literal, $program_package:literal)),* $(,)?])?
+        $(, settings: [$(($key:literal, $type:literal, $default:literal, $doc:literal)),* $(,)?])?
+        $(,)?
     ) => {
         // A panic could not be caught and would end the host.
         #[cfg(panic = "abort")]
@@ -46,8 +45,8 @@ macro_rules! export_plugin {
 
         const _: () = {
             $crate::export::assert_plain(&[
-                $name, $summary, $($kind,)* $($guest,)* $($capability,)* $($library, $library_package,)*
-                $($program, $program_package,)* $($key, $type, $default, $doc,)*
+                $name, $summary, $($kind,)* $($($guest,)*)? $($($capability,)*)? $($($library, $library_package,)*)?
+                $($($program, $program_package,)*)? $($($key, $type, $default, $doc,)*)?
                 env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_LICENSE"),
             ]);
 
@@ -60,15 +59,15 @@ macro_rules! export_plugin {
                 "\",\"kinds\":[",
                 $crate::__json_list!($($kind),*),
                 "],\"guests\":[",
-                $crate::__json_list!($($guest),*),
+                $crate::__json_list!($($($guest),*)?),
                 "],\"capabilities\":[",
-                $crate::__json_list!($($capability),*),
+                $crate::__json_list!($($($capability),*)?),
                 "],\"libraries\":[",
-                $crate::__json_objects!(("name", "package") $(($library, $library_package))*),
+                $crate::__json_objects!(("name", "package") $($(($library, $library_package))*)?),
                 "],\"programs\":[",
-                $crate::__json_objects!(("name", "package") $(($program, $program_package))*),
+                $crate::__json_objects!(("name", "package") $($(($program, $program_package))*)?),
                 "],\"settings\":[",
-                $crate::__json_objects!(("key", "type", "default", "doc") $(($key, $type, $default, $doc))*),
+                $crate::__json_objects!(("key", "type", "default", "doc") $($(($key, $type, $default, $doc))*)?),
                 "]}",
             ];
             const LENGTH: usize = $crate::export::length(PARTS);

@@ -5,8 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
 use crate::model::{Applied, Change};
+use crate::{PluginError, Result};
+
+/// The largest text file that [`Guest::read_text`] reads, in bytes.
+const TEXT_LIMIT: u64 = 16 << 20;
 
 /// A guest's files.
 ///
@@ -19,6 +22,12 @@ pub trait Guest: Send + Sync {
     /// The content of the regular file at `path`, symlinks followed inside the guest; `None` when there is nothing. A file
     /// larger than `limit` bytes is an error.
     fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>>;
+
+    /// The text of the regular file at `path`, as [`Guest::read`]; an error when it is not UTF-8 or larger than 16 MiB.
+    fn read_text(&self, path: &str) -> Result<Option<String>> {
+        let Some(bytes) = self.read(path, TEXT_LIMIT)? else { return Ok(None) };
+        String::from_utf8(bytes).map(Some).map_err(|_| PluginError::unusable(format!("{path}: it is not UTF-8 text")))
+    }
 
     /// Names and kinds of what is in the folder at `path`, sorted by name, without `.` and `..`; `None` when there is no
     /// such folder.

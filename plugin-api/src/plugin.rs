@@ -5,8 +5,8 @@ use crate::{Converter, Fetcher, Fixer, Flattener, Host, Inspector, Result, Teste
 /// A plugin, made once when its library is loaded. Each method hands out an implementation of a stage; a plugin overrides those of
 /// the kinds its manifest lists.
 ///
-/// Order of calls: the library is loaded, [`Plugin::new`] runs once, then each getter of the listed kinds once; the objects live
-/// until the process ends.
+/// Order of calls: the library is loaded, [`Plugin::new`] runs once, then the getters of the listed kinds, each whenever the host
+/// needs that stage: what is dear to make is made once and shared. The library is never unloaded.
 pub trait Plugin: Send + Sync + Sized + 'static {
     /// Makes the plugin. Reads its settings with [`Host::settings`]; does no I/O that can fail for want of a library or a
     /// server, which belongs to the stage's own calls.

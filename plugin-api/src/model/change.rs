@@ -27,6 +27,33 @@ pub struct Change {
     pub critical: bool,
 }
 
+impl Change {
+    /// A change that is not critical: what is done to which target, and why, each in one line for people.
+    pub fn new(
+        action: Action,
+        target: impl Into<String>,
+        summary: impl Into<String>,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self {
+            id: String::new(),
+            fixer: String::new(),
+            action,
+            target: target.into(),
+            summary: summary.into(),
+            reason: reason.into(),
+            diff: None,
+            critical: false,
+        }
+    }
+
+    /// The same change, without which the guest does not boot or loses its network.
+    #[must_use]
+    pub fn critical(self) -> Self {
+        Self { critical: true, ..self }
+    }
+}
+
 /// What is done to the target.
 ///
 /// A guest refuses a kind it does not know, so a plan of a newer fixer fails loudly on an older guest.
@@ -95,6 +122,16 @@ pub enum Action {
 }
 
 impl Action {
+    /// Writes `new` over the content `old` that was read; `None`: there must be no file.
+    pub fn write_file(old: Option<&[u8]>, new: impl Into<Vec<u8>>) -> Self {
+        Self::WriteFile { content: Content::from_bytes(new.into()), mode: None, old_sha256: old.map(sha256_hex) }
+    }
+
+    /// Removes a file whose content `old` was read.
+    pub fn remove_file(old: &[u8]) -> Self {
+        Self::Remove { old_sha256: Some(sha256_hex(old)) }
+    }
+
     /// The word for this kind in JSON.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -107,6 +144,11 @@ impl Action {
             Self::ExtendInitramfs { .. } => "extend_initramfs",
         }
     }
+}
+
+fn sha256_hex(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    format!("{:x}", Sha256::digest(bytes))
 }
 
 /// The content of a file: text where it is UTF-8, so that a plan can be read.
@@ -190,4 +232,23 @@ pub enum AppliedStatus {
     Unchanged,
     /// It failed; the guest is as before this change.
     Failed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_made_change_is_the_documented_json() {
+        let change = Change::new(Action::write_file(Some(b"abc"), "b\n"), "/etc/x", "what", "why").critical();
+        assert_eq!(
+            serde_json::to_value(&change).unwrap(),
+            serde_json::json!({"id": "", "fixer": "", "kind": "write_file", "content": {"text": "b\n"},
+                "old_sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+                "target": "/etc/x", "summary": "what", "reason": "why", "critical": true})
+        );
+        assert!(matches!(Action::write_file(None, [0xff]), Action::WriteFile { old_sha256: None, .. }));
+        let Action::Remove { old_sha256: Some(digest) } = Action::remove_file(b"") else { panic!("no digest") };
+        assert!(digest.starts_with("e3b0c44298fc1c14"));
+    }
 }
