@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use serde_json::{Value, json};
-use vmdk2kvm::cli::{self, Action, Invocation, render};
+use vmdk2kvm::cli::{self, Action, EventsTo, Invocation, render};
 use vmdk2kvm::config::{self, Command, Input, Job, Request, Surroundings};
 use vmdk2kvm::events::{self, ErrorDocument, Event, EventSink};
 use vmdk2kvm::plugins;
@@ -43,6 +43,11 @@ fn refuse(stop: &cli::Stop) -> u8 {
 
 fn act(invocation: &Invocation) -> u8 {
     let started = Instant::now();
+    if invocation.output.json && invocation.output.events == Some(EventsTo::Stdout) {
+        let error = PluginError::new(ErrorKind::Usage, "--json and `--events -` both want stdout")
+            .hint("send the events to a file: --events FILE");
+        return fail(invocation, &ErrorDocument::new(&error, None), None);
+    }
     match &invocation.action {
         Action::Run(request) => run(invocation, request, started),
         Action::Completions(shell) => document(invocation, || {
@@ -70,8 +75,8 @@ fn look(invocation: &Invocation, action: &Action) -> anyhow::Result<(String, Val
         }
         Action::PluginShow { name } => {
             let found = installed(&mut warnings)?;
-            let manifest = serde_json::to_value(plugins::manifest(&found, name)?).context("the manifest")?;
-            (format!("{}\n", serde_json::to_string_pretty(&manifest).context("the manifest")?), manifest)
+            let manifest = plugins::manifest(&found, name)?;
+            (render::manifest(manifest), serde_json::to_value(manifest).context("the manifest")?)
         }
         Action::PluginCheck { file } => {
             let manifest = plugins::check(file)?;
@@ -82,12 +87,12 @@ fn look(invocation: &Invocation, action: &Action) -> anyhow::Result<(String, Val
             let needs = plugins::needs(&installed(&mut warnings)?);
             (render::doctor(&needs), json!({ "needs": needs }))
         }
-        Action::ConfigShow => {
-            let mut value = serde_json::to_value(&settings).context("the settings")?;
-            config::secret::mask(&mut value);
-            (format!("{}\n", serde_json::to_string_pretty(&value).context("the settings")?), value)
+        Action::ConfigShow => (events::escape_lines(&settings.masked_toml()), settings.masked()),
+        Action::ConfigCheck => {
+            let found = installed(&mut warnings)?;
+            warnings.extend(plugins::check_settings(&found, &settings.plugin)?);
+            ("the settings are valid\n".to_owned(), json!({ "valid": true }))
         }
-        Action::ConfigCheck => ("the settings are valid\n".to_owned(), json!({ "valid": true })),
         Action::Run(_) | Action::Completions(_) | Action::Man => (String::new(), Value::Null),
     };
     for warning in warnings {
@@ -113,8 +118,8 @@ fn document(invocation: &Invocation, answer: impl FnOnce() -> Result<(String, Va
 /// The commands that run the pipeline, in a worker process.
 fn run(invocation: &Invocation, request: &Request, started: Instant) -> u8 {
     let prepared = config::resolve(request, &invocation.layers, &Surroundings::of_process())
-        .and_then(|job| Ok((job, cli::reporters(&invocation.output, started)?)));
-    let (job, reporters) = match prepared {
+        .and_then(|job| Ok((cli::reporters(&invocation.output, job.command, started)?, job)));
+    let (reporters, job) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return fail(invocation, &ErrorDocument::new(&error, None), None),
     };
@@ -127,7 +132,7 @@ fn run(invocation: &Invocation, request: &Request, started: Instant) -> u8 {
     drop(sink);
     match error {
         Some(error) => fail(invocation, &error, result.map(|result| (result, &job))),
-        None => print(&show(invocation, &job, &result.unwrap_or(Value::Null)), 0),
+        None => print_result(invocation, &show(invocation, &job, &result.unwrap_or(Value::Null))),
     }
 }
 
@@ -143,7 +148,7 @@ fn fail(invocation: &Invocation, error: &ErrorDocument, result: Option<(Value, &
         return print(&pretty(&answer), error.code);
     }
     if let Some((result, job)) = result {
-        print(&show(invocation, job, &result), 0);
+        print_result(invocation, &show(invocation, job, &result));
     }
     // Nobody is left to tell when stderr is closed.
     let _ = std::io::stderr().write_all(render::error(error).as_bytes());
@@ -174,8 +179,21 @@ fn show(invocation: &Invocation, job: &Job, result: &Value) -> String {
     text.unwrap_or_else(|_| pretty(result))
 }
 
+/// As JSON that is safe on a terminal and means the same.
 fn pretty(value: &Value) -> String {
-    serde_json::to_string_pretty(value).map_or_else(|_| String::new(), |text| text + "\n")
+    serde_json::to_string_pretty(value).map_or_else(|_| String::new(), |text| events::safe_json(&text) + "\n")
+}
+
+/// Prints a run's result: to stdout, unless the events are there.
+fn print_result(invocation: &Invocation, text: &str) -> u8 {
+    if invocation.output.events != Some(EventsTo::Stdout) {
+        return print(text, 0);
+    }
+    if !invocation.output.quiet {
+        // Nobody is left to tell when stderr is closed.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+    0
 }
 
 /// Prints to stdout. A reader that has gone away is not an error; a full disk is.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::values::{key, level, set, stage, target_format};
+use super::values::{key, level, set, skippable, stage, target_format};
 use crate::config::TargetFormat;
 use crate::events::{LogLevel, Stage};
 
@@ -30,8 +30,10 @@ pub(super) const EXIT_CODES: &[(u8, &str)] = &[
 
 /// Turns a VMware virtual machine into a KVM virtual machine that boots.
 ///
-/// stdout carries the result, a table or with --json one JSON document; everything else goes to stderr. The source is
-/// never written to. An interrupted run can be resumed by the same command.
+/// A run has the stages fetch, flatten, inspect, plan, fix, convert, test, each done by a plugin. The source is never
+/// written to. An interrupted `migrate` is resumed by the same command.
+///
+/// stdout carries the result, a table or with --json one JSON document; everything else goes to stderr.
 #[derive(Debug, Parser)]
 #[command(name = "vmdk2kvm", version, after_long_help = exit_codes_help(), max_term_width = 100)]
 pub(super) struct Arguments {
@@ -54,13 +56,13 @@ pub(super) struct Common {
     /// Search DIR for plugins before the usual folders; repeatable
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) plugin_dir: Vec<String>,
-    /// Keep unfinished work in DIR
+    /// Keep unfinished work in DIR [default: .vmdk2kvm-work in the output folder]
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) work_dir: Option<String>,
     /// Print the result, or the error, as one JSON document on stdout
     #[arg(long, global = true)]
     pub(super) json: bool,
-    /// Write what happens to FILE as NDJSON, one event a line; `-` is stdout
+    /// Write what happens to FILE as NDJSON, one event a line; `-` is stdout, the result then goes to stderr
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) events: Option<PathBuf>,
     /// Log nothing less important: off, error, warn, info, debug, trace [default: warn]
@@ -206,13 +208,13 @@ pub(super) enum Verb {
 pub(super) enum PluginVerb {
     /// List the plugins that are found, without loading them
     List,
-    /// Show all that a plugin says about itself
+    /// Show all that a plugin says about itself, and its settings
     Show {
         /// Name of the plugin
         #[arg(value_name = "NAME")]
         name: String,
     },
-    /// Load a plugin file and say whether it fits this program
+    /// Load a plugin file, which runs its code, and say whether it fits this program
     Check {
         /// The shared library
         #[arg(value_name = "FILE")]
@@ -225,7 +227,7 @@ pub(super) enum PluginVerb {
 pub(super) enum ConfigVerb {
     /// Print the settings that result from all layers, secrets masked
     Show,
-    /// Say whether the settings are valid
+    /// Say whether the settings are valid, those of the installed plugins included
     Check,
 }
 
@@ -257,14 +259,14 @@ pub(super) struct ImageArgs {
 /// Which stages, and the boot test.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// Do STAGE and what follows again, even if a former run finished it
+    /// Do STAGE and what follows again, even if a former run finished it: fetch, flatten, inspect, plan, fix, convert, test
     #[arg(long, value_name = "STAGE", value_parser = stage)]
     pub(super) from: Option<Stage>,
     /// Stop after STAGE
     #[arg(long, value_name = "STAGE", value_parser = stage)]
     pub(super) until: Option<Stage>,
     /// Leave STAGE out: fix or test; repeatable
-    #[arg(long, value_name = "STAGE", value_parser = stage)]
+    #[arg(long, value_name = "STAGE", value_parser = skippable)]
     pub(super) skip: Vec<Stage>,
     #[command(flatten)]
     pub(super) tester: TesterArgs,
@@ -276,7 +278,7 @@ pub(super) struct RunArgs {
 /// The boot test.
 #[derive(Debug, Args)]
 pub(super) struct TesterArgs {
-    /// Boot test by this plugin (qemu, libvirt, ...), or none
+    /// Tester for the boot test, e.g. `qemu` for the plugin qemu-test; `none` leaves the test out
     #[arg(long = "test", value_name = "TESTER")]
     pub(super) test: Option<String>,
 }

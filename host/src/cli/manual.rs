@@ -77,7 +77,8 @@ fn settings_section(out: &mut dyn Write) -> std::io::Result<()> {
                  file's folder.";
     writeln!(out, "{}", roff(about))?;
     for key in KEYS {
-        writeln!(out, ".TP\n\\fB{}\\fR\n{}", roff(key.path), roff(key.doc))?;
+        let about = format!("{} ({})", key.doc, key.kind.wanted());
+        writeln!(out, ".TP\n\\fB{}\\fR\n{}", roff(key.path), roff(&about))?;
     }
     Ok(())
 }

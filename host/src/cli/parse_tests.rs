@@ -130,6 +130,10 @@ fn usage_errors_are_one_sentence_and_exit_with_2() {
             "invalid value 'boot' for '--until <STAGE>': no stage is called `boot`; the stages are fetch, flatten, inspect, plan, fix, convert, test",
         ),
         (
+            "migrate x --skip inspect",
+            "invalid value 'inspect' for '--skip <STAGE>': what comes after inspect works on its result; only fix and test can be left out",
+        ),
+        (
             "migrate x --key all:/k",
             "invalid value 'all:/k' for '--key <SELECTOR:file:PATH>': `all:/k` is not SELECTOR:file:PATH",
         ),

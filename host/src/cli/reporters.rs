@@ -8,13 +8,25 @@ use std::time::{Duration, Instant};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use super::{EventsTo, Output};
-use crate::events::{Bars, Lines, LogFile, Ndjson, Reporter};
+use crate::config::Command;
+use crate::events::{Bars, Event, Lines, LogFile, Ndjson, Reporter};
 
 /// How often plain lines speak of progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Leaves out what the command's result says once more.
+struct WithoutFindings(Box<dyn Reporter>);
+
+impl Reporter for WithoutFindings {
+    fn event(&mut self, event: &Event) {
+        if !matches!(event, Event::Finding(_)) {
+            self.0.event(event);
+        }
+    }
+}
+
 /// The reporters of this command line; times count from `started`.
-pub fn reporters(output: &Output, started: Instant) -> Result<Vec<Box<dyn Reporter>>> {
+pub fn reporters(output: &Output, command: Command, started: Instant) -> Result<Vec<Box<dyn Reporter>>> {
     let failed = |path: &std::path::Path, error| PluginError::output(format!("{}: {error}", path.display()));
     let mut reporters: Vec<Box<dyn Reporter>> = Vec::new();
     match &output.events {
@@ -31,11 +43,15 @@ pub fn reporters(output: &Output, started: Instant) -> Result<Vec<Box<dyn Report
     if !output.quiet {
         let logs = output.log_file.is_none();
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        if std::io::stderr().is_terminal() && !dumb && !output.no_progress {
-            reporters.push(Box::new(Bars::stderr(logs)));
+        let watched: Box<dyn Reporter> = if std::io::stderr().is_terminal() && !dumb && !output.no_progress {
+            Box::new(Bars::stderr(logs))
         } else {
-            reporters.push(Box::new(Lines::new(std::io::stderr(), PROGRESS_INTERVAL, logs)));
-        }
+            Box::new(Lines::new(std::io::stderr(), PROGRESS_INTERVAL, logs))
+        };
+        reporters.push(match command {
+            Command::Inspect | Command::Plan => Box::new(WithoutFindings(watched)),
+            _ => watched,
+        });
     }
     Ok(reporters)
 }

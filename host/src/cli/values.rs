@@ -1,11 +1,21 @@
 //! Values of single arguments, checked while clap can still point at the argument.
 
-use crate::config::{KeySource, TargetFormat};
+use crate::config::{Job, KeySource, TargetFormat};
 use crate::events::{LogLevel, Stage};
 
 /// A stage by its word.
 pub(super) fn stage(text: &str) -> Result<Stage, String> {
     text.parse()
+}
+
+/// A stage that can be left out.
+pub(super) fn skippable(text: &str) -> Result<Stage, String> {
+    let stage = stage(text)?;
+    if Job::SKIPPABLE.contains(&stage) {
+        return Ok(stage);
+    }
+    let words = Job::SKIPPABLE.map(Stage::as_str).join(" and ");
+    Err(format!("what comes after {text} works on its result; only {words} can be left out"))
 }
 
 /// An image format by its word.

@@ -122,7 +122,8 @@ pub fn job(request: &Request, settings: Settings) -> Result<Job> {
     let mut skip = settings.skip;
     let plugin = match settings.test.plugin {
         Some(word) if word == "none" && command == Command::Test => {
-            return Err(usage("`test` without a boot test has nothing to do".into()));
+            return Err(usage("`test` without a boot test has nothing to do".into())
+                .hint("leave --test and test.plugin out, or name a tester, e.g. qemu"));
         }
         Some(word) if word == "none" => {
             skip.push(Stage::Test);

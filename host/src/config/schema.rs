@@ -49,7 +49,7 @@ pub enum Kind {
 
 impl Kind {
     /// What a value must be, to stand after "must be".
-    pub(super) fn wanted(self) -> String {
+    pub fn wanted(self) -> String {
         match self {
             Self::Text => "a text".into(),
             Self::Texts => "a list of texts".into(),
@@ -61,7 +61,7 @@ impl Kind {
             Self::Paths => "a list of paths".into(),
             Self::Uri => "a path or a URI".into(),
             Self::Keys => "a list of SELECTOR:file:PATH".into(),
-            Self::Networks => "a table of network names".into(),
+            Self::Networks => "a table of network names, each with a network or `{ bridge = \"...\" }`".into(),
             Self::PluginTables => "a table for each plugin".into(),
         }
     }

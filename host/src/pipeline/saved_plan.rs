@@ -10,7 +10,9 @@ const LIMIT: u64 = 256 << 20;
 
 /// Reads a plan and the fingerprint of the guest it is for.
 pub(super) fn read(path: &Path) -> Result<(Plan, GuestFingerprint)> {
-    let metadata = path.metadata().map_err(|error| PluginError::from_io(path.display(), &error))?;
+    let metadata = path.metadata().map_err(|error| {
+        PluginError::from_io(path.display(), &error).hint("name the file that `vmdk2kvm plan SOURCE --out FILE` saved")
+    })?;
     if metadata.len() > LIMIT {
         return Err(PluginError::unusable(format!("{} is larger than {} MiB", path.display(), LIMIT >> 20)));
     }

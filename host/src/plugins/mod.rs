@@ -2,13 +2,15 @@
 //!
 //! `discovery` looks into folders, `trust` decides who may have written a file, `elf` reads the manifest without running anything,
 //! `gate` compares versions, `loader` opens the library, `registry` answers "who does this stage", `stock` knows what could be
-//! installed, `services` is what a plugin gets from us. Nothing here knows what any plugin is about.
+//! installed, `services` is what a plugin gets from us, `plugin_settings`
+//! compares a job's tables with the manifests. Nothing here knows what any plugin is about.
 
 mod discovery;
 mod elf;
 mod gate;
 mod loader;
 mod needs;
+mod plugin_settings;
 mod registry;
 mod services;
 mod stock;
@@ -19,6 +21,7 @@ pub use discovery::{Candidate, SearchFolder, SearchKind, discover, search_folder
 pub use elf::SharedObject;
 pub use loader::Loaded;
 pub use needs::{MissingNeed, missing_needs};
+pub use plugin_settings::check_settings;
 pub use registry::{Chosen, Registry};
 pub use services::{SecretStore, Services};
 pub use survey::{check, installed, manifest, needs, rows};

@@ -46,28 +46,10 @@ impl Registry {
                 registry.services.warn(format!("{} is not used: {why}", candidate.path.display()));
             }
         }
-        registry.check_settings()?;
-        Ok(registry)
-    }
-
-    /// A settings table, or a word in `disabled`, must be about a plugin that exists, and its keys must be in the manifest.
-    fn check_settings(&self) -> Result<()> {
-        for (name, settings) in &self.settings {
-            let Some(manifest) = self.manifests().find(|manifest| manifest.name == *name) else { continue };
-            let Some(table) = settings.as_object() else {
-                return Err(PluginError::config(format!("`plugin.{name}` is not a table")));
-            };
-            let known: Vec<&str> = manifest.settings.iter().map(|setting| setting.key.as_str()).collect();
-            if let Some(key) = table.keys().find(|key| !known.contains(&key.as_str())) {
-                let hint = if known.is_empty() {
-                    format!("the plugin {name} has no settings")
-                } else {
-                    format!("its settings are: {}", known.join(", "))
-                };
-                return Err(PluginError::config(format!("unknown key `plugin.{name}.{key}`")).hint(hint));
-            }
+        for warning in super::check_settings(&registry.candidates, &registry.settings)? {
+            registry.services.warn(warning);
         }
-        Ok(())
+        Ok(registry)
     }
 
     fn manifests(&self) -> impl Iterator<Item = &vmdk2kvm_plugin_api::Manifest> {
@@ -85,7 +67,7 @@ impl Registry {
             self.nobody(
                 Kind::Fetcher,
                 Some(scheme),
-                format!("no plugin can fetch from {}", crate::events::escape(&source.uri)),
+                format!("no plugin can fetch from {}", crate::config::secret::mask_uri(&source.uri)),
             )
         })
     }

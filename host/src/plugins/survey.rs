@@ -116,7 +116,9 @@ fn missing_stock(installed: &[&str]) -> Vec<Need> {
 
 /// Loads one file as a plugin and asks it for every stage its manifest lists.
 pub fn check(file: &std::path::Path) -> Result<Manifest> {
-    let path = file.canonicalize().map_err(|error| PluginError::from_io(file.display(), &error))?;
+    let path = file
+        .canonicalize()
+        .map_err(|error| PluginError::from_io(file.display(), &error).hint("name the plugin's file, libNAME.so"))?;
     let candidate = super::discovery::examine_file(path)
         .ok_or_else(|| PluginError::missing(format!("{} is not a plugin", file.display())))?;
     let services = super::Services::new(

@@ -31,7 +31,7 @@ pub fn open_trusted(path: &Path, single_link: bool) -> Result<File> {
     check_owner(path, &metadata, false)?;
     if single_link && metadata.nlink() != 1 {
         return Err(PluginError::missing(format!("{} has {} names (hard links)", path.display(), metadata.nlink()))
-            .hint("install the plugin as a file of its own"));
+            .hint("copy it, so that it is a file of its own"));
     }
     Ok(file)
 }

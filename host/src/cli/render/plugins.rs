@@ -1,10 +1,11 @@
-//! `plugin list` and `doctor`: what is there, and what is missing.
+//! `plugin list`, `plugin show` and `doctor`: what is there, what it can be told, and what is missing.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use vmdk2kvm_plugin_api::{Kind, Manifest, Need as Wanted};
 
-use super::table::Table;
+use super::table::{Table, facts, heading};
 
 /// A plugin as `plugin list` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +52,35 @@ pub fn plugins(rows: &[PluginRow]) -> String {
     }
     let text = table.render("");
     if text.is_empty() { "no plugin was found\n".to_owned() } else { text }
+}
+
+/// All that a plugin says of itself.
+pub fn manifest(manifest: &Manifest) -> String {
+    let wanted = |needs: &[Wanted]| {
+        needs.iter().map(|need| format!("{} (package {})", need.name, need.package)).collect::<Vec<_>>().join(", ")
+    };
+    let mut text = facts(&[
+        ("name", manifest.name.clone()),
+        ("summary", manifest.summary.clone()),
+        ("version", manifest.version.to_string()),
+        ("plugin API", manifest.api.to_string()),
+        ("licence", manifest.license.clone()),
+        ("kinds", manifest.kinds.iter().copied().map(Kind::as_str).collect::<Vec<_>>().join(", ")),
+        ("guests", manifest.guests.join(", ")),
+        ("capabilities", manifest.capabilities.join(", ")),
+        ("programs", wanted(&manifest.programs)),
+        ("libraries", wanted(&manifest.libraries)),
+    ]);
+    let mut settings = Table::new(&["SETTING", "TYPE", "DEFAULT", "MEANING"]);
+    for setting in &manifest.settings {
+        let (key, kind) = (setting.key.clone(), setting.type_name.clone());
+        settings.row([key, kind, setting.default.clone(), setting.doc.clone()]);
+    }
+    let rows = settings.render("");
+    if !rows.is_empty() {
+        text.push_str(&heading(rows.trim_end()));
+    }
+    text
 }
 
 /// What this machine has and lacks, and the command that would install the rest.
@@ -102,6 +132,31 @@ vddk    0.1.0    fetcher  libvixDiskLib.so.8 is missing  Files
 "
         );
         assert_eq!(plugins(&[]), "no plugin was found\n");
+    }
+
+    #[test]
+    fn a_plugin_is_shown_with_its_settings() {
+        let shown: Manifest = serde_json::from_value(serde_json::json!({
+            "schema": 1, "name": "vddk", "version": "0.1.0", "api": "1.0.0", "summary": "Disks\u{9b}", "license": "MIT",
+            "kinds": ["fetcher"], "libraries": [{"name": "libvix.so.8", "package": "vddk"}],
+            "settings": [{"key": "threads", "type": "integer", "default": "4", "doc": "requests at once"}]
+        }))
+        .unwrap();
+        assert_eq!(
+            manifest(&shown),
+            "\
+name        vddk
+summary     Disks\\u{9b}
+version     0.1.0
+plugin API  1.0.0
+licence     MIT
+kinds       fetcher
+libraries   libvix.so.8 (package vddk)
+
+SETTING  TYPE     DEFAULT  MEANING
+threads  integer  4        requests at once
+"
+        );
     }
 
     #[test]
