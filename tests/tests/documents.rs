@@ -1,0 +1,158 @@
+//! The documents are true: what they print is run, what they list is compared with the program.
+//!
+//! Needs cargo, and the dependencies of the workspace already fetched.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use vmdk2kvm_tests::{binary, run};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    std::fs::read_to_string(path.as_ref()).unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
+}
+
+/// The first fenced block of a language.
+fn block<'a>(text: &'a str, language: &str) -> &'a str {
+    let opening = format!("```{language}\n");
+    let at = text.find(&opening).unwrap_or_else(|| panic!("no block of {language}")) + opening.len();
+    &text[at..at + text[at..].find("```").unwrap()]
+}
+
+/// Runs the commands of a console block in `folder` and compares what each prints with what the document shows.
+#[track_caller]
+fn follow(session: &str, folder: &Path, environment: &[(&str, &str)]) {
+    let mut path = vec![binary().parent().unwrap().to_path_buf()];
+    path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
+    for step in session.split("$ ").skip(1) {
+        let (command, shown) = step.split_once('\n').unwrap();
+        let output = Command::new("sh")
+            .args(["-c", command])
+            .current_dir(folder)
+            .env("PATH", std::env::join_paths(&path).unwrap())
+            .env_remove("VMDK2KVM_PLUGIN_PATH")
+            .envs(environment.iter().copied())
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "$ {command}\n{stderr}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), shown.trim_end(), "$ {command}\n{stderr}");
+    }
+}
+
+#[test]
+fn the_first_plugin_of_the_manual_is_built_and_used_as_it_says() {
+    let manual = read(root().join("PLUGINS.md"));
+    // Outside of the workspace. The folder stays, so that its dependencies are built once.
+    let krate = Path::new(env!("CARGO_TARGET_TMPDIR")).join("serial-console");
+    for made in ["plugins", "guest"] {
+        let _ = std::fs::remove_dir_all(krate.join(made));
+    }
+    std::fs::create_dir_all(krate.join("src")).unwrap();
+    let api = format!("path = \"{}\"", root().join("plugin-api").display());
+    let toml = block(&manual, "toml");
+    assert!(toml.contains("path = \"../vmdk2kvm/plugin-api\""), "{toml}");
+    // Its own workspace: here the crate lies below the target folder of another one.
+    let toml = toml.replace("path = \"../vmdk2kvm/plugin-api\"", &api) + "\n[workspace]\n";
+    std::fs::write(krate.join("Cargo.toml"), toml).unwrap();
+    std::fs::write(krate.join("src/lib.rs"), block(&manual, "rust")).unwrap();
+    // The same versions as the workspace: nothing is fetched.
+    std::fs::copy(root().join("Cargo.lock"), krate.join("Cargo.lock")).unwrap();
+    let target = krate.join("target");
+    let environment = [
+        ("CARGO_NET_OFFLINE", "true"),
+        ("CARGO_TARGET_DIR", target.to_str().unwrap()),
+        // Only how fast it is differs.
+        ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0"),
+        ("XDG_DATA_HOME", "/nonexistent"),
+        ("XDG_CONFIG_HOME", "/nonexistent"),
+    ];
+    follow(block(&manual, "console"), &krate, &environment);
+}
+
+#[test]
+fn every_example_job_is_valid() {
+    let mut jobs = 0;
+    for entry in std::fs::read_dir(root().join("examples/jobs")).unwrap() {
+        let path = entry.unwrap().path();
+        let checked = run(&["config", "check", "-c", path.to_str().unwrap()]).expect(0);
+        assert_eq!((checked.json["valid"].as_bool(), checked.stderr.as_str()), (Some(true), ""), "{}", path.display());
+        let name = format!("jobs/{}", path.file_name().unwrap().to_str().unwrap());
+        assert!(read(root().join("examples/README.md")).contains(&name), "examples/README.md does not list {name}");
+        jobs += 1;
+    }
+    assert!(jobs >= 3, "{jobs}");
+}
+
+/// The rows of the table below `## Settings`: key and default.
+fn settings_of_readme(text: &str) -> Vec<(String, String)> {
+    let section = text.split("\n## ").find(|section| section.starts_with("Settings\n")).unwrap_or_default();
+    let cells = section.lines().filter(|line| line.starts_with("| `")).map(|line| {
+        let mut cells = line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`').to_owned());
+        (cells.next().unwrap_or_default(), cells.next().unwrap_or_default())
+    });
+    let cells: Vec<_> = cells.collect();
+    assert!(!cells.is_empty() || section.contains("\nNone.\n"), "a section `## Settings` with a table or `None.`");
+    cells
+}
+
+#[test]
+fn each_plugins_page_lists_the_settings_of_its_manifest() {
+    let list = run(&["plugin", "list"]).expect(0);
+    let plugins = list.json["plugins"].as_array().unwrap();
+    for entry in std::fs::read_dir(root().join("plugins")).unwrap() {
+        let folder = entry.unwrap().path();
+        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        let is_plugin = folder.is_dir() && read(folder.join("Cargo.toml")).contains("cdylib");
+        assert!(!is_plugin || plugins.iter().any(|plugin| plugin["name"] == name.as_str()), "{name} is not built");
+        if !is_plugin {
+            continue;
+        }
+        let shown = run(&["plugin", "show", &name]).expect(0).json;
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        let settings = shown["settings"].as_array().unwrap();
+        let manifest: Vec<_> = settings.iter().map(|s| (text(&s["key"]), text(&s["default"]))).collect();
+        let page = read(folder.join("README.md"));
+        assert_eq!(settings_of_readme(&page), manifest, "plugins/{name}/README.md");
+        for need in shown["programs"].as_array().unwrap().iter().chain(shown["libraries"].as_array().unwrap()) {
+            let package = text(&need["package"]);
+            assert!(page.contains(&package), "plugins/{name}/README.md does not name the package {package}");
+        }
+    }
+}
+
+#[test]
+fn the_readme_lists_every_plugin_and_exit_code() {
+    let readme = read(root().join("README.md"));
+    for plugin in run(&["plugin", "list"]).expect(0).json["plugins"].as_array().unwrap() {
+        let name = plugin["name"].as_str().unwrap();
+        assert!(readme.contains(&format!("(plugins/{name})")), "README.md does not link plugins/{name}");
+    }
+    let help = Command::new(binary()).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    for line in help.split("Exit codes:\n").nth(1).unwrap().lines() {
+        let (code, meaning) = line.trim().split_once(' ').unwrap();
+        assert!(
+            readme.contains(&format!("| {code} | {} |", meaning.trim())),
+            "README.md lacks exit code {code}: {meaning}"
+        );
+    }
+}
+
+#[test]
+fn both_licences_are_there_and_every_crate_names_them() {
+    assert!(read(root().join("LICENSE-APACHE")).contains("Version 2.0, January 2004"));
+    assert!(read(root().join("LICENSE-MIT")).contains("Permission is hereby granted, free of charge"));
+    let metadata = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(root())
+        .output()
+        .expect("cargo");
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).unwrap();
+    for package in metadata["packages"].as_array().unwrap() {
+        assert_eq!(package["license"], "Apache-2.0 OR MIT", "{}", package["name"]);
+    }
+}
