@@ -1,9 +1,10 @@
 //! What goes to stdout and what to stderr, and what must never be shown on either. Uses a plain directory: no appliance is started.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use vmdk2kvm_tests::binary;
+use vmdk2kvm_tests::{alone, binary};
 
 /// A folder that looks like a Linux system whose name tries to rewrite the terminal.
 fn hostile_guest() -> tempfile::TempDir {
@@ -16,8 +17,7 @@ fn hostile_guest() -> tempfile::TempDir {
 
 fn vmdk2kvm(arguments: &[&str]) -> Output {
     let mut command = Command::new(binary());
-    command.args(arguments).env_remove("VMDK2KVM_PLUGIN_PATH").env("HOME", "/nonexistent");
-    command.output().unwrap()
+    alone(command.args(arguments)).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -1,11 +1,12 @@
 //! The documents are true: what they print is run, what they list is compared with the program.
 //!
 //! Needs cargo, and the dependencies of the workspace already fetched.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use vmdk2kvm_tests::{binary, run};
+use vmdk2kvm_tests::{alone, binary, run};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
@@ -29,14 +30,9 @@ fn follow(session: &str, folder: &Path, environment: &[(&str, &str)]) {
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
     for step in session.split("$ ").skip(1) {
         let (command, shown) = step.split_once('\n').unwrap();
-        let output = Command::new("sh")
-            .args(["-c", command])
-            .current_dir(folder)
-            .env("PATH", std::env::join_paths(&path).unwrap())
-            .env_remove("VMDK2KVM_PLUGIN_PATH")
-            .envs(environment.iter().copied())
-            .output()
-            .unwrap();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).current_dir(folder).env("PATH", std::env::join_paths(&path).unwrap());
+        let output = alone(shell.envs(environment.iter().copied())).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "$ {command}\n{stderr}");
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), shown.trim_end(), "$ {command}\n{stderr}");
@@ -67,8 +63,6 @@ fn the_first_plugin_of_the_manual_is_built_and_used_as_it_says() {
         ("CARGO_TARGET_DIR", target.to_str().unwrap()),
         // Only how fast it is differs.
         ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0"),
-        ("XDG_DATA_HOME", "/nonexistent"),
-        ("XDG_CONFIG_HOME", "/nonexistent"),
     ];
     follow(block(&manual, "console"), &krate, &environment);
 }

@@ -90,10 +90,14 @@ fn files_section(out: &mut dyn Write) -> std::io::Result<()> {
          sections, case does not matter; in a plugin's name an underscore stands for a dash."
     );
     writeln!(out, ".TP\n\\fB{}KEY\\fR\n{}", roff(VARIABLE_PREFIX), roff(&about))?;
+    let about = "Further folders with plugins, absolute, separated by colons; searched after --plugin-dir.";
+    writeln!(out, ".TP\n\\fBVMDK2KVM_PLUGIN_PATH\\fR\n{}", roff(about))?;
     writeln!(out, ".SH FILES")?;
     for (path, what) in [
         ("/etc/vmdk2kvm/config.toml", "settings of the machine"),
         ("$XDG_CONFIG_HOME/vmdk2kvm/config.toml", "settings of the user"),
+        ("$XDG_DATA_HOME/vmdk2kvm/plugins", "plugins of the user"),
+        ("/usr/local/lib/vmdk2kvm/plugins, /usr/lib/vmdk2kvm/plugins", "plugins of the machine"),
     ] {
         writeln!(out, ".TP\n\\fI{}\\fR\n{}", roff(path), roff(what))?;
     }
