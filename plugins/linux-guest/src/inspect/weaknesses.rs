@@ -43,7 +43,7 @@ pub(super) fn find(inspection: &Inspection, network: &Configuration, guest: &dyn
         }
     }
     for card in network.cards() {
-        let pinned = network.pins.iter().any(|pin| pin.name == card.name && pin.mac.is_some() && !pin.bound);
+        let pinned = network.pins.iter().any(|pin| pin.name == card.name && !pin.bound);
         let by_slot = ["ens", "enp", "eno", "enx"].iter().any(|prefix| card.name.starts_with(prefix));
         if !pinned && by_slot {
             let message =
