@@ -172,7 +172,7 @@ impl Vendor {
 fn is_wrapper(config: &[u8]) -> bool {
     let text = String::from_utf8_lossy(config);
     let first = |word: &str| text.lines().any(|line| line.split_whitespace().next() == Some(word));
-    first("configfile") && !first("menuentry")
+    (first("configfile") || first("source")) && !first("menuentry")
 }
 
 fn no_loader(what: &str) -> Finding {
