@@ -81,7 +81,7 @@ fn uefi() -> Tree {
             "etc/systemd/network/10-ens192.network",
             "[Match]\nMACAddress=00:50:56:aa:bb:01\nName=ens192\n\n[Network]\nAddress=10.0.2.78/24\n",
         ),
-        ("usr/lib/systemd/systemd-udevd", ""),
+        ("usr/lib/udev/rules.d/80-net-setup-link.rules", ""),
         ("usr/lib/x86_64-linux-gnu/systemd/libsystemd-shared-257.so", ""),
         ("etc/initramfs-tools/initramfs.conf", "MODULES=list\n"),
         ("usr/sbin/update-initramfs", "#!/bin/sh\n"),

@@ -79,5 +79,6 @@ vmdk2kvm_plugin_api::export_plugin! {
         ("command_timeout_seconds", "integer", "900", "longest time for one program of the guest"),
         ("initramfs", "string", "auto", "how an initramfs gets its drivers: auto, append or rebuild"),
         ("remove_vmware_tools", "boolean", "true", "whether VMware Tools are removed"),
+        ("keep_cloud_init_instance", "boolean", "true", "whether cloud-init is kept from taking the VM for a new one"),
     ],
 }

@@ -1,8 +1,8 @@
 //! What a Linux guest says about itself and what it needs on KVM, over the [`vmdk2kvm_plugin_api::Guest`] trait alone.
 //!
 //! Owns all Linux knowledge: [`inspect()`] reads a guest, [`fstab_mounts`] says what it mounts where, [`fixers`] plan what has to
-//! change, [`initramfs`] reads and extends boot archives. Does no I/O of its own and knows no appliance: the plugins that open
-//! guests bring the files.
+//! change, [`initramfs`] reads and extends boot archives, [`program`] says how the guest's own programs are called. Does no I/O
+//! of its own and knows no appliance: the plugins that open guests bring the files.
 #![warn(missing_docs)]
 
 mod devices;
@@ -13,6 +13,7 @@ pub mod initramfs;
 mod inspect;
 mod kernel_version;
 mod modules;
+pub mod program;
 mod textfile;
 
 pub use fix::{FixSettings, InitramfsMode, fixers};

@@ -1,11 +1,13 @@
 //! Boot archives: appending to one, and having the guest's own tool make one. The result is read back before it counts.
 
 use vmdk2kvm_linux_guest::initramfs::{contents, extension, has_driver};
+use vmdk2kvm_linux_guest::program;
 use vmdk2kvm_plugin_api::model::{Applied, Content, InitramfsTool};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use super::files::{FILE_LIMIT, replace};
-use super::{done, program, unchanged};
+use super::files::{Aside, FILE_LIMIT, replace};
+use super::program::run;
+use super::{done, unchanged};
 use crate::guest::DirGuest;
 
 /// Appends drivers and files.
@@ -36,20 +38,23 @@ pub(super) fn rebuild(
     tool: InitramfsTool,
     drivers: &[String],
 ) -> Result<Applied> {
-    let old = guest.tree.read(path, FILE_LIMIT)?;
-    let made = program::initramfs(guest, path, kernel, tool, drivers, old.is_some()).and_then(|output| {
+    let command = program::make_initramfs(guest, tool, path, kernel, drivers)?;
+    let old = Aside::put(&guest.tree, path)?;
+    let made = run(guest, &command).and_then(|output| {
         let new = guest.tree.read(path, FILE_LIMIT)?;
         let new = new.ok_or_else(|| PluginError::unusable(format!("{path}: the guest's tool made nothing there")))?;
         check(path, &new, kernel, drivers)?;
         Ok(output)
     });
-    match (made, old) {
-        (Ok(output), _) => Ok(done(output)),
-        (Err(error), Some(old)) => {
-            replace(&guest.tree, path, &old, None)?;
+    match made {
+        Ok(output) => {
+            old.drop()?;
+            Ok(done(output))
+        }
+        Err(error) => {
+            old.restore()?;
             Err(error)
         }
-        (Err(error), None) => Err(error),
     }
 }
 

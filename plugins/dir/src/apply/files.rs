@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::os::fd::AsFd;
 
 use rustix::fs::{self as unix, AtFlags, FileType, Gid, Mode, OFlags, Uid, XattrFlags};
 use rustix::io::Errno;
@@ -15,6 +16,7 @@ use crate::tree::{Place, Tree, errno};
 /// No file that a plan speaks of is larger.
 pub(super) const FILE_LIMIT: u64 = 1 << 30;
 const TEMPORARY: &str = ".vmdk2kvm-new";
+const ASIDE: &str = ".vmdk2kvm-old";
 /// SELinux's label; what else is on a file (ACLs) belongs to files that no fixer writes.
 const LABEL: &str = "security.selinux";
 
@@ -91,7 +93,11 @@ pub(super) fn replace(tree: &Tree, path: &str, content: &[u8], mode: Option<u32>
         if let Some(stat) = &old {
             let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
             unix::fchown(&file, Some(uid), Some(gid)).map_err(|error| errno(path, error))?;
-            keep_label(tree, path, &file)?;
+        }
+        // The kernel would give a new file its folder's label; here SELinux may not even run.
+        match tree.file(path)?.filter(|_| old.is_some()) {
+            Some(model) => keep_label(path, &model, &file)?,
+            None => keep_label(path, &place.folder, &file)?,
         }
         let mode = mode.or(old.as_ref().map(|stat| stat.st_mode & 0o7777)).unwrap_or(0o644);
         unix::fchmod(&file, Mode::from_raw_mode(mode)).map_err(|error| errno(path, error))?;
@@ -102,6 +108,47 @@ pub(super) fn replace(tree: &Tree, path: &str, content: &[u8], mode: Option<u32>
         return Err(error);
     }
     promote(&place, path)
+}
+
+/// A file that was renamed to make room for another, in the same folder: a rename costs no room.
+pub(super) struct Aside {
+    place: Place,
+    path: String,
+    had: bool,
+}
+
+impl Aside {
+    /// Puts the file at `path` aside, when there is one.
+    pub fn put(tree: &Tree, path: &str) -> Result<Self> {
+        let place = tree.place(path, false)?.ok_or_else(|| changed(path))?;
+        let had = match unix::renameat(&place.folder, place.name.as_str(), &place.folder, ASIDE) {
+            Ok(()) => true,
+            Err(Errno::NOENT) => false,
+            Err(error) => return Err(errno(path, error)),
+        };
+        Ok(Self { place, path: path.to_owned(), had })
+    }
+
+    /// Puts it back over what took its place; without it, what is there now goes.
+    pub fn restore(self) -> Result<()> {
+        let Place { folder, name } = &self.place;
+        let result = match self.had {
+            true => unix::renameat(folder, ASIDE, folder, name.as_str()),
+            false => unix::unlinkat(folder, name.as_str(), AtFlags::empty()).or_else(absent),
+        };
+        result.map_err(|error| errno(&self.path, error))
+    }
+
+    /// Removes it: what took its place is right.
+    pub fn drop(self) -> Result<()> {
+        unix::unlinkat(&self.place.folder, ASIDE, AtFlags::empty())
+            .or_else(absent)
+            .map_err(|error| errno(&self.path, error))
+    }
+}
+
+fn absent(error: Errno) -> rustix::io::Result<()> {
+    if error == Errno::NOENT { Ok(()) } else { Err(error) }
 }
 
 /// The content is what the plan was made against.
@@ -118,10 +165,9 @@ fn changed(path: &str) -> PluginError {
     PluginError::unusable(format!("{path}: not what it was when the change was planned")).hint("plan again")
 }
 
-fn keep_label(tree: &Tree, path: &str, new: &File) -> Result<()> {
-    let Some(old) = tree.file(path)? else { return Ok(()) };
+fn keep_label(path: &str, model: impl AsFd, new: &File) -> Result<()> {
     let mut label = vec![0u8; 256];
-    let length = match unix::fgetxattr(&old, LABEL, &mut label) {
+    let length = match unix::fgetxattr(model, LABEL, &mut label) {
         Ok(length) => length,
         Err(Errno::NODATA | Errno::NOTSUP) => return Ok(()),
         Err(error) => return Err(errno(path, error)),
@@ -135,10 +181,7 @@ fn keep_label(tree: &Tree, path: &str, new: &File) -> Result<()> {
 
 /// Removes what a crashed run may have left.
 fn clear(place: &Place, path: &str) -> Result<()> {
-    match unix::unlinkat(&place.folder, TEMPORARY, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(error) => Err(errno(path, error)),
-    }
+    unix::unlinkat(&place.folder, TEMPORARY, AtFlags::empty()).or_else(absent).map_err(|error| errno(path, error))
 }
 
 fn promote(place: &Place, path: &str) -> Result<()> {

@@ -4,7 +4,8 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use vmdk2kvm_plugin_api::model::{Applied, InitramfsTool, PackageManager};
+use vmdk2kvm_linux_guest::program::{self, ENVIRONMENT, SERVICE_VETO, SERVICE_VETO_SCRIPT};
+use vmdk2kvm_plugin_api::model::{Applied, PackageManager};
 use vmdk2kvm_plugin_api::{ErrorKind, Guest, PluginError, Result};
 
 use super::done;
@@ -12,94 +13,39 @@ use super::files::{remove, replace, sha256_hex};
 use crate::guest::DirGuest;
 use crate::tree::host_path;
 
-/// Debian's veto: `invoke-rc.d` and `deb-systemd-invoke` ask it before they touch a service; 101 forbids.
-const VETO: &str = "/usr/sbin/policy-rc.d";
-const VETO_SCRIPT: &[u8] = b"#!/bin/sh\nexit 101\n";
-
 /// The slowest tool needs a minute.
 const TIME_LIMIT: Duration = Duration::from_secs(900);
+/// What `chroot` and `env` say when there is no such program (POSIX, "env").
+const NO_PROGRAM: i32 = 127;
 
 /// Removes packages.
 pub(super) fn remove_packages(guest: &DirGuest, manager: PackageManager, packages: &[String]) -> Result<Applied> {
-    let (program, arguments): (&str, &[&str]) = match manager {
-        PackageManager::Dpkg => ("/usr/bin/dpkg", &["--purge"]),
-        PackageManager::Rpm => ("/usr/bin/rpm", &["--erase"]),
-        PackageManager::Apk => ("/sbin/apk", &["--no-network", "del"]),
-        PackageManager::Pacman => ("/usr/bin/pacman", &["--remove", "--noconfirm"]),
-        _ => return Err(PluginError::unusable("this plugin does not know the package manager of the change")),
-    };
-    let mut words: Vec<&str> = arguments.to_vec();
-    for package in packages {
-        words.push(word(package)?);
-    }
-    if manager != PackageManager::Dpkg || guest.stat(VETO)?.is_some() || guest.list("/usr/sbin")?.is_none() {
-        return run(guest, program, &words).map(done);
+    let command = program::remove_packages(manager, packages)?;
+    if manager != PackageManager::Dpkg || guest.stat(SERVICE_VETO)?.is_some() || guest.list("/usr/sbin")?.is_none() {
+        return run(guest, &command).map(done);
     }
     // A tree may share this machine's processes: no script of a package may stop a service of the same name here.
-    replace(&guest.tree, VETO, VETO_SCRIPT, Some(0o755))?;
-    let result = run(guest, program, &words);
-    remove(&guest.tree, VETO, Some(&sha256_hex(VETO_SCRIPT)))?;
+    replace(&guest.tree, SERVICE_VETO, SERVICE_VETO_SCRIPT, Some(0o755))?;
+    let result = run(guest, &command);
+    remove(&guest.tree, SERVICE_VETO, Some(&sha256_hex(SERVICE_VETO_SCRIPT)))?;
     result.map(done)
 }
 
-/// Makes the initramfs of a kernel at `path`.
-pub(super) fn initramfs(
-    guest: &DirGuest,
-    path: &str,
-    kernel: &str,
-    tool: InitramfsTool,
-    drivers: &[String],
-    exists: bool,
-) -> Result<String> {
-    let kernel = word(kernel)?;
-    let drivers = drivers.iter().map(|driver| word(driver)).collect::<Result<Vec<_>>>()?.join(" ");
-    let (program, arguments): (&str, Vec<&str>) = match tool {
-        InitramfsTool::InitramfsTools => {
-            ("/usr/sbin/update-initramfs", vec![if exists { "-u" } else { "-c" }, "-k", kernel])
-        }
-        InitramfsTool::Dracut => ("/usr/bin/dracut", vec!["--force", "--add-drivers", &drivers, path, kernel]),
-        InitramfsTool::Mkinitcpio => ("/usr/bin/mkinitcpio", vec!["-P"]),
-        InitramfsTool::Mkinitfs => ("/sbin/mkinitfs", vec!["-o", path, kernel]),
-        InitramfsTool::Mkinitrd => ("/sbin/mkinitrd", vec!["-f", path, kernel]),
-        _ => return Err(PluginError::unusable("this plugin does not know the initramfs tool of the change")),
-    };
-    run(guest, program, &arguments)
-}
-
-/// A guest's word that becomes an argument: never an option.
-fn word(text: &str) -> Result<&str> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'+' | b'_' | b':' | b'~');
-    if text.is_empty() || text.starts_with('-') || !text.bytes().all(plain) {
-        return Err(PluginError::unusable(format!(
-            "\"{}\" is no name of a package, kernel or driver",
-            text.escape_default()
-        )));
-    }
-    Ok(text)
-}
-
 /// Runs a program of the guest and returns the end of what it said.
-fn run(guest: &DirGuest, program: &str, arguments: &[&str]) -> Result<String> {
+pub(super) fn run(guest: &DirGuest, command: &[String]) -> Result<String> {
+    let program = command.first().map(String::as_str).unwrap_or_default();
     if !rustix::process::geteuid().is_root() {
         return Err(PluginError::new(ErrorKind::Auth, format!("{program} of the guest can only be run by root"))
             .hint("run vmdk2kvm as root, or make this change by hand"));
-    }
-    if guest.stat(program)?.is_none() {
-        return Err(
-            PluginError::unusable(format!("{program} is missing in the guest")).hint("make this change by hand")
-        );
     }
     let output = tempfile()?;
     let both = |error: std::io::Error| PluginError::from_io(program, &error);
     let mut child = Command::new("chroot")
         .arg("--")
         .arg(host_path(&guest.path)?)
-        .arg(program)
-        .args(arguments)
+        .args(command)
         .env_clear()
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("LC_ALL", "C")
-        .env("DEBIAN_FRONTEND", "noninteractive")
+        .envs(ENVIRONMENT)
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(output.try_clone().map_err(both)?)
@@ -126,6 +72,8 @@ fn run(guest: &DirGuest, program: &str, arguments: &[&str]) -> Result<String> {
     let said = last_lines(output).map_err(both)?;
     if status.success() {
         Ok(said)
+    } else if status.code() == Some(NO_PROGRAM) {
+        Err(PluginError::unusable(format!("{program} is missing in the guest")).hint("make this change by hand"))
     } else {
         Err(PluginError::unusable(format!("{program} failed ({status}): {}", said.replace('\n', "; "))))
     }
@@ -146,17 +94,4 @@ fn last_lines(mut output: std::fs::File) -> std::io::Result<String> {
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     Ok(lines[lines.len().saturating_sub(5)..].join("\n"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_no_options() {
-        assert!(word("open-vm-tools").is_ok() && word("6.1.0-37-amd64").is_ok());
-        for bad in ["", "-x", "a b", "a;b", "a\n"] {
-            assert!(word(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use vmdk2kvm_dir::guest::DirGuest;
 use vmdk2kvm_linux_guest::{DiskLayout, FixSettings, fixers, inspect};
 use vmdk2kvm_plugin_api::Guest;
 use vmdk2kvm_plugin_api::model::{
-    Controller, Cpus, Disk, Firmware, FixerPlan, GuestBlockDevice, GuestDiskInfo, Inspection, Nic, NicKind,
-    PlanContext, VmSpec,
+    Action, Change, Controller, Cpus, Disk, Firmware, FixerPlan, GuestBlockDevice, GuestDiskInfo, Inspection, Nic,
+    NicKind, PlanContext, VmSpec,
 };
 
 /// Disk `index` with these partitions; UUIDs are `uuid-DISK-PART`.
@@ -34,6 +34,7 @@ pub struct Tree {
 }
 
 impl Tree {
+    /// A guest whose disks are these, with the device of its root.
     pub fn new(firmware: Firmware, root: Option<&str>, disks: Vec<GuestDiskInfo>) -> Self {
         let layout = DiskLayout { firmware: Some(firmware), root: root.map(str::to_owned), mounts: vec![], disks };
         let tree = Self { folder: tempfile::tempdir().unwrap(), layout };
@@ -54,6 +55,11 @@ impl Tree {
     /// An installed kernel with its modules.
     pub fn kernel(&self, version: &str) {
         self.write(&format!("boot/vmlinuz-{version}"), "image");
+        self.modules(version);
+    }
+
+    /// A kernel's modules.
+    pub fn modules(&self, version: &str) {
         let at = format!("lib/modules/{version}");
         let virtio = "kernel/drivers/virtio";
         let mut dep = format!("{virtio}/virtio.ko:\n{virtio}/virtio_ring.ko: {virtio}/virtio.ko\n");
@@ -110,7 +116,7 @@ impl Tree {
             plan.findings.extend(own.findings);
             for mut change in own.changes {
                 change.fixer = fixer.name();
-                guest.apply(&change).unwrap();
+                carry_out(&guest, copy.path(), &change);
                 plan.changes.push(change);
             }
         }
@@ -120,7 +126,7 @@ impl Tree {
     pub fn apply(&self, plan: &FixerPlan) {
         let guest = self.guest();
         for change in &plan.changes {
-            guest.apply(change).unwrap_or_else(|error| panic!("{}: {error}", change.target));
+            carry_out(&guest, self.folder.path(), change);
         }
     }
 
@@ -157,6 +163,17 @@ impl Tree {
             origin: None,
         }
     }
+}
+
+/// Applies a change. No package manager is in a tree: what it would take away by which a package is known goes.
+fn carry_out(guest: &DirGuest, folder: &Path, change: &Change) {
+    if matches!(change.action, Action::RemovePackages { .. }) {
+        for path in ["usr/bin/vmtoolsd", "lib/apk/db/installed"] {
+            fs::remove_file(folder.join(path)).ok();
+        }
+        return;
+    }
+    guest.apply(change).unwrap_or_else(|error| panic!("{}: {error}", change.target));
 }
 
 /// Fixer, kind and target of each change.

@@ -4,15 +4,15 @@ use std::io::Write;
 use std::sync::Arc;
 
 use vmdk2kvm_linux_guest::initramfs::{contents, extension, has_driver};
+use vmdk2kvm_linux_guest::program;
 use vmdk2kvm_plugin_api::model::{Applied, Content, InitramfsTool};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use super::checked::word;
-use super::{done, unchanged};
+use super::{done, run, unchanged};
 use crate::binding::FileStat;
 use crate::files::{Place, absent};
 use crate::guest::ApplianceGuest;
-use crate::path::{join, name, parent};
+use crate::path::{join, parent};
 
 /// Rescue images with everything inside reach 200 MiB.
 const LIMIT: u64 = 1 << 30;
@@ -28,7 +28,7 @@ pub fn extend(
     files: &[(String, Content)],
 ) -> Result<Applied> {
     let store = guest.files.as_ref();
-    word("kernel release", kernel)?;
+    program::word("kernel release", kernel)?;
     let (path, stat) = found(guest, target)?;
     let old = store.content(&path, &stat, LIMIT)?;
     let added = extension(guest, kernel, drivers, files, &old)?;
@@ -83,20 +83,16 @@ pub fn rebuild(
     drivers: &[String],
 ) -> Result<Applied> {
     let store = guest.files.as_ref();
-    word("kernel release", kernel)?;
-    for driver in drivers {
-        word("driver", driver)?;
-    }
     let place = match store.resolve(target, true)? {
         Place::Found { path, .. } | Place::Vacant { path } => path,
         Place::Nowhere => return Err(PluginError::unusable(format!("{target}: its folder is not there"))),
     };
-    let command = command(guest, tool, &place, kernel, drivers)?;
+    let command = program::make_initramfs(guest, tool, &place, kernel, drivers)?;
     let kept = join(parent(&place), OLD);
     // A rename costs no room, which /boot rarely has for three archives.
     let had = absent(store.appliance.call(|handle| handle.rename(&place, &kept)))?.is_some();
     store.cache().anything_changed();
-    let made = store.appliance.command(&command.iter().map(String::as_str).collect::<Vec<_>>()).and_then(|output| {
+    let made = run(guest, &command).and_then(|output| {
         store.cache().anything_changed();
         let (path, stat) = found(guest, &place)?;
         check(store.content(&path, &stat, LIMIT)?.as_slice(), kernel, drivers)?;
@@ -120,47 +116,6 @@ pub fn rebuild(
             Err(error)
         }
     }
-}
-
-/// The tool's command line, each argument by itself.
-fn command(
-    guest: &ApplianceGuest,
-    tool: InitramfsTool,
-    path: &str,
-    kernel: &str,
-    drivers: &[String],
-) -> Result<Vec<String>> {
-    let mut command: Vec<String> =
-        ["env", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"]
-            .map(str::to_owned)
-            .into();
-    let arguments: Vec<String> = match tool {
-        // `-c` makes a new one: the old one was put aside.
-        InitramfsTool::InitramfsTools => ["update-initramfs", "-c", "-k", kernel].map(str::to_owned).into(),
-        InitramfsTool::Dracut => {
-            ["dracut", "--force", "--add-drivers", &drivers.join(" "), path, kernel].map(str::to_owned).into()
-        }
-        InitramfsTool::Mkinitcpio => ["mkinitcpio", "-k", kernel, "-g", path].map(str::to_owned).into(),
-        InitramfsTool::Mkinitfs => ["mkinitfs", "-o", path, kernel].map(str::to_owned).into(),
-        InitramfsTool::Mkinitrd if is_red_hat(guest)? => {
-            let mut arguments = vec!["mkinitrd".to_owned(), "-f".to_owned()];
-            arguments.extend(drivers.iter().map(|driver| format!("--with={driver}")));
-            arguments.extend([path.to_owned(), kernel.to_owned()]);
-            arguments
-        }
-        InitramfsTool::Mkinitrd => {
-            let image = format!("vmlinuz-{kernel}");
-            ["mkinitrd", "-k", &image, "-i", name(path), "-m", &drivers.join(" ")].map(str::to_owned).into()
-        }
-        _ => return Err(PluginError::unusable("this plugin does not know the initramfs tool of the change")),
-    };
-    command.extend(arguments);
-    Ok(command)
-}
-
-/// Red Hat's old `mkinitrd` and SUSE's share a name and nothing else.
-fn is_red_hat(guest: &ApplianceGuest) -> Result<bool> {
-    Ok(matches!(guest.files.resolve("/etc/redhat-release", true)?, Place::Found { .. }))
 }
 
 /// Reads an archive and looks for the drivers.

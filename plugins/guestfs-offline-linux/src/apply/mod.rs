@@ -5,6 +5,7 @@ mod checked;
 mod files;
 mod packages;
 
+use vmdk2kvm_linux_guest::program;
 use vmdk2kvm_plugin_api::model::{Action, Applied, AppliedStatus, Change};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
@@ -29,6 +30,14 @@ pub fn apply(guest: &ApplianceGuest, change: &Change) -> Result<Applied> {
             .hint("install the version of guestfs-offline-linux that belongs to the plugin that planned it")),
     };
     done.map_err(|error| if error.message.contains(target) { error } else { error.context(target) })
+}
+
+/// Runs a program of the guest; what it said.
+fn run(guest: &ApplianceGuest, command: &[String]) -> Result<String> {
+    let mut words = vec!["env".to_owned()];
+    words.extend(program::ENVIRONMENT.iter().map(|(name, value)| format!("{name}={value}")));
+    words.extend_from_slice(command);
+    guest.files.appliance.command(&words.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 fn done(detail: impl Into<String>) -> Applied {

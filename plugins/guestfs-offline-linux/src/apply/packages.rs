@@ -1,15 +1,13 @@
 //! Removing packages with the guest's own package manager, in the guest's root, without network, without touching services.
 
+use vmdk2kvm_linux_guest::program;
 use vmdk2kvm_plugin_api::model::{Applied, PackageManager};
 use vmdk2kvm_plugin_api::{PluginError, Result, tracing};
 
-use super::checked::word;
-use super::{done, unchanged};
+use super::{done, run, unchanged};
 use crate::files::Place;
 use crate::guest::ApplianceGuest;
 
-/// Debian's veto: `invoke-rc.d` and `deb-systemd-invoke` ask it before they touch a service; 101 forbids.
-const VETO: &str = "/usr/sbin/policy-rc.d";
 /// dpkg's own record.
 const STATUS: &str = "/var/lib/dpkg/status";
 /// No real one is half as large.
@@ -17,24 +15,14 @@ const STATUS_LIMIT: u64 = 128 << 20;
 
 /// Removes packages with their configuration.
 pub fn remove(guest: &ApplianceGuest, manager: PackageManager, packages: &[String]) -> Result<Applied> {
-    let packages: Vec<&str> = packages.iter().map(|package| word("package", package)).collect::<Result<_>>()?;
+    let command = program::remove_packages(manager, packages)?;
+    let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
     if manager == PackageManager::Dpkg && packages_known(guest, &packages)?.is_empty() {
         return Ok(unchanged());
     }
-    let mut command = vec!["env", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"];
-    match manager {
-        PackageManager::Dpkg => {
-            command.extend(["DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true", "dpkg", "--purge"]);
-        }
-        PackageManager::Rpm => command.extend(["rpm", "--erase"]),
-        PackageManager::Apk => command.extend(["apk", "--no-network", "del"]),
-        PackageManager::Pacman => command.extend(["pacman", "--remove", "--noconfirm"]),
-        _ => return Err(PluginError::unusable("this plugin does not know the package manager of the change")),
-    }
-    command.extend(&packages);
     let result = match manager {
-        PackageManager::Dpkg => with_veto(guest, || guest.files.appliance.command(&command)),
-        _ => guest.files.appliance.command(&command),
+        PackageManager::Dpkg => with_veto(guest, || run(guest, &command)),
+        _ => run(guest, &command),
     };
     // The package manager may have touched anything, also when it failed.
     guest.files.cache().anything_changed();
@@ -77,12 +65,12 @@ fn installed<'a>(status: &str, packages: &[&'a str]) -> Vec<&'a str> {
 /// Runs `action` while no service of the guest may be started or stopped.
 fn with_veto<T>(guest: &ApplianceGuest, action: impl FnOnce() -> Result<T>) -> Result<T> {
     let files = guest.files.as_ref();
-    let Place::Vacant { path } = files.resolve(VETO, false)? else {
+    let Place::Vacant { path } = files.resolve(program::SERVICE_VETO, false)? else {
         // The guest has its own veto, or no folder for one and so nobody to ask.
         return action();
     };
     let put = files.appliance.call(|handle| {
-        handle.write(&path, b"#!/bin/sh\nexit 101\n")?;
+        handle.write(&path, program::SERVICE_VETO_SCRIPT)?;
         handle.chmod(&path, 0o755)
     });
     let result = put.map_err(PluginError::from).and_then(|()| action());

@@ -46,6 +46,9 @@ pub(super) fn parse(spec: &str) -> Option<Place> {
             .any(|prefix| id.starts_with(prefix));
         return of_vmware.then_some(Place::OnlyDisk { partition });
     }
+    if let Some(map) = name.strip_prefix("mapper/") {
+        return multipath(map);
+    }
     if let Some(rest) = name.strip_prefix("nvme") {
         let (controller, rest) = number(rest)?;
         let (namespace, rest) = number(rest.strip_prefix('n')?)?;
@@ -79,6 +82,17 @@ pub(super) fn parse(spec: &str) -> Option<Place> {
     } else {
         Place::Letter { index, partition }
     })
+}
+
+/// A multipath map of a disk: `mpatha2`, `mpatha-part2`, `mpathap2`, or VMware's serial number in its place. The new disk has
+/// no path to choose and so no map.
+fn multipath(name: &str) -> Option<Place> {
+    let rest = match name.strip_prefix("mpath") {
+        Some(rest) => rest.trim_start_matches(|letter: char| letter.is_ascii_lowercase() && letter != 'p'),
+        None => name.strip_prefix("36000c29").map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_hexdigit()))?,
+    };
+    let partition = rest.strip_prefix("-part").or_else(|| rest.strip_prefix('p')).unwrap_or(rest);
+    Some(Place::OnlyDisk { partition: if partition.is_empty() { 0 } else { whole(partition)? } })
 }
 
 fn by_path(path: &str) -> Option<Place> {

@@ -51,6 +51,8 @@ fn resolves_by_the_order_of_the_vm() {
         ("/dev/mapper/vg-root", "Stable"),
         ("/dev/vg/root", "Stable"),
         ("/dev/md0", "Stable"),
+        ("/dev/mapper/mpathvg-root", "Stable"),
+        ("/dev/mapper/mpatha1", "Unknown"),
         ("/dev/dm-3", "Unknown"),
         ("/dev/sr0", "Removable"),
         ("/dev/cdrom", "Removable"),

@@ -21,7 +21,7 @@ pub(super) struct CommandLine;
 type Grammar = fn(&str, &mut Arguments<'_>) -> String;
 
 /// Files with a fixed path.
-const FILES: [(&str, Grammar); 12] = [
+const FILES: [(&str, Grammar); 18] = [
     ("/etc/default/grub", default_grub::fix),
     ("/etc/kernel/cmdline", loaders::whole),
     ("/boot/grub/grub.cfg", loaders::grub_cfg),
@@ -32,17 +32,26 @@ const FILES: [(&str, Grammar); 12] = [
     ("/boot/grub/menu.lst", loaders::menu_lst),
     ("/boot/grub/grub.conf", loaders::menu_lst),
     ("/boot/extlinux/extlinux.conf", loaders::syslinux),
+    ("/boot/extlinux/linux.cfg", loaders::syslinux),
     ("/boot/syslinux/syslinux.cfg", loaders::syslinux),
     ("/boot/extlinux.conf", loaders::syslinux),
+    // What makes those files: Debian's and Alpine's update-extlinux, SUSE's perl-Bootloader.
+    ("/etc/default/extlinux", loaders::settings),
+    ("/etc/update-extlinux.conf", loaders::settings),
+    ("/etc/sysconfig/bootloader", loaders::settings),
+    // Photon's grub.cfg takes its arguments from these.
+    ("/boot/photon.cfg", loaders::settings),
+    ("/boot/systemd.cfg", loaders::settings),
 ];
 
 /// Folders whose files of this suffix all count.
-const FOLDERS: [(&str, &str, Grammar); 5] = [
+const FOLDERS: [(&str, &str, Grammar); 6] = [
     ("/etc/default/grub.d", ".cfg", default_grub::fix),
     ("/boot/loader/entries", ".conf", loaders::boot_entry),
     ("/boot/efi/loader/entries", ".conf", loaders::boot_entry),
     ("/efi/loader/entries", ".conf", loaders::boot_entry),
     ("/etc/cmdline.d", ".conf", loaders::whole),
+    ("/etc/dracut.conf.d", ".conf", loaders::dracut),
 ];
 
 impl Fixer for CommandLine {
@@ -121,6 +130,8 @@ fn files(guest: &dyn Guest) -> Result<Vec<(String, Grammar)>> {
             let folder = format!("/boot/efi/EFI/{}", vendor.name);
             files.push((format!("{folder}/grub.cfg"), loaders::grub_cfg));
             files.push((format!("{folder}/grubenv"), loaders::grubenv));
+            // GRUB legacy for UEFI, of RHEL 6.
+            files.push((format!("{folder}/grub.conf"), loaders::menu_lst));
         }
     }
     Ok(files)

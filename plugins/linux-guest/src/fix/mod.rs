@@ -1,9 +1,12 @@
 //! The fixers: one file per concern, each of which parses, decides and renders. They read a guest and write nothing.
 
+mod cloud_init;
 mod cmdline;
 mod crypttab;
 mod fstab;
 mod initramfs;
+mod lvm;
+mod md;
 mod network;
 #[cfg(test)]
 mod properties;

@@ -1,19 +1,24 @@
-//! Interface names: each name that the guest's configuration uses is pinned to the MAC that the VM keeps, so that no
+//! Interface names: each name that the guest's configuration uses is pinned to the card that the VM keeps, so that no
 //! configuration file has to change.
+//!
+//! Owns which name belongs to which card. How a name is pinned is in `pin`; files that choose cards by the old hardware are
+//! mended in `hardware`.
+
+mod hardware;
+mod pin;
 
 use std::collections::BTreeSet;
 
-use vmdk2kvm_plugin_api::model::{Change, Finding, FixerPlan, InterfaceInfo, OsFamily, PlanContext, Severity};
+use vmdk2kvm_plugin_api::model::{Finding, FixerPlan, InterfaceInfo, OsFamily, PlanContext, Severity};
 use vmdk2kvm_plugin_api::{Fixer, Guest, Result};
 
 use crate::inspect::network::{Configuration, mac, unbound_rule};
 use crate::kernel_version;
-use crate::textfile::{TextFile, Why, create, map_lines};
+use crate::textfile::{TextFile, Why, map_lines};
+use pin::Card;
 
 /// The fixer of interface names.
 pub(super) struct Network;
-
-const RULES: &str = "/etc/udev/rules.d/70-persistent-net.rules";
 
 impl Fixer for Network {
     fn name(&self) -> String {
@@ -31,30 +36,23 @@ impl Fixer for Network {
     fn plan(&self, context: &PlanContext, guest: &dyn Guest) -> Result<FixerPlan> {
         let mut plan = FixerPlan::default();
         let configuration = Configuration::read(guest)?;
-        for file in &configuration.by_driver {
-            plan.findings.push(
-                Finding::new(
-                    "network-matches-driver",
-                    Severity::Warn,
-                    format!("{file} matches cards by VMware's driver, which the new card does not have"),
-                )
-                .hint("match the card by its MAC address instead"),
-            );
-        }
+        let cards = cards(context);
+        hardware::plan(&configuration, &cards, guest, &mut plan)?;
         let unbound = unbind_rules(&configuration, guest, &mut plan)?;
-        let cards: Vec<String> = context.vm.nics.iter().filter_map(|nic| nic.mac.as_deref().and_then(mac)).collect();
-        let names = names_to_pin(&configuration, &cards, &unbound);
-        let free: Vec<&String> = cards
-            .iter()
-            .filter(|card| {
-                !configuration.pins.iter().any(|pin| pin.mac.as_ref() == Some(card) && is_kept(pin, &unbound))
-            })
-            .collect();
-        let pairs = pair(&names, &free, context.vm.nics.len(), &mut plan.findings);
+        let names = Names { configuration: &configuration, unbound: &unbound };
+        let pairs = names.pair(&cards, &mut plan.findings);
         if !pairs.is_empty() {
-            plan.changes.extend(pin(&pairs, &configuration, guest, &mut plan.findings)?);
+            pin::plan(&pairs, &configuration, guest, &mut plan)?;
         }
         Ok(plan)
+    }
+}
+
+/// The VM's cards; a single card whose MAC nobody knows is known by its driver.
+fn cards(context: &PlanContext) -> Vec<Card> {
+    match &context.vm.nics[..] {
+        [only] if only.mac.is_none() => vec![Card::Only],
+        nics => nics.iter().filter_map(|nic| nic.mac.as_deref().and_then(mac)).map(Card::Mac).collect(),
     }
 }
 
@@ -80,157 +78,119 @@ fn unbind_rules(configuration: &Configuration, guest: &dyn Guest, plan: &mut Fix
     Ok(done)
 }
 
-fn is_kept(pin: &crate::inspect::network::Pin, unbound: &BTreeSet<String>) -> bool {
-    !pin.bound || unbound.contains(&pin.file)
+/// The names in use, and what holds them already.
+struct Names<'a> {
+    configuration: &'a Configuration,
+    unbound: &'a BTreeSet<String>,
 }
 
-/// Names of cards that nothing pins to a card of this VM yet.
-fn names_to_pin<'a>(
-    configuration: &'a Configuration,
-    cards: &[String],
-    unbound: &BTreeSet<String>,
-) -> Vec<&'a InterfaceInfo> {
-    let mut names: Vec<&InterfaceInfo> = configuration
-        .cards()
-        .filter(|info| {
-            !configuration.pins.iter().any(|pin| {
-                pin.name == info.name
-                    && is_kept(pin, unbound)
-                    && pin.mac.as_ref().is_some_and(|mac| cards.contains(mac))
-            })
-        })
+impl<'a> Names<'a> {
+    /// Which name belongs to which card: by the MAC that the configuration gives it, else the only one to the only one, else
+    /// by order with a finding.
+    fn pair(&self, cards: &[Card], findings: &mut Vec<Finding>) -> Vec<(String, Card)> {
+        let mut free: Vec<&Card> = cards.iter().filter(|card| !self.is_taken(card)).collect();
+        let mut pairs: Vec<(String, Card)> = Vec::new();
+        let mut rest = Vec::new();
+        for info in self.unpinned(cards) {
+            match free.iter().position(|card| info.mac.is_some() && info.mac.as_deref() == card.mac()) {
+                Some(at) => pairs.push((info.name.clone(), free.remove(at).clone())),
+                None => rest.push(info.name.clone()),
+            }
+        }
+        let (by_order, named): (Vec<String>, Vec<String>) = rest.into_iter().partition(|name| is_kernel_name(name));
+        if by_order.len() > 1 {
+            findings.push(names_by_kernel(&by_order));
+        }
         // The kernel's own names stay by order: a guest that uses them has no predictable names, or has a rule.
-        .filter(|info| !is_kernel_name(&info.name))
-        .collect();
-    // VMware's slots ascend with the number of the card: ens192, ens224, ens256.
-    names.sort_by(|a, b| kernel_version::compare(&a.name, &b.name));
-    names
+        let mut rest = named;
+        if rest.is_empty() {
+            rest = self.for_patterns(free.len());
+        }
+        if rest.is_empty() {
+            return pairs;
+        }
+        if free.is_empty() {
+            findings.push(no_card(&rest, cards.is_empty()));
+            return pairs;
+        }
+        if rest.len() > 1 || free.len() > 1 {
+            findings.push(by_order_of(&rest, &free));
+        }
+        pairs.extend(rest.into_iter().zip(free.into_iter().cloned()));
+        pairs
+    }
+
+    /// Whether a pin that still holds gives this card a name.
+    fn is_taken(&self, card: &Card) -> bool {
+        self.configuration.pins.iter().any(|pin| self.holds(pin) && pin.mac.as_deref() == card.mac())
+    }
+
+    fn holds(&self, pin: &crate::inspect::network::Pin) -> bool {
+        !pin.bound || self.unbound.contains(&pin.file)
+    }
+
+    /// Names of cards that nothing pins to a card of this VM yet.
+    fn unpinned(&self, cards: &[Card]) -> Vec<&'a InterfaceInfo> {
+        let is_pinned = |info: &InterfaceInfo| {
+            self.configuration.pins.iter().any(|pin| {
+                pin.name == info.name && self.holds(pin) && cards.iter().any(|card| card.mac() == pin.mac.as_deref())
+            })
+        };
+        let mut names: Vec<&InterfaceInfo> = self.configuration.cards().filter(|info| !is_pinned(info)).collect();
+        names.sort_by(|a, b| {
+            slot_order(&a.name).cmp(&slot_order(&b.name)).then_with(|| kernel_version::compare(&a.name, &b.name))
+        });
+        names
+    }
+
+    /// Names for cards that the configuration finds by a pattern of VMware's slots (`ens*`), which KVM's names may not fit.
+    fn for_patterns(&self, cards: usize) -> Vec<String> {
+        if !self.configuration.patterns.iter().any(|pattern| pattern.starts_with("ens")) {
+            return Vec::new();
+        }
+        let slots = (1..256).map(|card| format!("ens{}", 160 + 32 * (card % 4) + card / 4));
+        slots.filter(|name| !self.configuration.pins.iter().any(|pin| pin.name == *name)).take(cards).collect()
+    }
+}
+
+/// The place of a slot's card among the others: VMware fills the slots 160, 192, 224 and 256 first, then 161, 193 and so on.
+fn slot_order(name: &str) -> (u32, u32) {
+    let slot = name.strip_prefix("ens").and_then(|slot| slot.parse::<u32>().ok());
+    slot.map_or((0, 0), |slot| if slot >= 160 { ((slot - 160) % 32, slot) } else { (0, slot) })
 }
 
 fn is_kernel_name(name: &str) -> bool {
     name.strip_prefix("eth").is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Which name belongs to which card: by the MAC that the configuration gives it, else the only one to the only one, else by
-/// order with a finding.
-fn pair(names: &[&InterfaceInfo], free: &[&String], nics: usize, findings: &mut Vec<Finding>) -> Vec<(String, String)> {
-    let mut pairs: Vec<(String, String)> = Vec::new();
-    let mut free: Vec<&String> = free.to_vec();
-    let mut rest = Vec::new();
-    for info in names {
-        match free.iter().position(|card| info.mac.as_ref() == Some(*card)) {
-            Some(at) => pairs.push((info.name.clone(), free.remove(at).clone())),
-            None => rest.push(*info),
-        }
-    }
-    if rest.is_empty() {
-        return pairs;
-    }
-    let listed = rest.iter().map(|info| info.name.as_str()).collect::<Vec<_>>().join(", ");
-    if free.is_empty() {
-        let message = if nics == 0 {
-            format!("the configuration uses {listed}, but this VM has no network card")
-        } else {
-            format!("the configuration uses {listed}, but no MAC of this VM is left for it")
-        };
-        findings.push(
-            Finding::new("nic-name-unpinned", Severity::Warn, message)
-                .hint("give the VM's MAC addresses, or adapt the guest's network configuration"),
-        );
-        return pairs;
-    }
-    if rest.len() > 1 || free.len() > 1 {
-        let given: Vec<String> =
-            rest.iter().zip(&free).map(|(info, card)| format!("{} to {card}", info.name)).collect();
-        findings.push(
-            Finding::new(
-                "nic-assigned-by-order",
-                Severity::Warn,
-                format!("nothing says which card is which, so the names go by order: {}", given.join(", ")),
-            )
-            .hint("check the assignment in the plan"),
-        );
-    }
-    pairs.extend(rest.iter().zip(free).map(|(info, card)| (info.name.clone(), card.clone())));
-    pairs
+fn names_by_kernel(names: &[String]) -> Finding {
+    Finding::new(
+        "nic-names-by-kernel",
+        Severity::Warn,
+        format!("{} are named in the order in which the kernel finds the cards", names.join(", ")),
+    )
+    .hint("check after the first boot that each has its own network")
 }
 
-fn pin(
-    pairs: &[(String, String)],
-    configuration: &Configuration,
-    guest: &dyn Guest,
-    findings: &mut Vec<Finding>,
-) -> Result<Vec<Change>> {
-    let reason = "the card sits in another slot on KVM and would get another name, and the network would stay down";
-    let version = systemd_version(guest)?;
-    let mut changes = Vec::new();
-    if version.is_some() {
-        for (name, card) in pairs.iter().filter(|(name, _)| is_file_name(name)) {
-            // Bridges, bonds and VLANs may bear the card's MAC; old versions do not know the type of a plain card.
-            let kind = if version >= Some(245) && configuration.has_virtual() { "Type=ether\n" } else { "" };
-            let text = format!(
-                "# Written by vmdk2kvm: the card keeps the name that the configuration uses.\n\
-                 [Match]\nMACAddress={card}\n{kind}\n[Link]\nName={name}\n"
-            );
-            let path = format!("/etc/systemd/network/10-vmdk2kvm-{name}.link");
-            let summary = format!("{name} is the card {card}");
-            let why = Why { summary: &summary, reason, critical: true };
-            match TextFile::read(guest, &path, findings)? {
-                Some(file) => changes.extend(file.rewrite(&text, why)),
-                None => changes.push(create(&path, &text, why)),
-            }
-        }
-        return Ok(changes);
-    }
-    let lines: String = pairs
-        .iter()
-        .filter(|(name, _)| is_file_name(name))
-        .map(|(name, card)| {
-            format!(
-                "SUBSYSTEM==\"net\", ACTION==\"add\", DRIVERS==\"?*\", ATTR{{address}}==\"{card}\", ATTR{{type}}==\"1\", NAME=\"{name}\"\n"
-            )
-        })
-        .collect();
-    let why = Why { summary: "interface names by MAC", reason, critical: true };
-    match TextFile::read(guest, RULES, findings)? {
-        Some(file) => {
-            let gap = if file.text.is_empty() || file.text.ends_with('\n') { "" } else { "\n" };
-            changes.extend(file.rewrite(&format!("{}{gap}{lines}", file.text), why));
-        }
-        None => changes.push(create(RULES, &lines, why)),
-    }
-    Ok(changes)
+fn no_card(names: &[String], none: bool) -> Finding {
+    let listed = names.join(", ");
+    let message = if none {
+        format!("the configuration uses {listed}, but this VM has no network card with a known MAC")
+    } else {
+        format!("the configuration uses {listed}, but no MAC of this VM is left for it")
+    };
+    Finding::new("nic-name-unpinned", Severity::Warn, message)
+        .hint("give the VM's MAC addresses, or adapt the guest's network configuration")
 }
 
-/// An interface name can hold more than a file name and a rule should (IFNAMSIZ is 16).
-fn is_file_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() < 16
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'@'))
-        && !name.starts_with('.')
-}
-
-/// The version of systemd-udevd, which reads `.link` files; `None` when the guest has none. 0 when it does not tell.
-fn systemd_version(guest: &dyn Guest) -> Result<Option<u32>> {
-    let mut found = None;
-    for folder in ["/usr/lib/systemd", "/lib/systemd", "/usr/lib/x86_64-linux-gnu/systemd"] {
-        for entry in guest.list(folder)?.into_iter().flatten() {
-            if entry.name == "systemd-udevd" {
-                found = found.or(Some(0));
-            }
-            let number = entry.name.strip_prefix("libsystemd-shared-").map(|rest| {
-                rest.bytes()
-                    .take_while(u8::is_ascii_digit)
-                    .fold(0u32, |n, digit| n.saturating_mul(10).saturating_add(u32::from(digit - b'0')))
-            });
-            found = found.max(number);
-        }
-        // The last folder matters only where the first ones do not tell.
-        if found.is_some_and(|version| version > 0) {
-            break;
-        }
-    }
-    Ok(found)
+fn by_order_of(names: &[String], cards: &[&Card]) -> Finding {
+    let given: Vec<String> = names.iter().zip(cards).map(|(name, card)| format!("{name} to {card}")).collect();
+    Finding::new(
+        "nic-assigned-by-order",
+        Severity::Warn,
+        format!("nothing says which card is which, so the names go by order: {}", given.join(", ")),
+    )
+    .hint("check the assignment in the plan")
 }
 
 #[cfg(test)]

@@ -11,11 +11,13 @@ pub struct FixSettings {
     pub initramfs: InitramfsMode,
     /// Whether VMware Tools are removed.
     pub remove_vmware_tools: bool,
+    /// Whether cloud-init is kept from taking the VM for a new one.
+    pub keep_cloud_init_instance: bool,
 }
 
 impl Default for FixSettings {
     fn default() -> Self {
-        Self { initramfs: InitramfsMode::Auto, remove_vmware_tools: true }
+        Self { initramfs: InitramfsMode::Auto, remove_vmware_tools: true, keep_cloud_init_instance: true }
     }
 }
 
@@ -38,6 +40,8 @@ pub fn fixers(settings: &FixSettings) -> Vec<Box<dyn Fixer>> {
         Box::new(super::fstab::Fstab),
         Box::new(super::crypttab::Crypttab),
         Box::new(super::resume::Resume),
+        Box::new(super::lvm::Lvm),
+        Box::new(super::md::Md),
         Box::new(super::cmdline::CommandLine),
         Box::new(super::uefi_fallback::UefiFallback),
         Box::new(super::network::Network),
@@ -45,6 +49,9 @@ pub fn fixers(settings: &FixSettings) -> Vec<Box<dyn Fixer>> {
     ];
     if settings.remove_vmware_tools {
         all.push(Box::new(super::vmware_tools::VmwareTools));
+    }
+    if settings.keep_cloud_init_instance {
+        all.push(Box::new(super::cloud_init::CloudInit));
     }
     all
 }
@@ -59,7 +66,11 @@ mod tests {
     fn names_are_unique() {
         let all = fixers(&FixSettings::default());
         assert_eq!(all.iter().map(|fixer| fixer.name()).collect::<BTreeSet<_>>().len(), all.len());
-        let kept = fixers(&FixSettings { remove_vmware_tools: false, ..FixSettings::default() });
-        assert_eq!(kept.len(), all.len() - 1);
+        for fewer in [
+            FixSettings { remove_vmware_tools: false, ..FixSettings::default() },
+            FixSettings { keep_cloud_init_instance: false, ..FixSettings::default() },
+        ] {
+            assert_eq!(fixers(&fewer).len(), all.len() - 1);
+        }
     }
 }

@@ -135,26 +135,35 @@ impl Vendor {
         self.files.iter().find(|own| own.eq_ignore_ascii_case(name)).map(String::as_str)
     }
 
-    /// What is copied to which name; empty when there is no loader.
+    /// What is copied to which name; empty when there is no loader. A shim loads its GRUB by the name that the vendor built
+    /// into it (SUSE's asks for `grub.efi`), so all but the first loader keep their names.
     fn copies(&self, suffix: &str) -> Vec<(&str, String)> {
         let boot = format!("BOOT{}.EFI", suffix.to_ascii_uppercase());
         let shim = self.has(&format!("shim{suffix}.efi")).or_else(|| self.has("shim.efi"));
-        let grub = self.has(&format!("grub{suffix}.efi")).or_else(|| self.has("grub.efi"));
+        let grubs: Vec<&str> =
+            [format!("grub{suffix}.efi"), "grub.efi".to_owned()].iter().filter_map(|name| self.has(name)).collect();
+        let beside = |names: &[&str]| -> Vec<(&str, String)> {
+            names.iter().filter_map(|name| self.has(name)).map(|name| (name, name.to_owned())).collect()
+        };
         let mut out = Vec::new();
-        match (shim, grub) {
-            (Some(shim), Some(grub)) => {
-                out.push((grub, format!("grub{suffix}.efi")));
+        match (shim, grubs.first()) {
+            (Some(shim), Some(_)) => {
+                out.extend(grubs.iter().map(|grub| (*grub, (*grub).to_owned())));
                 // Asks for a key to enroll when the shim refuses what it should load.
-                out.extend(self.has(&format!("mm{suffix}.efi")).map(|tool| (tool, format!("mm{suffix}.efi"))));
-                out.extend(self.has("grub.cfg").map(|config| (config, "grub.cfg".to_owned())));
+                out.extend(beside(&[&format!("mm{suffix}.efi"), "MokManager.efi", "grub.cfg"]));
                 // Last: it is what makes the rest count.
                 out.push((shim, boot));
             }
             (None, Some(grub)) => {
-                out.extend(self.has("grub.cfg").map(|config| (config, "grub.cfg".to_owned())));
-                out.push((grub, boot));
+                out.extend(beside(&["grub.cfg"]));
+                out.push((*grub, boot));
             }
-            _ => out.extend(self.has(&format!("systemd-boot{suffix}.efi")).map(|loader| (loader, boot))),
+            _ => {
+                // systemd-boot, and vendors that have the fallback's own name in their folder.
+                let loader =
+                    [format!("systemd-boot{suffix}.efi"), boot.to_lowercase()].iter().find_map(|name| self.has(name));
+                out.extend(loader.map(|loader| (loader, boot)));
+            }
         }
         out
     }
@@ -163,7 +172,7 @@ impl Vendor {
 fn is_wrapper(config: &[u8]) -> bool {
     let text = String::from_utf8_lossy(config);
     let first = |word: &str| text.lines().any(|line| line.split_whitespace().next() == Some(word));
-    first("configfile") && !first("menuentry")
+    (first("configfile") || first("source")) && !first("menuentry")
 }
 
 fn no_loader(what: &str) -> Finding {
@@ -242,6 +251,11 @@ mod tests {
         );
         let (copies, _) = plan(&[("/boot/EFI/systemd/systemd-bootx64.efi", "sd")]);
         assert_eq!(copies[0].1, "/boot/EFI/BOOT/BOOTX64.EFI");
+        let suse =
+            ["shim.efi", "grub.efi", "MokManager.efi", "boot.csv"].map(|name| format!("/boot/efi/EFI/opensuse/{name}"));
+        let (copies, _) = plan(&suse.each_ref().map(|path| (path.as_str(), "x")));
+        let names: Vec<&str> = copies.iter().map(|(_, to)| &to["/boot/efi/EFI/BOOT/".len()..]).collect();
+        assert_eq!(names, ["grub.efi", "MokManager.efi", "BOOTX64.EFI"]);
         assert_eq!(
             plan(&[("/boot/efi/EFI/debian/x", "")]).1,
             ["/boot/efi/EFI holds no boot loader, so no fallback loader can be made"]

@@ -3,11 +3,11 @@
 //! Nothing of it is needed for the boot, but services of the old hypervisor fail, hold the clock, or keep the guest from
 //! using the new one's devices.
 
-use vmdk2kvm_plugin_api::model::{Action, Finding, FixerPlan, OsFamily, PlanContext, Severity};
+use vmdk2kvm_plugin_api::model::{Action, Finding, FixerPlan, OsFamily, PackageManager, PlanContext, Severity};
 use vmdk2kvm_plugin_api::{FileKind, Fixer, Guest, Result};
 
 use crate::inspect::tools::Tools;
-use crate::textfile::{TextFile, Why, lines};
+use crate::textfile::{TextFile, Why, create, lines, map_lines};
 
 /// The fixer of VMware's leftovers.
 pub(super) struct VmwareTools;
@@ -42,7 +42,7 @@ struct Place {
     reason: &'static str,
 }
 
-const PLACES: [Place; 5] = [
+const PLACES: [Place; 7] = [
     Place {
         folder: "/etc/modprobe.d",
         is_ours: |name| name.ends_with(".conf"),
@@ -78,7 +78,25 @@ const PLACES: [Place; 5] = [
         summary: "jobs of VMware Tools removed",
         reason: "they call tools that do nothing outside of VMware",
     },
+    Place {
+        folder: "/etc/apt/sources.list.d",
+        is_ours: |name| name.ends_with(".list"),
+        is_stale: |line| line.contains(TOOLS_REPOSITORY),
+        summary: "VMware's package source removed",
+        reason: "it holds VMware Tools only, and an update that does not reach it fails",
+    },
+    Place {
+        folder: "/etc/yum.repos.d",
+        is_ours: |name| name.to_ascii_lowercase().contains("vmware-tools"),
+        // The whole file is about one repository.
+        is_stale: |_| true,
+        summary: "VMware's package source removed",
+        reason: "it holds VMware Tools only, and an update that does not reach it fails",
+    },
 ];
+
+/// Photon's own packages are on the same server, in other folders.
+const TOOLS_REPOSITORY: &str = "packages.vmware.com/tools";
 
 impl Fixer for VmwareTools {
     fn name(&self) -> String {
@@ -105,6 +123,7 @@ impl Fixer for VmwareTools {
                 clean(place, &file, &mut plan);
             }
         }
+        displays(guest, &mut plan)?;
         // Last: a removal takes the package's own configuration files along, which an edit would not find any more.
         let tools = Tools::find(guest)?;
         for (package, by) in &tools.needed {
@@ -118,6 +137,9 @@ impl Fixer for VmwareTools {
             let summary = format!("{target} removed");
             let why = Why { summary: &summary, reason: "they do nothing outside of VMware", critical: false };
             plan.changes.push(why.change(Action::RemovePackages { manager, packages }, &target));
+            if manager == PackageManager::Rpm {
+                relabel(guest, &mut plan)?;
+            }
         }
         if tools.tarball {
             tarball(guest, &mut plan)?;
@@ -175,6 +197,45 @@ fn stale_modprobe(line: &str) -> bool {
     }
 }
 
+/// X's driver of VMware's display, which ends X where the display is another: the general one in its place.
+fn displays(guest: &dyn Guest, plan: &mut FixerPlan) -> Result<()> {
+    let folder = "/etc/X11/xorg.conf.d";
+    let mut paths = vec!["/etc/X11/xorg.conf".to_owned()];
+    paths.extend(guest.list(folder)?.into_iter().flatten().map(|entry| format!("{folder}/{}", entry.name)));
+    for path in paths.iter().filter(|path| path.ends_with(".conf") || path.ends_with("xorg.conf")) {
+        let Some(file) = TextFile::read(guest, path, &mut plan.findings)? else { continue };
+        let text = map_lines(&file.text, |line| {
+            let mut words = line.split_whitespace();
+            let is_driver = words.next().is_some_and(|word| word.eq_ignore_ascii_case("driver"));
+            (is_driver && words.next() == Some("\"vmware\"")).then(|| line.replacen("vmware", "modesetting", 1))
+        });
+        let why = Why {
+            summary: "X uses its general display driver",
+            reason: "with VMware's driver X does not start on another display",
+            critical: false,
+        };
+        plan.changes.extend(file.rewrite(&text, why));
+    }
+    Ok(())
+}
+
+/// A package manager that runs without the guest's policy leaves files without labels, of which an enforcing system refuses to
+/// read some (`ld.so.cache`): the system gives labels anew at its first boot.
+fn relabel(guest: &dyn Guest, plan: &mut FixerPlan) -> Result<()> {
+    const ORDER: &str = "/.autorelabel";
+    let Some(config) = TextFile::read(guest, "/etc/selinux/config", &mut plan.findings)? else { return Ok(()) };
+    let is_on = config.lines().any(|line| matches!(line.body.trim(), "SELINUX=enforcing" | "SELINUX=permissive"));
+    if is_on && guest.stat(ORDER)?.is_none() {
+        let why = Why {
+            summary: "SELinux labels are given anew at the first boot, which restarts once",
+            reason: "removing packages offline leaves files without labels",
+            critical: false,
+        };
+        plan.changes.push(create(ORDER, "", why));
+    }
+    Ok(())
+}
+
 /// An installation by VMware's script: what starts it goes, the rest stays where it is.
 fn tarball(guest: &dyn Guest, plan: &mut FixerPlan) -> Result<()> {
     let starters = [
@@ -214,75 +275,4 @@ fn tarball(guest: &dyn Guest, plan: &mut FixerPlan) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use vmdk2kvm_plugin_api::model::PackageManager;
-
-    use super::*;
-    use crate::fixture::{self, MapGuest};
-
-    fn plan(files: &[(&str, &str)]) -> Vec<(String, Action)> {
-        let plan = VmwareTools.plan(&fixture::context(), &MapGuest::new(files)).unwrap();
-        plan.changes.into_iter().map(|change| (change.target, change.action)).collect()
-    }
-
-    fn text(action: &Action) -> String {
-        let Action::WriteFile { content, .. } = action else { panic!("{action:?}") };
-        String::from_utf8(content.to_bytes().unwrap()).unwrap()
-    }
-
-    #[test]
-    fn the_lab_guest() {
-        let changes = plan(&[
-            (
-                "/etc/modprobe.d/vmware.conf",
-                "alias scsi_hostadapter vmw_pvscsi\nalias eth0 vmxnet3\nblacklist virtio_balloon\n",
-            ),
-            ("/etc/modprobe.d/other.conf", "options snd_hda_intel x=1\n"),
-            ("/etc/modules", "# /etc/modules\nloop\nvmxnet3\n"),
-            (
-                "/etc/udev/rules.d/99-vmware-scsi-timeout.rules",
-                "ACTION==\"add\", ATTRS{vendor}==\"VMware*\", RUN+=\"x\"\n",
-            ),
-            (
-                "/etc/cron.d/vmware-time",
-                "17 * * * * root /usr/bin/vmware-toolbox-cmd timesync status >/dev/null 2>&1\n",
-            ),
-            ("/etc/cron.d/e2scrub", "30 3 * * 0 root test -e /run/systemd/system\n"),
-            ("/var/lib/dpkg/status", "Package: open-vm-tools\nStatus: install ok installed\nVersion: 1\n"),
-        ]);
-        let kinds: Vec<(&str, &str)> =
-            changes.iter().map(|(target, action)| (target.as_str(), action.kind())).collect();
-        assert_eq!(
-            kinds,
-            [
-                ("/etc/modprobe.d/vmware.conf", "remove"),
-                ("/etc/modules", "write_file"),
-                ("/etc/udev/rules.d/99-vmware-scsi-timeout.rules", "remove"),
-                ("/etc/cron.d/vmware-time", "remove"),
-                ("open-vm-tools", "remove_packages"),
-            ]
-        );
-        assert_eq!(text(&changes[1].1), "# /etc/modules\nloop\n");
-        let Action::RemovePackages { manager, .. } = &changes[4].1 else { panic!() };
-        assert_eq!(*manager, PackageManager::Dpkg);
-    }
-
-    #[test]
-    fn other_lines_stay() {
-        let changes = plan(&[
-            ("/etc/modprobe.d/a.conf", "# alias eth0 vmxnet3\nalias eth0 vmxnet3\r\noptions loop max_loop=8\r\n"),
-            ("/etc/modprobe.d/b.conf", "blacklist vmwgfx\nblacklist pcspkr\n"),
-            ("/etc/cron.d/mixed", "MAILTO=x\n1 * * * * root vmware-toolbox-cmd x\n2 * * * * root backup\n"),
-        ]);
-        assert_eq!(changes.len(), 2);
-        assert_eq!(text(&changes[0].1), "# alias eth0 vmxnet3\noptions loop max_loop=8\r\n");
-        assert_eq!(text(&changes[1].1), "MAILTO=x\n2 * * * * root backup\n");
-    }
-
-    #[test]
-    fn a_tarball_is_disabled() {
-        let changes = plan(&[("/etc/vmware-tools/locations", "x"), ("/etc/init.d/vmware-tools", "#!/bin/sh\n")]);
-        assert_eq!(changes.len(), 1);
-        assert_eq!(changes[0].0, "/etc/init.d/vmware-tools");
-    }
-}
+mod tests;

@@ -157,6 +157,8 @@ fn is_kept(name: &str) -> bool {
     let base = name.rsplit('/').next().unwrap_or(name);
     name.starts_with("conf/")
         || name.starts_with("etc/cmdline.d/")
+        || name.starts_with("etc/lvm/")
+        || base == "mdadm.conf"
         || (base.starts_with("modules.") && matches!(base, "modules.dep" | "modules.builtin"))
         || base.ends_with(".link")
         || (base.ends_with(".rules") && base.contains("net"))

@@ -49,7 +49,9 @@ pub(super) fn read(guest: &dyn Guest, findings: &mut Vec<Finding>) -> Result<Vec
         kernels.push(KernelInfo { version: entry.name, image: Some(image), initramfs, virtio });
     }
     kernels.sort_by(|a, b| kernel_version::compare(&b.version, &a.version));
-    if kernels.is_empty() {
+    let known = findings.len();
+    unified(guest, findings)?;
+    if kernels.is_empty() && findings.len() == known {
         findings.push(
             Finding::new("no-kernel", Severity::Warn, "no installed kernel was found")
                 .hint("is /boot on a disk that was not given? add it with --disk"),
@@ -66,15 +68,43 @@ fn index(kernel: &str, guest: &dyn Guest) -> Result<ModuleIndex> {
     Ok(ModuleIndex::parse(&text("modules.dep")?, &text("modules.builtin")?))
 }
 
+/// Folders beside kernel-install's.
+const OTHERS: [&str; 8] = ["grub", "grub2", "efi", "EFI", "loader", "lost+found", "extlinux", "syslinux"];
+
+/// Kernels that carry their boot archive inside (unified kernel images): it is not read here, and nothing can be appended.
+fn unified(guest: &dyn Guest, findings: &mut Vec<Finding>) -> Result<()> {
+    for folder in ["/boot/efi/EFI/Linux", "/efi/EFI/Linux", "/boot/EFI/Linux"] {
+        for entry in guest.list(folder)?.into_iter().flatten().filter(|entry| entry.name.ends_with(".efi")) {
+            findings.push(
+                Finding::new(
+                    "unified-kernel-image",
+                    Severity::Warn,
+                    format!("{folder}/{} carries its own boot archive, which was not looked into", entry.name),
+                )
+                .hint("make sure in the guest that it has virtio_pci and virtio_blk, or boot another kernel"),
+            );
+        }
+    }
+    Ok(())
+}
+
 /// What is in `/boot`.
 struct Boot {
     names: Vec<String>,
+    /// Folders that may be kernel-install's.
+    tokens: Vec<String>,
 }
 
 impl Boot {
     fn list(guest: &dyn Guest) -> Result<Self> {
+        let mut tokens = Vec::new();
+        for place in ["/boot", "/boot/efi", "/efi"] {
+            let folders = guest.list(place)?.unwrap_or_default().into_iter();
+            let folders = folders.filter(|entry| entry.kind == FileKind::Dir && !OTHERS.contains(&entry.name.as_str()));
+            tokens.extend(folders.map(|entry| format!("{place}/{}", entry.name)));
+        }
         let entries = guest.list("/boot")?.unwrap_or_default();
-        Ok(Self { names: entries.into_iter().map(|entry| entry.name).collect() })
+        Ok(Self { names: entries.into_iter().map(|entry| entry.name).collect(), tokens })
     }
 
     /// Image and initramfs of a kernel, by every family's naming.
@@ -109,11 +139,11 @@ impl Boot {
         self.kernel_install(kernel, guest)
     }
 
-    /// kernel-install's layout: a folder named by the machine id.
+    /// kernel-install's layout: a folder named by the machine id (or by a word of the administrator's), on the boot partition
+    /// or on the EFI system partition.
     fn kernel_install(&self, kernel: &str, guest: &dyn Guest) -> Result<Option<(String, Option<String>)>> {
-        let is_id = |name: &&String| name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-        for id in self.names.iter().filter(is_id) {
-            let folder = format!("/boot/{id}/{kernel}");
+        for token in &self.tokens {
+            let folder = format!("{token}/{kernel}");
             let names: Vec<String> = guest.list(&folder)?.into_iter().flatten().map(|entry| entry.name).collect();
             if names.iter().any(|name| name == "linux") {
                 let initrd =

@@ -8,7 +8,8 @@ mod ini;
 mod keyfile;
 mod netplan;
 mod networkd;
-mod udev;
+pub(crate) mod udev;
+mod wicked;
 
 use std::collections::BTreeMap;
 
@@ -26,8 +27,10 @@ pub(crate) struct Configuration {
     interfaces: BTreeMap<String, (InterfaceInfo, bool)>,
     /// What binds a name to a card.
     pub pins: Vec<Pin>,
-    /// Files that match cards by the old driver's name.
-    pub by_driver: Vec<String>,
+    /// Files that match cards by the old hardware: its driver, its PCI address.
+    pub by_hardware: Vec<String>,
+    /// Patterns of interface names.
+    pub patterns: Vec<String>,
 }
 
 /// A folder of configuration files of one grammar.
@@ -38,7 +41,7 @@ struct Source {
     parse: fn(&TextFile, &mut Configuration),
 }
 
-const SOURCES: [Source; 9] = [
+const SOURCES: [Source; 10] = [
     Source { stack: "netplan", folder: "/etc/netplan", is_ours: |name| name.ends_with(".yaml"), parse: netplan::parse },
     Source {
         stack: "networkmanager",
@@ -67,6 +70,12 @@ const SOURCES: [Source; 9] = [
     Source { stack: "ifcfg", folder: "/etc/sysconfig/network-scripts", is_ours: ifcfg::is_ours, parse: ifcfg::parse },
     Source { stack: "wicked", folder: "/etc/sysconfig/network", is_ours: ifcfg::is_ours, parse: ifcfg::parse },
     Source {
+        stack: "wicked",
+        folder: "/etc/wicked/ifconfig",
+        is_ours: |name| name.ends_with(".xml"),
+        parse: wicked::parse,
+    },
+    Source {
         stack: "ifupdown",
         folder: "/etc/network/interfaces.d",
         is_ours: |name| !name.starts_with('.') && !name.ends_with('~'),
@@ -90,7 +99,7 @@ impl Configuration {
                     .map(|entry| entry.name)
                     .collect();
             }
-            let before = out.interfaces.len();
+            let before = out.interfaces.len() + out.patterns.len();
             for name in names.iter().filter(|name| (source.is_ours)(name)) {
                 // A link to /dev/null masks a file; reading it would be an error of the guest.
                 let Some(file) = TextFile::read(guest, &format!("{folder}/{name}"), &mut Vec::new())? else {
@@ -98,7 +107,10 @@ impl Configuration {
                 };
                 (source.parse)(&file, &mut out);
             }
-            if !source.stack.is_empty() && out.interfaces.len() > before && !out.stacks.contains(&source.stack) {
+            if !source.stack.is_empty()
+                && out.interfaces.len() + out.patterns.len() > before
+                && !out.stacks.contains(&source.stack)
+            {
                 out.stacks.push(source.stack);
             }
         }
@@ -151,6 +163,11 @@ impl Configuration {
             interfaces: interfaces.collect(),
         }
     }
+}
+
+/// Whether a name is a pattern of names (glob(7)).
+fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '?', '['])
 }
 
 fn has_virtual_name(name: &str) -> bool {

@@ -95,3 +95,12 @@ fn a_menu_on_the_system_partition_wins_over_a_wrapper() {
     let wrapper = [("/boot/grub/grub.cfg", "x"), ("/boot/efi/EFI/debian/grub.cfg", "configfile $prefix/grub.cfg\n")];
     assert_eq!(find(&wrapper, Some(Firmware::Uefi)).1, "/boot/grub/grub.cfg");
 }
+
+#[test]
+fn a_unified_kernel_image_is_said() {
+    let files =
+        [("/etc/os-release", "ID=arch\n"), ("/efi/EFI/Linux/arch-linux.efi", "MZ"), ("/usr/bin/prltoolsd", "x")];
+    let found = inspect(&MapGuest::new(&files), &DiskLayout::default()).unwrap();
+    let codes: Vec<&str> = found.findings.iter().map(|finding| finding.code.as_str()).collect();
+    assert_eq!(codes, ["unified-kernel-image", "other-hypervisor-tools"]);
+}

@@ -8,6 +8,15 @@ use crate::devices::{Devices, Reference};
 use crate::fix::{entries, has_fallback_loader, unstable_arguments};
 use crate::textfile::TextFile;
 
+/// Daemons of other hypervisors' tools.
+const OTHER_TOOLS: [(&str, &str); 5] = [
+    ("/usr/sbin/VBoxService", "VirtualBox's guest additions"),
+    ("/usr/bin/prltoolsd", "Parallels Tools"),
+    ("/usr/sbin/xe-daemon", "Xen's guest utilities"),
+    ("/usr/sbin/hv_kvp_daemon", "Hyper-V's daemons"),
+    ("/usr/sbin/hypervkvpd", "Hyper-V's daemons"),
+];
+
 /// Every weakness.
 pub(super) fn find(inspection: &Inspection, network: &Configuration, guest: &dyn Guest) -> Result<Vec<Finding>> {
     let mut out = Vec::new();
@@ -43,7 +52,7 @@ pub(super) fn find(inspection: &Inspection, network: &Configuration, guest: &dyn
         }
     }
     for card in network.cards() {
-        let pinned = network.pins.iter().any(|pin| pin.name == card.name && pin.mac.is_some() && !pin.bound);
+        let pinned = network.pins.iter().any(|pin| pin.name == card.name && !pin.bound);
         let by_slot = ["ens", "enp", "eno", "enx"].iter().any(|prefix| card.name.starts_with(prefix));
         if !pinned && by_slot {
             let message =
@@ -54,6 +63,13 @@ pub(super) fn find(inspection: &Inspection, network: &Configuration, guest: &dyn
     if inspection.vmware_tools.installed {
         let message = "VMware Tools are installed and do nothing on KVM".to_owned();
         out.push(Finding::new("vmware-tools-installed", Severity::Info, message).hint("the fix removes them"));
+    }
+    for (path, name) in OTHER_TOOLS {
+        if guest.stat(path)?.is_some() {
+            let message = format!("{name} are installed and do nothing on KVM");
+            let hint = "they stay: remove them in the guest when it is not to go back";
+            out.push(Finding::new("other-hypervisor-tools", Severity::Info, message).hint(hint));
+        }
     }
     if inspection.firmware == Some(Firmware::Uefi) && has_fallback_loader(&inspection.os.arch, guest)? == Some(false) {
         let message =

@@ -4,8 +4,20 @@ use std::collections::BTreeSet;
 
 use crate::devices::{Devices, Reference};
 
-/// What names a device. `cryptdevice=` has `:NAME` behind it.
-const KEYS: [&str; 7] = ["root=", "real_root=", "resume=", "real_resume=", "cryptdevice=", "crypt_root=", "swap="];
+/// What names a device. `cryptdevice=` has `:NAME` behind it; `boot=` is that of FIPS mode, `rootpartition=` a variable of Photon's
+/// `grub.cfg`.
+const KEYS: [&str; 10] = [
+    "root=",
+    "real_root=",
+    "resume=",
+    "real_resume=",
+    "cryptdevice=",
+    "crypt_root=",
+    "swap=",
+    "boot=",
+    "mount.usr=",
+    "rootpartition=",
+];
 
 /// Changes arguments and remembers those that name nothing.
 pub(in crate::fix) struct Arguments<'a> {

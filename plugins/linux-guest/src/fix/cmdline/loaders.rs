@@ -3,9 +3,22 @@
 use super::arguments::Arguments;
 use crate::textfile::map_lines;
 
+/// Variables of `grub.cfg` that hold arguments: Red Hat's, and the root of Photon.
+const VARIABLES: [&str; 3] = ["kernelopts=", "default_kernelopts=", "rootpartition="];
+
 /// The whole file is a command line.
 pub(super) fn whole(text: &str, arguments: &mut Arguments<'_>) -> String {
     arguments.rewrite(text)
+}
+
+/// Assignments that hold a command line or a part of one; comments stay.
+pub(super) fn settings(text: &str, arguments: &mut Arguments<'_>) -> String {
+    by_first_word(text, arguments, |first, _| !first.starts_with('#'))
+}
+
+/// dracut's own: only what becomes a command line.
+pub(super) fn dracut(text: &str, arguments: &mut Arguments<'_>) -> String {
+    by_first_word(text, arguments, |first, _| first.starts_with("kernel_cmdline"))
 }
 
 /// GRUB 2: `linux` and its kin, and the variable that Red Hat's entries take their arguments from. Never `set root=`,
@@ -13,7 +26,7 @@ pub(super) fn whole(text: &str, arguments: &mut Arguments<'_>) -> String {
 pub(super) fn grub_cfg(text: &str, arguments: &mut Arguments<'_>) -> String {
     by_first_word(text, arguments, |first, line| {
         matches!(first, "linux" | "linux16" | "linuxefi")
-            || (first == "set" && ["kernelopts=", "default_kernelopts="].iter().any(|key| line.contains(key)))
+            || (first == "set" && VARIABLES.iter().any(|key| line.contains(key)))
     })
 }
 

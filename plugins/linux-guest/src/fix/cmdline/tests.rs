@@ -80,6 +80,27 @@ fn other_loaders() {
             "# kopt=root=UUID=uuid-0-1 ro\nroot (hd0,0)\nkernel /boot/vmlinuz root=UUID=uuid-0-1\n",
         ),
         (
+            loaders::settings,
+            "# root=/dev/sda1\nroot=/dev/sda1\ndefault_kernel_opts=\"quiet resume=/dev/sda5\"\nmodules=sd-mod,ext4\n",
+            "# root=/dev/sda1\nroot=UUID=uuid-0-1\ndefault_kernel_opts=\"quiet resume=UUID=uuid-0-5\"\nmodules=sd-mod,ext4\n",
+        ),
+        (
+            loaders::settings,
+            "DEFAULT_APPEND=\"resume=/dev/sda5 splash=silent\"\nLOADER_TYPE=\"grub\"\n",
+            "DEFAULT_APPEND=\"resume=UUID=uuid-0-5 splash=silent\"\nLOADER_TYPE=\"grub\"\n",
+        ),
+        (
+            loaders::grub_cfg,
+            "set rootpartition=/dev/sda1\n    linux /$photon_linux root=$rootpartition $photon_cmdline\n",
+            "set rootpartition=UUID=uuid-0-1\n    linux /$photon_linux root=$rootpartition $photon_cmdline\n",
+        ),
+        (
+            loaders::dracut,
+            "kernel_cmdline=\"rd.auto root=/dev/sda1\"\nadd_drivers+=\" root=/dev/sda1 \"\n",
+            "kernel_cmdline=\"rd.auto root=UUID=uuid-0-1\"\nadd_drivers+=\" root=/dev/sda1 \"\n",
+        ),
+        (loaders::whole, "fips=1 boot=/dev/sda1 boot=live", "fips=1 boot=UUID=uuid-0-1 boot=live"),
+        (
             loaders::syslinux,
             "  APPEND root=/dev/sda1\n  menu root=/dev/sda1",
             "  APPEND root=UUID=uuid-0-1\n  menu root=/dev/sda1",

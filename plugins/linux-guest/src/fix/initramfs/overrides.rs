@@ -4,6 +4,8 @@ use vmdk2kvm_plugin_api::model::Content;
 use vmdk2kvm_plugin_api::{Guest, Result};
 
 use super::super::cmdline::arguments::Arguments;
+use super::super::lvm::{by_identity, open_filters};
+use super::super::md::by_uuid;
 use super::super::resume::stable_resume;
 use crate::devices::Devices;
 use crate::initramfs::Contents;
@@ -48,6 +50,16 @@ impl<'a> Wanted<'a> {
             let old = String::from_utf8_lossy(data);
             push(&mut out, path, data, Arguments::new(self.devices, false).rewrite(&old));
         }
+        // What LVM and md may look at, as their fixers have it.
+        for (path, data) in inside.files_below("etc/lvm") {
+            let old = String::from_utf8_lossy(data);
+            let new = if path.ends_with(".devices") { by_identity(&old) } else { open_filters(&old) };
+            push(&mut out, path, data, new);
+        }
+        for (path, data) in inside.files_ending("mdadm.conf") {
+            let old = String::from_utf8_lossy(data);
+            push(&mut out, path, data, by_uuid(&old, self.devices).text);
+        }
         // An early udev names the card before the root's udev does, and older ones keep that name.
         let folder =
             inside.files_ending("systemd/network/99-default.link").next().and_then(|(path, _)| path.rsplit_once('/'));
@@ -59,9 +71,12 @@ impl<'a> Wanted<'a> {
                 }
             }
         }
-        if let Some(rules) = &self.rules {
-            for (path, _) in inside.files_ending(RULES).filter(|(_, data)| *data != &rules[..]) {
-                out.push((path.to_owned(), Content::from_bytes(rules.clone())));
+        // Where names come from rules, an early udev has some of them too.
+        let has_rules = inside.files_ending(".rules").any(|(path, _)| path.contains("rules.d/"));
+        if let Some(rules) = self.rules.as_ref().filter(|_| has_rules && has_card) {
+            let path = format!("etc/udev/rules.d/{RULES}");
+            if inside.file(&path) != Some(&rules[..]) {
+                out.push((path, Content::from_bytes(rules.clone())));
             }
         }
         out

@@ -3,7 +3,7 @@
 use vmdk2kvm_plugin_api::model::{FixerPlan, InitramfsTool};
 use vmdk2kvm_plugin_api::{Guest, Result};
 
-use crate::textfile::{TextFile, Why, create};
+use crate::textfile::{TextFile, Why, create, map_lines};
 
 const WHY: Why<'static> = Why {
     summary: "the next initramfs has virtio drivers",
@@ -60,14 +60,8 @@ pub(super) fn plan(
     }
     match tool {
         Some(InitramfsTool::InitramfsTools) => initramfs_tools(drivers, lacking, guest, plan),
-        Some(InitramfsTool::Dracut) if lacking => {
-            let text = format!("# Written by vmdk2kvm.\nadd_drivers+=\" {} \"\n", drivers.join(" "));
-            drop_in("/etc/dracut.conf.d/90-vmdk2kvm.conf", &text, guest, plan)
-        }
-        Some(InitramfsTool::Mkinitcpio) if lacking => {
-            let text = format!("# Written by vmdk2kvm.\nMODULES+=({})\n", drivers.join(" "));
-            drop_in("/etc/mkinitcpio.conf.d/90-vmdk2kvm.conf", &text, guest, plan)
-        }
+        Some(InitramfsTool::Dracut) if lacking => dracut(drivers, guest, plan),
+        Some(InitramfsTool::Mkinitcpio) if lacking => mkinitcpio(drivers, guest, plan),
         Some(InitramfsTool::Mkinitfs) if lacking => mkinitfs(guest, plan),
         Some(InitramfsTool::Mkinitrd) if lacking => mkinitrd(drivers, guest, plan),
         _ => Ok(()),
@@ -105,11 +99,71 @@ fn initramfs_tools(drivers: &[&str], lacking: bool, guest: &dyn Guest, plan: &mu
     Ok(())
 }
 
-fn drop_in(path: &str, text: &str, guest: &dyn Guest, plan: &mut FixerPlan) -> Result<()> {
-    match TextFile::read(guest, path, &mut plan.findings)? {
-        Some(file) => plan.changes.extend(file.rewrite(text, WHY)),
-        None => plan.changes.push(create(path, text, WHY)),
+/// dracut: a file of its own, and nobody may leave the drivers out.
+fn dracut(drivers: &[&str], guest: &dyn Guest, plan: &mut FixerPlan) -> Result<()> {
+    const FOLDER: &str = "/etc/dracut.conf.d";
+    let mut paths = vec!["/etc/dracut.conf".to_owned()];
+    for entry in guest.list(FOLDER)?.into_iter().flatten().filter(|entry| entry.name.ends_with(".conf")) {
+        paths.push(format!("{FOLDER}/{}", entry.name));
     }
+    for path in paths {
+        let Some(file) = TextFile::read(guest, &path, &mut plan.findings)? else { continue };
+        plan.changes.extend(file.rewrite(&map_lines(&file.text, |line| without_omitted(line, drivers)), WHY));
+    }
+    let (path, text) = (
+        format!("{FOLDER}/90-vmdk2kvm.conf"),
+        format!("# Written by vmdk2kvm.\nadd_drivers+=\" {} \"\n", drivers.join(" ")),
+    );
+    match TextFile::read(guest, &path, &mut plan.findings)? {
+        Some(file) => plan.changes.extend(file.rewrite(&text, WHY)),
+        None => plan.changes.push(create(&path, &text, WHY)),
+    }
+    Ok(())
+}
+
+/// A line of dracut's `omit_drivers` without these drivers.
+fn without_omitted(line: &str, drivers: &[&str]) -> Option<String> {
+    let (key, value) = line.split_once('=').filter(|(key, _)| key.trim().trim_end_matches('+') == "omit_drivers")?;
+    let (before, list) = value.split_once('"')?;
+    let (list, behind) = list.split_once('"')?;
+    let kept: Vec<&str> =
+        list.split_whitespace().filter(|name| !drivers.contains(&name.replace('-', "_").as_str())).collect();
+    (kept.len() < list.split_whitespace().count()).then(|| format!("{key}={before}\" {} \"{behind}", kept.join(" ")))
+}
+
+/// Arch: the array `MODULES` of `mkinitcpio.conf`, which presets read even where they pass by the drop-ins.
+fn mkinitcpio(drivers: &[&str], guest: &dyn Guest, plan: &mut FixerPlan) -> Result<()> {
+    let Some(file) = TextFile::read(guest, "/etc/mkinitcpio.conf", &mut plan.findings)? else { return Ok(()) };
+    let all: Vec<_> = file.lines().collect();
+    let begins = |body: &str| body.strip_prefix("MODULES=").is_some_and(|value| value.starts_with(['(', '"']));
+    let Some(first) = all.iter().rposition(|line| begins(line.body)) else {
+        let gap = if file.text.is_empty() || file.text.ends_with('\n') { "" } else { "\n" };
+        let text = format!("{}{gap}MODULES=({})\n", file.text, drivers.join(" "));
+        plan.changes.extend(file.rewrite(&text, WHY));
+        return Ok(());
+    };
+    // The array may go on over lines.
+    let mut listed: Vec<&str> = Vec::new();
+    for line in &all[first..] {
+        let body = line.body.split('#').next().unwrap_or_default();
+        listed.extend(body.trim_start_matches("MODULES=").split(['(', ')', '"', ' ', '\t']));
+        if body.trim_start_matches("MODULES=").trim_start_matches(['(', '"']).contains([')', '"']) {
+            break;
+        }
+    }
+    let missing: String =
+        drivers.iter().filter(|driver| !listed.contains(driver)).map(|driver| format!("{driver} ")).collect();
+    let mut text = String::with_capacity(file.text.len() + missing.len());
+    for (at, line) in all.iter().enumerate() {
+        let (head, rest) = line.body.split_at(if at == first { "MODULES=(".len() } else { 0 });
+        text.push_str(head);
+        if at == first {
+            text.push_str(if rest.starts_with([')', '"']) { missing.trim_end() } else { &missing });
+        }
+        text.push_str(rest);
+        text.push_str(line.ending);
+    }
+    plan.changes.extend(file.rewrite(&text, WHY));
     Ok(())
 }
 
@@ -126,7 +180,7 @@ fn mkinitrd(drivers: &[&str], guest: &dyn Guest, plan: &mut FixerPlan) -> Result
 /// Adds words to the quoted list behind `key`.
 fn add_words(path: &str, key: &str, words: &[&str], guest: &dyn Guest, plan: &mut FixerPlan) -> Result<()> {
     let Some(file) = TextFile::read(guest, path, &mut plan.findings)? else { return Ok(()) };
-    let text = crate::textfile::map_lines(&file.text, |line| {
+    let text = map_lines(&file.text, |line| {
         let (list, rest) = line.strip_prefix(key)?.split_once('"')?;
         let mut list = list.to_owned();
         for word in words {
@@ -139,4 +193,79 @@ fn add_words(path: &str, key: &str, words: &[&str], guest: &dyn Guest, plan: &mu
     });
     plan.changes.extend(file.rewrite(&text, WHY));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use vmdk2kvm_plugin_api::model::{Action, InitramfsTool};
+
+    use super::*;
+    use crate::fixture::MapGuest;
+
+    const DRIVERS: [&str; 2] = ["virtio_pci", "virtio_blk"];
+
+    /// What the file at `path` becomes, and that it stays so.
+    fn becomes(tool: InitramfsTool, path: &str, old: &str) -> String {
+        let mut guest = MapGuest::new(&[(path, old)]);
+        let mut first = FixerPlan::default();
+        plan(Some(tool), &DRIVERS, true, &guest, &mut first).unwrap();
+        for change in first.changes {
+            let Action::WriteFile { content, .. } = change.action else { panic!() };
+            guest.0.insert(change.target, content.to_bytes().unwrap());
+        }
+        let mut again = FixerPlan::default();
+        plan(Some(tool), &DRIVERS, true, &guest, &mut again).unwrap();
+        assert!(again.changes.is_empty(), "{path} is not stable");
+        String::from_utf8(guest.0[path].clone()).unwrap()
+    }
+
+    #[test]
+    fn every_tools_own_file() {
+        for (tool, path, old, new) in [
+            (
+                InitramfsTool::Mkinitcpio,
+                "/etc/mkinitcpio.conf",
+                "# MODULES=(x)\nMODULES=()\nBINARIES=()\n",
+                "# MODULES=(x)\nMODULES=(virtio_pci virtio_blk)\nBINARIES=()\n",
+            ),
+            (
+                InitramfsTool::Mkinitcpio,
+                "/etc/mkinitcpio.conf",
+                "MODULES=(vmw_pvscsi # old\n  virtio_pci)\n",
+                "MODULES=(virtio_blk vmw_pvscsi # old\n  virtio_pci)\n",
+            ),
+            (
+                InitramfsTool::Mkinitcpio,
+                "/etc/mkinitcpio.conf",
+                "MODULES=\"ext4\"\n",
+                "MODULES=\"virtio_pci virtio_blk ext4\"\n",
+            ),
+            (
+                InitramfsTool::Mkinitcpio,
+                "/etc/mkinitcpio.conf",
+                "HOOKS=(base)",
+                "HOOKS=(base)\nMODULES=(virtio_pci virtio_blk)\n",
+            ),
+            (
+                InitramfsTool::Mkinitfs,
+                "/etc/mkinitfs/mkinitfs.conf",
+                "features=\"base ext4 scsi\"\n",
+                "features=\"base ext4 scsi virtio\"\n",
+            ),
+            (
+                InitramfsTool::Mkinitrd,
+                "/etc/sysconfig/kernel",
+                "INITRD_MODULES=\"mptspi virtio_pci\" # x\n",
+                "INITRD_MODULES=\"mptspi virtio_pci virtio_blk\" # x\n",
+            ),
+            (
+                InitramfsTool::Dracut,
+                "/etc/dracut.conf.d/vm.conf",
+                "omit_drivers+=\" nouveau virtio-blk \" # slim\nadd_drivers+=\" vmxnet3 \"\n",
+                "omit_drivers+=\" nouveau \" # slim\nadd_drivers+=\" vmxnet3 \"\n",
+            ),
+        ] {
+            assert_eq!(becomes(tool, path, old), new);
+        }
+    }
 }

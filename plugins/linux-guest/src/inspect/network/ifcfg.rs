@@ -21,8 +21,14 @@ pub(super) fn parse(file: &TextFile, out: &mut Configuration) {
         .collect();
     let get = |key: &str| values.get(key).copied().filter(|value| !value.is_empty());
     let of_name = file.path.rsplit("ifcfg-").next().unwrap_or_default();
-    // In SUSE's files DEVICE does not exist; in Red Hat's the file's own name is the last resort.
-    let name = get("DEVICE").unwrap_or(of_name);
+    // SUSE's files have no DEVICE, and in Red Hat's the file's own name is the last resort; but one that NetworkManager found
+    // by its MAC has the connection's name (`ifcfg-Wired_connection_1`), which is no interface's.
+    let is_suse = file.path.starts_with("/etc/sysconfig/network/");
+    let name = match get("DEVICE") {
+        Some(name) => name,
+        None if is_suse || get("HWADDR").is_none() => of_name,
+        None => return,
+    };
     let is_virtual = get("BONDING_MASTER").is_some()
         || get("BRIDGE").is_some_and(|value| value == "yes")
         || get("VLAN").is_some_and(|value| value == "yes")

@@ -2,7 +2,8 @@
 
 use serde_norway::Value;
 
-use super::{Configuration, mac};
+use super::udev::names_old_driver;
+use super::{Configuration, is_pattern, mac};
 use crate::textfile::TextFile;
 
 pub(super) fn parse(file: &TextFile, out: &mut Configuration) {
@@ -12,16 +13,17 @@ pub(super) fn parse(file: &TextFile, out: &mut Configuration) {
         let matching = card.get("match");
         let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
         let address = matching.and_then(|matching| text(matching.get("macaddress"))).and_then(|text| mac(&text));
-        if matching.and_then(|matching| matching.get("driver")).is_some_and(names_old_driver) {
-            out.by_driver.push(file.path.clone());
+        if matching.and_then(|matching| matching.get("driver")).is_some_and(has_old_driver) {
+            out.by_hardware.push(file.path.clone());
         }
         // The key is a name of its own when there is a match.
-        let name = text(card.get("set-name"))
-            .or_else(|| {
-                matching.and_then(|matching| text(matching.get("name"))).filter(|name| !name.contains(['*', '?', '[']))
-            })
-            .or_else(|| matching.is_none().then(|| id.clone()));
+        let matched = matching.and_then(|matching| text(matching.get("name")));
+        let name = text(card.get("set-name")).or(matched).or_else(|| matching.is_none().then(|| id.clone()));
         let Some(name) = name else { continue };
+        if is_pattern(&name) {
+            out.patterns.push(name);
+            continue;
+        }
         let info = out.interface(&name, &file.path);
         info.mac = info.mac.take().or(address);
         add_addresses(card, &name, file, out);
@@ -49,7 +51,7 @@ fn members<'a>(network: &'a Value, kind: &str) -> Vec<(String, &'a Value)> {
     mapping.into_iter().flatten().filter_map(|(name, value)| Some((name.as_str()?.to_owned(), value))).collect()
 }
 
-fn names_old_driver(value: &Value) -> bool {
-    let old = |value: &Value| value.as_str().is_some_and(|driver| driver.contains("vmxnet"));
-    old(value) || value.as_sequence().is_some_and(|list| list.iter().any(old))
+fn has_old_driver(value: &Value) -> bool {
+    let list = value.as_sequence().map_or_else(|| std::slice::from_ref(value), Vec::as_slice);
+    names_old_driver(list.iter().filter_map(Value::as_str))
 }

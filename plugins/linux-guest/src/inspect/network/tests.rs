@@ -58,7 +58,8 @@ fn networkd_and_links() {
         found.pins,
         [Pin { mac: None, name: "lan0".to_owned(), file: "/etc/systemd/network/10-lan.link".to_owned(), bound: true }]
     );
-    assert_eq!(found.by_driver, ["/etc/systemd/network/x.network"]);
+    assert_eq!(found.by_hardware, ["/etc/systemd/network/x.network"]);
+    assert_eq!(found.patterns, ["en*"]);
 }
 
 #[test]

@@ -6,18 +6,25 @@ use crate::textfile::TextFile;
 /// A rule that gives a card its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pin {
-    /// The card; `None` when the rule finds it in another way.
+    /// The card; `None` when the rule finds it in another way, such as its driver.
     pub mac: Option<String>,
     /// The name.
     pub name: String,
     /// The file.
     pub file: String,
-    /// The rule also asks for the old hardware (its driver, its PCI address), so it does not apply any more.
+    /// The rule asks for the old hardware (its driver, its PCI address), so it does not apply any more.
     pub bound: bool,
 }
 
 /// Drivers of cards that VMware offers.
 const DRIVERS: [&str; 5] = ["vmxnet3", "vmxnet", "e1000e", "e1000", "pcnet32"];
+/// The driver of KVM's card.
+pub(crate) const NEW_DRIVER: &str = "virtio_net";
+
+/// Whether a list of drivers has one of VMware's cards, and not that of KVM's card.
+pub(crate) fn names_old_driver<'a>(mut list: impl Iterator<Item = &'a str> + Clone) -> bool {
+    list.clone().any(|driver| DRIVERS.contains(&driver)) && !list.any(|driver| driver == NEW_DRIVER)
+}
 
 pub(super) fn parse_rules(file: &TextFile, out: &mut Configuration) {
     for line in file.text.lines() {
@@ -33,16 +40,20 @@ pub(super) fn parse_rules(file: &TextFile, out: &mut Configuration) {
 }
 
 pub(super) fn parse_link(file: &TextFile, out: &mut Configuration) {
-    let (mut card, mut name, mut bound) = (None, None, false);
+    let (mut card, mut name, mut bound, mut chosen) = (None, None, false, false);
     for (section, key, value) in ini::parse(&file.text) {
         match (section, key) {
             ("Match", "MACAddress" | "PermanentMACAddress") => card = mac(value),
-            ("Match", "Driver" | "Path" | "Property") => bound = true,
+            ("Match", "Driver") => {
+                chosen = true;
+                bound |= names_old_driver(value.split_whitespace());
+            }
+            ("Match", "Path" | "Property") => bound = true,
             ("Link", "Name") => name = Some(value.to_owned()),
             _ => {}
         }
     }
-    if let Some(name) = name.filter(|_| card.is_some() || bound) {
+    if let Some(name) = name.filter(|_| card.is_some() || bound || chosen) {
         out.pins.push(Pin { mac: card, name, file: file.path.clone(), bound });
     }
 }
