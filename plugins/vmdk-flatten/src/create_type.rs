@@ -21,6 +21,8 @@ const READ: &[(&str, &str)] = &[
     ("vmfsThin", "vmfsThin"),
     ("vmfsPreallocated", "vmfsPreallocated"),
     ("vmfsEagerZeroedThick", "vmfsEagerZeroedThick"),
+    ("vmfsSparse", "vmfsSparse"),
+    ("seSparse", "seSparse"),
 ];
 
 impl CreateType {
@@ -44,10 +46,6 @@ fn refusal(object: &str, text: &str) -> PluginError {
         "custom" => "its parts are arranged by hand, often on devices",
         "fulldevice" => "it maps a whole device of the machine it was made on",
         "partitioneddevice" => "it maps partitions of a device of the machine it was made on",
-        "vmfssparse" | "sesparse" => {
-            return unusable(object, format_args!("createType {} is not supported yet", shown(text)))
-                .hint("consolidate the snapshots in VMware, or export the virtual machine as OVF");
-        }
         _ if lower.starts_with("vmfsraw") || lower.starts_with("vmfspassthroughraw") => {
             "it maps a raw device of the storage (RDM), and the data is not in this file"
         }

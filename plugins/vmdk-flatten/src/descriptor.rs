@@ -206,7 +206,7 @@ fn unquoted(value: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::extent_line::Place;
+    use crate::extent_line::{Place, SparseFormat};
 
     #[test]
     fn spaces_case_crlf_and_encodings() {
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(parsed.cid, Some(0x00ab_cdef));
         assert_eq!(parsed.parent, Some(Parent { cid: 0x1234_5678, name: "Müller.vmdk".into() }));
         assert_eq!(parsed.capacity, 128 * 512);
-        assert_eq!(parsed.extents[0].place, Place::Sparse { name: "a=b.vmdk".into() });
+        assert_eq!(parsed.extents[0].place, Place::Sparse { name: "a=b.vmdk".into(), format: SparseFormat::Hosted });
         assert_eq!(parsed.extents[1].place, Place::Zero);
     }
 
@@ -257,7 +257,6 @@ mod tests {
                 "d: createType custom cannot be read: its parts are arranged by hand, often on devices",
             ),
             ("\"vmfs\"", "\"vmfs2\"", "d: createType vmfs2 is not known"),
-            ("\"vmfs\"", "\"seSparse\"", "d: createType seSparse is not supported yet"),
         ];
         for (from, to, expected) in cases {
             let text = base.replace(from, to);

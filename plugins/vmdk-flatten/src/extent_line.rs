@@ -28,13 +28,26 @@ pub enum Place {
         /// Where they begin, in sectors.
         offset: u64,
     },
-    /// `SPARSE`: in a hosted sparse file.
+    /// `SPARSE`, `VMFSSPARSE`, `SESPARSE`: in a sparse file.
     Sparse {
         /// Name of the file.
         name: String,
+        /// What kind of file it is.
+        format: SparseFormat,
     },
     /// `ZERO`: nowhere.
     Zero,
+}
+
+/// The formats of sparse files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SparseFormat {
+    /// `KDMV`: of Workstation and its kin.
+    Hosted,
+    /// `COWD`: snapshots on ESX.
+    Cowd,
+    /// seSparse: newer snapshots on ESX.
+    SeSparse,
 }
 
 /// Whether a line of a descriptor is an extent's.
@@ -82,17 +95,10 @@ pub fn parse(object: &str, line: usize, text: &[u8], encoding: Option<&str>) -> 
             };
             Place::Flat { name: file(name)?, offset }
         }
-        "SPARSE" => Place::Sparse { name: file(name)? },
+        "SPARSE" => Place::Sparse { name: file(name)?, format: SparseFormat::Hosted },
+        "VMFSSPARSE" => Place::Sparse { name: file(name)?, format: SparseFormat::Cowd },
+        "SESPARSE" => Place::Sparse { name: file(name)?, format: SparseFormat::SeSparse },
         "ZERO" => Place::Zero,
-        "VMFSSPARSE" | "SESPARSE" => {
-            return Err(unusable(
-                object,
-                format_args!(
-                    "the extent in line {line} of its descriptor is of type {kind}, which is not supported yet"
-                ),
-            )
-            .hint("consolidate the snapshots in VMware, or export the virtual machine as OVF"));
-        }
         "VMFSRDM" | "VMFSRAW" => {
             return Err(unusable(
                 object,
@@ -151,7 +157,10 @@ mod tests {
         assert_eq!(place("RW 4192256 FLAT \"a b.vmdk\" 63"), flat(63));
         assert_eq!(place("RDONLY\t8  vmfs\t\"a b.vmdk\""), flat(0));
         assert_eq!(place("RW 8 VMFS \"a b.vmdk\" 0"), flat(0));
-        assert_eq!(place("RW 8 SPARSE \"a b.vmdk\""), Place::Sparse { name: "a b.vmdk".into() });
+        let sparse = |format| Place::Sparse { name: "a b.vmdk".into(), format };
+        assert_eq!(place("RW 8 SPARSE \"a b.vmdk\""), sparse(SparseFormat::Hosted));
+        assert_eq!(place("RW 8 VMFSSPARSE \"a b.vmdk\""), sparse(SparseFormat::Cowd));
+        assert_eq!(place("RW 8 seSparse \"a b.vmdk\""), sparse(SparseFormat::SeSparse));
         assert_eq!(place("rw 8 zero"), Place::Zero);
     }
 
@@ -172,7 +181,6 @@ mod tests {
             ("RW 8 SPARSE \"\"", "names no file"),
             ("RW 8 SPARSE \"a", "has a file name without its closing quote"),
             ("RW 8 SPARSE a", "has a file name without quotes"),
-            ("RW 8 SESPARSE \"a\"", "is of type SESPARSE, which is not supported yet"),
             ("RW 8 VMFSRDM \"a\"", "is of type VMFSRDM: it maps a raw device, and its data is not in a file"),
             ("RW 8 \u{1b}[2J \"a\"", "is of type \\u{1b}[2J, which is not known"),
         ];

@@ -12,10 +12,10 @@ use libdeflater::{DecompressionError, Decompressor};
 use vmdk2kvm_plugin_api::Result;
 
 use crate::cache::Cache;
+use crate::entries::Layout;
 use crate::fault::damaged;
 use crate::files::File;
 use crate::storage::SECTOR;
-use crate::tables::Layout;
 
 /// Bytes of a grain's marker.
 pub const MARKER: u64 = 12;

@@ -3,20 +3,23 @@
 //! Format: "Virtual Disk Format 5.0", section "Hosted Sparse Extents", `SparseExtentHeader`; numbers are little-endian, offsets
 //! and lengths in sectors. The footer of a `streamOptimized` file is a second copy of the same structure.
 
+use std::sync::Arc;
+
 use vmdk2kvm_plugin_api::Result;
 
 use crate::descriptor::LARGEST_DISK;
+use crate::dialect::{Dialect, ENTRIES};
+use crate::entries::Layout;
 use crate::fault::{damaged, unusable};
+use crate::files::File;
 use crate::storage::SECTOR;
+use crate::tables::Shape;
 
 /// `KDMV`, the first four bytes.
 pub const MAGIC: [u8; 4] = *b"KDMV";
 
 /// `gdOffset` of a file whose directory is found by its footer.
 pub const DIRECTORY_AT_END: u64 = u64::MAX;
-
-/// Entries of a grain table, always.
-pub const TABLE_ENTRIES: u64 = 512;
 
 /// Grain sizes accepted, in sectors: 8 is the specification's smallest, 128 the usual one.
 const GRAIN_SECTORS: std::ops::RangeInclusive<u64> = 8..=4096;
@@ -46,6 +49,54 @@ pub struct Header {
     pub compressed: bool,
     /// Whether the file was open when its last writer died.
     pub unclean: bool,
+}
+
+/// Reads the header of a sparse file; for a file whose directory is at its end, that of its footer.
+pub fn read(file: &Arc<File>) -> Result<Header> {
+    let mut bytes = [0u8; 512];
+    if !file.holds(0, SECTOR) {
+        return Err(damaged(file.object(), format_args!("it is too short for a sparse header: {} bytes", file.size())));
+    }
+    file.read(0, &mut bytes)?;
+    let header = Header::parse(file.object(), &bytes)?;
+    if header.directory.is_some() || header.capacity == 0 {
+        return Ok(header);
+    }
+    let footer = read_footer(file)?;
+    if (footer.capacity, footer.grain, footer.compressed) != (header.capacity, header.grain, header.compressed) {
+        return Err(damaged(file.object(), "its footer and its header contradict each other"));
+    }
+    // The embedded descriptor is at the front, and only the header is sure to say where.
+    Ok(Header { descriptor: header.descriptor, unclean: header.unclean || footer.unclean, ..footer })
+}
+
+/// The last three sectors of a streamed file: a marker of type 3 (footer), the footer, and a marker of type 0 (end of stream),
+/// which is all zeros. "Virtual Disk Format 5.0", section "Stream-Optimized Compressed Sparse Extents".
+fn read_footer(file: &Arc<File>) -> Result<Header> {
+    let torn = |what: &str| {
+        unusable(file.object(), format_args!("the stream-optimized file is torn: {what}"))
+            .hint("its end is missing: the export or the copy was interrupted, repeat it")
+    };
+    let mut tail = [0u8; 3 * 512];
+    if file.size() % SECTOR != 0 || !file.holds(SECTOR, tail.len() as u64) {
+        return Err(torn("it does not end at a sector's end with a footer"));
+    }
+    file.read(file.size() - tail.len() as u64, &mut tail)?;
+    let (marker, rest) = tail.split_at(512);
+    let (footer, end) = rest.split_at(512);
+    if marker[12] != 3 || marker[13..16] != [0; 3] || footer[..4] != MAGIC {
+        return Err(torn("it has no footer"));
+    }
+    if end.iter().any(|byte| *byte != 0) {
+        return Err(torn("it has no end-of-stream marker"));
+    }
+    let mut bytes = [0u8; 512];
+    bytes.copy_from_slice(footer);
+    let footer = Header::parse(file.object(), &bytes)?;
+    match footer.directory {
+        Some(_) => Ok(footer),
+        None => Err(torn("its footer does not say where the grain directory is")),
+    }
 }
 
 impl Header {
@@ -96,11 +147,8 @@ impl Header {
             ));
         }
         let entries = u32_at(44);
-        if u64::from(entries) != TABLE_ENTRIES {
-            return Err(damaged(
-                object,
-                format_args!("its grain tables have {entries} entries instead of {TABLE_ENTRIES}"),
-            ));
+        if entries as usize != ENTRIES {
+            return Err(damaged(object, format_args!("its grain tables have {entries} entries instead of {ENTRIES}")));
         }
         let descriptor = match (sectors("descriptor offset", 28)?, sectors("descriptor size", 36)?) {
             (0, _) | (_, 0) => None,
@@ -108,7 +156,8 @@ impl Header {
         };
         let directory = match u64_at(56) {
             DIRECTORY_AT_END => None,
-            _ => Some(sectors("grain directory offset", 56)?),
+            // An absurd one lies outside of every file; where there is a second directory, that one is used.
+            offset => Some(offset.saturating_mul(SECTOR)),
         };
         // Without the flag the field means nothing; a bad offset costs only the redundancy.
         let redundant = match u64_at(48) {
@@ -144,5 +193,17 @@ impl Header {
             compressed,
             unclean: bytes[72] != 0,
         })
+    }
+
+    /// What it says about the grains; `None` when the file has no directory.
+    pub fn shape(&self) -> Option<Shape> {
+        let layout = Layout {
+            capacity: self.capacity,
+            grain: self.grain,
+            compressed: self.compressed,
+            dialect: Dialect::Hosted { zero_grains: self.zero_grains },
+        };
+        let (redundant, unclean) = (self.redundant, self.unclean);
+        self.directory.map(|directory| Shape { layout, directory, redundant, header: SECTOR, unclean })
     }
 }

@@ -1,15 +1,18 @@
 //! Reads VMDK disks and their snapshot chains as one flat view.
 //!
 //! In the order of a disk's life: [`chain`] opens the topmost [`link`] and then its parents; a link is a [`descriptor`] (whose extents are
-//! [`extent_line`]s, in a [`create_type`]) and a [`storage`] for each extent, which is [`flat`] or [`sparse`]; a sparse one has a
-//! [`header`], [`tables`] and, when compressed, [`grain`]s to inflate. [`disk`] then reads through the links. All files are opened
-//! by [`files`], through the host's `Transport` only.
+//! [`extent_line`]s, in a [`create_type`]) and a [`storage`] for each extent, which is [`flat`] or [`sparse`]; a sparse one has a header
+//! ([`header`], [`cowd`], [`se_sparse`]), [`tables`] whose [`entries`] are in its [`dialect`] and, when compressed, [`grain`]s to
+//! inflate. [`disk`] then reads through the links. All files are opened by [`files`], through the host's `Transport` only.
 
 pub mod cache;
 pub mod chain;
+pub mod cowd;
 pub mod create_type;
 pub mod descriptor;
+pub mod dialect;
 pub mod disk;
+pub mod entries;
 pub mod extent_line;
 pub mod fault;
 pub mod files;
@@ -18,6 +21,7 @@ pub mod grain;
 pub mod header;
 pub mod link;
 pub mod names;
+pub mod se_sparse;
 pub mod sparse;
 pub mod storage;
 pub mod tables;

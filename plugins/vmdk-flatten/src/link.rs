@@ -8,18 +8,15 @@ use std::sync::Arc;
 use vmdk2kvm_plugin_api::{Host, PluginError, Result};
 
 use crate::descriptor::{Descriptor, LONGEST, looks_like_text, split_at_zero};
-use crate::extent_line::{ExtentLine, Place};
+use crate::extent_line::{ExtentLine, Place, SparseFormat};
 use crate::fault::{damaged, shown, unusable};
 use crate::files::{File, Files};
 use crate::flat::FlatStorage;
-use crate::header::{Header, MAGIC};
-use crate::sparse::{Shared, SparseStorage, read_header};
+use crate::header::Header;
+use crate::sparse::{Shared, SparseStorage};
 use crate::storage::{SECTOR, Storage, ZeroStorage};
-
-/// First bytes of an ESX snapshot extent (`vmfsSparse`).
-const COWD: &[u8] = b"COWD";
-/// First bytes of a newer ESX snapshot extent (`seSparse`): `0xcafebabe`, little-endian.
-const SE_SPARSE: &[u8] = b"\xbe\xba\xfe\xca";
+use crate::tables::Shape;
+use crate::{cowd, header, se_sparse};
 
 /// How many bytes of text may lie behind the zero byte that ends a descriptor. qemu leaves the end of the old text there when it
 /// writes a content id with fewer digits in place; more than that means that extents would be lost.
@@ -77,7 +74,12 @@ impl Opener {
         };
         let mut known: HashSet<String> = link.files.iter().cloned().collect();
         let lines = std::mem::take(&mut link.descriptor.extents);
-        if own.is_some() && !matches!(lines.as_slice(), [ExtentLine { place: Place::Sparse { .. }, .. }]) {
+        if own.is_some()
+            && !matches!(
+                lines.as_slice(),
+                [ExtentLine { place: Place::Sparse { format: SparseFormat::Hosted, .. }, .. }]
+            )
+        {
             return Err(damaged(
                 object,
                 "its embedded descriptor must name one sparse extent, the file itself, and names others",
@@ -91,12 +93,27 @@ impl Opener {
                 (Place::Zero, _) => Box::new(ZeroStorage),
                 // The name in an embedded descriptor is the file's own, often from before it was renamed.
                 (Place::Sparse { .. }, Some(header)) => {
-                    self.sparse(&mut link, number, Arc::clone(&file), header, length)?
+                    self.sparse(&mut link, number, Arc::clone(&file), shape(&file, header)?, length)?
                 }
-                (Place::Sparse { name }, None) => {
+                (Place::Sparse { name, format }, None) => {
+                    let listed = link.files.len();
                     let file = self.extent_file(&mut link, &mut known, line, name)?;
-                    let header = read_header(&file)?;
-                    self.sparse(&mut link, number, file, &header, length)?
+                    if link.files.len() == listed {
+                        return Err(damaged(
+                            object,
+                            format_args!(
+                                "the sparse extent in line {} of its descriptor is a file that the disk has already: {}",
+                                line.line,
+                                shown(name)
+                            ),
+                        ));
+                    }
+                    let shape = match format {
+                        SparseFormat::Hosted => shape(&file, &header::read(&file)?)?,
+                        SparseFormat::Cowd => cowd::read(&file)?,
+                        SparseFormat::SeSparse => se_sparse::read(&file)?,
+                    };
+                    self.sparse(&mut link, number, file, shape, length)?
                 }
                 (Place::Flat { name, offset }, _) => {
                     let file = self.extent_file(&mut link, &mut known, line, name)?;
@@ -150,18 +167,18 @@ impl Opener {
         link: &mut Link,
         number: &mut u32,
         file: Arc<File>,
-        header: &Header,
+        shape: Shape,
         length: u64,
     ) -> Result<Box<dyn Storage>> {
-        if header.unclean {
-            link.warnings.push(format!(
-                "{}: was not closed cleanly by its last writer; what that wrote last may be missing",
-                shown(file.object())
-            ));
-        }
         *number += 1;
-        Ok(Box::new(SparseStorage::open(*number, file, header, length, &self.shared)?))
+        let (storage, warnings) = SparseStorage::open(*number, file, shape, length, &self.shared, &self.host)?;
+        link.warnings.extend(warnings);
+        Ok(Box::new(storage))
     }
+}
+
+fn shape(file: &Arc<File>, header: &Header) -> Result<Shape> {
+    header.shape().ok_or_else(|| damaged(file.object(), "it does not say where its grain directory is"))
 }
 
 /// Adds advice where the error has none.
@@ -177,8 +194,8 @@ fn read_descriptor(file: &Arc<File>) -> Result<(Vec<u8>, Option<Header>)> {
     let mut head = vec![0; file.size().min(SECTOR) as usize];
     file.read(0, &mut head)?;
     let refuse = |what: &str, hint: &str| Err(unusable(file.object(), what).hint(hint));
-    if head.starts_with(&MAGIC) {
-        let header = read_header(file)?;
+    if head.starts_with(&header::MAGIC) {
+        let header = header::read(file)?;
         let Some((at, length)) = header.descriptor else {
             return refuse(
                 "it is one extent of a split disk and has no descriptor",
@@ -189,7 +206,7 @@ fn read_descriptor(file: &Arc<File>) -> Result<(Vec<u8>, Option<Header>)> {
         let (text, _) = split_at_zero(&text);
         return Ok((text.to_vec(), (header.capacity > 0).then_some(header)));
     }
-    if head.starts_with(COWD) || head.starts_with(SE_SPARSE) {
+    if head.starts_with(&cowd::MAGIC) || head.starts_with(&se_sparse::MAGIC) {
         return refuse(
             "it is the data of an ESX snapshot, not the disk",
             "give the small text file beside it, usually the same name without -delta or -sesparse",

@@ -1,18 +1,18 @@
-//! Hosted sparse extents (`SPARSE`): header, tables and grains put together as a [`Storage`].
+//! Sparse extents (`SPARSE`, `VMFSSPARSE`, `SESPARSE`): tables and grains put together as a [`Storage`].
 //!
-//! Owns the walk over grains. What the header means is `header.rs`, where grains are is `tables.rs`, how compressed ones are read
-//! is `grain.rs`.
+//! Owns the walk over grains. What the headers mean is `header.rs`, `cowd.rs` and `se_sparse.rs`, where grains are is `tables.rs`, how
+//! compressed ones are read is `grain.rs`.
 
 use std::sync::Arc;
 
-use vmdk2kvm_plugin_api::Result;
+use vmdk2kvm_plugin_api::{Host, Result};
 
-use crate::fault::{damaged, unusable};
+use crate::dialect::{ABSENT, ENTRIES, ZERO};
+use crate::fault::{damaged, shown};
 use crate::files::File;
 use crate::grain::{Grains, PackedGrains, Wanted, new_grains};
-use crate::header::{Header, TABLE_ENTRIES};
-use crate::storage::{Absent, Run, RunKind, SECTOR, Storage};
-use crate::tables::{Blocks, Layout, Tables, new_blocks};
+use crate::storage::{Absent, Run, RunKind, Storage};
+use crate::tables::{Blocks, Shape, Tables, new_blocks};
 
 /// What the sparse extents of one disk share.
 #[derive(Clone)]
@@ -27,7 +27,7 @@ impl Default for Shared {
     }
 }
 
-/// A hosted sparse extent.
+/// A sparse extent.
 pub struct SparseStorage {
     file: Arc<File>,
     tables: Tables,
@@ -51,85 +51,44 @@ struct Piece {
     place: Place,
 }
 
-/// Reads the header of a sparse file; for a file whose directory is at its end, that of its footer.
-pub fn read_header(file: &Arc<File>) -> Result<Header> {
-    let mut bytes = [0u8; 512];
-    if !file.holds(0, SECTOR) {
-        return Err(damaged(file.object(), format_args!("it is too short for a sparse header: {} bytes", file.size())));
-    }
-    file.read(0, &mut bytes)?;
-    let header = Header::parse(file.object(), &bytes)?;
-    if header.directory.is_some() || header.capacity == 0 {
-        return Ok(header);
-    }
-    let footer = read_footer(file)?;
-    if (footer.capacity, footer.grain, footer.compressed) != (header.capacity, header.grain, header.compressed) {
-        return Err(damaged(file.object(), "its footer and its header contradict each other"));
-    }
-    // The embedded descriptor is at the front, and only the header is sure to say where.
-    Ok(Header { descriptor: header.descriptor, unclean: header.unclean || footer.unclean, ..footer })
-}
-
-/// The last three sectors of a streamed file: a marker of type 3 (footer), the footer, and a marker of type 0 (end of stream),
-/// which is all zeros. "Virtual Disk Format 5.0", section "Stream-Optimized Compressed Sparse Extents".
-fn read_footer(file: &Arc<File>) -> Result<Header> {
-    let torn = |what: &str| {
-        unusable(file.object(), format_args!("the stream-optimized file is torn: {what}"))
-            .hint("its end is missing: the export or the copy was interrupted, repeat it")
-    };
-    let mut tail = [0u8; 3 * 512];
-    if file.size() % SECTOR != 0 || !file.holds(SECTOR, tail.len() as u64) {
-        return Err(torn("it does not end at a sector's end with a footer"));
-    }
-    file.read(file.size() - tail.len() as u64, &mut tail)?;
-    let (marker, rest) = tail.split_at(512);
-    let (footer, end) = rest.split_at(512);
-    if marker[12] != 3 || marker[13..16] != [0; 3] || footer[..4] != crate::header::MAGIC {
-        return Err(torn("it has no footer"));
-    }
-    if end.iter().any(|byte| *byte != 0) {
-        return Err(torn("it has no end-of-stream marker"));
-    }
-    let mut bytes = [0u8; 512];
-    bytes.copy_from_slice(footer);
-    let footer = Header::parse(file.object(), &bytes)?;
-    match footer.directory {
-        Some(_) => Ok(footer),
-        None => Err(torn("its footer does not say where the grain directory is")),
-    }
-}
-
 impl SparseStorage {
-    /// The first `length` bytes of the sparse extent in `file`. `number` tells extents of a disk apart in what they share.
-    pub fn open(number: u32, file: Arc<File>, header: &Header, length: u64, shared: &Shared) -> Result<Self> {
+    /// The first `length` bytes of the sparse extent in `file`. `number` tells extents of a disk apart in what they share. Also
+    /// gives what is odd about the file.
+    pub fn open(
+        number: u32,
+        file: Arc<File>,
+        mut shape: Shape,
+        length: u64,
+        shared: &Shared,
+        host: &Host,
+    ) -> Result<(Self, Vec<String>)> {
+        let layout = &mut shape.layout;
         // The header's capacity may be rounded up to a grain; anything else means that descriptor and file do not belong together.
-        if header.capacity < length || header.capacity - length >= header.grain {
+        if layout.capacity < length || layout.capacity - length >= layout.grain {
             return Err(damaged(
                 file.object(),
-                format_args!("the sparse extent has {} bytes, and its descriptor says {length}", header.capacity),
+                format_args!("the sparse extent has {} bytes, and its descriptor says {length}", layout.capacity),
             ));
         }
-        let Some(directory) = header.directory else {
-            return Err(damaged(file.object(), "it does not say where its grain directory is"));
-        };
-        let layout = Layout {
-            capacity: length,
-            grain: header.grain,
-            compressed: header.compressed,
-            zero_grains: header.zero_grains,
-        };
-        let packed = header
-            .compressed
+        layout.capacity = length;
+        let mut warnings = Vec::new();
+        if shape.unclean {
+            warnings.push(format!(
+                "{}: was not closed cleanly by its last writer; what that wrote last may be missing",
+                shown(file.object())
+            ));
+        }
+        let packed = (layout.compressed)
             .then(|| PackedGrains::new(number, Arc::clone(&file), layout.clone(), Arc::clone(&shared.grains)));
-        let tables =
-            Tables::open(number, Arc::clone(&file), layout, directory, header.redundant, Arc::clone(&shared.blocks))?;
-        Ok(Self { file, tables, packed })
+        let tables = Tables::open(number, Arc::clone(&file), shape, Arc::clone(&shared.blocks))?;
+        warnings.extend(tables.verify(host)?);
+        Ok((Self { file, tables, packed }, warnings))
     }
 
     /// Tells where the bytes of a range are, merging neighbours that lie together.
     fn walk(&self, offset: u64, length: u64, mut visit: impl FnMut(Piece) -> Result<()>) -> Result<()> {
         let layout = self.tables.layout();
-        let (grain, span, end) = (layout.grain, layout.table_span(), offset + length);
+        let (grain, span, end) = (layout.grain, layout.block_span(), offset + length);
         let mut pending: Option<Piece> = None;
         let mut tell = |piece: Piece| match &mut pending {
             Some(last) if last.continues_with(&piece) => {
@@ -141,7 +100,7 @@ impl SparseStorage {
         let mut at = offset;
         while at < end {
             let index = at / span;
-            let Some(table) = self.tables.table(index)? else {
+            let Some(block) = self.tables.block(index)? else {
                 let next = self.tables.next_listed(index + 1, end.div_ceil(span))?;
                 let stop = (next * span).min(end);
                 tell(Piece { start: at, length: stop - at, place: Place::Absent })?;
@@ -150,20 +109,16 @@ impl SparseStorage {
             };
             let stop = ((index + 1) * span).min(end);
             while at < stop {
-                let slot = (at / grain % TABLE_ENTRIES) as usize;
+                let slot = (at / grain % ENTRIES as u64) as usize;
                 let within = at % grain;
                 let take = (grain - within).min(stop - at);
-                let place = match table[slot] {
-                    0 => Place::Absent,
-                    1 => Place::Zero, // Checked to be allowed when the table was read.
+                let place = match block[slot] {
+                    ABSENT => Place::Absent,
+                    ZERO => Place::Zero,
                     entry if self.packed.is_some() => {
-                        let next = table[slot + 1..].iter().find(|next| **next > 1);
-                        Place::Packed {
-                            at: u64::from(entry) * SECTOR,
-                            next: next.map(|next| u64::from(*next) * SECTOR),
-                        }
+                        Place::Packed { at: entry, next: block[slot + 1..].iter().copied().find(|next| *next > ZERO) }
                     }
-                    entry => Place::Stored(u64::from(entry) * SECTOR + within),
+                    entry => Place::Stored(entry + within),
                 };
                 tell(Piece { start: at, length: take, place })?;
                 at += take;

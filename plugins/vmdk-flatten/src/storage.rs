@@ -1,7 +1,7 @@
 //! `Storage`: what one extent of a link offers, whatever its format.
 //!
-//! A new extent format (`vmfsSparse`, `seSparse`) is one more file that implements [`Storage`], and one more arm where
-//! `link.rs` opens extents. Offsets here are bytes from the beginning of the extent.
+//! A new extent format is one more file that implements [`Storage`], and one more arm where `link.rs` opens extents. Offsets here
+//! are bytes from the beginning of the extent.
 
 use std::ops::Range;
 

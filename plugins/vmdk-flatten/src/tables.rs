@@ -1,35 +1,29 @@
-//! Grain directory and grain tables of a hosted sparse extent: which sector of the file holds a grain.
+//! Grain directory and grain tables of a sparse extent: where in the file a grain is.
 //!
-//! Format: "Virtual Disk Format 5.0", sections "Grain Directory" and "Grain Table": 32-bit sector numbers, 512 to a table. Both are
-//! read when they are needed, in blocks of 512 entries, into a bounded cache that all extents of a disk share, so memory does
-//! not grow with the disk. A block is checked against the file's size when it is read; damage in the first copy of the
-//! metadata is made good by the second one, where the file has one.
+//! Both are read when they are needed, in blocks of 512 entries, into a bounded cache that all extents of a disk share, so
+//! memory does not grow with the disk. What an entry means is `dialect.rs`, whether it can be true is `entries.rs`. Damage in the first
+//! copy of the metadata is made good by the second one, where the file has one.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use vmdk2kvm_plugin_api::{ErrorKind, ExtentKind, PluginError, Result, tracing};
+use vmdk2kvm_plugin_api::{ErrorKind, ExtentKind, Host, PluginError, Result, tracing};
 
 use crate::cache::Cache;
-use crate::fault::{damaged, shown};
+use crate::dialect::{ABSENT, ENTRIES};
+use crate::entries::{Block, Checker, Layout};
+use crate::fault::damaged;
 use crate::files::File;
-use crate::header::TABLE_ENTRIES;
 use crate::storage::SECTOR;
 
-/// Entries of a block.
-pub const ENTRIES: usize = TABLE_ENTRIES as usize;
-
-/// Bytes of a block.
-const BLOCK: u64 = TABLE_ENTRIES * 4;
-
-/// Tables that lie behind each other are read together, this many at once at most.
+/// Blocks that lie behind each other are read together, this many at once at most.
 const READ_AHEAD: u64 = 64;
 
 /// Weight of one generation of the blocks' cache, in bytes.
 const CACHED: usize = 8 << 20;
 
-/// 512 entries of a table or of the directory. `None` where all of them are zero.
-pub type Block = Option<Arc<[u32; ENTRIES]>>;
+/// Weight of a block without entries, in bytes: its key.
+const EMPTY: usize = 64;
 
 /// Blocks of all extents of a disk.
 pub type Blocks = Cache<Key, Block>;
@@ -39,7 +33,7 @@ pub type Blocks = Cache<Key, Block>;
 pub struct Key {
     extent: u32,
     directory: bool,
-    index: u64,
+    number: u64,
 }
 
 /// An empty cache for a disk.
@@ -47,133 +41,159 @@ pub fn new_blocks() -> Blocks {
     Cache::new(CACHED)
 }
 
-/// How grains are laid out, and what their entries may be.
-#[derive(Debug, Clone)]
-pub struct Layout {
-    /// Bytes of the extent.
-    pub capacity: u64,
-    /// Bytes of a grain.
-    pub grain: u64,
-    /// Grains are streams behind markers: their length is not known from the tables.
-    pub compressed: bool,
-    /// An entry of 1 is a grain of zeros.
-    pub zero_grains: bool,
-}
-
-impl Layout {
-    /// Bytes that one table maps.
-    pub fn table_span(&self) -> u64 {
-        self.grain * TABLE_ENTRIES
-    }
-
-    /// Number of tables.
-    pub fn tables(&self) -> u64 {
-        self.capacity.div_ceil(self.table_span())
-    }
+/// What a header says about a sparse file, in bytes.
+#[derive(Debug)]
+pub struct Shape {
+    /// How its grains are laid out.
+    pub layout: Layout,
+    /// Where its grain directory is.
+    pub directory: u64,
+    /// Where the second grain directory is.
+    pub redundant: Option<u64>,
+    /// Length of the header.
+    pub header: u64,
+    /// Whether its last writer did not close it.
+    pub unclean: bool,
 }
 
 /// The tables of one extent.
 pub struct Tables {
     extent: u32,
     file: Arc<File>,
-    layout: Layout,
+    checker: Checker,
     directory: u64,
     redundant: Option<u64>,
     blocks: Arc<Blocks>,
-    repaired: AtomicBool,
+    repairs: Repairs,
+}
+
+/// Which damage was made good by the redundant copy.
+#[derive(Default)]
+struct Repairs {
+    first: Mutex<Option<String>>,
+    told: AtomicBool,
 }
 
 impl Tables {
-    /// The tables that the directory at byte `directory` of `file`, or its copy at `redundant`, lists. `extent` is this
-    /// extent's number in `blocks`.
-    pub fn open(
-        extent: u32,
-        file: Arc<File>,
-        layout: Layout,
-        directory: u64,
-        redundant: Option<u64>,
-        blocks: Arc<Blocks>,
-    ) -> Result<Self> {
-        let length = layout.tables() * 4;
+    /// The tables of a file of this shape. `extent` is this extent's number in `blocks`.
+    pub fn open(extent: u32, file: Arc<File>, shape: Shape, blocks: Arc<Blocks>) -> Result<Self> {
+        let length = shape.layout.directory_bytes();
         let usable = |place: &u64| *place >= SECTOR && file.holds(*place, length);
-        let redundant = redundant.filter(usable);
-        let repaired = AtomicBool::new(false);
-        let (directory, redundant) = match (usable(&directory), redundant) {
-            (true, redundant) => (directory, redundant),
+        let lost = damaged(
+            file.object(),
+            format_args!(
+                "its grain directory of {length} bytes at offset {} lies outside of the file of {} bytes",
+                shape.directory,
+                file.size()
+            ),
+        );
+        let repairs = Repairs::default();
+        let second = shape.redundant.filter(usable);
+        let (directory, redundant) = match (usable(&shape.directory), second) {
+            (true, second) => (shape.directory, second),
             (false, Some(copy)) => {
-                tracing::warn!(
-                    "{}: its grain directory lies outside of the file; its redundant copy is used",
-                    shown(file.object())
-                );
-                repaired.store(true, Ordering::Relaxed);
+                repairs.note(&lost);
                 (copy, None)
             }
-            (false, None) => {
-                return Err(damaged(
-                    file.object(),
-                    format_args!(
-                        "its grain directory of {length} bytes at offset {directory} lies outside of the file of {} bytes",
-                        file.size()
-                    ),
-                ));
-            }
+            (false, None) => return Err(lost),
         };
-        Ok(Self { extent, file, layout, directory, redundant, blocks, repaired })
+        let mut reserved = vec![0..shape.header, directory..directory + length];
+        reserved.extend(redundant.map(|at| at..at + length));
+        let checker = Checker { object: file.object().to_owned(), size: file.size(), reserved, layout: shape.layout };
+        Ok(Self { extent, file, checker, directory, redundant, blocks, repairs })
     }
 
     /// The layout.
     pub fn layout(&self) -> &Layout {
-        &self.layout
+        &self.checker.layout
     }
 
-    /// The table of this number; `None` when it holds no grain.
-    pub fn table(&self, index: u64) -> Result<Block> {
-        if let Some(block) = self.blocks.get(self.key(false, index)) {
+    /// Reads what can be checked before anything is copied: the directory; and all tables, where a second copy of them shows that
+    /// they are few. What the second copy had to make good is the answer.
+    pub fn verify(&self, host: &Host) -> Result<Option<String>> {
+        // Where every byte can be read only once, in order, damage shows when it is met.
+        if !self.file.sequential() {
+            self.verify_tables(host)?;
+        }
+        self.repairs.told.store(true, Ordering::Relaxed);
+        Ok(self.repairs.first.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    fn verify_tables(&self, host: &Host) -> Result<()> {
+        let per_table = self.layout().dialect.table_blocks();
+        let end = self.layout().tables() * per_table;
+        let most = self.file.size() / self.layout().dialect.table_bytes();
+        let mut listed = 0;
+        let mut next = self.next_listed(0, end)?;
+        while next < end {
+            listed += 1;
+            if listed > most {
+                return Err(damaged(
+                    self.file.object(),
+                    format_args!("its grain directory lists more tables than its {} bytes can hold", self.file.size()),
+                ));
+            }
+            if self.redundant.is_some() {
+                self.block(next)?;
+            }
+            if listed % 1024 == 0 {
+                host.check_cancelled()?;
+            }
+            next = self.next_listed(next + per_table, end)?;
+        }
+        Ok(())
+    }
+
+    /// Block `number` of the tables; `None` when it holds no grain.
+    pub fn block(&self, number: u64) -> Result<Block> {
+        let key = self.key(false, number);
+        if let Some(block) = self.blocks.get(key) {
             return Ok(block);
         }
-        let sector = self.entry(index)?;
-        if sector == 0 {
-            return Ok(None);
-        }
-        let error = match self.load(index, sector) {
-            Err(error) if matches!(error.kind, ErrorKind::Unusable | ErrorKind::Io) => error,
+        let index = number / self.layout().dialect.table_blocks();
+        let directory = self.directory_block(index / ENTRIES as u64)?;
+        let Some(at) = self.place(&directory, number) else { return Ok(None) };
+        let error = match self.load(&directory, number, at) {
+            Err(error) if can_be_repaired(&error) => error,
             other => return other,
         };
-        let Some(copy) = self.redundant else { return Err(error) };
-        let (Ok(sector), at) = (self.raw_entry(copy, index), index) else { return Err(error) };
-        if sector == 0 {
-            return Err(error);
-        }
-        let Ok(block) = self.read_table(at, sector) else { return Err(error) };
-        self.tell_repair(&error);
-        self.blocks.put(self.key(false, index), block.clone(), BLOCK as usize);
+        let Some(Ok(block)) = self.redundant.map(|copy| self.block_of(copy, number)) else { return Err(error) };
+        self.repairs.note(&error);
+        self.keep(key, &block);
         Ok(block)
     }
 
-    /// The first table from `from` on, and before `end`, that the directory lists; `end` if there is none. Costs a step for
+    /// The first block from `from` on, and before `end`, whose table the directory lists; `end` if there is none. Costs a step for
     /// each 512 tables that are not there.
     pub fn next_listed(&self, from: u64, end: u64) -> Result<u64> {
-        let mut index = from;
-        while index < end {
-            let first = (index % TABLE_ENTRIES) as usize;
-            if let Some(entries) = self.directory_block(index / TABLE_ENTRIES)? {
-                if let Some(skip) = entries[first..].iter().position(|entry| *entry != 0) {
-                    return Ok((index + skip as u64).min(end));
+        let per_table = self.layout().dialect.table_blocks();
+        let mut index = from / per_table;
+        while index * per_table < end {
+            let first = (index % ENTRIES as u64) as usize;
+            if let Some(entries) = self.directory_block(index / ENTRIES as u64)? {
+                if let Some(skip) = entries[first..].iter().position(|entry| *entry != ABSENT) {
+                    return Ok(((index + skip as u64) * per_table).clamp(from, end));
                 }
             }
-            index += TABLE_ENTRIES - first as u64;
+            index += (ENTRIES - first) as u64;
         }
         Ok(end)
     }
 
-    fn key(&self, directory: bool, index: u64) -> Key {
-        Key { extent: self.extent, directory, index }
+    fn key(&self, directory: bool, number: u64) -> Key {
+        Key { extent: self.extent, directory, number }
     }
 
-    /// The directory's entry for a table.
-    fn entry(&self, index: u64) -> Result<u32> {
-        let block = self.directory_block(index / TABLE_ENTRIES)?;
-        Ok(block.map_or(0, |entries| entries[(index % TABLE_ENTRIES) as usize]))
+    fn keep(&self, key: Key, block: &Block) {
+        let weight = if block.is_some() { size_of::<[u64; ENTRIES]>() } else { EMPTY };
+        self.blocks.put(key, block.clone(), weight);
+    }
+
+    /// Where a block of a table that this block of the directory lists is in the file.
+    fn place(&self, directory: &Block, number: u64) -> Option<u64> {
+        let dialect = self.layout().dialect;
+        let table = directory.as_ref()?[(number / dialect.table_blocks() % ENTRIES as u64) as usize];
+        (table != ABSENT).then(|| table + number % dialect.table_blocks() * dialect.block_bytes())
     }
 
     /// 512 entries of the directory. A table that only the redundant directory lists is taken from there: zeros in its place
@@ -183,74 +203,81 @@ impl Tables {
         if let Some(block) = self.blocks.get(key) {
             return Ok(block);
         }
-        let first = number * TABLE_ENTRIES;
-        let count = (self.layout.tables() - first).min(TABLE_ENTRIES) as usize;
-        let mut entries = self.read_entries(self.directory + first * 4, count)?;
-        if let Some(copy) = self.redundant {
-            if let Ok(others) = self.read_entries(copy + first * 4, count) {
-                for (entry, other) in entries.iter_mut().zip(others.iter()) {
-                    if *entry == 0 && *other != 0 {
-                        *entry = *other;
-                        self.tell_repair(&damaged(
-                            self.file.object(),
-                            "its grain directory lacks tables that the redundant one has",
-                        ));
-                    }
-                }
+        let first = self.read_directory(self.directory, number);
+        let second = self.redundant.map(|copy| self.read_directory(copy, number));
+        let block = match (first, second) {
+            (Err(error), Some(Ok(second))) if can_be_repaired(&error) => {
+                self.repairs.note(&error);
+                second
             }
-        }
-        let block = entries.iter().any(|entry| *entry != 0).then(|| Arc::from(entries));
-        self.blocks.put(key, block.clone(), BLOCK as usize);
+            (Ok(first), Some(Ok(second))) => self.merged(first, second),
+            (first, _) => first?,
+        };
+        self.keep(key, &block);
         Ok(block)
     }
 
-    fn read_entries(&self, at: u64, count: usize) -> Result<Box<[u32; ENTRIES]>> {
-        let mut bytes = [0u8; BLOCK as usize];
-        self.file.read(at, &mut bytes[..count * 4])?;
-        let mut entries = Box::new([0u32; ENTRIES]);
-        decode(&bytes, &mut entries);
-        Ok(entries)
-    }
-
-    fn raw_entry(&self, directory: u64, index: u64) -> Result<u32> {
-        let mut bytes = [0u8; 4];
-        self.file.read(directory + index * 4, &mut bytes)?;
-        Ok(u32::from_le_bytes(bytes))
-    }
-
-    /// Reads a table and those that lie behind it in the file and follow it in the directory.
-    fn load(&self, index: u64, sector: u32) -> Result<Block> {
-        let at = u64::from(sector) * SECTOR;
-        let mut count = 1;
-        if let Some(entries) = self.directory_block(index / TABLE_ENTRIES)? {
-            let follows = |count: u64| {
-                let entry = entries.get((index % TABLE_ENTRIES + count) as usize).copied().unwrap_or(0);
-                u64::from(entry) == u64::from(sector) + count * (BLOCK / SECTOR)
-                    && self.file.holds(at, (count + 1) * BLOCK)
-            };
-            while count < READ_AHEAD && follows(count) {
-                count += 1;
+    fn merged(&self, first: Block, second: Block) -> Block {
+        let (Some(second), mut merged) = (second, first.clone().map_or([ABSENT; ENTRIES], |first| *first)) else {
+            return first;
+        };
+        let mut lacks = false;
+        for (entry, other) in merged.iter_mut().zip(second.iter()) {
+            if *entry == ABSENT && *other != ABSENT {
+                (*entry, lacks) = (*other, true);
             }
         }
-        if !self.file.holds(at, BLOCK) {
-            return Err(self.outside(index, sector));
+        if !lacks {
+            return first;
         }
-        // Tables that were set up ahead and never used lie in a hole of the file: nothing to read.
-        let hole = self.file.extents(at, count * BLOCK)?.iter().all(|extent| extent.kind != ExtentKind::Data);
-        let mut bytes = Vec::new();
-        if !hole {
-            bytes.resize((count * BLOCK) as usize, 0);
-            self.file.read(at, &mut bytes)?;
+        let what = "its grain directory lacks tables that the redundant one has";
+        self.repairs.note(&damaged(self.file.object(), what));
+        Some(Arc::new(merged))
+    }
+
+    fn read_directory(&self, directory: u64, number: u64) -> Result<Block> {
+        let width = self.layout().dialect.width();
+        let first = number * ENTRIES as u64;
+        let count = (self.layout().tables() - first).min(ENTRIES as u64);
+        match self.bytes(directory + first * width, count * width)? {
+            Some(bytes) => self.checker.directory(number, &bytes),
+            None => Ok(None),
         }
+    }
+
+    /// Bytes of the file; `None` when they lie in a hole, where there is nothing to read: directories and tables that were set
+    /// up ahead and never used.
+    fn bytes(&self, at: u64, length: u64) -> Result<Option<Vec<u8>>> {
+        if self.file.extents(at, length)?.iter().all(|extent| extent.kind != ExtentKind::Data) {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; length as usize];
+        self.file.read(at, &mut bytes)?;
+        Ok(Some(bytes))
+    }
+
+    /// Reads a block of a table and those that lie behind it in the file and on the disk.
+    fn load(&self, directory: &Block, number: u64, at: u64) -> Result<Block> {
+        let bytes = self.layout().dialect.block_bytes();
+        let same_directory = self.layout().dialect.table_blocks() * ENTRIES as u64;
+        let follows = |count: u64| {
+            let next = number + count;
+            next % same_directory != 0 && self.place(directory, next) == Some(at + count * bytes)
+        };
+        let mut count = 1;
+        while count < READ_AHEAD && follows(count) {
+            count += 1;
+        }
+        let Some(read) = self.bytes(at, count * bytes)? else {
+            (0..count).for_each(|step| self.keep(self.key(false, number + step), &None));
+            return Ok(None);
+        };
         let mut first = Ok(None);
-        for step in 0..count {
-            let block = match bytes.get((step * BLOCK) as usize..((step + 1) * BLOCK) as usize) {
-                Some(bytes) => self.check(index + step, bytes),
-                None => Ok(None),
-            };
-            // A damaged table further on is told when somebody asks for it.
+        for (step, part) in (0..count).zip(read.chunks_exact(bytes as usize)) {
+            let block = self.checker.table(number + step, at + step * bytes, part);
+            // A damaged block further on is told when somebody asks for it.
             if let Ok(block) = &block {
-                self.blocks.put(self.key(false, index + step), block.clone(), BLOCK as usize);
+                self.keep(self.key(false, number + step), block);
             }
             if step == 0 {
                 first = block;
@@ -259,74 +286,31 @@ impl Tables {
         first
     }
 
-    /// Reads one table.
-    fn read_table(&self, index: u64, sector: u32) -> Result<Block> {
-        let at = u64::from(sector) * SECTOR;
-        if !self.file.holds(at, BLOCK) {
-            return Err(self.outside(index, sector));
-        }
-        let mut bytes = [0u8; BLOCK as usize];
-        self.file.read(at, &mut bytes)?;
-        self.check(index, &bytes)
-    }
-
-    /// Decodes a table and checks that every grain lies inside the file.
-    fn check(&self, index: u64, bytes: &[u8]) -> Result<Block> {
-        let mut entries = Box::new([0u32; ENTRIES]);
-        decode(bytes, &mut entries);
-        let base = index * self.layout.table_span();
-        let grains = (self.layout.capacity - base).div_ceil(self.layout.grain).min(TABLE_ENTRIES) as usize;
-        entries[grains..].fill(0); // What lies past the capacity means nothing.
-        for (slot, entry) in entries.iter().enumerate() {
-            if *entry == 0 || (*entry == 1 && self.layout.zero_grains) {
-                continue;
-            }
-            let start = base + slot as u64 * self.layout.grain;
-            if *entry == 1 {
-                return Err(damaged(
-                    self.file.object(),
-                    format_args!(
-                        "the grain at byte {start} of the disk is marked as zeros, which its header does not allow"
-                    ),
-                ));
-            }
-            // The last grain of a disk may be cut at the capacity.
-            let needed = match self.layout.compressed {
-                true => crate::grain::MARKER,
-                false => self.layout.grain.min(self.layout.capacity - start),
-            };
-            if !self.file.holds(u64::from(*entry) * SECTOR, needed) {
-                return Err(damaged(
-                    self.file.object(),
-                    format_args!(
-                        "the grain at byte {start} of the disk lies outside of the file: at sector {entry}, and the file has {} bytes",
-                        self.file.size()
-                    ),
-                ));
-            }
-        }
-        Ok(entries.iter().any(|entry| *entry != 0).then(|| Arc::from(entries)))
-    }
-
-    fn outside(&self, index: u64, sector: u32) -> PluginError {
-        damaged(
-            self.file.object(),
-            format_args!(
-                "its grain table {index} lies outside of the file: at sector {sector}, and the file has {} bytes",
-                self.file.size()
-            ),
-        )
-    }
-
-    fn tell_repair(&self, error: &PluginError) {
-        if !self.repaired.swap(true, Ordering::Relaxed) {
-            tracing::warn!("{error}; the redundant copy is used");
-        }
+    /// A block of the tables that the directory at `copy` lists. A table that it does not list is no help.
+    fn block_of(&self, copy: u64, number: u64) -> Result<Block> {
+        let dialect = self.layout().dialect;
+        let directory = self.read_directory(copy, number / dialect.table_blocks() / ENTRIES as u64)?;
+        let at = self.place(&directory, number);
+        let at = at.ok_or_else(|| damaged(self.file.object(), "its redundant grain directory lacks the table"))?;
+        let bytes = self.bytes(at, dialect.block_bytes())?;
+        bytes.map_or(Ok(None), |bytes| self.checker.table(number, at, &bytes))
     }
 }
 
-fn decode(bytes: &[u8], entries: &mut [u32; ENTRIES]) {
-    for (entry, bytes) in entries.iter_mut().zip(bytes.chunks_exact(4)) {
-        *entry = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+fn can_be_repaired(error: &PluginError) -> bool {
+    matches!(error.kind, ErrorKind::Unusable | ErrorKind::Io)
+}
+
+impl Repairs {
+    /// Remembers the first; logs it when the report was made already.
+    fn note(&self, error: &PluginError) {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.is_none() {
+            let message = format!("{}; its redundant copy is used", error.message);
+            if self.told.load(Ordering::Relaxed) {
+                tracing::warn!("{message}");
+            }
+            *first = Some(message);
+        }
     }
 }

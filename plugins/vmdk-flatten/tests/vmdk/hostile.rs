@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use crate::support::{Noise, failure, flatten, qemu, read_all, stream};
+use crate::made::{Noise, stream};
+use crate::support::{failure, flatten, qemu, read_all};
 use vmdk2kvm_plugin_api::ErrorKind;
 
 type Mutation = fn(&mut Vec<u8>);
@@ -101,7 +102,10 @@ fn tables_and_grains() {
         ("its grain directory of 4 bytes at offset 512000000 lies outside of the file of 1114112 bytes", |b| {
             put(b, GD, &1_000_000u64.to_le_bytes())
         }),
-        ("its header has an absurd grain directory offset", |b| put(b, GD, &[0xfe; 8])),
+        (
+            "its grain directory of 4 bytes at offset 18446744073709551615 lies outside of the file of 1114112 bytes",
+            |b| put(b, GD, &[0xfe; 8]),
+        ),
         ("its grain directory of 4 bytes at offset 0 lies outside of the file of 1114112 bytes", |b| {
             put(b, GD, &[0; 8])
         }),
@@ -134,27 +138,42 @@ fn the_redundant_metadata_is_used_when_the_first_copy_is_damaged() {
     let path = folder.path();
     let good = sparse(path, "monolithicSparse");
     let raw = std::fs::read(path.join("disk.raw")).unwrap();
-    let cases: &[Mutation] = &[
-        |b| put(b, GD, &1_000_000u64.to_le_bytes()),
-        |b| {
-            let at = number(b, GD) as usize * 512;
-            put(b, at, &[0xff; 4]);
-        },
-        |b| {
+    let cases: &[(Option<&str>, Mutation)] = &[
+        (Some("its grain directory of 4 bytes at offset 512000000 lies outside of the file of 1114112 bytes"), |b| {
+            put(b, GD, &1_000_000u64.to_le_bytes())
+        }),
+        (
+            Some("its grain table 0 lies outside of the file: at sector 4294967295, and the file has 1114112 bytes"),
+            |b| {
+                let at = number(b, GD) as usize * 512;
+                put(b, at, &[0xff; 4]);
+            },
+        ),
+        (Some("its grain directory lacks tables that the redundant one has"), |b| {
             let at = number(b, GD) as usize * 512;
             put(b, at, &[0; 4]);
-        },
-        |b| {
-            let at = table(b, GD) + 8;
-            put(b, at, &[0xff; 4]);
-        },
-        |b| put(b, RGD, &1_000_000u64.to_le_bytes()),
+        }),
+        (
+            Some(
+                "the grain at byte 131072 of the disk lies outside of the file: at sector 4294967295, and the file has 1114112 bytes",
+            ),
+            |b| {
+                let at = table(b, GD) + 8;
+                put(b, at, &[0xff; 4]);
+            },
+        ),
+        (None, |b| put(b, RGD, &1_000_000u64.to_le_bytes())),
     ];
-    for mutate in cases {
+    for (warning, mutate) in cases {
         let mut bytes = good.clone();
         mutate(&mut bytes);
         std::fs::write(path.join("x.vmdk"), bytes).unwrap();
-        assert!(read_all(&*flatten(path, "x.vmdk").unwrap().source).unwrap() == raw);
+        let flat = flatten(path, "x.vmdk").unwrap();
+        assert_eq!(
+            flat.report.warnings,
+            Vec::from_iter(warning.map(|text| format!("x.vmdk: {text}; its redundant copy is used")))
+        );
+        assert!(read_all(&*flat.source).unwrap() == raw);
     }
     let mut bytes = good;
     for field in [GD, RGD] {

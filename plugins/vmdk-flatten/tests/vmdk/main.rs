@@ -4,7 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod chains;
+mod corpus;
+mod esx;
+mod exercise;
 mod hostile;
+mod made;
+mod mutations;
+mod names;
 mod random_disks;
 mod subformats;
 mod support;

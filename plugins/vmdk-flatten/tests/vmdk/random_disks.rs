@@ -4,7 +4,8 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use crate::support::{Noise, assert_same, flatten, qemu, read_all, stream};
+use crate::made::{Noise, stream};
+use crate::support::{assert_same, flatten, qemu, read_all};
 use proptest::prelude::*;
 
 const SUBFORMATS: [&str; 5] =

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::made::{Noise, stream};
 use crate::support::folder::Folder;
-use crate::support::{Noise, assert_same, flatten, flatten_with, qemu, read_all, stream};
+use crate::support::{assert_same, flatten, flatten_with, qemu, read_all};
 use vmdk2kvm_plugin_api::read_exact_at;
 
 const SUBFORMATS: [&str; 5] =

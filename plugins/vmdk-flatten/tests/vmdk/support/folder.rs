@@ -1,11 +1,11 @@
-//! A transport over a folder: plain relative names below it, files opened without following links.
+//! A transport over a folder, as strict as the host's: plain relative names below it, no links followed, regular files only.
 
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use rustix::fs::{SeekFrom, seek};
+use rustix::fs::{Mode, OFlags, ResolveFlags, SeekFrom, openat2, seek};
 use vmdk2kvm_plugin_api::{BlockSource, Extent, ExtentKind, PluginError, Result, Transport};
 
 /// What a test wants to know about the reads that were made.
@@ -30,12 +30,17 @@ impl Folder {
 
 impl Transport for Folder {
     fn open(&self, object: &str) -> Result<Box<dyn BlockSource>> {
-        let file = std::fs::OpenOptions::new()
-            .read(true)
-            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
-            .open(self.root.join(object))
-            .map_err(|error| PluginError::from_io(object, &error))?;
-        let size = file.metadata().map_err(|error| PluginError::from_io(object, &error))?.len();
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let failed = |error: std::io::Error| PluginError::from_io(object, &error);
+        let root = std::fs::File::open(&self.root).map_err(failed)?;
+        let file = openat2(&root, object, flags, Mode::empty(), resolve).map_err(|error| failed(error.into()))?;
+        let file = std::fs::File::from(file);
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(PluginError::unusable(format!("{object}: it is not a regular file")));
+        }
+        let size = metadata.len();
         let open = self.counters.open.fetch_add(1, Ordering::Relaxed) + 1;
         self.counters.most_open.fetch_max(open, Ordering::Relaxed);
         Ok(Box::new(FileSource { file, size, counters: Arc::clone(&self.counters) }))

@@ -1,40 +1,17 @@
-//! What the tests of this plugin share: a host, a transport over a folder, qemu as the other reader, and a writer of streamed files.
+//! What the tests of real files share: a transport over a folder, and qemu as the other reader.
 
 pub mod folder;
 pub mod qemu;
-pub mod stream;
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use self::folder::Folder;
+use crate::exercise::host;
 use vmdk2kvm_plugin_api::model::FlattenDisk;
-use vmdk2kvm_plugin_api::{
-    BlockSource, ExtentKind, Flat, Flattener, Host, HostServices, LogRecord, PluginError, Result, read_exact_at,
-};
+use vmdk2kvm_plugin_api::{BlockSource, ExtentKind, Flat, Flattener, PluginError, Result, read_exact_at};
 use vmdk2kvm_vmdk_flatten::VmdkFlattener;
-
-/// A host without anything behind it.
-struct Nobody;
-
-impl HostServices for Nobody {
-    fn progress(&self, _task: &str, _done: u64, _total: u64) {}
-    fn cancelled(&self) -> bool {
-        false
-    }
-    fn secret(&self, _name: &str) -> Result<Option<String>> {
-        Ok(None)
-    }
-    fn log(&self, _record: &LogRecord) {}
-    fn log_level(&self) -> u8 {
-        0
-    }
-}
-
-pub fn host() -> Host {
-    Host::new(Arc::new(Nobody), serde_json::json!({}))
-}
 
 /// Opens `object` of `folder` as a flat disk.
 pub fn flatten(folder: &Path, object: &str) -> Result<Flat> {
@@ -48,14 +25,12 @@ pub fn flatten_with(folder: Arc<Folder>, object: &str) -> Result<Flat> {
 
 /// The error of opening `object`, or of reading it to its end.
 pub fn failure(folder: &Path, object: &str) -> PluginError {
-    let flat = match flatten(folder, object) {
-        Err(error) => return error,
-        Ok(flat) => flat,
-    };
-    match read_all(&*flat.source) {
-        Err(error) => error,
-        Ok(_) => panic!("{object} could be read"),
-    }
+    refusal(folder, object).unwrap_or_else(|| panic!("{object} could be read"))
+}
+
+/// The same, or `None` when it could be read.
+pub fn refusal(folder: &Path, object: &str) -> Option<PluginError> {
+    flatten(folder, object).and_then(|flat| read_all(&*flat.source)).err()
 }
 
 pub fn read_all(source: &dyn BlockSource) -> Result<Vec<u8>> {
@@ -106,22 +81,5 @@ pub fn assert_same(source: &dyn BlockSource, raw: &Path) {
             file.read_exact_at(&mut expected, extent.offset).unwrap();
             assert!(found == expected, "content differs within {extent:?}");
         }
-    }
-}
-
-/// A small generator of reproducible noise.
-pub struct Noise(pub u64);
-
-impl Noise {
-    pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    /// Bytes that compress by about half.
-    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count.div_ceil(8)).flat_map(|_| (self.next() & 0x00ff_00ff_00ff_00ff).to_le_bytes()).take(count).collect()
     }
 }
