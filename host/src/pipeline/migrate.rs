@@ -16,7 +16,7 @@ use super::convert::{self, COMMIT_BEGAN, must_convert, working_format};
 use super::fetch::Fetched;
 use super::flatten::FlatDisk;
 use super::output::{Output, remove_if_there};
-use super::rivers::{self, Copied, CopyTask, Copying};
+use super::rivers::{self, Copied, CopyTask, Copying, Verify};
 use super::run::{Began, Run};
 use super::summary::Summary;
 use super::{attach, fetch, fix, flatten, inspect, look, plan, saved_plan, test};
@@ -144,7 +144,11 @@ impl Migration<'_, '_> {
             .collect();
         self.output.check_space(&missing)?;
         let nothing_to_copy = missing.is_empty();
-        let mut copying = Copying::start(tasks, self.output.records.clone(), run.services)?;
+        let verify = Verify {
+            files: tasks.iter().flat_map(|task| self.disks[task.index].files()).collect(),
+            transport: self.fetched.transport.clone(),
+        };
+        let mut copying = Copying::start(tasks, verify, self.output.records.clone(), run.services)?;
         let key = self.keys.job.as_str().to_owned();
         let mut summary = Summary::new(&self.fetched.vm, &self.fetched.source.uri, &self.disks, &self.before, &key);
 

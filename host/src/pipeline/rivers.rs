@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use serde::{Deserialize, Serialize};
-use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result};
+use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, Transport};
 
 use super::output::remove_if_there;
 use crate::copy::{Control, CopyRequest, ImageFormat, Progress, copy_image};
@@ -43,6 +43,32 @@ pub(super) fn finished(records: &Records, task: &CopyTask) -> Option<Copied> {
     there.then_some(copied)
 }
 
+/// The files of the disks, to be held against the digests that their source states.
+pub(super) struct Verify {
+    pub files: Vec<String>,
+    pub transport: Option<Arc<dyn Transport>>,
+}
+
+impl Verify {
+    /// Verifies on a thread of its own, beside the copy: what one reads the other finds in the page cache. Sets `wrong` when a digest differs.
+    fn start(self, wrong: Arc<AtomicBool>, stop: Arc<AtomicBool>) -> Result<JoinHandle<Result<()>>> {
+        let work = move || {
+            let Some(transport) = self.transport else { return Ok(()) };
+            for file in &self.files {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                transport.verify(file).inspect_err(|_| wrong.store(true, Ordering::Relaxed))?;
+            }
+            Ok(())
+        };
+        std::thread::Builder::new()
+            .name("verify".to_owned())
+            .spawn(work)
+            .map_err(|error| PluginError::io(format!("no thread can be started: {error}")))
+    }
+}
+
 /// A copy that runs in the background. Dropping it stops it.
 pub(super) struct Copying {
     handle: Option<JoinHandle<Result<Vec<Copied>>>>,
@@ -51,15 +77,25 @@ pub(super) struct Copying {
 }
 
 impl Copying {
-    /// Starts to copy these disks, one after the other, each with all processors.
-    pub fn start(tasks: Vec<CopyTask>, records: Records, services: &Services) -> Result<Self> {
+    /// Starts to copy these disks, one after the other, each with all processors; and beside that to hold their `files` against the digests
+    /// that the source states.
+    pub fn start(tasks: Vec<CopyTask>, verify: Verify, records: Records, services: &Services) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, cancel, events) = (Arc::clone(&stop), Arc::clone(services.cancel()), services.events().clone());
         let failed = Arc::new(AtomicBool::new(false));
         let has_failed = Arc::clone(&failed);
         let work = move || {
-            let cancelled = || stopped.load(Ordering::Relaxed) || cancel.load(Ordering::Relaxed);
+            let wrong = Arc::new(AtomicBool::new(false));
+            let verifying = verify.start(Arc::clone(&wrong), Arc::clone(&stopped))?;
+            let cancelled =
+                || stopped.load(Ordering::Relaxed) || cancel.load(Ordering::Relaxed) || wrong.load(Ordering::Relaxed);
             let copied: Result<_> = tasks.iter().map(|task| copy(task, &records, &cancelled, &events)).collect();
+            // A copy that was stopped from outside has another reason; digesting the rest of a large file for it helps nobody.
+            let verified = match &copied {
+                Err(_) if !wrong.load(Ordering::Relaxed) => Ok(()),
+                _ => verifying.join().unwrap_or_else(|_| Err(PluginError::defect("the thread that verifies panicked"))),
+            };
+            let copied = verified.and(copied);
             has_failed.store(copied.is_err(), Ordering::Relaxed);
             copied
         };

@@ -91,6 +91,9 @@ impl TransportAbi for Guarded<Arc<dyn Transport>> {
     fn fingerprint(&self, object: RStr<'_>) -> AbiResult<RString> {
         guard("Transport::fingerprint", || self.0.fingerprint(object.as_str()).map(RString::from))
     }
+    fn verify(&self, object: RStr<'_>) -> AbiResult<bool> {
+        guard("Transport::verify", || self.0.verify(object.as_str()))
+    }
 }
 
 fn transport_to_abi(transport: Arc<dyn Transport>) -> TransportObj {
@@ -109,6 +112,10 @@ impl Transport for Remote<TransportObj> {
     fn fingerprint(&self, object: &str) -> Result<String> {
         let _call = enter(self.label, "Transport::fingerprint");
         self.take(self.object.fingerprint(RStr::from_str(object))).map(String::from)
+    }
+    fn verify(&self, object: &str) -> Result<bool> {
+        let _call = enter(self.label, "Transport::verify");
+        self.take(self.object.verify(RStr::from_str(object)))
     }
 }
 

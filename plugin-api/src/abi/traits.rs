@@ -54,8 +54,9 @@ pub type CatalogObj = CatalogAbi_TO<'static, RBox<()>>;
 pub trait TransportAbi: Send + Sync {
     fn open(&self, object: RStr<'_>) -> AbiResult<BlockSourceObj>;
     fn resolve(&self, from: RStr<'_>, name: RStr<'_>) -> AbiResult<RString>;
-    #[sabi(last_prefix_field)]
     fn fingerprint(&self, object: RStr<'_>) -> AbiResult<RString>;
+    #[sabi(last_prefix_field)]
+    fn verify(&self, object: RStr<'_>) -> AbiResult<bool>;
 }
 pub type TransportObj = TransportAbi_TO<'static, RBox<()>>;
 

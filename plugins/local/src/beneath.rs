@@ -12,6 +12,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
+use crate::file_source::FileSource;
 use crate::names::shown_path;
 
 /// A read that never waits (a FIFO) and never follows a link in the last part.
@@ -43,6 +44,18 @@ impl Folder {
     /// Opens the regular file at `relative` (plain parts only, see `names::relative`).
     pub fn open_file(&self, relative: &Path) -> Result<File> {
         self.open_with(relative, Self::openat2)
+    }
+
+    /// Opens the regular file at `relative` as a source.
+    pub fn open_source(&self, relative: &str) -> Result<FileSource> {
+        let relative = Path::new(relative);
+        FileSource::new(self.open_file(relative)?, shown_path(&self.path.join(relative)))
+    }
+
+    /// Whether there is a regular file at `relative`; says nothing about the way there, which opening proves.
+    pub fn has_file(&self, relative: &str) -> bool {
+        rustix::fs::statat(&self.dir, relative, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
     }
 
     fn open_with(&self, relative: &Path, open: fn(&Self, &Path) -> rustix::io::Result<OwnedFd>) -> Result<File> {

@@ -1,16 +1,19 @@
 //! The control plane: which virtual machines a source holds, and what they are.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use vmdk2kvm_plugin_api::model::{Disk, Origin, SourceRef, VmSpec};
 use vmdk2kvm_plugin_api::tracing::warn;
 use vmdk2kvm_plugin_api::{BlockSource, Catalog, ErrorKind, PluginError, Result};
 
+use crate::container::shelf::Shelf;
+use crate::content::{self, Content, list};
 use crate::detect::{self, Kind};
-use crate::folder::{self, Content};
 use crate::given::Given;
 use crate::magic::DiskFormat;
 use crate::names::{file_name, object_of, shown, stem};
+use crate::ovf::{Described, Package};
 use crate::roots::Roots;
 use crate::{NAME, bare, slots, vmx, vmx_disks};
 
@@ -21,28 +24,23 @@ pub struct LocalCatalog {
     vm: Option<String>,
 }
 
+const CHOOSE: &str =
+    "choose one with --vm by its id, its display name or its file name, or name its file as the source";
+
 impl LocalCatalog {
     /// Follows the user's words to the file system; reads no file yet.
-    pub fn open(source: &SourceRef) -> Result<Self> {
-        Ok(Self { roots: Roots::open(source)?, vm: source.vm.clone() })
+    pub fn open(source: &SourceRef, shelf: Arc<Shelf>) -> Result<Self> {
+        Ok(Self { roots: Roots::open(source, shelf)?, vm: source.vm.clone() })
     }
 
-    /// The machine in the file at `path`: described by a VMX, or guessed around a disk. Further disks come behind.
-    fn file(&self, path: &Path) -> Result<VmSpec> {
-        let object = object_of(path)?;
-        let source = self.roots.source(&object)?;
-        match detect::detect(&source, path)? {
-            Kind::Vmx => {
-                let mut vm = self.vmx(&object)?;
-                for (object, format) in self.extra()? {
-                    let disk = self.disk(&vm.disks, &object, format)?;
-                    vm.guessed.push(format!("disks[{}].controller", vm.disks.len()));
-                    vm.disks.push(disk);
-                }
-                Ok(vm)
-            }
-            Kind::Disk(format) => self.bare(&object, format),
+    /// Adds the further disks behind those of the machine.
+    fn with_extra(&self, mut vm: VmSpec) -> Result<VmSpec> {
+        for (object, format) in self.extra()? {
+            let disk = self.disk(&vm.disks, &object, format)?;
+            vm.guessed.push(format!("disks[{}].controller", vm.disks.len()));
+            vm.disks.push(disk);
         }
+        Ok(vm)
     }
 
     /// The machine that the VMX `object` describes, as far as it itself says.
@@ -56,15 +54,28 @@ impl LocalCatalog {
         Ok(vm)
     }
 
-    /// A machine around the disk `object` and the further ones.
-    fn bare(&self, object: &str, format: DiskFormat) -> Result<VmSpec> {
-        let mut disks = vec![self.disk(&[], object, format)?];
-        for (object, format) in self.extra()? {
+    /// The machine that the OVF `object` describes, with its files.
+    fn ovf(&self, object: &str, described: Described) -> Result<VmSpec> {
+        let mut vm = Package::new(&self.roots, object).attach(described)?;
+        vm.origin = Some(origin(object));
+        Ok(vm)
+    }
+
+    /// A machine around these disks and the further ones.
+    fn bare(&self, found: Vec<(String, DiskFormat)>) -> Result<VmSpec> {
+        let object = match found.as_slice() {
+            // Of a bundle the archive has the name: `disk.raw` in it says nothing.
+            [(object, _)] if self.roots.within_archive(object) => self.main()?,
+            [(object, _)] => object.clone(),
+            _ => self.main()?,
+        };
+        let mut disks = Vec::new();
+        for (object, format) in found.into_iter().chain(self.extra()?) {
             disks.push(self.disk(&disks, &object, format)?);
         }
-        let mut vm = bare::machine(stem(Path::new(object)), disks);
-        vm.origin = Some(origin(object));
-        warn_when_running(&vm, object);
+        let mut vm = bare::machine(content::machine_name(&object), disks);
+        vm.origin = Some(origin(&object));
+        warn_when_running(&vm, &object);
         Ok(vm)
     }
 
@@ -75,12 +86,12 @@ impl LocalCatalog {
             let object = object_of(path)?;
             match detect::detect(&self.roots.source(&object)?, path)? {
                 Kind::Disk(format) => all.push((object, format)),
-                Kind::Vmx => {
+                other => {
                     return Err(PluginError::new(
                         ErrorKind::Usage,
-                        format!("{}: a further disk is a VMX, not a disk", shown(&object)),
+                        format!("{}: a further disk is {}, not a disk", shown(&object), other.what()),
                     )
-                    .hint("give the VMX as the source; it names its disks itself"));
+                    .hint("give that as the source; it names its disks itself"));
                 }
             }
         }
@@ -106,13 +117,69 @@ impl LocalCatalog {
         })
     }
 
+    /// The source's own file or folder as an object.
+    fn main(&self) -> Result<String> {
+        object_of(match &self.roots.main {
+            Given::File(path) | Given::Folder(path) => path,
+        })
+    }
+
+    /// The machine of the packages that is wanted, or the only one.
+    fn choose_system(&self, packages: &[String]) -> Result<VmSpec> {
+        let mut systems = Vec::new();
+        for object in packages {
+            let described = Package::new(&self.roots, object).machines()?;
+            let alone = described.len() == 1;
+            systems.extend(described.into_iter().map(|system| (object, alone, system)));
+        }
+        if systems.is_empty() {
+            return Err(PluginError::unusable(format!(
+                "{}: it describes no virtual machine",
+                shown(&packages.concat())
+            ))
+            .hint("export the virtual machine again"));
+        }
+        let names: Vec<String> = systems.iter().map(|(_, _, system)| label(system)).collect();
+        let choices = || list(names.iter().map(String::as_str));
+        if let Some(wanted) = &self.vm {
+            let is_it = |(object, alone, system): &(&String, bool, Described)| {
+                let by_file =
+                    *alone && (names_file(object, wanted) || names_file(&self.main().unwrap_or_default(), wanted));
+                system.id.as_ref() == Some(wanted) || system.vm.name == *wanted || by_file
+            };
+            let by_id = |(_, _, system): &(&String, bool, Described)| system.id.as_ref() == Some(wanted);
+            let ids = systems.iter().filter(|system| by_id(system)).count();
+            systems.retain(|system| if ids > 0 { by_id(system) } else { is_it(system) });
+        }
+        match (systems.len(), &self.vm) {
+            (1, _) => {}
+            (0, Some(wanted)) => {
+                let what = format!("there is no virtual machine '{}' among {}", shown(wanted), choices());
+                return Err(PluginError::unusable(what).hint(CHOOSE));
+            }
+            (_, Some(wanted)) => {
+                let what = format!("several virtual machines are called '{}' among {}", shown(wanted), choices());
+                return Err(PluginError::unusable(what).hint("choose one with --vm by its id"));
+            }
+            _ => {
+                let what =
+                    format!("{}: the package holds several virtual machines: {}", shown(&self.main()?), choices());
+                return Err(PluginError::unusable(what).hint(CHOOSE));
+            }
+        }
+        match systems.pop() {
+            Some((object, _, system)) => self.ovf(object, system),
+            None => Err(PluginError::defect("a machine was chosen and is not there")),
+        }
+    }
+
     /// Of several VMX files, the one whose file or display name is the wanted one.
     fn choose(&self, machines: &[String]) -> Result<VmSpec> {
         if let [only] = machines {
-            return self.file(Path::new(only));
+            return self.confirm(self.vmx(only)?, only);
         }
-        let choices = || folder::list(machines.iter().map(|object| last_part(object)));
-        let hint = "choose one by its file name or its display name, or name the VMX itself";
+        let choices = || list(machines.iter().map(|object| last_part(object)));
+        let hint = CHOOSE;
         let Some(wanted) = &self.vm else {
             return Err(PluginError::unusable(format!(
                 "{}: the folder holds several virtual machines: {}",
@@ -122,7 +189,7 @@ impl LocalCatalog {
             .hint(hint));
         };
         if let Some(object) = machines.iter().find(|object| names_file(object, wanted)) {
-            return self.file(Path::new(object));
+            return self.vmx(object);
         }
         let mut matching = Vec::new();
         for object in machines {
@@ -133,7 +200,7 @@ impl LocalCatalog {
             }
         }
         match matching.as_slice() {
-            [object] => self.file(Path::new(object)),
+            [object] => self.vmx(object),
             [] => Err(PluginError::unusable(format!(
                 "there is no virtual machine '{}' among {}",
                 shown(wanted),
@@ -143,7 +210,7 @@ impl LocalCatalog {
             several => Err(PluginError::unusable(format!(
                 "several virtual machines are called '{}': {}",
                 shown(wanted),
-                folder::list(several.iter().map(|object| last_part(object)))
+                list(several.iter().map(|object| last_part(object)))
             ))
             .hint("choose one by its file name")),
         }
@@ -165,26 +232,43 @@ impl LocalCatalog {
 
 impl Catalog for LocalCatalog {
     fn inventory(&self) -> Result<Vec<VmSpec>> {
-        if let Given::Folder(path) = &self.roots.main {
-            if let Content::Machines(machines) = folder::look(&self.roots, path)? {
-                if machines.len() > 1 {
-                    return machines.iter().map(|object| self.vmx(object)).collect();
-                }
+        match content::content(&self.roots)? {
+            Content::Machines(machines) if machines.len() > 1 => {
+                machines.iter().map(|object| self.vmx(object)).collect()
             }
+            Content::Packages(packages) if self.vm.is_none() => {
+                let mut all = Vec::new();
+                for object in &packages {
+                    for system in Package::new(&self.roots, object).machines()? {
+                        all.push(self.ovf(object, system)?);
+                    }
+                }
+                if let [only] = all.as_mut_slice() {
+                    *only = self.with_extra(only.clone())?;
+                }
+                Ok(all)
+            }
+            _ => Ok(vec![self.describe()?]),
         }
-        Ok(vec![self.describe()?])
     }
 
     fn describe(&self) -> Result<VmSpec> {
-        let (vm, object) = match &self.roots.main {
-            Given::File(path) => (self.file(path)?, object_of(path)?),
-            Given::Folder(path) => match folder::look(&self.roots, path)? {
-                Content::Machines(machines) if machines.len() > 1 => return self.choose(&machines),
-                Content::Machines(machines) => (self.choose(&machines)?, machines.concat()),
-                Content::Disk(object, format) => (self.bare(&object, format)?, object),
-            },
-        };
-        self.confirm(vm, &object)
+        match content::content(&self.roots)? {
+            Content::Machines(machines) => self.with_extra(self.choose(&machines)?),
+            Content::Packages(packages) => self.with_extra(self.choose_system(&packages)?),
+            Content::Disks(disks) => {
+                let object = disks.first().map(|(object, _)| object.clone()).unwrap_or_default();
+                self.confirm(self.bare(disks)?, &object)
+            }
+        }
+    }
+}
+
+/// A system for a list to choose from.
+fn label(system: &Described) -> String {
+    match &system.id {
+        Some(id) if *id != system.vm.name => format!("{} ({})", system.vm.name, id),
+        _ => system.vm.name.clone(),
     }
 }
 

@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use sha2::{Digest, Sha256};
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, read_exact_at};
 
+use crate::digest::hexadecimal;
 use crate::file_source::FileSource;
 
 /// Bytes digested at each end.
@@ -29,7 +30,7 @@ pub fn fingerprint(source: &FileSource) -> Result<String> {
     digest.update(&buffer);
     read_exact_at(source, size - buffer.len() as u64, &mut buffer)?;
     digest.update(&buffer);
-    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hexadecimal(&digest.finalize()))
 }
 
 #[cfg(test)]

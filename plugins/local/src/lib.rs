@@ -1,20 +1,25 @@
-//! The `local` fetcher: virtual machines in files and folders of this machine.
+//! The `local` fetcher: virtual machines in files, folders and archives of this machine.
 //!
-//! A source is a VMX, a disk of any known format, or a folder that holds either. [`given`] turns the user's word into a real
-//! path and a folder that bounds everything else; [`catalog`] says which VM is there; [`transport`] opens its bytes, and only
-//! beneath that folder ([`beneath`]). Each format has a room: [`vmx`], [`bare`] disks, [`folder`]s; [`magic`] and [`detect`]
-//! decide, once, which format a file has. How a disk's format is read is a flattener's business.
+//! [`given`] turns the user's word into a real path and a folder that bounds everything else; [`catalog`] says which VM is there;
+//! [`transport`] opens its bytes. Both reach files through [`roots`] only: beneath that folder ([`beneath`]), or as members of an archive
+//! in it ([`container`]). Each description has a room: [`vmx`], [`ovf`], [`bare`] disks. [`magic`] and [`detect`] decide, once, which
+//! format a file has; [`content`] what a folder or an archive holds. How a disk's format is read is a flattener's business.
 
 pub mod bare;
 pub mod beneath;
 pub mod catalog;
+pub mod chunks;
+pub mod container;
+pub mod content;
 pub mod detect;
+pub mod digest;
 pub mod file_source;
 pub mod fingerprint;
-pub mod folder;
 pub mod given;
 pub mod magic;
 pub mod names;
+pub mod object;
+pub mod ovf;
 pub mod references;
 pub mod roots;
 pub mod slots;
@@ -22,23 +27,43 @@ pub mod transport;
 pub mod vmx;
 pub mod vmx_disks;
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Deserialize;
 use vmdk2kvm_plugin_api::model::SourceRef;
 use vmdk2kvm_plugin_api::{Catalog, Fetcher, Host, Plugin, Result, Transport};
+
+use container::shelf::Shelf;
+use container::spool::Spooler;
 
 /// The name of this plugin, as origins state it.
 pub const NAME: &str = "local";
 
-/// The plugin. It has no settings and no state: everything depends on the source alone.
-#[derive(Clone, Copy)]
-pub struct Local;
+/// The plugin's settings.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// Where compressed archives are unpacked to.
+    spool_dir: Option<PathBuf>,
+}
+
+/// The plugin. Keeps the archives that were opened, which both faces of a source share.
+#[derive(Clone, Default)]
+pub struct Local {
+    shelf: Arc<Shelf>,
+    host: Option<Host>,
+}
 
 impl Plugin for Local {
-    fn new(_: Host) -> Result<Self> {
-        Ok(Self)
+    fn new(host: Host) -> Result<Self> {
+        let settings: Settings = host.settings()?;
+        let spooler = Spooler::new(settings.spool_dir, Some(host.clone()));
+        Ok(Self { shelf: Arc::new(Shelf::new(spooler)), host: Some(host) })
     }
 
     fn fetcher(&self) -> Option<Box<dyn Fetcher>> {
-        Some(Box::new(*self))
+        Some(Box::new(self.clone()))
     }
 }
 
@@ -48,22 +73,22 @@ impl Fetcher for Local {
     }
 
     fn catalog(&self, source: &SourceRef) -> Result<Option<Box<dyn Catalog>>> {
-        Ok(Some(Box::new(catalog::LocalCatalog::open(source)?)))
+        Ok(Some(Box::new(catalog::LocalCatalog::open(source, Arc::clone(&self.shelf))?)))
     }
 
     fn transport(&self, source: &SourceRef) -> Result<Option<Box<dyn Transport>>> {
-        Ok(Some(Box::new(transport::LocalTransport::open(source)?)))
+        Ok(Some(Box::new(transport::LocalTransport::open(source, Arc::clone(&self.shelf), self.host.clone())?)))
     }
 }
 
 vmdk2kvm_plugin_api::export_plugin! {
     plugin: Local,
     name: "local",
-    summary: "Virtual machines in local files and folders: VMX, VMDK, QCOW2, raw",
+    summary: "Virtual machines in local files, folders and archives: OVF, OVA, VMX, VMDK, VHD, QCOW2, raw",
     kinds: ["fetcher"],
     guests: [],
-    capabilities: ["path", "file", "vmx", "vmdk", "qcow2", "raw", "folder"],
+    capabilities: ["path", "file", "ovf", "ova", "vmx", "vmdk", "vhd", "qcow2", "raw", "folder", "tar", "zip"],
     libraries: [],
     programs: [],
-    settings: [],
+    settings: [("spool_dir", "string", "$TMPDIR, else /var/tmp", "Where compressed archives are unpacked to, in files without a name")],
 }

@@ -1,7 +1,11 @@
 //! What a file's bytes say about its format.
 //!
-//! Pure: takes the first and last bytes of a file and knows nothing of names. [`crate::detect`] holds the answer against the
-//! file's name.
+//! Takes the first and last bytes of a file and knows nothing of names. [`crate::detect`] holds the answer against the file's name.
+
+use vmdk2kvm_plugin_api::{BlockSource, Result, read_exact_at};
+
+use crate::container::compressed::Compression;
+use crate::container::tar::sums_up;
 
 /// How many bytes of the beginning are looked at.
 pub const HEAD: usize = 4096;
@@ -15,8 +19,36 @@ pub enum DiskFormat {
     Vmdk,
     /// QCOW2 of any version (and QCOW, which its flattener refuses).
     Qcow2,
+    /// VHD, also called VPC.
+    Vhd,
+    /// VHDX.
+    Vhdx,
+    /// VDI of VirtualBox.
+    Vdi,
     /// Bytes as the guest sees them.
     Raw,
+}
+
+/// A kind of archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Archive {
+    /// Tar of any dialect, and so OVA.
+    Tar,
+    /// ZIP.
+    Zip,
+    /// One file behind a compressor, often a tar.
+    Compressed(Compression),
+}
+
+impl Archive {
+    /// With its article.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Tar => "a tar archive",
+            Self::Zip => "a ZIP archive",
+            Self::Compressed(compression) => compression.what(),
+        }
+    }
 }
 
 impl DiskFormat {
@@ -25,6 +57,9 @@ impl DiskFormat {
         match self {
             Self::Vmdk => "vmdk",
             Self::Qcow2 => "qcow2",
+            Self::Vhd => "vhd",
+            Self::Vhdx => "vhdx",
+            Self::Vdi => "vdi",
             Self::Raw => "raw",
         }
     }
@@ -35,6 +70,12 @@ impl DiskFormat {
 pub enum Magic {
     /// A disk image of a known format.
     Disk(DiskFormat),
+    /// The footer of a VHD and nothing at the beginning: a fixed VHD, or a raw disk whose guest wrote that there.
+    VhdFooter,
+    /// An archive.
+    Archive(Archive),
+    /// An OVF description, by its root element.
+    Ovf,
     /// A format that is known and not read.
     Foreign(&'static Foreign),
     /// Text of some kind.
@@ -55,26 +96,11 @@ pub struct Foreign {
 }
 
 const CONVERT: &str = "convert it to qcow2 or raw first, and give that";
-const UNPACK: &str = "unpack it into an empty folder, and give the disk or the VMX inside";
-
-/// VHD, by its footer (VHD specification 1.0, "Hard Disk Footer Format").
-pub static VHD: Foreign = Foreign { what: "a VHD image", hint: CONVERT };
-/// VHDX, by its file identifier ([MS-VHDX] 2.2.1).
-pub static VHDX: Foreign = Foreign { what: "a VHDX image", hint: CONVERT };
-/// VDI, by the signature behind its 64 bytes of text.
-pub static VDI: Foreign = Foreign { what: "a VDI image", hint: CONVERT };
 static QED: Foreign = Foreign { what: "a QED image", hint: CONVERT };
 static PARALLELS: Foreign = Foreign { what: "a Parallels image", hint: CONVERT };
-/// OVF, by its root element.
-pub static OVF: Foreign =
-    Foreign { what: "an OVF description", hint: "give the disk that it describes; further ones with --disk" };
-static XML: Foreign = Foreign { what: "an XML document", hint: "give a VMX, a disk image or a folder" };
-/// Tar, and so OVA.
-pub static TAR: Foreign = Foreign { what: "a tar archive (OVA)", hint: UNPACK };
-/// Zip.
-pub static ZIP: Foreign = Foreign { what: "a zip archive", hint: UNPACK };
-/// Compressed by one of the stream compressors.
-pub static COMPRESSED: Foreign = Foreign { what: "a compressed file", hint: "decompress it first" };
+static XML: Foreign = Foreign { what: "an XML document", hint: "give an OVF, a VMX, a disk image or a folder" };
+static SEVEN_ZIP: Foreign =
+    Foreign { what: "a 7z archive", hint: "unpack it into an empty folder, and give that folder" };
 /// ISO 9660.
 pub static ISO: Foreign = Foreign { what: "a CD-ROM image", hint: "give the disk of an installed machine" };
 
@@ -85,23 +111,33 @@ static SIGNATURES: &[(usize, &[u8], Magic)] = &[
     // seSparse: a 64-bit little-endian 0xcafebabe.
     (0, b"\xbe\xba\xfe\xca\0\0\0\0", Magic::Disk(DiskFormat::Vmdk)),
     (0, b"QFI\xfb", Magic::Disk(DiskFormat::Qcow2)),
-    (0, b"conectix", Magic::Foreign(&VHD)),
-    (0, b"vhdxfile", Magic::Foreign(&VHDX)),
-    (0x40, b"\x7f\x10\xda\xbe", Magic::Foreign(&VDI)),
+    (0, b"conectix", Magic::Disk(DiskFormat::Vhd)),
+    (0, b"vhdxfile", Magic::Disk(DiskFormat::Vhdx)),
+    (0x40, b"\x7f\x10\xda\xbe", Magic::Disk(DiskFormat::Vdi)),
     (0, b"QED\0", Magic::Foreign(&QED)),
     (0, b"WithoutFreeSpace", Magic::Foreign(&PARALLELS)),
     (0, b"WithouFreSpacExt", Magic::Foreign(&PARALLELS)),
-    (257, b"ustar", Magic::Foreign(&TAR)),
-    (0, b"PK\x03\x04", Magic::Foreign(&ZIP)),
-    (0, b"\x1f\x8b\x08", Magic::Foreign(&COMPRESSED)),
-    (0, b"\xfd7zXZ\0", Magic::Foreign(&COMPRESSED)),
-    (0, b"BZh", Magic::Foreign(&COMPRESSED)),
-    (0, b"\x28\xb5\x2f\xfd", Magic::Foreign(&COMPRESSED)),
-    (0, b"7z\xbc\xaf\x27\x1c", Magic::Foreign(&ZIP)),
+    (257, b"ustar", Magic::Archive(Archive::Tar)),
+    (0, b"PK\x03\x04", Magic::Archive(Archive::Zip)),
+    (0, b"\x1f\x8b\x08", Magic::Archive(Archive::Compressed(Compression::Gzip))),
+    (0, b"\xfd7zXZ\0", Magic::Archive(Archive::Compressed(Compression::Xz))),
+    (0, b"BZh", Magic::Archive(Archive::Compressed(Compression::Bzip2))),
+    (0, b"\x28\xb5\x2f\xfd", Magic::Archive(Archive::Compressed(Compression::Zstd))),
+    (0, b"7z\xbc\xaf\x27\x1c", Magic::Foreign(&SEVEN_ZIP)),
 ];
 
 /// First line of a VMDK's text descriptor (VMware Virtual Disk Format 5.0, "The Descriptor File").
 const DESCRIPTOR: &[u8] = b"# Disk DescriptorFile";
+
+/// What the bytes of `source` say.
+pub fn of(source: &dyn BlockSource) -> Result<Magic> {
+    let size = source.size();
+    let mut head = vec![0; size.min(HEAD as u64) as usize];
+    read_exact_at(source, 0, &mut head)?;
+    let mut tail = vec![0; size.min(TAIL as u64) as usize];
+    read_exact_at(source, size - tail.len() as u64, &mut tail)?;
+    Ok(magic(&head, &tail))
+}
 
 /// What the first and the last bytes of a file say.
 pub fn magic(head: &[u8], tail: &[u8]) -> Magic {
@@ -111,7 +147,7 @@ pub fn magic(head: &[u8], tail: &[u8]) -> Magic {
         }
     }
     if tail.len() == TAIL && tail.starts_with(b"conectix") {
-        return Magic::Foreign(&VHD);
+        return Magic::VhdFooter;
     }
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
     if text.get(..DESCRIPTOR.len()).is_some_and(|line| line.eq_ignore_ascii_case(DESCRIPTOR)) {
@@ -121,13 +157,16 @@ pub fn magic(head: &[u8], tail: &[u8]) -> Magic {
         let markup = text.starts_with(b"<");
         let envelope = text.windows(9).any(|window| window == b"Envelope ");
         return match (markup, envelope) {
-            (true, true) => Magic::Foreign(&OVF),
+            (true, true) => Magic::Ovf,
             (true, false) if text.starts_with(b"<?xml") => Magic::Foreign(&XML),
             _ => Magic::Text,
         };
     }
     if head.iter().all(|byte| *byte == 0) {
         return Magic::Zeros;
+    }
+    if head.first_chunk().is_some_and(sums_up) {
+        return Magic::Archive(Archive::Tar);
     }
     Magic::Unknown(head.get(510..512) == Some(b"\x55\xaa"))
 }
@@ -156,14 +195,14 @@ mod tests {
             (at(0, &0xcafe_babe_u64.to_le_bytes()), Magic::Disk(DiskFormat::Vmdk)),
             (b"\xef\xbb\xbf\r\n# disk descriptorfile\r\nversion=1".to_vec(), Magic::Disk(DiskFormat::Vmdk)),
             (at(0, b"QFI\xfb\0\0\0\x03"), Magic::Disk(DiskFormat::Qcow2)),
-            (at(0, b"conectix"), Magic::Foreign(&VHD)),
-            (at(0, b"vhdxfile"), Magic::Foreign(&VHDX)),
-            (at(0x40, &0xbeda_107f_u32.to_le_bytes()), Magic::Foreign(&VDI)),
-            (at(257, b"ustar\x0000"), Magic::Foreign(&TAR)),
-            (at(0, b"PK\x03\x04"), Magic::Foreign(&ZIP)),
-            (at(0, b"\x1f\x8b\x08"), Magic::Foreign(&COMPRESSED)),
-            (at(0, b"\xfd7zXZ\0"), Magic::Foreign(&COMPRESSED)),
-            (b"<?xml version='1.0'?>\n<ovf:Envelope xmlns=''>".to_vec(), Magic::Foreign(&OVF)),
+            (at(0, b"conectix"), Magic::Disk(DiskFormat::Vhd)),
+            (at(0, b"vhdxfile"), Magic::Disk(DiskFormat::Vhdx)),
+            (at(0x40, &0xbeda_107f_u32.to_le_bytes()), Magic::Disk(DiskFormat::Vdi)),
+            (at(257, b"ustar\x0000"), Magic::Archive(Archive::Tar)),
+            (at(0, b"PK\x03\x04"), Magic::Archive(Archive::Zip)),
+            (at(0, b"\x1f\x8b\x08"), Magic::Archive(Archive::Compressed(Compression::Gzip))),
+            (at(0, b"\xfd7zXZ\0"), Magic::Archive(Archive::Compressed(Compression::Xz))),
+            (b"<?xml version='1.0'?>\n<ovf:Envelope xmlns=''>".to_vec(), Magic::Ovf),
             (b"<?xml version='1.0'?>\n<domain/>".to_vec(), Magic::Foreign(&XML)),
             (b"memsize = \"1\"\n".to_vec(), Magic::Text),
             (at(510, b"\x55\xaa"), Magic::Unknown(true)),
@@ -172,6 +211,6 @@ mod tests {
         ] {
             assert_eq!(magic(&head, &[]), expected);
         }
-        assert_eq!(magic(&[0; 512], &at(0, b"conectix")[..TAIL]), Magic::Foreign(&VHD));
+        assert_eq!(magic(&[0; 512], &at(0, b"conectix")[..TAIL]), Magic::VhdFooter);
     }
 }

@@ -7,17 +7,18 @@ use std::collections::BTreeSet;
 
 use vmdk2kvm_plugin_api::{BlockSource, Result, read_exact_at};
 
-use crate::file_source::FileSource;
 use crate::magic::DiskFormat;
+use crate::object::Object;
 
 /// The most text of a descriptor that is looked at; a longer one has thousands of extents, whose names differ in a number.
 const MAX_TEXT: u64 = 1 << 20;
 const SECTOR: u64 = 512;
 
 /// The last parts, in lower case, of the names that the disk file mentions.
-pub fn mentioned(source: &FileSource, format: DiskFormat) -> Result<BTreeSet<String>> {
+pub fn mentioned(source: &Object, format: DiskFormat) -> Result<BTreeSet<String>> {
     let text = match format {
-        DiskFormat::Raw => return Ok(BTreeSet::new()),
+        // A VHD's parent lies in a table that is not worth a glance; VDI and VHDX chains are refused.
+        DiskFormat::Raw | DiskFormat::Vhd | DiskFormat::Vhdx | DiskFormat::Vdi => return Ok(BTreeSet::new()),
         DiskFormat::Qcow2 => return Ok(backing(source)?.iter().map(|name| last_part(name)).collect()),
         DiskFormat::Vmdk => descriptor(source)?,
     };
@@ -26,7 +27,7 @@ pub fn mentioned(source: &FileSource, format: DiskFormat) -> Result<BTreeSet<Str
 
 /// The text descriptor: the whole file, or what the header of a sparse file says (Virtual Disk Format 5.0: magic, version and
 /// flags of 4 bytes each, then capacity, grainSize, descriptorOffset, descriptorSize of 8 bytes each, in sectors).
-fn descriptor(source: &FileSource) -> Result<String> {
+fn descriptor(source: &Object) -> Result<String> {
     let size = source.size();
     let mut head = vec![0; size.min(SECTOR) as usize];
     read_exact_at(source, 0, &mut head)?;
@@ -57,7 +58,7 @@ fn name_in(line: &str) -> Option<&str> {
 }
 
 /// The backing name of a QCOW2: offset at byte 8, length at byte 16, big-endian, at most 1023 bytes.
-fn backing(source: &FileSource) -> Result<Option<String>> {
+fn backing(source: &Object) -> Result<Option<String>> {
     let mut head = vec![0; source.size().min(SECTOR) as usize];
     read_exact_at(source, 0, &mut head)?;
     let offset = u64_at(&head, 8, u64::from_be_bytes);
@@ -84,11 +85,13 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::file_source::FileSource;
 
     fn of(bytes: &[u8], format: DiskFormat) -> Vec<String> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
         let source = FileSource::new(File::open(file.path()).unwrap(), "x".into()).unwrap();
+        let source = Object::new(std::sync::Arc::new(source), "x".into());
         mentioned(&source, format).unwrap().into_iter().collect()
     }
 

@@ -2,16 +2,29 @@
 //!
 //! Owns the translation between object references (absolute paths as text) and files beneath one of these folders. Both
 //! faces of the fetcher open files through it and in no other way.
+//!
+//! An object beneath a regular file is a member of that file: `/vms/web.ova/web.vmdk`. So a member needs no syntax of its own, names
+//! resolve beside it as beside a file, and nothing outside of the archive can be meant.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use vmdk2kvm_plugin_api::model::SourceRef;
-use vmdk2kvm_plugin_api::{PluginError, Result};
+use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result};
 
 use crate::beneath::Folder;
-use crate::file_source::FileSource;
+use crate::chunks;
+use crate::container::Container;
+use crate::container::shelf::Shelf;
+use crate::digest::digest;
+use crate::fingerprint::fingerprint;
 use crate::given::{self, Given};
 use crate::names;
+use crate::object::Object;
+
+/// How deep archives may lie inside of each other: a bundle, the package in it, a compressed disk in that, and one to spare.
+const MAX_DEPTH: usize = 4;
 
 /// A source followed to the file system.
 #[derive(Debug)]
@@ -21,11 +34,18 @@ pub struct Roots {
     /// Canonical paths of the further disks, in order.
     pub extra: Vec<PathBuf>,
     folders: Vec<Folder>,
+    shelf: Arc<Shelf>,
+}
+
+/// Where a path leads.
+enum Entered<'a> {
+    File,
+    Archive { object: String, container: Arc<Container>, rest: &'a str },
 }
 
 impl Roots {
-    /// Follows the user's words and opens their folders.
-    pub fn open(source: &SourceRef) -> Result<Self> {
+    /// Follows the user's words and opens their folders; archives are kept on `shelf`.
+    pub fn open(source: &SourceRef, shelf: Arc<Shelf>) -> Result<Self> {
         let main = given::look(&source.uri)?;
         let mut folders = vec![Folder::open(main.root())?];
         let mut extra = Vec::new();
@@ -45,34 +65,133 @@ impl Roots {
                 }
             }
         }
-        Ok(Self { main, extra, folders })
+        Ok(Self { main, extra, folders, shelf })
     }
 
-    /// Opens the object for reading.
-    pub fn source(&self, object: &str) -> Result<FileSource> {
+    /// Opens the object for reading: a file, or a member of an archive, which is an object beneath that archive's file.
+    pub fn source(&self, object: &str) -> Result<Object> {
         let (folder, relative) = self.locate(object)?;
-        let file = folder.open_file(relative)?;
-        FileSource::new(file, names::shown(object))
+        let bytes = match self.enter(folder, relative)? {
+            Entered::File => chunks::bytes(folder, relative, &names::shown(object))?,
+            Entered::Archive { object: archive, container, rest } => self.within(&archive, &container, rest, 0)?,
+        };
+        Ok(Object::new(bytes, names::shown(object)))
+    }
+
+    /// Whether there is a file of this name; says nothing about what it holds.
+    pub fn has(&self, object: &str) -> bool {
+        let has = || -> Result<bool> {
+            let (folder, relative) = self.locate(object)?;
+            match self.enter(folder, relative)? {
+                Entered::File => Ok(chunks::exists(folder, relative)),
+                Entered::Archive { object, container, rest } => self.has_within(&object, &container, rest),
+            }
+        };
+        has().unwrap_or(false)
+    }
+
+    fn has_within(&self, archive: &str, container: &Container, name: &str) -> Result<bool> {
+        let (file, rest) = chunks::outermost(container, name);
+        if rest.is_empty() {
+            return Ok(chunks::exists(container, name));
+        }
+        let inner = format!("{archive}/{file}");
+        let container = self.container(&inner)?;
+        self.has_within(&inner, &container, rest)
+    }
+
+    /// Whether the object is a member of an archive.
+    pub fn within_archive(&self, object: &str) -> bool {
+        self.locate(object).is_ok_and(|(folder, relative)| !chunks::outermost(folder, relative).1.is_empty())
+    }
+
+    /// The members of the archive `object`, sorted by name.
+    pub fn members(&self, object: &str) -> Result<Vec<String>> {
+        let container = self.container(object)?;
+        Ok(container.list().map(|(name, _)| name.to_owned()).collect())
+    }
+
+    /// The fingerprint of the object: that of every file its bytes lie in.
+    pub fn fingerprint(&self, object: &str) -> Result<String> {
+        let (folder, relative) = self.locate(object)?;
+        let (file, rest) = chunks::outermost(folder, relative);
+        let mut prints = Vec::new();
+        for name in chunks::files(folder, file) {
+            prints.push(fingerprint(&folder.open_source(&name)?)?);
+        }
+        match (prints.as_slice(), rest) {
+            ([only], "") => Ok(only.clone()),
+            _ => Ok(digest::<sha2::Sha256>(format!("{}\0{rest}", prints.join("\0")).as_bytes())),
+        }
+    }
+
+    /// The archive `object`, opened.
+    fn container(&self, object: &str) -> Result<Arc<Container>> {
+        let (folder, _) = self.locate(object)?;
+        let state = self.state(folder, object)?;
+        self.shelf.container(object, &state, || self.source(object))
+    }
+
+    /// What tells this state of the file around `object` from a later one.
+    fn state(&self, folder: &Folder, object: &str) -> Result<String> {
+        let (_, relative) = self.locate(object)?;
+        let (file, _) = chunks::outermost(folder, relative);
+        let mut state = String::new();
+        if let Some(name) = chunks::files(folder, file).first() {
+            let source = folder.open_source(name)?;
+            let meta = source.file().metadata().map_err(|error| PluginError::from_io(source.name(), &error))?;
+            state = format!("{}:{}:{}:{}.{}", meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec());
+        }
+        Ok(state)
+    }
+
+    /// Whether the path leads to a file of the folder, or into an archive there.
+    fn enter<'a>(&self, folder: &Folder, relative: &'a str) -> Result<Entered<'a>> {
+        let (file, rest) = chunks::outermost(folder, relative);
+        if rest.is_empty() {
+            return Ok(Entered::File);
+        }
+        let object = names::object_of(&folder.path().join(file))?;
+        let container = self.container(&object)?;
+        Ok(Entered::Archive { object, container, rest })
+    }
+
+    /// The bytes of the member `name` of an archive, or of a member of an archive that is itself a member.
+    fn within(&self, archive: &str, container: &Container, name: &str, depth: usize) -> Result<Arc<dyn BlockSource>> {
+        let (file, rest) = chunks::outermost(container, name);
+        if rest.is_empty() {
+            return chunks::bytes(container, name, &names::shown(&format!("{archive}/{name}")));
+        }
+        let inner = format!("{archive}/{file}");
+        if depth == MAX_DEPTH {
+            return Err(PluginError::unusable(format!(
+                "{}: archives are nested more than {MAX_DEPTH} deep",
+                names::shown(&inner)
+            ))
+            .hint("unpack them yourself into an empty folder, and give that folder"));
+        }
+        let container = self.container(&inner)?;
+        self.within(&inner, &container, rest, depth + 1)
     }
 
     /// The object that `name`, found inside the object `from`, means.
     pub fn resolve(&self, from: &str, name: &str) -> Result<String> {
         let (root, relative) = self.locate(from)?;
         let below = names::relative(name).map_err(|reason| names::refused(&names::shown(from), name, reason))?;
-        let folder = relative.parent().unwrap_or(Path::new(""));
+        let folder = Path::new(relative).parent().unwrap_or(Path::new(""));
         names::object_of(&root.path().join(folder).join(below))
     }
 
     /// The folder an object lies in, the innermost of several, and the path below it.
-    fn locate<'a>(&self, object: &'a str) -> Result<(&Folder, &'a Path)> {
+    fn locate<'a>(&self, object: &'a str) -> Result<(&Folder, &'a str)> {
         let path = Path::new(object);
         let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
         self.folders
             .iter()
             .filter(|_| plain)
-            .filter_map(|folder| Some((folder, path.strip_prefix(folder.path()).ok()?)))
-            .filter(|(_, below)| !below.as_os_str().is_empty())
-            .min_by_key(|(_, below)| below.components().count())
+            .filter_map(|folder| Some((folder, path.strip_prefix(folder.path()).ok()?.to_str()?)))
+            .filter(|(_, below)| !below.is_empty())
+            .min_by_key(|(_, below)| below.len())
             .ok_or_else(|| {
                 PluginError::unusable(format!("{}: the file is outside of the source's folder", names::shown(object)))
                     .hint("copy the file into the folder of the source")

@@ -1,21 +1,38 @@
 //! The data plane: bytes of files beneath the source's folders.
 
-use vmdk2kvm_plugin_api::model::SourceRef;
-use vmdk2kvm_plugin_api::{BlockSource, Result, Transport};
+use std::sync::{Arc, OnceLock};
 
-use crate::fingerprint::fingerprint;
+use vmdk2kvm_plugin_api::model::SourceRef;
+use vmdk2kvm_plugin_api::{BlockSource, Host, Result, Transport};
+
+use crate::container::shelf::Shelf;
+use crate::content::{self, Content};
+use crate::ovf::Package;
 use crate::roots::Roots;
 
 /// The transport of one source.
-#[derive(Debug)]
 pub struct LocalTransport {
     roots: Roots,
+    host: Option<Host>,
+    packages: OnceLock<Vec<String>>,
 }
 
 impl LocalTransport {
     /// Binds a transport to the folders of this source.
-    pub fn open(source: &SourceRef) -> Result<Self> {
-        Ok(Self { roots: Roots::open(source)? })
+    pub fn open(source: &SourceRef, shelf: Arc<Shelf>, host: Option<Host>) -> Result<Self> {
+        Ok(Self { roots: Roots::open(source, shelf)?, host, packages: OnceLock::new() })
+    }
+
+    /// The OVF files of the source.
+    fn packages(&self) -> Result<&[String]> {
+        if let Some(packages) = self.packages.get() {
+            return Ok(packages);
+        }
+        let packages = match content::content(&self.roots)? {
+            Content::Packages(packages) => packages,
+            Content::Machines(_) | Content::Disks(_) => Vec::new(),
+        };
+        Ok(self.packages.get_or_init(|| packages))
     }
 }
 
@@ -29,7 +46,15 @@ impl Transport for LocalTransport {
     }
 
     fn fingerprint(&self, object: &str) -> Result<String> {
-        fingerprint(&self.roots.source(object)?)
+        self.roots.fingerprint(object)
+    }
+
+    fn verify(&self, object: &str) -> Result<bool> {
+        let mut verified = false;
+        for package in self.packages()? {
+            verified |= Package::new(&self.roots, package).verify(object, self.host.as_ref())?;
+        }
+        Ok(verified)
     }
 }
 
@@ -38,11 +63,15 @@ mod tests {
     use super::*;
 
     fn transport(uri: &std::path::Path, extra: &[&std::path::Path]) -> LocalTransport {
-        LocalTransport::open(&SourceRef {
-            uri: uri.to_str().unwrap().into(),
-            extra_disks: extra.iter().map(|path| path.to_str().unwrap().into()).collect(),
-            vm: None,
-        })
+        LocalTransport::open(
+            &SourceRef {
+                uri: uri.to_str().unwrap().into(),
+                extra_disks: extra.iter().map(|path| path.to_str().unwrap().into()).collect(),
+                vm: None,
+            },
+            Arc::default(),
+            None,
+        )
         .unwrap()
     }
 

@@ -31,10 +31,11 @@ pub fn open(roots: &Roots, object: &str, disks: Vec<VmxDisk>) -> Result<Vec<Disk
         let source = roots.source(&path).map_err(|error| error.context(&context))?;
         let format = match detect(&source, Path::new(&path)).map_err(|error| error.context(&context))? {
             Kind::Disk(format) => format,
-            Kind::Vmx => {
+            other => {
                 return Err(PluginError::unusable(format!(
-                    "{context}: '{}' is a VMX, not a disk",
-                    shown(&disk.file_name)
+                    "{context}: '{}' is {}, not a disk",
+                    shown(&disk.file_name),
+                    other.what()
                 )));
             }
         };

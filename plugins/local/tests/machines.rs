@@ -57,11 +57,11 @@ impl Source {
     }
 
     fn describe(&self, name: &str, extra: &[&str], vm: Option<&str>) -> Result<VmSpec, PluginError> {
-        Local.catalog(&self.reference(name, extra, vm))?.unwrap().describe()
+        Local::default().catalog(&self.reference(name, extra, vm))?.unwrap().describe()
     }
 
     fn inventory(&self, name: &str) -> Result<Vec<VmSpec>, PluginError> {
-        Local.catalog(&self.reference(name, &[], None))?.unwrap().inventory()
+        Local::default().catalog(&self.reference(name, &[], None))?.unwrap().inventory()
     }
 
     /// The sentence a source is refused with, its own folder written as `DIR`.
@@ -86,7 +86,7 @@ fn a_vmx_gives_its_machine_and_its_bytes() {
          scsi0:1.present = \"TRUE\"\nscsi0:1.fileName = \"sub/data.vmdk\"\n\
          scsi0:0.present = \"TRUE\"\nscsi0:0.fileName = \"web.vmdk\"\n",
     );
-    assert_eq!(Local.accepts(&source.reference("web.vmx", &[], None)).unwrap(), 100);
+    assert_eq!(Local::default().accepts(&source.reference("web.vmx", &[], None)).unwrap(), 100);
     let vm = source.describe("web.vmx", &[], None).unwrap();
     assert_eq!((vm.name.as_str(), vm.firmware, vm.memory_bytes), ("Web", Firmware::Uefi, 2 << 30));
     assert!(vm.guessed.is_empty(), "{:?}", vm.guessed);
@@ -99,7 +99,7 @@ fn a_vmx_gives_its_machine_and_its_bytes() {
     let json = serde_json::to_string(&vm).unwrap();
     assert_eq!(serde_json::from_str::<VmSpec>(&json).unwrap(), vm);
 
-    let transport = Local.transport(&source.reference("web.vmx", &[], None)).unwrap().unwrap();
+    let transport = Local::default().transport(&source.reference("web.vmx", &[], None)).unwrap().unwrap();
     let object = vm.disks[1].path.as_deref().unwrap();
     let extent = transport.resolve(object, "data-flat.vmdk").unwrap();
     assert_eq!(transport.open(&extent).unwrap().size(), 1 << 20);
@@ -143,7 +143,7 @@ fn further_disks_come_behind_those_of_a_vmx() {
     let vm = source.describe("web.vmx", &["more/db.raw"], None).unwrap();
     assert_eq!((vm.disks[1].name.as_str(), vm.disks[1].bus, vm.disks[1].unit), ("db.raw", 0, 1));
     assert_eq!(vm.guessed, ["disks[1].controller"]);
-    let transport = Local.transport(&source.reference("web.vmx", &["more/db.raw"], None)).unwrap().unwrap();
+    let transport = Local::default().transport(&source.reference("web.vmx", &["more/db.raw"], None)).unwrap().unwrap();
     assert_eq!(transport.open(vm.disks[1].path.as_deref().unwrap()).unwrap().size(), 4096);
 
     assert_eq!(source.refusal("web.vmx", &["web.vmx"], None), "DIR/web.vmx: a further disk is a VMX, not a disk");
@@ -198,11 +198,11 @@ fn of_several_machines_one_is_chosen_by_name() {
 fn folders_without_a_machine_say_what_they_have() {
     let source = Source::new();
     std::fs::create_dir(source.root().join("empty")).unwrap();
-    source.file("ovf/web.ovf", "<x/>").disk("two/a", None).disk("two/b", None).file("torn/web.vmdk", [1; 600]);
-    assert_eq!(source.refusal("empty", &[], None), "DIR/empty: the folder has no VMX and no disk");
+    source.file("iso/web.iso", "x").disk("two/a", None).disk("two/b", None).file("torn/web.vmdk", [1; 600]);
+    assert_eq!(source.refusal("empty", &[], None), "DIR/empty: the folder has no OVF, VMX or disk");
     assert_eq!(
-        source.refusal("ovf", &[], None),
-        "DIR/ovf: the folder has no VMX and no disk; web.ovf is an OVF description, which is not read yet"
+        source.refusal("iso", &[], None),
+        "DIR/iso: the folder has no OVF, VMX or disk; web.iso is a CD-ROM image, which is not read"
     );
     assert_eq!(source.refusal("two", &[], None), "DIR/two: the folder has no VMX and several disks: a.vmdk, b.vmdk");
     assert_eq!(
@@ -250,14 +250,14 @@ fn sources_that_are_none_have_their_sentence_and_kind() {
     source
         .file("empty.vmdk", "")
         .file("notes.txt", "hello")
-        .file("web.vhdx", b"vhdxfile\0\0")
+        .file("web.vhdx", b"not a vhdx\0\0")
         .file("odd.jpg", [1, 0, 3]);
     source.file("locked.vmx", "encryption.keySafe = \"x\"");
     for (name, expected) in [
         ("nothing.vmdk", "DIR/nothing.vmdk: there is no such file or folder"),
         ("empty.vmdk", "DIR/empty.vmdk: the file is empty"),
         ("notes.txt", "DIR/notes.txt: it is a text file, not a disk"),
-        ("web.vhdx", "DIR/web.vhdx: it is a VHDX image, which is not read yet"),
+        ("web.vhdx", "DIR/web.vhdx: it is named like a VHDX image and does not begin like one"),
         ("odd.jpg", "DIR/odd.jpg: its format is not recognised"),
         ("locked.vmx", "DIR/locked.vmx: the virtual machine is encrypted"),
     ] {

@@ -47,7 +47,7 @@ fn warnings(path: &Path) -> Vec<String> {
     let log = Log::default();
     let source = SourceRef { uri: path.to_str().unwrap().into(), extra_disks: Vec::new(), vm: None };
     let described: Result<_> =
-        tracing::subscriber::with_default(log.clone(), || Local.catalog(&source)?.unwrap().describe());
+        tracing::subscriber::with_default(log.clone(), || Local::default().catalog(&source)?.unwrap().describe());
     described.unwrap();
     let folder = path.parent().unwrap().to_str().unwrap();
     log.0.lock().unwrap().iter().map(|message| message.replace(folder, "DIR")).collect()

@@ -2,7 +2,7 @@
 
 use vmdk2kvm_plugin_api::model::{Cpus, Firmware, VmSpec};
 use vmdk2kvm_plugin_api::tracing::{error_span, warn};
-use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, read_exact_at};
+use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use super::devices::{VmxDisk, devices};
 use super::dictionary::Dictionary;
@@ -10,8 +10,8 @@ use super::identity::{genid, uuid};
 use super::network::nics;
 use super::text;
 use crate::bare::GUESSED_MEMORY;
-use crate::file_source::FileSource;
 use crate::names::shown;
+use crate::object::Object;
 
 /// The largest VMX that is read; real ones have a few KiB.
 const MAX_SIZE: u64 = 1 << 20;
@@ -31,19 +31,10 @@ pub struct Described {
 }
 
 /// Reads a VMX. `stem` is its file's name without extension, for a machine without a name.
-pub fn read(source: &FileSource, stem: &str) -> Result<Described> {
-    let size = source.size();
-    if size > MAX_SIZE {
-        return Err(PluginError::unusable(format!(
-            "{}: a VMX of {size} bytes; the limit is {MAX_SIZE}",
-            source.name()
-        ))
-        .hint("give the VMX of the virtual machine"));
-    }
+pub fn read(source: &Object, stem: &str) -> Result<Described> {
     // So that each warning says which file it is about.
     let _span = error_span!("vmx", file = source.name()).entered();
-    let mut bytes = vec![0; size as usize];
-    read_exact_at(source, 0, &mut bytes)?;
+    let bytes = source.document("a VMX", MAX_SIZE)?;
     describe(&bytes, stem).map_err(|error| error.context(source.name()))
 }
 

@@ -1,0 +1,143 @@
+//! An OVF's XML: decoded, bounded, and looked at by local names.
+//!
+//! The namespaces of OVF changed with each version and their prefixes are anybody's choice, so elements and attributes are found by their
+//! local names. Document types, and with them entities and external references, are refused.
+
+use roxmltree::{Document, Error, Node, ParsingOptions};
+use vmdk2kvm_plugin_api::{PluginError, Result};
+
+/// The largest OVF, in bytes; real ones have tens of KiB.
+pub const MAX_SIZE: u64 = 16 << 20;
+/// The most nodes (elements, texts, comments) of an OVF.
+const MAX_NODES: u32 = 200_000;
+/// The deepest nesting of elements.
+const MAX_DEPTH: usize = 64;
+
+/// The text of an OVF: UTF-8, or UTF-16 with its byte order mark.
+pub fn decode(bytes: &[u8]) -> Result<String> {
+    let encoding = encoding_rs::Encoding::for_bom(bytes).map_or(encoding_rs::UTF_8, |(encoding, _)| encoding);
+    let (text, malformed) = encoding.decode_with_bom_removal(bytes);
+    if malformed {
+        return Err(PluginError::unusable(format!("it is not {}, as it should be", encoding.name()))
+            .hint("save the OVF in UTF-8, or export the virtual machine again"));
+    }
+    Ok(text.into_owned())
+}
+
+/// The document of a text.
+pub fn parse(text: &str) -> Result<Document<'_>> {
+    check_depth(text)?;
+    let options = ParsingOptions { allow_dtd: false, nodes_limit: MAX_NODES, ..ParsingOptions::default() };
+    Document::parse_with_options(text, options).map_err(|error| {
+        let what = match error {
+            Error::DtdDetected => {
+                "it has a document type, which is refused: entities could name other files".to_owned()
+            }
+            Error::NodesLimitReached => format!("it has more than {MAX_NODES} nodes"),
+            error => format!("its XML is malformed: {error}"),
+        };
+        PluginError::unusable(what).hint("export the virtual machine again")
+    })
+}
+
+/// Refuses deep nesting before the parser, which descends by recursion, sees it. Counts tags only: what is no tag can but make the
+/// count too high, and then by as little as a comment holds.
+fn check_depth(text: &str) -> Result<()> {
+    let mut depth = 0_usize;
+    let mut rest = text;
+    while let Some(at) = rest.find('<') {
+        rest = &rest[at + 1..];
+        let skip_to = match rest.as_bytes() {
+            [b'!', b'-', b'-', ..] => "-->",
+            [b'!', b'[', ..] => "]]>",
+            [b'?' | b'!', ..] => ">",
+            _ => "",
+        };
+        if !skip_to.is_empty() {
+            rest = rest.find(skip_to).map_or("", |end| &rest[end + skip_to.len()..]);
+            continue;
+        }
+        let end = tag_end(rest);
+        if rest.starts_with('/') {
+            depth = depth.saturating_sub(1);
+        } else if !rest[..end].ends_with('/') {
+            depth += 1;
+            if depth > MAX_DEPTH {
+                return Err(PluginError::unusable(format!("its elements are nested more than {MAX_DEPTH} deep"))
+                    .hint("export the virtual machine again"));
+            }
+        }
+        rest = &rest[end..];
+    }
+    Ok(())
+}
+
+/// Where the tag ends, quoted values passed over.
+fn tag_end(tag: &str) -> usize {
+    let mut quote = None;
+    for (at, byte) in tag.bytes().enumerate() {
+        match (quote, byte) {
+            (Some(open), byte) if byte == open => quote = None,
+            (None, b'"' | b'\'') => quote = Some(byte),
+            (None, b'>') => return at,
+            _ => {}
+        }
+    }
+    tag.len()
+}
+
+/// The child elements of this local name.
+pub fn children<'a, 'i: 'a>(node: Node<'a, 'i>, name: &'static str) -> impl Iterator<Item = Node<'a, 'i>> {
+    node.children().filter(move |child| child.is_element() && child.tag_name().name() == name)
+}
+
+/// The first child element of this local name.
+pub fn child<'a, 'i: 'a>(node: Node<'a, 'i>, name: &'static str) -> Option<Node<'a, 'i>> {
+    children(node, name).next()
+}
+
+/// The attribute of this local name, trimmed; `None` when it is missing or empty.
+pub fn attribute<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
+    let found = node.attributes().find(|attribute| attribute.name() == name)?;
+    Some(found.value().trim()).filter(|value| !value.is_empty())
+}
+
+/// The text of the first child of this local name, trimmed; `None` when it is missing or empty.
+pub fn text<'a, 'i: 'a>(node: Node<'a, 'i>, name: &'static str) -> Option<&'a str> {
+    Some(child(node, name)?.text()?.trim()).filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn utf16_is_read_and_nonsense_is_refused() {
+        let utf16: Vec<u8> = std::iter::once(0xfeff).chain("<a/>".encode_utf16()).flat_map(u16::to_le_bytes).collect();
+        assert_eq!(decode(&utf16).unwrap(), "<a/>");
+        assert_eq!(decode(b"\xef\xbb\xbf<a/>").unwrap(), "<a/>");
+        assert_eq!(decode(b"<a>\xff</a>").unwrap_err().message, "it is not UTF-8, as it should be");
+    }
+
+    #[test]
+    fn hostile_documents_are_refused_by_their_limit() {
+        let dtd = "<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><a>&x;</a>";
+        let deep = format!("{}{}", "<a>".repeat(100), "</a>".repeat(100));
+        let endless = "<a>".repeat(5_000_000);
+        let wide = format!("<a>{}</a>", "<b/>".repeat(200_001));
+        for (text, expected) in [
+            (dtd, "it has a document type, which is refused: entities could name other files"),
+            (&deep, "its elements are nested more than 64 deep"),
+            (&endless, "its elements are nested more than 64 deep"),
+            (&wide, "it has more than 200000 nodes"),
+            ("<a>&x;</a>", "its XML is malformed: unknown entity reference 'x' at 1:4"),
+            ("<a", "its XML is malformed: the document does not have a root node"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert_eq!(error.message, expected);
+            assert!(error.hint.is_some());
+        }
+        let shallow = format!("<a>{}</a>", "<b c='>/'></b><!-- <a><a> --><![CDATA[<x><x>]]>".repeat(100));
+        assert!(parse(&shallow).is_ok());
+    }
+}
