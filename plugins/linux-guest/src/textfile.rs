@@ -4,11 +4,25 @@
 //! UTF-8 (each byte is then one character, and becomes that byte again). Decides nothing.
 
 use sha2::{Digest, Sha256};
-use vmdk2kvm_plugin_api::model::{Action, Change, Content, Finding, Severity};
+use vmdk2kvm_plugin_api::model::{Action, Change, Content, Finding, FixerPlan, Severity};
 use vmdk2kvm_plugin_api::{ErrorKind, Guest, Result};
 
 /// No configuration file of a guest is larger; a larger one is not read.
 const LIMIT: u64 = 4 << 20;
+
+/// Reads the file at `path`; `None` when there is nothing, or nothing that can be read, which is a finding.
+pub(crate) fn read(guest: &dyn Guest, path: &str, limit: u64, findings: &mut Vec<Finding>) -> Result<Option<Vec<u8>>> {
+    match guest.read(path, limit) {
+        Err(error) if error.kind == ErrorKind::Unusable => {
+            findings.push(
+                Finding::new("unreadable-file", Severity::Warn, format!("{path} was not read: {}", error.message))
+                    .hint("look at it by hand"),
+            );
+            Ok(None)
+        }
+        other => other,
+    }
+}
 
 /// A text file of the guest.
 #[derive(Debug, Clone)]
@@ -25,17 +39,7 @@ impl TextFile {
     /// Reads `path`; `None` when there is nothing. What is there but cannot be read as a file (a folder, a FIFO, far too
     /// large) is a finding, not an error: one odd file must not hide the others.
     pub fn read(guest: &dyn Guest, path: &str, findings: &mut Vec<Finding>) -> Result<Option<Self>> {
-        match guest.read(path, LIMIT) {
-            Ok(bytes) => Ok(bytes.map(|bytes| Self::from_bytes(path, bytes))),
-            Err(error) if error.kind == ErrorKind::Unusable => {
-                findings.push(
-                    Finding::new("unreadable-file", Severity::Warn, format!("{path} was not read: {}", error.message))
-                        .hint("look at it by hand"),
-                );
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
+        Ok(read(guest, path, LIMIT, findings)?.map(|bytes| Self::from_bytes(path, bytes)))
     }
 
     /// Wraps bytes that were read from `path`.
@@ -81,6 +85,26 @@ impl TextFile {
 /// The change that makes a file that is not there yet.
 pub(crate) fn create(path: &str, text: &str, why: Why<'_>) -> Change {
     why.change(Action::WriteFile { content: Content::Text(text.to_owned()), mode: None, old_sha256: None }, path)
+}
+
+/// Plans what `edit` makes of the file's text, of no text where there is no file. What is there and cannot be read is a finding,
+/// and stays.
+pub(crate) fn put(
+    guest: &dyn Guest,
+    path: &str,
+    why: Why<'_>,
+    plan: &mut FixerPlan,
+    edit: impl FnOnce(&str) -> String,
+) -> Result<()> {
+    let before = plan.findings.len();
+    match TextFile::read(guest, path, &mut plan.findings)? {
+        Some(file) => plan.changes.extend(file.rewrite(&edit(&file.text), why)),
+        None if plan.findings.len() == before => {
+            plan.changes.extend(Some(edit("")).filter(|text| !text.is_empty()).map(|text| create(path, &text, why)));
+        }
+        None => {}
+    }
+    Ok(())
 }
 
 /// What a change says about itself to people.

@@ -47,7 +47,7 @@ impl Fixer for Initramfs {
     fn plan(&self, context: &PlanContext, guest: &dyn Guest) -> Result<FixerPlan> {
         let mut plan = FixerPlan::default();
         let devices = Devices::new(&context.inspection.disks, Some(&context.vm));
-        let files = overrides::Wanted::read(guest, &devices)?;
+        let files = overrides::Wanted::gather(guest, &devices, &mut plan.findings)?;
         let tool = persist::tool(guest)?;
         let mut lacking = Vec::new();
         let mut boot = FixerPlan::default();
@@ -97,24 +97,25 @@ impl Initramfs {
             }
             return Ok(needs);
         };
-        let Some(image) = guest.read(path, IMAGE_LIMIT)? else {
-            rebuild(kernel, Some(path), &modules, tool, plan);
-            return Ok(true);
-        };
-        let inside = match contents(&image) {
-            Ok(inside) => inside,
-            Err(error) if error.kind == ErrorKind::Unusable => {
-                plan.findings.push(
-                    Finding::new("initramfs-unreadable", Severity::Warn, format!("{path}: {}", error.message))
-                        .hint(error.hint.unwrap_or_default()),
-                );
-                if self.mode != InitramfsMode::Append {
+        let inside =
+            match guest.read(path, IMAGE_LIMIT).and_then(|image| image.map(|image| contents(&image)).transpose()) {
+                Ok(Some(inside)) => inside,
+                Ok(None) => {
                     rebuild(kernel, Some(path), &modules, tool, plan);
+                    return Ok(true);
                 }
-                return Ok(true);
-            }
-            Err(error) => return Err(error.context(path)),
-        };
+                Err(error) if error.kind == ErrorKind::Unusable => {
+                    plan.findings.push(
+                        Finding::new("initramfs-unreadable", Severity::Warn, format!("{path}: {}", error.message))
+                            .hint(error.hint.unwrap_or_default()),
+                    );
+                    if self.mode != InitramfsMode::Append {
+                        rebuild(kernel, Some(path), &modules, tool, plan);
+                    }
+                    return Ok(true);
+                }
+                Err(error) => return Err(error.context(path)),
+            };
         let missing: Vec<&str> =
             modules.iter().copied().filter(|driver| !has_driver(&inside, &kernel.version, driver)).collect();
         let lacks = missing.iter().any(|driver| STORAGE.contains(driver));

@@ -12,6 +12,8 @@ mod network;
 mod properties;
 mod resume;
 mod settings;
+#[cfg(test)]
+mod stays;
 mod uefi_fallback;
 mod vmware_tools;
 

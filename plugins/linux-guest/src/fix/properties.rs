@@ -2,14 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::cmdline::CommandLine;
-use super::crypttab::Crypttab;
-use super::fstab::Fstab;
-use super::network::Network;
-use super::resume::Resume;
-use super::vmware_tools::VmwareTools;
+use super::settings::{FixSettings, fixers};
 use crate::fixture::{self, MapGuest};
-use vmdk2kvm_plugin_api::Fixer;
 use vmdk2kvm_plugin_api::model::Action;
 
 /// Words that the grammars know, between white space and quotes of all kinds.
@@ -54,6 +48,26 @@ fn text() -> impl Strategy<Value = String> {
         "NAME=\"ens192\"",
         "ATTR{address}==\"00:50:56:aa:bb:01\"",
         "DRIVERS==\"vmxnet3\"",
+        "devices",
+        "filter = [ ",
+        "\"a|/dev/sda|\"",
+        "]",
+        "IDTYPE=sys_wwid",
+        "IDNAME=naa.6",
+        "PVID=x",
+        "DEVICE",
+        "ARRAY",
+        "devices=/dev/sda1,/dev/sdb1",
+        "UUID=1:2",
+        "network:\n  ethernets:\n    ens192:\n",
+        "driver: vmxnet3",
+        "Driver=vmxnet3",
+        "Path=pci-0000:0b:00.0",
+        "driver=vmxnet3;",
+        "[match]",
+        "interface-name=ens*",
+        "Driver \"vmware\"",
+        "omit_drivers+=\" virtio_net \"",
         "\\040",
         "\u{fc}",
         "#",
@@ -73,7 +87,7 @@ fn text() -> impl Strategy<Value = String> {
     proptest::collection::vec(proptest::sample::select(words.to_vec()), 0..40).prop_map(|words| words.concat())
 }
 
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 19] = [
     "/etc/fstab",
     "/etc/crypttab",
     "/etc/initramfs-tools/conf.d/resume",
@@ -85,6 +99,14 @@ const PATHS: [&str; 11] = [
     "/etc/systemd/network/a.network",
     "/etc/udev/rules.d/70-persistent-net.rules",
     "/etc/modprobe.d/a.conf",
+    "/etc/lvm/lvm.conf",
+    "/etc/lvm/devices/system.devices",
+    "/etc/mdadm/mdadm.conf",
+    "/etc/netplan/a.yaml",
+    "/etc/NetworkManager/system-connections/a",
+    "/etc/sysconfig/network-scripts/ifcfg-a",
+    "/etc/X11/xorg.conf",
+    "/etc/update-extlinux.conf",
 ];
 
 proptest! {
@@ -93,8 +115,9 @@ proptest! {
         let context = fixture::context();
         let files: Vec<(&str, &str)> = PATHS.iter().zip(&texts).map(|(path, text)| (*path, text.as_str())).collect();
         let mut guest = MapGuest::new(&files);
-        let fixers: [&dyn Fixer; 6] = [&Fstab, &Crypttab, &Resume, &CommandLine, &Network, &VmwareTools];
-        for fixer in fixers {
+        let mut all = fixers(&FixSettings::default());
+        all.sort_by_key(|fixer| fixer.order());
+        for fixer in &all {
             for change in fixer.plan(&context, &guest).unwrap().changes {
                 match change.action {
                     Action::WriteFile { content, .. } => {
@@ -107,7 +130,7 @@ proptest! {
                 }
             }
         }
-        for fixer in fixers {
+        for fixer in &all {
             let again = fixer.plan(&context, &guest).unwrap().changes;
             prop_assert!(again.is_empty(), "{}: {:?}", fixer.name(), again);
         }

@@ -7,7 +7,7 @@
 use vmdk2kvm_plugin_api::model::{Action, Finding, Firmware, FixerPlan, OsFamily, PlanContext, Severity};
 use vmdk2kvm_plugin_api::{Entry, FileKind, Fixer, Guest, Result};
 
-use crate::textfile::{Why, sha256_hex};
+use crate::textfile::{Why, read, sha256_hex};
 
 /// The fixer of the fallback loader.
 pub(super) struct UefiFallback;
@@ -47,7 +47,7 @@ impl Fixer for UefiFallback {
         };
         for (from, to) in vendor.copies(suffix) {
             let from = format!("{}/{}/{from}", partition.folder, vendor.name);
-            let Some(bytes) = guest.read(&from, LOADER_LIMIT)? else { continue };
+            let Some(bytes) = read(guest, &from, LOADER_LIMIT, &mut plan.findings)? else { continue };
             // A complete menu beside GRUB would grow old there; a wrapper that leads to the real one does not.
             if to == "grub.cfg" && !is_wrapper(&bytes) {
                 continue;

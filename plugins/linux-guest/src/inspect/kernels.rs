@@ -6,6 +6,7 @@ use vmdk2kvm_plugin_api::{ErrorKind, FileKind, Guest, Result};
 use crate::initramfs::{contents, has_driver};
 use crate::kernel_version;
 use crate::modules::ModuleIndex;
+use crate::textfile::read as read_file;
 
 /// The drivers that are reported.
 const VIRTIO: [&str; 6] = ["virtio", "virtio_ring", "virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net"];
@@ -19,7 +20,7 @@ pub(super) fn read(guest: &dyn Guest, findings: &mut Vec<Finding>) -> Result<Vec
     let mut kernels = Vec::new();
     for entry in guest.list("/lib/modules")?.into_iter().flatten().filter(|entry| entry.kind == FileKind::Dir) {
         let Some((image, initramfs)) = boot.find(&entry.name, guest)? else { continue };
-        let index = index(&entry.name, guest)?;
+        let index = index(&entry.name, guest, findings)?;
         let names = |wanted: &dyn Fn(&str) -> bool| -> Vec<String> {
             VIRTIO.into_iter().filter(|driver| wanted(driver)).map(str::to_owned).collect()
         };
@@ -31,17 +32,17 @@ pub(super) fn read(guest: &dyn Guest, findings: &mut Vec<Finding>) -> Result<Vec
         if virtio.in_kernel.len() == virtio.built_in.len() {
             virtio.in_initramfs.clone_from(&virtio.built_in);
         } else if let Some(path) = &initramfs {
-            match guest.read(path, IMAGE_LIMIT)?.map(|image| contents(&image)) {
-                Some(Ok(inside)) => {
+            match guest.read(path, IMAGE_LIMIT).and_then(|image| image.map(|image| contents(&image)).transpose()) {
+                Ok(Some(inside)) => {
                     let there = |driver: &str| index.is_built_in(driver) || has_driver(&inside, &entry.name, driver);
                     virtio.in_initramfs = names(&there);
                 }
-                Some(Err(error)) if error.kind == ErrorKind::Unusable => findings.push(
+                Ok(None) => {}
+                Err(error) if error.kind == ErrorKind::Unusable => findings.push(
                     Finding::new("initramfs-unreadable", Severity::Warn, format!("{path}: {}", error.message))
                         .hint(error.hint.unwrap_or_default()),
                 ),
-                Some(Err(error)) => return Err(error),
-                None => {}
+                Err(error) => return Err(error),
             }
         } else {
             virtio.in_initramfs.clone_from(&virtio.built_in);
@@ -60,9 +61,10 @@ pub(super) fn read(guest: &dyn Guest, findings: &mut Vec<Finding>) -> Result<Vec
     Ok(kernels)
 }
 
-fn index(kernel: &str, guest: &dyn Guest) -> Result<ModuleIndex> {
-    let text = |name: &str| -> Result<String> {
-        let bytes = guest.read(&format!("/lib/modules/{kernel}/{name}"), INDEX_LIMIT)?.unwrap_or_default();
+fn index(kernel: &str, guest: &dyn Guest, findings: &mut Vec<Finding>) -> Result<ModuleIndex> {
+    let mut text = |name: &str| -> Result<String> {
+        let path = format!("/lib/modules/{kernel}/{name}");
+        let bytes = read_file(guest, &path, INDEX_LIMIT, findings)?.unwrap_or_default();
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
     Ok(ModuleIndex::parse(&text("modules.dep")?, &text("modules.builtin")?))
@@ -125,7 +127,7 @@ impl Boot {
             return Ok(Some((image, initramfs)));
         }
         // Arch and Alpine name images by flavour, of which one kernel is installed at a time.
-        let base = guest.read(&format!("/lib/modules/{kernel}/pkgbase"), 4096)?;
+        let base = read_file(guest, &format!("/lib/modules/{kernel}/pkgbase"), 4096, &mut Vec::new())?;
         let flavour = match &base {
             Some(base) => String::from_utf8_lossy(base).trim().to_owned(),
             None => kernel.rsplit('-').next().unwrap_or(kernel).to_owned(),

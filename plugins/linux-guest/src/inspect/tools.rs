@@ -3,6 +3,8 @@
 use vmdk2kvm_plugin_api::model::{PackageManager, ToolsInfo};
 use vmdk2kvm_plugin_api::{Guest, Result};
 
+use crate::textfile::read;
+
 /// A package database is text of some megabytes at most.
 const DATABASE_LIMIT: u64 = 64 << 20;
 
@@ -24,7 +26,8 @@ impl Tools {
     pub fn find(guest: &dyn Guest) -> Result<Self> {
         let mut out = Self::default();
         let database = |path: &str| -> Result<Option<String>> {
-            Ok(guest.read(path, DATABASE_LIMIT)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+            let bytes = read(guest, path, DATABASE_LIMIT, &mut Vec::new())?;
+            Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
         };
         if let Some(status) = database("/var/lib/dpkg/status")? {
             out.dpkg(&status);

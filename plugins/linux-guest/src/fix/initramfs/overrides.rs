@@ -1,6 +1,6 @@
 //! What an old initramfs carries that still names the old machine, and what takes its place in the appended archive.
 
-use vmdk2kvm_plugin_api::model::Content;
+use vmdk2kvm_plugin_api::model::{Content, Finding};
 use vmdk2kvm_plugin_api::{Guest, Result};
 
 use super::super::cmdline::arguments::Arguments;
@@ -9,6 +9,7 @@ use super::super::md::by_uuid;
 use super::super::resume::stable_resume;
 use crate::devices::Devices;
 use crate::initramfs::Contents;
+use crate::textfile::read;
 
 /// Guest files that the initramfs should have as they are now.
 pub(super) struct Wanted<'a> {
@@ -25,16 +26,16 @@ const LIMIT: u64 = 1 << 20;
 
 impl<'a> Wanted<'a> {
     /// Reads them.
-    pub fn read(guest: &dyn Guest, devices: &'a Devices<'a>) -> Result<Self> {
+    pub fn gather(guest: &dyn Guest, devices: &'a Devices<'a>, findings: &mut Vec<Finding>) -> Result<Self> {
         let mut links = Vec::new();
         for entry in guest.list(LINKS)?.into_iter().flatten() {
             if entry.name.starts_with("10-vmdk2kvm-") && entry.name.ends_with(".link") {
-                if let Some(data) = guest.read(&format!("{LINKS}/{}", entry.name), LIMIT)? {
+                if let Some(data) = read(guest, &format!("{LINKS}/{}", entry.name), LIMIT, findings)? {
                     links.push((entry.name, data));
                 }
             }
         }
-        Ok(Self { devices, links, rules: guest.read(&format!("/etc/udev/rules.d/{RULES}"), LIMIT)? })
+        Ok(Self { devices, links, rules: read(guest, &format!("/etc/udev/rules.d/{RULES}"), LIMIT, findings)? })
     }
 
     /// The files that this initramfs lacks or has in an old state, by path inside of it.

@@ -3,7 +3,7 @@
 use vmdk2kvm_plugin_api::model::{FixerPlan, InitramfsTool};
 use vmdk2kvm_plugin_api::{Guest, Result};
 
-use crate::textfile::{TextFile, Why, create, map_lines};
+use crate::textfile::{TextFile, Why, map_lines, put};
 
 const WHY: Why<'static> = Why {
     summary: "the next initramfs has virtio drivers",
@@ -77,26 +77,19 @@ fn initramfs_tools(drivers: &[&str], lacking: bool, guest: &dyn Guest, plan: &mu
     if !selective && !lacking {
         return Ok(());
     }
-    let path = "/etc/initramfs-tools/modules";
-    let file = TextFile::read(guest, path, &mut plan.findings)?;
-    let text = file.as_ref().map_or("", |file| file.text.as_str());
-    let listed: Vec<String> =
-        text.lines().filter_map(|line| line.split_whitespace().next()).map(|name| name.replace('-', "_")).collect();
-    let missing: String = drivers
-        .iter()
-        .filter(|driver| !listed.iter().any(|own| own == *driver))
-        .map(|driver| format!("{driver}\n"))
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-    let new = format!("{text}{gap}{missing}");
-    match &file {
-        Some(file) => plan.changes.extend(file.rewrite(&new, WHY)),
-        None => plan.changes.push(create(path, &new, WHY)),
-    }
-    Ok(())
+    put(guest, "/etc/initramfs-tools/modules", WHY, plan, |text| {
+        let listed: Vec<String> =
+            text.lines().filter_map(|line| line.split_whitespace().next()).map(|name| name.replace('-', "_")).collect();
+        let mut new = text.to_owned();
+        for driver in drivers.iter().filter(|driver| !listed.iter().any(|own| own == *driver)) {
+            if !new.is_empty() && !new.ends_with('\n') {
+                new.push('\n');
+            }
+            new.push_str(driver);
+            new.push('\n');
+        }
+        new
+    })
 }
 
 /// dracut: a file of its own, and nobody may leave the drivers out.
@@ -110,15 +103,9 @@ fn dracut(drivers: &[&str], guest: &dyn Guest, plan: &mut FixerPlan) -> Result<(
         let Some(file) = TextFile::read(guest, &path, &mut plan.findings)? else { continue };
         plan.changes.extend(file.rewrite(&map_lines(&file.text, |line| without_omitted(line, drivers)), WHY));
     }
-    let (path, text) = (
-        format!("{FOLDER}/90-vmdk2kvm.conf"),
-        format!("# Written by vmdk2kvm.\nadd_drivers+=\" {} \"\n", drivers.join(" ")),
-    );
-    match TextFile::read(guest, &path, &mut plan.findings)? {
-        Some(file) => plan.changes.extend(file.rewrite(&text, WHY)),
-        None => plan.changes.push(create(&path, &text, WHY)),
-    }
-    Ok(())
+    put(guest, &format!("{FOLDER}/90-vmdk2kvm.conf"), WHY, plan, |_| {
+        format!("# Written by vmdk2kvm.\nadd_drivers+=\" {} \"\n", drivers.join(" "))
+    })
 }
 
 /// A line of dracut's `omit_drivers` without these drivers.

@@ -5,7 +5,7 @@ use vmdk2kvm_plugin_api::{FileKind, Guest, Result};
 
 use crate::inspect::network::Configuration;
 use crate::inspect::network::udev::NEW_DRIVER;
-use crate::textfile::{TextFile, Why, create};
+use crate::textfile::{Why, put};
 
 /// A card of the VM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub(super) fn plan(
             );
             let path = format!("/etc/systemd/network/10-vmdk2kvm-{name}.link");
             let summary = format!("{name} is {}", of(card));
-            put(&path, &|_| text.clone(), &summary, guest, plan)?;
+            put(guest, &path, Why { summary: &summary, reason: REASON, critical: true }, plan, |_| text)?;
         }
         return Ok(());
     }
@@ -87,26 +87,11 @@ pub(super) fn plan(
         }
         text
     };
-    if lines.is_empty() { Ok(()) } else { put(RULES, &add, "interface names by MAC", guest, plan) }
+    put(guest, RULES, Why { summary: "interface names by MAC", reason: REASON, critical: true }, plan, add)
 }
 
 fn of(card: &Card) -> String {
     card.mac().map_or_else(|| card.to_string(), |mac| format!("the card {mac}"))
-}
-
-fn put(
-    path: &str,
-    text: &dyn Fn(&str) -> String,
-    summary: &str,
-    guest: &dyn Guest,
-    plan: &mut FixerPlan,
-) -> Result<()> {
-    let why = Why { summary, reason: REASON, critical: true };
-    match TextFile::read(guest, path, &mut plan.findings)? {
-        Some(file) => plan.changes.extend(file.rewrite(&text(&file.text), why)),
-        None => plan.changes.push(create(path, &text(""), why)),
-    }
-    Ok(())
 }
 
 /// An interface name can hold more than a file name and a rule should (IFNAMSIZ is 16).
