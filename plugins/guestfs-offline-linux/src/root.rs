@@ -3,11 +3,12 @@
 //! A root is recognised by what it holds, never by its place. Data disks, the guest's other filesystems and snapshots are not
 //! further systems: what the chosen root's fstab mounts is not even looked at.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use vmdk2kvm_linux_guest::fstab_mounts;
-use vmdk2kvm_plugin_api::model::{Finding, MountInfo, OpenGuest, Severity};
-use vmdk2kvm_plugin_api::{FileKind, Guest, Result, tracing};
+use vmdk2kvm_plugin_api::model::{Finding, GuestDiskInfo, MountInfo, OpenGuest, Severity};
+use vmdk2kvm_plugin_api::{FileKind, Guest, PluginError, Result, tracing};
 
 use crate::files::{Files, Place};
 use crate::guest::ApplianceGuest;
@@ -41,9 +42,9 @@ const SUBVOLUMES: [&str; 4] = ["", "@", "root", "@rootfs"];
 ///
 /// For reading, everything is mounted read-only. For writing, the root is remounted once it is known: a journal that has to be
 /// replayed is replayed into the overlay, either way, as the guest's own kernel would have done at its next start.
-pub fn mount(files: &Arc<Files>, volumes: &Volumes, request: &OpenGuest) -> Result<Mounted> {
+pub fn mount(files: &Arc<Files>, volumes: &Volumes, request: &OpenGuest, chosen: &str) -> Result<Mounted> {
     let mut mounted = Mounted::default();
-    let Some(root) = find(files, volumes, request, &mut mounted)? else { return Ok(mounted) };
+    let Some(root) = find(files, volumes, request, chosen, &mut mounted)? else { return Ok(mounted) };
     let mountable = options(root.volume, &root.options, request.writable);
     if request.writable {
         files.appliance.transfer(|handle| handle.mount(&format!("remount,{mountable}"), &root.volume.device, "/"))?;
@@ -80,9 +81,16 @@ fn find<'a>(
     files: &Arc<Files>,
     volumes: &'a Volumes,
     request: &OpenGuest,
+    chosen: &str,
     mounted: &mut Mounted,
 ) -> Result<Option<Candidate<'a>>> {
-    let mut left: Vec<&Volume> = volumes.volumes.iter().filter(|volume| may_hold_linux(&volume.fstype)).collect();
+    let mut left: Vec<&Volume> =
+        volumes.volumes.iter().filter(|volume| may_hold_linux(&volume.fstype) && is_chosen(volume, chosen)).collect();
+    if left.is_empty() && !chosen.is_empty() {
+        let devices: Vec<&str> = volumes.volumes.iter().map(|volume| volume.device.as_str()).collect();
+        return Err(PluginError::config(format!("root: no filesystem of this VM is \"{}\"", chosen.escape_debug()))
+            .hint(format!("choose one of {}", devices.join(", "))));
+    }
     left.sort_by(|a, b| b.length.cmp(&a.length).then_with(|| a.device.cmp(&b.device)));
     let mut found: Vec<Candidate<'a>> = Vec::new();
     let mut at_root: Option<&str> = None;
@@ -113,7 +121,12 @@ fn find<'a>(
             }
         }
     }
-    let rank = |one: &Candidate<'_>| (one.says_so, one.has_modules, one.volume.length);
+    // Of two whole systems the first disk's is the one that the firmware starts; a logical volume may be on any disk.
+    let disk = |one: &Candidate<'_>| {
+        let is_here = |disk: &&GuestDiskInfo| disk.devices.iter().any(|device| device.device == one.volume.device);
+        Reverse(volumes.disks.iter().find(is_here).map_or(0, |disk| disk.index))
+    };
+    let rank = |one: &Candidate<'_>| (one.says_so, one.has_modules, disk(one), one.volume.length);
     let Some(best) = (0..found.len()).max_by_key(|index| rank(&found[*index])) else {
         if at_root.is_some() {
             unmount(files)?;
@@ -125,7 +138,7 @@ fn find<'a>(
         let message = format!("{} holds a system as well; {} was taken", other.volume.device, root.volume.device);
         mounted.findings.push(
             Finding::new("several-systems", Severity::Warn, message)
-                .hint("the other system's files are left as they are"),
+                .hint("its files are left as they are; the setting `root` of guestfs-offline-linux chooses another"),
         );
     }
     if at_root != Some(root.volume.device.as_str()) {
@@ -224,6 +237,16 @@ fn mount_esp(
     Ok(())
 }
 
+/// Whether the user means this filesystem; all are meant when none is named.
+fn is_chosen(volume: &Volume, chosen: &str) -> bool {
+    match chosen.split_once('=') {
+        _ if chosen.is_empty() => true,
+        Some(("UUID", uuid)) => volume.uuid.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(uuid)),
+        Some(("LABEL", label)) => volume.label.as_deref() == Some(label),
+        _ => volume.device == chosen,
+    }
+}
+
 fn may_hold_linux(fstype: &str) -> bool {
     matches!(fstype, "ext2" | "ext3" | "ext4" | "xfs" | "btrfs" | "f2fs" | "reiserfs" | "jfs")
 }
@@ -293,6 +316,24 @@ mod tests {
         let fstab = "# UUID=1 /var btrfs subvol=@old 0 0\nUUID=1 / btrfs defaults 0 0\nUUID=1 /var btrfs noatime,subvol=@/var 0 0\n";
         assert_eq!(subvolume(fstab, "/var").as_deref(), Some("@/var"));
         assert_eq!(subvolume(fstab, "/"), None);
+    }
+
+    #[test]
+    fn the_user_may_choose_by_device_uuid_or_label() {
+        let volume = Volume {
+            device: "/dev/vg/root".into(),
+            fstype: "ext4".into(),
+            uuid: Some("AB-1".into()),
+            label: Some("os".into()),
+            length: 1,
+            esp: false,
+        };
+        for chosen in ["", "/dev/vg/root", "UUID=ab-1", "LABEL=os"] {
+            assert!(is_chosen(&volume, chosen), "{chosen}");
+        }
+        for other in ["/dev/sda1", "UUID=", "LABEL=o", "os", "UUID=/dev/vg/root"] {
+            assert!(!is_chosen(&volume, other), "{other}");
+        }
     }
 
     #[test]
