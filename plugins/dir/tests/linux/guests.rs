@@ -1,16 +1,14 @@
 //! The Linux fixers on whole trees: everything is applied, and planning again gives nothing.
 //!
 //! The trees resemble guests as years on VMware leave them: (a) BIOS, one disk, ifupdown; (b) UEFI, LVM, systemd-networkd.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
-use support::{Tree, disk, kinds};
+use crate::support::{Tree, change, disk, kinds};
 use vmdk2kvm_linux_guest::initramfs::{contents, has_driver};
 use vmdk2kvm_plugin_api::Guest;
-use vmdk2kvm_plugin_api::model::{Firmware, Severity};
+use vmdk2kvm_plugin_api::model::{Action, Change, Firmware, InitramfsTool, Severity};
 
 const KERNEL: &str = "6.1.0-37-amd64";
 
@@ -205,4 +203,43 @@ fn a_missing_module_fails_that_change_alone() {
     let error = tree.guest().apply(change).unwrap_err();
     assert!(error.message.ends_with("virtio_ring.ko is missing although modules.dep names it"), "{}", error.message);
     assert_eq!(fs::read(tree.path(&format!("boot/initrd.img-{KERNEL}"))).unwrap(), before);
+}
+
+/// Requires root, and `sh` and `cat` of this machine, which become the tree's own.
+#[test]
+fn a_rebuilt_archive_replaces_the_old_one_only_when_it_is_right() {
+    let tree = bios();
+    for program in ["/bin/sh", "/bin/cat"] {
+        tree.program(program);
+    }
+    tree.write("usr/sbin/update-initramfs", "#!/bin/sh\necho \"making $3\"\ncat /made >\"/boot/initrd.img-$3\"\n");
+    fs::set_permissions(tree.path("usr/sbin/update-initramfs"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let archive = format!("boot/initrd.img-{KERNEL}");
+    let before = fs::read(tree.path(&archive)).unwrap();
+    let target = format!("/{archive}");
+    let rebuild = |driver: &str| {
+        let change = Change {
+            action: Action::RebuildInitramfs {
+                kernel: KERNEL.to_owned(),
+                tool: InitramfsTool::InitramfsTools,
+                drivers: vec![driver.to_owned()],
+            },
+            ..change(&target)
+        };
+        tree.guest().apply(&change)
+    };
+    let module = format!("lib/modules/{KERNEL}/kernel/virtio_blk.ko");
+    tree.initramfs("made", &[(module.as_str(), "x")]);
+    let error = rebuild("virtio_scsi").unwrap_err();
+    assert_eq!(error.message, format!("{target}: virtio_scsi is still missing after the change"));
+    assert_eq!(fs::read(tree.path(&archive)).unwrap(), before);
+    assert_eq!(rebuild("virtio_blk").unwrap().detail, format!("making {KERNEL}"));
+    assert_eq!(fs::read(tree.path(&archive)).unwrap(), fs::read(tree.path("made")).unwrap());
+    let names: Vec<String> = fs::read_dir(tree.path("boot"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(names.iter().all(|name| !name.contains("vmdk2kvm")), "{names:?}");
+    fs::remove_file(tree.path("usr/sbin/update-initramfs")).unwrap();
+    assert_eq!(rebuild("virtio_blk").unwrap_err().message, "update-initramfs is missing in the guest");
 }

@@ -91,6 +91,17 @@ impl Tree {
         self.write(path, gzip.finish().unwrap());
     }
 
+    /// A program of this machine with the libraries it needs.
+    pub fn program(&self, program: &str) {
+        let output = std::process::Command::new("ldd").arg(program).output().expect("ldd (package libc-bin)");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let libraries = text.split_whitespace().filter(|word| word.starts_with('/'));
+        for file in libraries.chain([program]) {
+            self.write(&file[1..], fs::read(file).unwrap());
+            fs::set_permissions(self.path(&file[1..]), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        }
+    }
+
     pub fn guest(&self) -> DirGuest {
         DirGuest::open(self.folder.path().to_str().unwrap(), true).unwrap()
     }
@@ -162,6 +173,20 @@ impl Tree {
             guessed: vec![],
             origin: None,
         }
+    }
+}
+
+/// A change of this target that does nothing in particular.
+pub fn change(target: &str) -> Change {
+    Change {
+        id: "c1".to_owned(),
+        fixer: "test".to_owned(),
+        action: Action::Remove { old_sha256: None },
+        target: target.to_owned(),
+        summary: String::new(),
+        reason: String::new(),
+        diff: None,
+        critical: true,
     }
 }
 

@@ -1,12 +1,9 @@
 //! Families that are no lab guests, as trees with their real files' syntax: what the fixers plan for each, that it boots on what
 //! the plan says (drivers inside, stable names everywhere), and that planning again gives nothing.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
 
 use std::fs;
 
-use support::{Tree, disk, kinds};
+use crate::support::{Tree, disk, kinds};
 use vmdk2kvm_linux_guest::initramfs::{contents, has_driver};
 use vmdk2kvm_plugin_api::model::{Firmware, GuestDiskInfo};
 
