@@ -46,7 +46,7 @@ pub fn read(file: &Arc<File>) -> Result<Shape> {
     if version != VERSION {
         return Err(newer(format_args!("version {version:#x} of the seSparse format is not known ({VERSION:#x} is)")));
     }
-    if (grain * SECTOR, table) != (GRAIN, TABLE_SECTORS) {
+    if (grain, table) != (GRAIN / SECTOR, TABLE_SECTORS) {
         return Err(newer(format_args!(
             "its grains of {grain} and tables of {table} sectors are not the 8 and {TABLE_SECTORS} that are known"
         )));

@@ -22,8 +22,8 @@ const READ_AHEAD: u64 = 64;
 /// Weight of one generation of the blocks' cache, in bytes.
 const CACHED: usize = 8 << 20;
 
-/// Weight of a block without entries, in bytes: its key.
-const EMPTY: usize = 64;
+/// Weight of a block without entries, in bytes: its key and its place in the cache.
+const EMPTY: usize = 128;
 
 /// Blocks of all extents of a disk.
 pub type Blocks = Cache<Key, Block>;

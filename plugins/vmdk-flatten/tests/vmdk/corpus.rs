@@ -127,6 +127,9 @@ fn se_sparse_extents() {
         ("its grains of 16 and tables of 64 sectors are not the 8 and 64 that are known", |b| {
             put(b, se_sparse::FIELD_GRAIN, &[16])
         }),
+        ("its grains of 18446744073709551615 and tables of 64 sectors are not the 8 and 64 that are known", |b| {
+            put(b, se_sparse::FIELD_GRAIN, &[0xff; 8])
+        }),
         ("its grains of 8 and tables of 0 sectors are not the 8 and 64 that are known", |b| {
             put(b, se_sparse::FIELD_TABLE, &[0])
         }),

@@ -203,14 +203,16 @@ fn thousands_of_extents_keep_few_files_open() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let mut text =
-        String::from("# Disk DescriptorFile\nCID=1\nparentCID=ffffffff\ncreateType=\"twoGbMaxExtentFlat\"\n");
+        String::from("# Disk DescriptorFile\r\nCID=1\r\nparentCID=ffffffff\r\ncreateType=\"twoGbMaxExtentFlat\"\r\n");
     let mut expected = Vec::new();
     for number in 0..2000u32 {
         let bytes = [number.to_le_bytes(); 128].concat();
-        std::fs::write(path.join(format!("f{number}")), &bytes).unwrap();
-        text += &format!("RW 1 FLAT \"f{number}\" 0\n");
+        let name = format!("one of very many small pieces-f{number:06}.vmdk");
+        std::fs::write(path.join(&name), &bytes).unwrap();
+        text += &format!("RW 1 FLAT \"{name}\" 0\r\n");
         expected.extend(bytes);
     }
+    assert!(text.len() > 64 << 10, "longer than an embedded descriptor can be");
     std::fs::write(path.join("d.vmdk"), text).unwrap();
     let transport = Arc::new(Folder::new(path));
     let flat = flatten_with(Arc::clone(&transport), "d.vmdk").unwrap();
