@@ -140,9 +140,9 @@ impl Default for Room {
     }
 }
 
-/// Every file below a folder with its digest.
-pub fn contents(folder: &Path) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
+/// The names of all files below a folder, sorted.
+pub fn names(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
     let mut open = vec![folder.to_owned()];
     while let Some(next) = open.pop() {
         for entry in std::fs::read_dir(&next).into_iter().flatten().flatten() {
@@ -150,14 +150,15 @@ pub fn contents(folder: &Path) -> BTreeMap<String, String> {
             if path.is_dir() {
                 open.push(path);
             } else {
-                found.insert(path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned(), digest(&path));
+                found.push(path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned());
             }
         }
     }
+    found.sort();
     found
 }
 
-/// The names in a folder, sorted, those in folders below as well.
-pub fn names(folder: &Path) -> Vec<String> {
-    contents(folder).into_keys().collect()
+/// Every file below a folder with its digest.
+pub fn contents(folder: &Path) -> BTreeMap<String, String> {
+    names(folder).into_iter().map(|name| (name.clone(), digest(&folder.join(name)))).collect()
 }

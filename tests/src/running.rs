@@ -10,7 +10,7 @@ pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 
-use crate::Outcome;
+use crate::{Outcome, alone};
 
 /// How often something is looked for.
 const LOOK: Duration = Duration::from_millis(10);
@@ -37,12 +37,11 @@ impl Running {
         let file = |name: &str| File::create(notes.path().join(name)).unwrap();
         let temporary = notes.path().join("t");
         std::fs::create_dir(&temporary).unwrap();
-        command
+        alone(&mut command)
             .args(["--json", "--events"])
             .arg(notes.path().join("events"))
             .env(MARK, &mark)
             .env("XDG_RUNTIME_DIR", &temporary)
-            .env_remove("VMDK2KVM_PLUGIN_PATH")
             .stdin(Stdio::null())
             .stdout(file("stdout"))
             .stderr(file("stderr"));
@@ -54,9 +53,12 @@ impl Running {
     #[track_caller]
     pub fn wait_until(&mut self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
         while !holds(self) {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                panic!("the run ended ({status}) before {what}:\n{}\n{}", self.note("stderr"), self.note("stdout"));
-            }
+            assert!(
+                !self.has_ended(),
+                "the run ended before {what}:\n{}\n{}",
+                self.note("stderr"),
+                self.note("stdout")
+            );
             std::thread::sleep(LOOK);
         }
     }
@@ -97,8 +99,24 @@ impl Running {
     /// Kills the process of this run that has this word among its arguments.
     #[track_caller]
     pub fn kill(&self, word: &str) {
+        self.signal_to(word, Signal::KILL);
+    }
+
+    /// Makes that process stand still.
+    #[track_caller]
+    pub fn stop(&self, word: &str) {
+        self.signal_to(word, Signal::STOP);
+    }
+
+    #[track_caller]
+    fn signal_to(&self, word: &str, signal: Signal) {
         let pid = self.process(word);
-        send(pid.unwrap_or_else(|| panic!("no {word} among {:#?}", self.processes())), Signal::KILL);
+        send(pid.unwrap_or_else(|| panic!("no {word} among {:#?}", self.processes())), signal);
+    }
+
+    /// Whether the process that the user started has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Every process that descends from this run, by the mark in its environment, with its arguments.

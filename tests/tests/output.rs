@@ -1,11 +1,12 @@
 //! Outputs that cannot be made: names that are taken, folders that cannot be written, file systems that are full. Exit code 73, nothing
 //! touched, and where it is a matter of room the same command ends right afterwards.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use vmdk2kvm_tests::{Outcome, Room, SmallDisk, contents, names};
+use vmdk2kvm_tests::{Outcome, Room, SmallDisk, contents, names, outcome};
 
 /// Every command that leaves images, with its arguments but the output folder.
 fn commands(room: &Room) -> [Vec<String>; 4] {
@@ -98,26 +99,16 @@ fn a_folder_without_permission_is_refused() {
         for output in [closed.clone(), closed.join("out")] {
             let mut command = into(&room, &arguments, &output);
             if rustix::process::geteuid().is_root() {
-                // Nothing is forbidden to root.
+                // Nothing is forbidden to root: as another user, who cannot write here.
                 command.uid(65534).gid(65534);
             }
-            let outcome = run_as_other(command).expect(73);
+            let outcome = outcome(&command.arg("--json").output().unwrap()).expect(73);
             let folder = if output == closed { closed.join(".vmdk2kvm-work") } else { output };
             let message = format!("the folder {} cannot be made: Permission denied (os error 13)", folder.display());
             assert_eq!(outcome.message(), message);
         }
     }
     assert_eq!(names(&closed), Vec::<String>::new());
-}
-
-/// As another user, who cannot write to this one's folders.
-fn run_as_other(mut command: Command) -> Outcome {
-    let output = command.arg("--json").stdin(std::process::Stdio::null()).output().unwrap();
-    Outcome {
-        code: output.status.code().unwrap_or(-1),
-        json: serde_json::from_slice(&output.stdout).unwrap_or_default(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
 }
 
 #[test]

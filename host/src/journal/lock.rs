@@ -32,10 +32,9 @@ impl Lock {
         for _ in 0..ATTEMPTS {
             create_private_folder(folder)?;
             let file = File::open(folder).map_err(|error| failed(&error))?;
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Err(Errno::WOULDBLOCK) => return Err(busy(folder, work)),
-                // A network file system may not lock folders: the work folder's file is locked all the same.
-                Ok(()) | Err(_) => {}
+            // A network file system may not lock folders at all: the work folder's file is locked all the same.
+            if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+                return Err(busy(folder, work));
             }
             let locked = file.metadata().map_err(|error| failed(&error))?;
             if folder.metadata().is_ok_and(|found| (found.dev(), found.ino()) == (locked.dev(), locked.ino())) {
