@@ -1,6 +1,7 @@
 //! The program: a command line in, a result on stdout and an exit code out. Everything it does is in the library.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -14,8 +15,9 @@ use vmdk2kvm::worker::{self, Answer};
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError};
 
 fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|word| word == worker::WORKER_COMMAND) {
-        return worker::serve().into();
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|word| word == worker::WORKER_COMMAND) {
+        return worker::serve(Path::new(&arguments.next().unwrap_or_default())).into();
     }
     let code = match cli::parse(std::env::args_os()) {
         Ok(invocation) => act(&invocation),
@@ -50,16 +52,16 @@ fn act(invocation: &Invocation) -> u8 {
     }
     match &invocation.action {
         Action::Run(request) => run(invocation, request, started),
-        Action::Completions(shell) => document(invocation, || {
-            let mut text = Vec::new();
-            cli::completions(*shell, &mut text).map(|()| (String::from_utf8_lossy(&text).into_owned(), Value::Null))
-        }),
-        Action::Man => document(invocation, || {
-            let mut text = Vec::new();
-            cli::manual(&mut text).map(|()| (String::from_utf8_lossy(&text).into_owned(), Value::Null))
-        }),
+        Action::Completions(shell) => document(invocation, || text(|out| cli::completions(*shell, out))),
+        Action::Man => document(invocation, || text(|out| cli::manual(out))),
         other => document(invocation, || look(invocation, other).map_err(into_plugin_error)),
     }
+}
+
+/// An answer that is for people alone.
+fn text(write: impl FnOnce(&mut Vec<u8>) -> Result<(), PluginError>) -> Result<(String, Value), PluginError> {
+    let mut text = Vec::new();
+    write(&mut text).map(|()| (String::from_utf8_lossy(&text).into_owned(), Value::Null))
 }
 
 /// The commands that run no pipeline: text for people and a document for programs.
@@ -125,7 +127,10 @@ fn run(invocation: &Invocation, request: &Request, started: Instant) -> u8 {
     };
     let sink = EventSink::new(reporters);
     sink.emit(Event::RunStarted { schema: events::SCHEMA, source: job.input.label(), vm: job.name.clone() });
-    let Answer { result, error } = worker::run(&job, &sink);
+    let Answer { result, mut error } = worker::run(&job, &sink);
+    if let Some(error) = error.as_mut().filter(|error| error.code == ErrorKind::Interrupted.exit_code()) {
+        error.hint = (!job.command.is_read_only()).then(|| cli::resume_hint(std::env::args_os()));
+    }
     let exit_code = error.as_ref().map_or(0, |error| error.code);
     let seconds = started.elapsed().as_secs_f64();
     sink.emit(Event::RunFinished { exit_code, seconds, error: error.clone() });

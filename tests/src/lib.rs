@@ -6,7 +6,13 @@
 mod guest;
 mod lab;
 mod program;
+mod room;
+mod running;
+mod small_disk;
 
 pub use guest::{Booted, boot};
 pub use lab::{LabGuest, digest, lab};
 pub use program::{Outcome, alone, binary, outcome, plugin_folder, run, run_with};
+pub use room::{Room, STAGES, contents, names};
+pub use running::{Running, Signal};
+pub use small_disk::SmallDisk;

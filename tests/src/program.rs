@@ -24,6 +24,22 @@ impl Outcome {
         self
     }
 
+    /// The error's hint.
+    pub fn hint(&self) -> &str {
+        self.json["error"]["hint"].as_str().unwrap_or_default()
+    }
+
+    /// The digest of what the guest sees, of each image.
+    pub fn content(&self) -> Vec<&str> {
+        self.json["images"].as_array().unwrap().iter().map(|image| image["content_sha256"].as_str().unwrap()).collect()
+    }
+
+    /// How a stage ended, as the report says.
+    pub fn status(&self, stage: &str) -> &str {
+        let stages = self.json["stages"].as_array().unwrap();
+        stages.iter().find(|record| record["name"] == stage).map_or("", |record| record["status"].as_str().unwrap())
+    }
+
     /// The error's message.
     pub fn message(&self) -> &str {
         self.json["error"]["message"].as_str().unwrap_or_default()
@@ -44,6 +60,13 @@ fn target() -> PathBuf {
 pub fn binary() -> PathBuf {
     let path = target().join("vmdk2kvm");
     assert!(path.is_file(), "{} is missing: run `cargo build --workspace` first", path.display());
+    path
+}
+
+/// A plugin of tests/plugins, which cargo builds as an example.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let path = target().join(format!("examples/lib{name}.so"));
+    assert!(path.is_file(), "{} is missing: run `cargo build --workspace --all-targets` first", path.display());
     path
 }
 

@@ -4,30 +4,13 @@
 use std::path::Path;
 
 use serde_json::Value;
-use vmdk2kvm_tests::{LabGuest, Outcome, boot, lab, run};
+use vmdk2kvm_tests::{LabGuest, Outcome, boot, lab, names, run};
 
 /// What a finished `migrate -o DIR` leaves, and nothing else.
 fn expected_files(name: &str) -> Vec<String> {
     let mut files = vec![format!("{name}-disk1.qcow2"), format!("{name}.xml")];
     files.extend(["boot/console.log", "boot/screenshot.png", "plan.json"].map(str::to_owned));
     files.extend(["report.html", "report.json", "report.md"].map(str::to_owned));
-    files.sort();
-    files
-}
-
-fn files_beneath(folder: &Path) -> Vec<String> {
-    let mut files = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        for entry in std::fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                files.push(path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned());
-            }
-        }
-    }
     files.sort();
     files
 }
@@ -52,7 +35,7 @@ fn migrates(name: &str, packaging: &str) {
     }
     assert!(report["changes"].as_array().unwrap().iter().all(|change| change["status"] == "done"));
     assert_eq!(guest.digests(packaging), before, "the source changed");
-    assert_eq!(files_beneath(output.path()), expected_files(name));
+    assert_eq!(names(output.path()), expected_files(name));
     valid_domain(&output.path().join(format!("{name}.xml")));
 
     let booted = boot(&guest, &output.path().join(format!("{name}-disk1.qcow2")));

@@ -6,9 +6,11 @@ mod parse;
 pub mod render;
 mod reporters;
 mod request;
+mod resume;
 mod values;
 
 pub use manual::{completions, manual};
 pub use parse::{Stop, parse};
 pub use reporters::reporters;
 pub use request::{Action, EventsTo, Invocation, Output};
+pub use resume::resume_hint;

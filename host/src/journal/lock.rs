@@ -1,24 +1,54 @@
-//! One run at a time in a work folder, by `flock` on a file in it. The lock goes with the process, however it ends.
+//! One run at a time: the output folder and the work folder are locked by `flock`, which goes with the process, however it ends.
+//!
+//! The output folder itself is locked, so that no file for it is left behind. In the work folder a file is, which says who holds both.
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
+
+use super::promote::{create_private_folder, output_error};
+
+/// The file in a work folder that is locked, and that holds the process's number.
+pub const LOCK_FILE: &str = "lock";
+
+/// How often an output folder may vanish between its making and its locking, because another run that made it takes it away.
+const ATTEMPTS: usize = 10;
 
 /// A held lock.
 #[derive(Debug)]
-pub struct WorkLock {
+pub struct Lock {
     _file: File,
 }
 
-impl WorkLock {
-    /// Takes the lock of a folder, or says who has it.
-    pub fn take(folder: &Path) -> Result<Self> {
-        let path = folder.join("lock");
-        let failed = |error: &std::io::Error| PluginError::from_io(path.display(), error);
+impl Lock {
+    /// Makes an output folder if it is not there, and takes its lock. `work` is where another run on it would work.
+    pub fn output(folder: &Path, work: &Path) -> Result<Self> {
+        let failed = |error: &std::io::Error| output_error(folder.display(), error);
+        for _ in 0..ATTEMPTS {
+            create_private_folder(folder)?;
+            let file = File::open(folder).map_err(|error| failed(&error))?;
+            // A network file system may not lock folders at all: the work folder's file is locked all the same.
+            if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+                return Err(busy(folder, work));
+            }
+            let locked = file.metadata().map_err(|error| failed(&error))?;
+            if folder.metadata().is_ok_and(|found| (found.dev(), found.ino()) == (locked.dev(), locked.ino())) {
+                return Ok(Self { _file: file });
+            }
+        }
+        Err(PluginError::new(ErrorKind::Temporary, format!("{} is removed again and again", folder.display()))
+            .hint("wait until the other run has ended"))
+    }
+
+    /// Takes the lock of a work folder, which is there.
+    pub fn work(folder: &Path) -> Result<Self> {
+        let path = folder.join(LOCK_FILE);
+        let failed = |error: &std::io::Error| output_error(path.display(), error);
         let mut file = File::options()
             .read(true)
             .write(true)
@@ -28,22 +58,29 @@ impl WorkLock {
             .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
             .open(&path)
             .map_err(|error| failed(&error))?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let mut holder = String::new();
-            // The holder's number is a courtesy: the lock itself has decided.
-            let _ = Read::by_ref(&mut file).take(64).read_to_string(&mut holder);
-            let holder = holder.trim();
-            let who =
-                if holder.is_empty() { String::new() } else { format!(" (process {})", crate::events::escape(holder)) };
-            return Err(PluginError::new(
-                ErrorKind::Temporary,
-                format!("another run{who} is working in {}", folder.display()),
-            )
-            .hint("wait until it has ended, or use another output folder"));
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(busy(folder, folder)),
+            Err(error) => {
+                return Err(PluginError::output(format!("{} cannot be locked: {error}", path.display()))
+                    .hint("name a work folder on a local file system with --work-dir"));
+            }
         }
         file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(|error| failed(&error))?;
         Ok(Self { _file: file })
     }
+}
+
+/// The error of the second run. The holder's number is a courtesy: the lock itself has decided.
+fn busy(folder: &Path, work: &Path) -> PluginError {
+    let mut holder = String::new();
+    if let Ok(file) = File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(work.join(LOCK_FILE)) {
+        let _ = file.take(64).read_to_string(&mut holder);
+    }
+    let holder = holder.trim();
+    let who = if holder.is_empty() { String::new() } else { format!(" (process {})", crate::events::escape(holder)) };
+    PluginError::new(ErrorKind::Temporary, format!("another run{who} is working in {}", folder.display()))
+        .hint("wait until it has ended, or use another output folder")
 }
 
 #[cfg(test)]
@@ -53,13 +90,31 @@ mod tests {
     #[test]
     fn the_second_is_told_who_holds_it() {
         let folder = tempfile::tempdir().unwrap();
-        let first = WorkLock::take(folder.path()).unwrap();
-        let error = WorkLock::take(folder.path()).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Temporary);
-        let expected =
-            format!("another run (process {}) is working in {}", std::process::id(), folder.path().display());
-        assert_eq!(error.message, expected);
+        let (output, work) = (folder.path().join("a/b"), folder.path().join("work"));
+        std::fs::create_dir(&work).unwrap();
+        let first = (Lock::output(&output, &work).unwrap(), Lock::work(&work).unwrap());
+        let me = std::process::id();
+        for (error, place) in
+            [(Lock::output(&output, &work).unwrap_err(), &output), (Lock::work(&work).unwrap_err(), &work)]
+        {
+            assert_eq!(error.kind, ErrorKind::Temporary);
+            assert_eq!(error.message, format!("another run (process {me}) is working in {}", place.display()));
+        }
+        let elsewhere = Lock::output(&output, Path::new("/nonexistent")).unwrap_err();
+        assert_eq!(elsewhere.message, format!("another run is working in {}", output.display()));
         drop(first);
-        WorkLock::take(folder.path()).unwrap();
+        Lock::output(&output, &work).unwrap();
+        Lock::work(&work).unwrap();
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_the_outputs_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        for output in [file.clone(), file.join("below")] {
+            let error = Lock::output(&output, folder.path()).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Output, "{error}");
+        }
     }
 }

@@ -7,6 +7,6 @@ mod lock;
 mod promote;
 mod record;
 
-pub use lock::WorkLock;
-pub use promote::{create_private_folder, promote, sync_folder, write_file};
+pub use lock::{LOCK_FILE, Lock};
+pub use promote::{create_private_folder, output_error, promote, sync_folder, write_file};
 pub use record::{Records, StageKey};

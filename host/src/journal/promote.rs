@@ -8,12 +8,22 @@ use std::path::Path;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
-fn output_error(what: impl std::fmt::Display, error: &std::io::Error) -> PluginError {
-    let mut error = PluginError::from_io(what, error);
-    if matches!(error.kind, ErrorKind::Auth | ErrorKind::Unusable) {
-        error.kind = ErrorKind::Output;
-    }
-    error
+/// The error of a file of ours: what would be bad input, or missing rights, in a source is here an output that cannot be created.
+pub fn output_error(what: impl std::fmt::Display, error: &std::io::Error) -> PluginError {
+    let made = PluginError::from_io(what, error);
+    let (kind, hint) = match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            (ErrorKind::Output, "free some space, and run the same command again")
+        }
+        std::io::ErrorKind::FileTooLarge => {
+            (ErrorKind::Output, "the file system or a limit (ulimit -f) allows no file of this size")
+        }
+        _ if matches!(made.kind, ErrorKind::Auth | ErrorKind::Unusable | ErrorKind::Output) => {
+            (ErrorKind::Output, "use an output folder that you may write to")
+        }
+        _ => return made,
+    };
+    PluginError { kind, ..made }.hint(hint)
 }
 
 /// Makes a folder and its parents, readable by the user alone. One that exists is taken as it is.
@@ -45,8 +55,13 @@ pub fn promote(part: &Path, target: &Path) -> Result<()> {
         other => other.map_err(std::io::Error::from),
     };
     renamed.map_err(|error| {
-        let error = output_error(format_args!("{} cannot get its name", target.display()), &error);
-        error.hint("move the file of that name away, or use another output folder")
+        let failed = output_error(format_args!("{} cannot get its name", target.display()), &error);
+        match error.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                failed.hint("move the file of that name away, or use another output folder")
+            }
+            _ => failed,
+        }
     })?;
     sync_folder(target.parent().unwrap_or(Path::new("/")))
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use super::promote::{sync_folder, write_file};
+use super::promote::{output_error, sync_folder, write_file};
 
 /// Version of what records mean: a record of another version is as if it were not there.
 const VERSION: u32 = 1;
@@ -63,6 +63,11 @@ impl Records {
         (stored.version == VERSION && stored.key == *key).then_some(stored.record)
     }
 
+    /// Whether there is a record of this name, under whatever key.
+    pub fn exists(&self, name: &str) -> bool {
+        self.path(name).symlink_metadata().is_ok()
+    }
+
     /// Writes a record, synced. What it says is done must be synced before.
     pub fn write<T: Serialize>(&self, name: &str, key: &StageKey, record: &T) -> Result<()> {
         let stored = Stored { version: VERSION, key: key.clone(), record };
@@ -75,7 +80,7 @@ impl Records {
         match std::fs::remove_file(self.path(name)) {
             Ok(()) => sync_folder(&self.folder),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(PluginError::from_io(self.path(name).display(), &error)),
+            Err(error) => Err(output_error(self.path(name).display(), &error)),
         }
     }
 }

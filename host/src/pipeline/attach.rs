@@ -8,7 +8,7 @@ use vmdk2kvm_plugin_api::model::{AttachedDisk, CreateOverlay};
 use vmdk2kvm_plugin_api::{Converter, PluginError, Result};
 
 use super::flatten::FlatDisk;
-use super::private_folder::PrivateFolder;
+use super::output::remove_if_there;
 use crate::export::Export;
 
 /// The format of overlays.
@@ -19,7 +19,6 @@ pub(super) struct Attached {
     /// In the order of the VM's disks.
     pub disks: Vec<AttachedDisk>,
     exports: Vec<Export>,
-    sockets: PrivateFolder,
 }
 
 impl Attached {
@@ -34,18 +33,13 @@ pub(super) fn overlay_path(folder: &Path, index: usize) -> PathBuf {
     folder.join(format!("overlay-{}.qcow2", index + 1))
 }
 
-/// Exports every disk and makes a new overlay on each.
-pub(super) fn attach(disks: &[FlatDisk], folder: &Path, converter: &dyn Converter) -> Result<Attached> {
-    let sockets = PrivateFolder::create()?;
-    let mut attached = Attached { disks: Vec::new(), exports: Vec::new(), sockets };
+/// Exports every disk on a socket in `private`, and makes a new overlay on each in `folder`.
+pub(super) fn attach(disks: &[FlatDisk], folder: &Path, private: &Path, converter: &dyn Converter) -> Result<Attached> {
+    let mut attached = Attached { disks: Vec::new(), exports: Vec::new() };
     for (index, disk) in disks.iter().enumerate() {
-        let export = Export::start(Arc::clone(&disk.source), &attached.sockets.path().join(index.to_string()))?;
+        let export = Export::start(Arc::clone(&disk.source), &private.join(index.to_string()))?;
         let overlay = overlay_path(folder, index);
-        if let Err(error) = std::fs::remove_file(&overlay) {
-            if error.kind() != std::io::ErrorKind::NotFound {
-                return Err(PluginError::from_io(overlay.display(), &error));
-            }
-        }
+        remove_if_there(&overlay)?;
         let overlay = overlay.to_str().map(str::to_owned).ok_or_else(|| {
             PluginError::output(format!("the work folder {} has a name that is not UTF-8", folder.display()))
                 .hint("name another one with --work-dir")

@@ -11,8 +11,9 @@ use vmdk2kvm_plugin_api::{Converter, PluginError, Result};
 use super::attach::overlay_path;
 use super::output::{Output, remove_if_there};
 use super::run::Run;
+use crate::config::Job;
 use crate::copy::ImageFormat;
-use crate::journal::{StageKey, promote};
+use crate::journal::{StageKey, output_error, promote};
 
 /// Record: the working images are no longer what was copied.
 pub(super) const COMMIT_BEGAN: &str = "commit-began";
@@ -26,13 +27,13 @@ struct Promoting {
 }
 
 /// The format the copy engine writes for a job: the final one where it can.
-pub(super) fn working_format(run: &Run<'_>) -> ImageFormat {
-    if run.job.format.as_str() == ImageFormat::Raw.as_str() { ImageFormat::Raw } else { ImageFormat::Qcow2 }
+pub(super) fn working_format(job: &Job) -> ImageFormat {
+    if job.format.as_str() == ImageFormat::Raw.as_str() { ImageFormat::Raw } else { ImageFormat::Qcow2 }
 }
 
 /// Whether the working image is not yet what was asked for.
-pub(super) fn must_convert(run: &Run<'_>) -> bool {
-    run.job.compress || run.job.format.as_str() != working_format(run).as_str()
+pub(super) fn must_convert(job: &Job) -> bool {
+    job.compress || job.format.as_str() != working_format(job).as_str()
 }
 
 /// The images that a former run had given their final names.
@@ -42,21 +43,21 @@ pub(super) fn promoted(output: &Output, key: &StageKey) -> Vec<PathBuf> {
     promoting.images.into_iter().filter(is_ours).map(|(path, _)| path).collect()
 }
 
-/// Commits the overlays. Safe to repeat: an overlay keeps what it holds.
+/// Commits the overlays of these disks. Safe to repeat: an overlay keeps what it holds.
 pub(super) fn commit(
     run: &Run<'_>,
     output: &Output,
-    disks: usize,
+    disks: impl Iterator<Item = usize>,
     converter: &dyn Converter,
     key: &StageKey,
 ) -> Result<()> {
     output.records.write(COMMIT_BEGAN, key, &())?;
-    for index in 0..disks {
+    for index in disks {
         run.check_cancelled()?;
         converter.commit_overlay(&CommitOverlay {
             overlay: text(&overlay_path(&output.work, index))?,
             image: text(&output.part(index))?,
-            format: working_format(run).as_str().to_owned(),
+            format: working_format(run.job).as_str().to_owned(),
         })?;
     }
     Ok(())
@@ -84,7 +85,7 @@ pub(super) fn finish(
                 remove_if_there(&converted)?;
                 converter.convert(&Convert {
                     source: text(&output.part(index))?,
-                    source_format: working_format(run).as_str().to_owned(),
+                    source_format: working_format(run.job).as_str().to_owned(),
                     target: text(&converted)?,
                     target_format: format.to_owned(),
                     compress: run.job.compress,
@@ -98,19 +99,20 @@ pub(super) fn finish(
     }
     let mut images = Vec::new();
     for (index, part) in &parts {
-        let inode = part.symlink_metadata().map_err(|error| PluginError::from_io(part.display(), &error))?.ino();
+        let inode = part.symlink_metadata().map_err(|error| output_error(part.display(), &error))?.ino();
         images.push((output.image(*index, format), inode));
     }
     for path in ours {
-        let inode = path.symlink_metadata().map_err(|error| PluginError::from_io(path.display(), &error))?.ino();
+        let inode = path.symlink_metadata().map_err(|error| output_error(path.display(), &error))?.ino();
         images.push((path, inode));
     }
     output.records.write(PROMOTING, key, &Promoting { images })?;
     for (index, part) in parts {
         promote(&part, &output.image(index, format))?;
-        if converter.is_some() {
-            remove_if_there(&output.part(index))?;
-        }
+    }
+    // Converted images leave their working images behind, and so does a run that was killed in here.
+    for index in 0..disks {
+        remove_if_there(&output.part(index))?;
     }
     Ok((0..disks).map(|index| output.image(index, format)).collect())
 }
@@ -118,7 +120,7 @@ pub(super) fn finish(
 fn set_private(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-        .map_err(|error| PluginError::from_io(path.display(), &error))
+        .map_err(|error| output_error(path.display(), &error))
 }
 
 /// A path as the text that plugins take.

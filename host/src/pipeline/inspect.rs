@@ -49,6 +49,7 @@ pub(super) fn inspect(
         disks,
         writable,
         work_dir: work_dir.to_string_lossy().into_owned(),
+        socket_dir: run.private.to_string_lossy().into_owned(),
         keys: run.job.keys.iter().map(key).collect(),
     };
     let failed = |error| Failure::new(Stage::Inspect, error);

@@ -7,7 +7,6 @@ use vmdk2kvm_plugin_api::{PluginError, Result, Transport};
 use super::attach::{self, OVERLAY_FORMAT};
 use super::flatten::FlatDisk;
 use super::inspect::OpenedGuest;
-use super::private_folder::PrivateFolder;
 use super::run::Run;
 use super::{fetch, flatten, inspect, plan};
 use crate::events::Stage;
@@ -50,8 +49,7 @@ pub(super) fn look(run: &Run<'_>) -> Result<Value, Failure> {
         *plugin = disks.iter().find_map(|disk| disk.plugin.clone());
         Ok(disks)
     })?;
-    let work = PrivateFolder::create()?;
-    let mut guest = open(run, &fetched.vm, &disks, &work)?;
+    let mut guest = open(run, &fetched.vm, &disks)?;
     let inspection = guest.opened.inspection.clone();
     if !run.job.wants(Stage::Plan) {
         guest.opened.close().map_err(|error| Failure::new(Stage::Inspect, error))?;
@@ -102,16 +100,16 @@ struct Looked {
     _attached: Option<attach::Attached>,
 }
 
-fn open(run: &Run<'_>, vm: &VmSpec, disks: &[FlatDisk], work: &PrivateFolder) -> Result<Looked, Failure> {
+fn open(run: &Run<'_>, vm: &VmSpec, disks: &[FlatDisk]) -> Result<Looked, Failure> {
     if disks.is_empty() {
-        return Ok(Looked { opened: inspect::inspect(run, vm, Vec::new(), false, work.path())?, _attached: None });
+        return Ok(Looked { opened: inspect::inspect(run, vm, Vec::new(), false, run.private)?, _attached: None });
     }
     let attached = run
         .registry
         .converter(run.job.plugins.converter.as_deref(), OVERLAY_FORMAT)
-        .and_then(|converter| attach::attach(disks, work.path(), converter.stage.as_ref()))
+        .and_then(|converter| attach::attach(disks, run.private, run.private, converter.stage.as_ref()))
         .map_err(|error| Failure::new(Stage::Inspect, error))?;
-    let opened = inspect::inspect(run, vm, attached.disks.clone(), false, work.path());
+    let opened = inspect::inspect(run, vm, attached.disks.clone(), false, run.private);
     let opened = opened.map_err(|failure| match attached.source_error() {
         Some(error) => Failure::new(Stage::Flatten, error),
         None => failure,

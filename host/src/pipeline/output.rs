@@ -1,46 +1,60 @@
-//! The output folder: final names, the work folder in it, and whether there is room.
+//! The output folder: final names, the work folder that goes with it, the locks on both, and whether there is room.
 
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
 use vmdk2kvm_plugin_api::{ErrorKind, ExtentKind, PluginError, Result};
 
+use super::convert::must_convert;
 use super::flatten::FlatDisk;
 use crate::config::{Command, Job};
 use crate::copy::windows::Windows;
-use crate::journal::{Records, WorkLock, create_private_folder};
+use crate::journal::{LOCK_FILE, Lock, Records, create_private_folder, output_error};
 use crate::target::safe_name;
 
 /// Name of the work folder beside the result.
 const WORK_FOLDER: &str = ".vmdk2kvm-work";
+/// Folder in the work folder for what only this run needs. Emptied by the next one.
+const SCRATCH_FOLDER: &str = "scratch";
+/// A file system with less free space than this is full, in bytes.
+const FULL: u64 = 1 << 20;
 
 /// Where a run writes.
 pub(super) struct Output {
     pub dir: PathBuf,
     pub name: String,
     pub work: PathBuf,
+    pub scratch: PathBuf,
     pub records: Records,
     made_dir: bool,
     /// Held until the run ends.
-    _lock: WorkLock,
+    _locks: [Lock; 2],
 }
 
 impl Output {
-    /// Makes the folders and takes the lock. `vm_name` is any text.
+    /// Makes the folders and takes the locks. `vm_name` is any text.
     pub fn prepare(job: &Job, vm_name: &str) -> Result<Self> {
         let dir = job.output.clone().ok_or_else(|| {
             PluginError::new(ErrorKind::Usage, format!("`{}` needs an output folder", job.command.as_str()))
                 .hint("give one with -o DIR")
         })?;
         let name = safe_name(vm_name);
-        let work = job.work_dir.as_ref().map_or_else(|| dir.join(WORK_FOLDER), |work| work.join(&name));
         if dir.exists() && !dir.is_dir() {
             return Err(PluginError::output(format!("{} is not a folder", dir.display())).hint("name a folder with -o"));
         }
+        let work = match &job.work_dir {
+            None => dir.join(WORK_FOLDER),
+            Some(folder) => folder.join(work_name(&name, &dir)),
+        };
         let made_dir = !dir.exists();
-        create_private_folder(&dir)?;
+        let output_lock = Lock::output(&dir, &work)?;
         create_private_folder(&work)?;
-        let lock = WorkLock::take(&work)?;
-        Ok(Self { records: Records::in_folder(&work), dir, name, work, made_dir, _lock: lock })
+        let work_lock = Lock::work(&work)?;
+        let scratch = work.join(SCRATCH_FOLDER);
+        remove_folder(&scratch)?;
+        create_private_folder(&scratch)?;
+        let records = Records::in_folder(&work);
+        Ok(Self { records, dir, name, work, scratch, made_dir, _locks: [output_lock, work_lock] })
     }
 
     /// Final path of a disk's image.
@@ -63,32 +77,36 @@ impl Output {
         self.dir.join(format!("{}.xml", self.name))
     }
 
-    /// Refuses to go on when anything has a name that the result will need. `taken` are names that are ours already.
+    /// Refuses to go on when anything has a name that the result will need. `ours` are the images that a former run of this job gave their
+    /// names already. It had found all names free before, and what it wrote beside them is its own too.
     pub fn refuse_existing(&self, job: &Job, disks: usize, ours: &[PathBuf]) -> Result<()> {
         let mut names: Vec<PathBuf> = (0..disks).map(|index| self.image(index, job.format.as_str())).collect();
-        if matches!(job.command, Command::Migrate | Command::Apply | Command::Fix) {
+        names.retain(|name| !ours.contains(name));
+        if ours.is_empty() && matches!(job.command, Command::Migrate | Command::Apply | Command::Fix) {
             names.extend(["report.json", "report.md", "report.html", "plan.json"].map(|name| self.dir.join(name)));
         }
-        if matches!(job.command, Command::Migrate | Command::Apply) {
-            names.extend([self.domain(), self.dir.join("boot")]);
+        if ours.is_empty() && matches!(job.command, Command::Migrate | Command::Apply) {
+            names.extend([self.domain(), self.dir.join(super::test::EVIDENCE)]);
         }
-        match names.iter().find(|name| name.symlink_metadata().is_ok() && !ours.contains(name)) {
+        match names.iter().find(|name| name.symlink_metadata().is_ok()) {
             None => Ok(()),
             Some(name) => Err(PluginError::output(format!("{} exists already", name.display()))
                 .hint("move it away, or use another output folder: nothing is overwritten")),
         }
     }
 
-    /// Checks that the data of the disks that are still to be copied fits, with five per cent to spare.
-    pub fn check_space(&self, disks: &[&FlatDisk]) -> Result<()> {
+    /// Checks that the data of the disks that are still to be copied fits, with five per cent to spare; twice where the working images are
+    /// converted. How small compressed images get is not known before.
+    pub fn check_space(&self, job: &Job, disks: &[&FlatDisk]) -> Result<()> {
         let mut needed = 0u64;
         for disk in disks {
             needed = needed.saturating_add(data_bytes(disk)?);
         }
-        let needed = needed.saturating_add(needed / 20);
-        let found =
-            rustix::fs::statvfs(&self.dir).map_err(|error| PluginError::from_io(self.dir.display(), &error.into()))?;
-        let free = found.f_bavail.saturating_mul(found.f_frsize);
+        needed = needed.saturating_add(needed / 20);
+        if must_convert(job) && !job.compress {
+            needed = needed.saturating_mul(2);
+        }
+        let free = free_bytes(&self.dir)?;
         if needed <= free {
             return Ok(());
         }
@@ -101,24 +119,50 @@ impl Output {
         .hint("free some space, or use an output folder on another file system"))
     }
 
-    /// Removes the work folder.
-    pub fn remove_work(&self) -> Result<()> {
-        std::fs::remove_dir_all(&self.work).map_err(|error| PluginError::from_io(self.work.display(), &error))
+    /// What fails while a file system is full failed for that reason, whatever an appliance or a program made of it.
+    pub fn blame_full_disk(&self, error: PluginError) -> PluginError {
+        if !matches!(error.kind, ErrorKind::Io | ErrorKind::Unusable | ErrorKind::Temporary) {
+            return error;
+        }
+        match [&self.dir, &self.work].into_iter().find(|folder| free_bytes(folder).is_ok_and(|free| free < FULL)) {
+            None => error,
+            Some(folder) => PluginError { kind: ErrorKind::Output, ..error }
+                .context(format_args!("the file system of {} is full", folder.display()))
+                .hint("free some space, and run the same command again"),
+        }
     }
 
-    /// After a failure before anything worth keeping: leaves the output folder as it was found.
+    /// Removes the work folder.
+    pub fn remove_work(&self) -> Result<()> {
+        remove_folder(&self.work)
+    }
+
+    /// After a failure: removes what the run needed for itself, and leaves the output folder as it was found when there is nothing to
+    /// resume from.
     pub fn abandon(&self) {
+        // Best effort, all of it: the failure that led here is the one to report.
+        let _ = remove_folder(&self.scratch);
         let lock_only = std::fs::read_dir(&self.work)
-            .is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name() == "lock"));
+            .is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name() == LOCK_FILE));
         if lock_only {
-            // Best effort: a folder that is in use by then stays.
-            let _ = std::fs::remove_file(self.work.join("lock"));
-            let _ = std::fs::remove_dir(&self.work);
+            let _ = remove_folder(&self.work);
             if self.made_dir {
+                // A folder that holds anything else stays.
                 let _ = std::fs::remove_dir(&self.dir);
             }
         }
     }
+}
+
+/// Name of the work folder of an output folder below `--work-dir`: another output folder has another one.
+fn work_name(name: &str, dir: &Path) -> String {
+    let digest = format!("{:x}", Sha256::digest(dir.as_os_str().as_encoded_bytes()));
+    format!("{name}-{}", &digest[..12])
+}
+
+fn free_bytes(folder: &Path) -> Result<u64> {
+    let found = rustix::fs::statvfs(folder).map_err(|error| output_error(folder.display(), &error.into()))?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 /// Bytes of a disk that its map calls data.
@@ -134,8 +178,17 @@ fn data_bytes(disk: &FlatDisk) -> Result<u64> {
 
 /// Removes a file that may not be there.
 pub(super) fn remove_if_there(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(PluginError::from_io(path.display(), &error)),
+    ignore_missing(path, std::fs::remove_file(path))
+}
+
+/// Removes a folder of ours that may not be there, with all that is in it.
+fn remove_folder(path: &Path) -> Result<()> {
+    ignore_missing(path, std::fs::remove_dir_all(path))
+}
+
+fn ignore_missing(path: &Path, removed: std::io::Result<()>) -> Result<()> {
+    match removed {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(output_error(path.display(), &error)),
         _ => Ok(()),
     }
 }

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use super::private_folder::PrivateFolder;
 use super::run::Run;
 use super::test::{self, Subject};
 use crate::config::Input;
+use crate::events::Stage;
 use crate::report::Report;
 use crate::worker::Failure;
 
@@ -17,7 +17,11 @@ pub(super) fn retest(run: &Run<'_>) -> Result<Value, Failure> {
     let Input::Result { dir } = &run.job.input else {
         return Err(PluginError::defect("`test` needs a folder").into());
     };
-    let mut report = read(dir)?;
+    again(run, dir, read(dir)?, run.private)
+}
+
+/// The test on a finished result, with overlays in `work`, and its verdict in the report.
+pub(super) fn again(run: &Run<'_>, dir: &Path, mut report: Report, work: &Path) -> Result<Value, Failure> {
     let images: Vec<PathBuf> = report.images.iter().map(|image| dir.join(&image.path)).collect();
     if let Some(gone) = images.iter().find(|image| !image.is_file()) {
         return Err(PluginError::unusable(format!("{} is missing", gone.display())).hint("migrate again").into());
@@ -27,7 +31,6 @@ pub(super) fn retest(run: &Run<'_>) -> Result<Value, Failure> {
     let domain = dir.join(format!("{}.xml", crate::target::safe_name(&report.vm.name)));
     let domain_xml =
         std::fs::read_to_string(&domain).map_err(|error| PluginError::from_io(domain.display(), &error))?;
-    let work = PrivateFolder::create()?;
     let tested = test::test(
         run,
         &Subject {
@@ -38,19 +41,14 @@ pub(super) fn retest(run: &Run<'_>) -> Result<Value, Failure> {
             format: &format,
             domain_xml: &domain_xml,
             dir,
-            work: work.path(),
+            work,
         },
     )?;
-    let failure = test::failure(&tested);
-    report.stages.retain(|record| record.name != crate::events::Stage::Test);
-    report.stages.extend(run.records());
+    report.stages.retain(|record| record.name != Stage::Test);
+    report.stages.extend(run.records().into_iter().filter(|record| record.name == Stage::Test));
     report.test = Some(tested);
     crate::report::write(dir, &report)?;
-    let document = serde_json::to_value(&report).map_err(|error| PluginError::defect(error.to_string()))?;
-    match failure {
-        Some(failure) => Err(Failure { result: Some(document), ..failure }),
-        None => Ok(document),
-    }
+    test::conclude(&report)
 }
 
 fn read(dir: &Path) -> Result<Report> {

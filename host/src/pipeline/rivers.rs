@@ -36,10 +36,10 @@ pub(super) fn record_name(index: usize) -> String {
     format!("copy-{}", index + 1)
 }
 
-/// The copy of a disk, if a former run finished it and the image is still there.
+/// The copy of a disk, if a former run finished it and the image is still there: it may have grown, by a commit.
 pub(super) fn finished(records: &Records, task: &CopyTask) -> Option<Copied> {
     let copied: Copied = records.read(&record_name(task.index), &task.key)?;
-    let there = task.part.symlink_metadata().is_ok_and(|found| found.is_file() && found.len() == copied.bytes_image);
+    let there = task.part.symlink_metadata().is_ok_and(|found| found.is_file() && found.len() >= copied.bytes_image);
     there.then_some(copied)
 }
 

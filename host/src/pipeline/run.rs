@@ -1,5 +1,6 @@
 //! One run of a command: which stages it needs, and the clock that times them.
 
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -13,10 +14,12 @@ use crate::report::StageRecord;
 use crate::worker::Failure;
 
 /// Runs a job; the result is the command's document.
-pub fn run(job: &Job, services: &Services) -> Result<serde_json::Value, Failure> {
+/// `private` is a folder for sockets and for what ends with the run.
+pub fn run(job: &Job, services: &Services, private: &Path) -> Result<serde_json::Value, Failure> {
     let run = Run {
         job,
         services,
+        private,
         registry: Registry::new(job, services.clone())?,
         started: Instant::now(),
         records: Mutex::default(),
@@ -34,8 +37,6 @@ pub fn run(job: &Job, services: &Services) -> Result<serde_json::Value, Failure>
         if run.cancelled() {
             failure.error.kind = vmdk2kvm_plugin_api::ErrorKind::Interrupted;
             failure.error.message = "interrupted".to_owned();
-            failure.error.hint = (!job.command.is_read_only())
-                .then(|| "run the same command again: it continues where this run stopped".to_owned());
         }
         failure
     })
@@ -45,6 +46,8 @@ pub fn run(job: &Job, services: &Services) -> Result<serde_json::Value, Failure>
 pub(super) struct Run<'a> {
     pub job: &'a Job,
     pub services: &'a Services,
+    /// Mode 0700, with a path short enough for sockets; gone when the run has ended, however it ends.
+    pub private: &'a Path,
     pub registry: Registry,
     pub started: Instant,
     records: Mutex<Vec<StageRecord>>,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use vmdk2kvm_plugin_api::Result;
 use vmdk2kvm_plugin_api::model::{FinalImage, Inspection, TestRequest, VerdictKind, VmSpec};
 
@@ -9,7 +10,7 @@ use super::convert::text;
 use super::run::Run;
 use crate::events::Stage;
 use crate::journal::create_private_folder;
-use crate::report::TestRecord;
+use crate::report::{Report, TestRecord};
 use crate::worker::Failure;
 
 /// Folder of the boot's evidence in the output folder.
@@ -54,6 +55,15 @@ pub(super) fn final_images(paths: &[PathBuf], sizes: &[u64], format: &str) -> Re
         Ok(FinalImage { path: text(path)?, format: format.to_owned(), virtual_size: *size })
     };
     paths.iter().zip(sizes).map(image).collect()
+}
+
+/// How a run with this report ends.
+pub(super) fn conclude(report: &Report) -> Result<Value, Failure> {
+    let document = super::deliver::document(report)?;
+    match report.test.as_ref().and_then(failure) {
+        Some(failure) => Err(Failure { result: Some(document), ..failure }),
+        None => Ok(document),
+    }
 }
 
 /// The failure of a run whose result does not boot.

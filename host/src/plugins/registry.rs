@@ -2,6 +2,7 @@
 //! the one found first. Libraries are loaded when a stage first needs their kind.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vmdk2kvm_plugin_api::model::{OpenGuest, OsFamily, SourceRef};
@@ -54,6 +55,17 @@ impl Registry {
 
     fn manifests(&self) -> impl Iterator<Item = &vmdk2kvm_plugin_api::Manifest> {
         self.candidates.iter().filter_map(|candidate| candidate.manifest.as_ref())
+    }
+
+    /// Which plugins are installed: another version, or another build, may do its work differently.
+    pub fn fingerprint(&self) -> String {
+        let mut text = String::new();
+        for candidate in self.candidates.iter().filter(|candidate| candidate.refused.is_none()) {
+            let Some(manifest) = &candidate.manifest else { continue };
+            let built = candidate.path.metadata().map(|found| (found.len(), found.mtime(), found.mtime_nsec())).ok();
+            text += &format!("{} {} {built:?}\n", manifest.name, manifest.version);
+        }
+        text
     }
 
     /// The FETCH plugin for a source.

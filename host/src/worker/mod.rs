@@ -1,10 +1,11 @@
 //! One worker process for a VM: the same program, run again, so that a crash inside a plugin's C library costs one VM and is reported.
 //!
 //! `message` is what the two say to each other, `serve` the worker's side, `supervise` the other, `crash` the breadcrumb that a dying
-//! worker leaves. The worker's standard output carries messages; whatever plugins and their libraries print goes to the log.
+//! worker leaves, `private_folder` what neither leaves behind. The worker's standard output carries messages; whatever plugins and their libraries print goes to the log.
 
 mod crash;
 mod message;
+mod private_folder;
 mod serve;
 mod signals;
 mod supervise;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError};
@@ -14,8 +15,8 @@ use crate::events::{Event, EventSink, Reporter};
 use crate::pipeline;
 use crate::plugins::{SecretStore, Services};
 
-/// Runs the job that stands on standard input. Returns the exit code.
-pub fn serve() -> u8 {
+/// Runs the job that stands on standard input, with `private` as its private folder. Returns the exit code.
+pub fn serve(private: &Path) -> u8 {
     let Ok(out) = take_stdout() else { return ErrorKind::Defect.exit_code() };
     let cancel = signals::install();
     crash::install();
@@ -25,10 +26,12 @@ pub fn serve() -> u8 {
             let events = EventSink::new(vec![Box::new(ToSupervisor(Arc::clone(&out)))]);
             let secrets = SecretStore::from_keys(&job.keys);
             let services = Services::new(events, cancel, secrets, job.log_level);
-            Answer::from(pipeline::run(&job, &services))
+            Answer::from(pipeline::run(&job, &services, private))
         }
         Err(error) => Answer::from(Err(error.into())),
     };
+    // The supervisor does the same: whichever of the two lives longer.
+    let _ = std::fs::remove_dir_all(private);
     let code = answer.error.as_ref().map_or(0, |error| error.code);
     say(&out, &Message::Answer(Box::new(answer)));
     code

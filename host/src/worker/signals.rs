@@ -22,6 +22,9 @@ pub(super) fn install() -> Arc<AtomicBool> {
         // SAFETY: the handler only touches atomics, and the struct outlives the call.
         unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
     }
+    // A write beyond a limit on file sizes is to fail, not to end the process; programs that are run inherit this.
+    // SAFETY: ignoring a signal touches no memory.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     flag
 }
 

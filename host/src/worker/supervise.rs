@@ -2,20 +2,24 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError};
 
 use super::crash::{self, Crumb};
 use super::message::{Answer, Message};
-use super::{WORKER_COMMAND, signals};
+use super::{WORKER_COMMAND, private_folder, signals};
 use crate::config::Job;
 use crate::events::{ErrorDocument, Event, EventSink, LogLevel, Stage};
 
 /// No message is longer than this, in bytes: a report with many diffs stays far below.
 const LINE_LIMIT: u64 = 256 << 20;
+/// Longest line of the log, in bytes.
+const LOG_LINE_LIMIT: u64 = 4096;
 
 /// Runs a job in a worker process. Never fails: whatever happens to the worker becomes an answer.
 pub fn run(job: &Job, events: &EventSink) -> Answer {
@@ -28,7 +32,8 @@ pub fn run(job: &Job, events: &EventSink) -> Answer {
 fn supervise(job: &Job, events: &EventSink) -> Result<Answer, PluginError> {
     signals::install();
     let failed = |what: &str, error: std::io::Error| PluginError::io(format!("{what}: {error}"));
-    let mut child = spawn().map_err(|error| failed("the worker process cannot be started", error))?;
+    let private = private_folder::create()?;
+    let mut child = spawn(private.path()).map_err(|error| failed("the worker process cannot be started", error))?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let text = serde_json::to_vec(job).map_err(|error| PluginError::defect(error.to_string()))?;
     if let Some(mut stdin) = stdin {
@@ -59,16 +64,24 @@ fn supervise(job: &Job, events: &EventSink) -> Result<Answer, PluginError> {
     Ok(Answer { result: None, error: Some(ErrorDocument::new(&error, heard.stage)) })
 }
 
-fn spawn() -> std::io::Result<Child> {
+fn spawn(private: &Path) -> std::io::Result<Child> {
+    let supervisor = rustix::process::getpid();
     let mut command = Command::new("/proc/self/exe");
-    command.arg0("vmdk2kvm").arg(WORKER_COMMAND).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .arg0("vmdk2kvm")
+        .arg(WORKER_COMMAND)
+        .arg(private)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     // A group of its own: Ctrl-C reaches us alone, and we ask the worker to stop, not the tools it runs.
     command.process_group(0);
-    // SAFETY: prctl is async-signal-safe. A worker whose supervisor is gone stops at its next safe point.
+    // SAFETY: only two async-signal-safe system calls are made. A worker whose supervisor is gone stops at its next safe point.
     unsafe {
-        command.pre_exec(|| {
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
-            Ok(())
+        command.pre_exec(move || {
+            set_parent_process_death_signal(Some(Signal::TERM))?;
+            // The supervisor may have died before the signal was asked for.
+            if getppid() == Some(supervisor) { Ok(()) } else { Err(std::io::Error::from_raw_os_error(libc::ESRCH)) }
         });
     }
     command.spawn()
@@ -109,14 +122,17 @@ impl Heard {
 
 /// Turns what plugins and their libraries print into log lines, and keeps the breadcrumb.
 fn log_stderr(stderr: impl Read, events: &EventSink, crumb: &Mutex<Option<Crumb>>) {
-    for line in BufReader::new(stderr).split(b'\n') {
-        let Ok(line) = line else { return };
-        let line = String::from_utf8_lossy(&line[..line.len().min(4096)]).into_owned();
-        if let Some(found) = crash::parse(&line) {
+    let mut reader = BufReader::new(stderr);
+    let mut line = Vec::new();
+    // A longer line becomes several: nobody knows what a library prints.
+    while let Ok(1..) = (&mut reader).take(LOG_LINE_LIMIT).read_until(b'\n', &mut line) {
+        let text = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(&line)).into_owned();
+        line.clear();
+        if let Some(found) = crash::parse(&text) {
             *crumb.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
-        } else if !line.trim().is_empty() {
+        } else if !text.trim().is_empty() {
             let target = "worker".to_owned();
-            events.emit(Event::Log { level: LogLevel::Debug, target, plugin: None, message: line });
+            events.emit(Event::Log { level: LogLevel::Debug, target, plugin: None, message: text });
         }
     }
 }
@@ -148,6 +164,11 @@ fn death(status: ExitStatus, crumb: Option<&Crumb>, stage: Option<Stage>) -> Plu
         (None, Some(stage)) => format!(" during {stage}"),
         (None, None) => String::new(),
     };
+    if status.signal() == Some(libc::SIGKILL) {
+        // Code does not die by this signal: somebody sent it, most likely the kernel.
+        return PluginError::new(ErrorKind::Temporary, how + &place)
+            .hint("look for an out-of-memory kill (dmesg), and run the same command again: it continues");
+    }
     let mut error = PluginError::new(ErrorKind::Defect, how + &place)
         .hint("the work folder was kept: run the same command again to continue, or without that plugin");
     error.plugin = crumb.map(|crumb| crumb.plugin.clone());
@@ -164,6 +185,9 @@ mod tests {
         let error = death(ExitStatus::from_raw(libc::SIGSEGV), Some(&crumb), Some(Stage::Fetch));
         assert_eq!(error.message, "the worker was killed by signal 11 inside plugin vddk 0.3.1, Transport::open");
         assert_eq!(error.plugin.as_deref(), Some("vddk 0.3.1"));
+        let error = death(ExitStatus::from_raw(libc::SIGKILL), None, Some(Stage::Fix));
+        assert_eq!((error.kind, error.plugin), (ErrorKind::Temporary, None));
+        assert_eq!(error.message, "the worker was killed by signal 9 during FIX");
         let error = death(ExitStatus::from_raw(0), None, Some(Stage::Fix));
         assert_eq!(error.message, "the worker ended with status 0 and no answer during FIX");
     }

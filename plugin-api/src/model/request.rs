@@ -35,8 +35,12 @@ pub struct OpenGuest {
     pub disks: Vec<AttachedDisk>,
     /// Changes will be applied; otherwise nothing may be written to the disks.
     pub writable: bool,
-    /// A private folder for sockets and caches of this run.
+    /// A private folder for temporary files of this run. Its path may be too long for sockets.
     pub work_dir: String,
+    /// A private folder for sockets, with a path of at most 70 bytes. It is taken away when the run has ended, even one that was killed.
+    /// Empty when the host has none to offer.
+    #[serde(default)]
+    pub socket_dir: String,
     /// Names of secrets that hold keys of encrypted volumes, as `SELECTOR` of `--key` and secret name.
     #[serde(default)]
     pub keys: Vec<(String, String)>,

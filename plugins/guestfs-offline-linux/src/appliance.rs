@@ -166,7 +166,12 @@ fn start(request: &OpenGuest, settings: &Settings, way: &Way, host: &Host) -> Re
     // Never through libvirt: its daemon may run as another user, who cannot read the disks.
     handle.set_backend("direct")?;
     handle.set_backend_setting("force_tcg", if way.accel == Accel::Tcg { "1" } else { "0" })?;
+    if !request.socket_dir.is_empty() {
+        handle.set_sockdir(Path::new(&request.socket_dir))?;
+    }
     handle.set_tmpdir(Path::new(&request.work_dir))?;
+    // By default a full disk of this machine stops the appliance in the middle of a write, and every call waits for ever.
+    handle.hypervisor_argument("-global", "scsi-hd.werror=report")?;
     handle.without_network()?;
     // One processor: a second one costs memory and start time, and nothing here runs in parallel.
     let memory = if request.keys.is_empty() { settings.memory_mib } else { settings.memory_mib.max(UNLOCKING_MIB) };

@@ -3,9 +3,11 @@
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use vmdk2kvm_plugin_api::{ErrorKind as Kind, PluginError, Result, tracing};
 
@@ -68,6 +70,11 @@ impl Running {
         forwarded_port(answer.as_str()?)
     }
 
+    /// Whether somebody killed qemu, most likely the kernel for want of memory: of itself it ends otherwise.
+    pub fn was_killed(&mut self) -> bool {
+        was_killed(&mut self.process)
+    }
+
     /// How and with what words qemu ended by itself, if it did.
     pub fn died(&mut self) -> Option<String> {
         let status = self.process.ended()?;
@@ -80,6 +87,16 @@ impl Running {
 fn forwarded_port(table: &str) -> Option<u16> {
     let row = table.lines().find(|line| line.contains("[HOST_FORWARD]"))?;
     row.split_whitespace().nth(3)?.parse().ok()
+}
+
+fn was_killed(process: &mut Process) -> bool {
+    process.ended().is_some_and(|status| status.signal() == Some(Signal::KILL.as_raw()))
+}
+
+/// The error of a machine that somebody killed: says nothing about the guest.
+pub fn killed_error() -> PluginError {
+    PluginError::new(Kind::Temporary, "qemu was killed while the guest booted")
+        .hint("look for an out-of-memory kill (dmesg), and run the same command again")
 }
 
 /// The error of a program that could not be started.
@@ -101,6 +118,14 @@ fn explain(program: &Path, process: &mut Process, error: &std::io::Error) -> Plu
         ("is not a valid device model", Kind::Missing, "install the package qemu-system-x86 with its modules"),
         ("Could not open", Kind::Unusable, "check the image with qemu-img check"),
     ];
+    // Its sockets close a moment before its status is there.
+    let killed = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        process.ended().is_some()
+    }) && was_killed(process);
+    if killed {
+        return killed_error();
+    }
     let complaint = process.complaint();
     let what = if complaint.is_empty() { error.to_string() } else { complaint };
     let message = format!("{} did not start the machine: {what}", program.display());

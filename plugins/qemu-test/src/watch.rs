@@ -11,7 +11,7 @@ use vmdk2kvm_plugin_api::{Host, Result};
 
 use crate::classify::{Classifier, Sign};
 use crate::log::Log;
-use crate::machine::Running;
+use crate::machine::{Running, killed_error};
 use crate::screen;
 use crate::sshd::Sshd;
 use crate::terminal::Terminal;
@@ -79,6 +79,9 @@ impl Watch<'_> {
             self.host.check_cancelled()?;
             let ended = self.look(machine, log, &mut state, begin);
             if let Some((up, reason, mut line)) = ended {
+                if !up && machine.was_killed() {
+                    return Err(killed_error());
+                }
                 if !up {
                     self.afterwords(machine, log, &mut state, &mut line);
                 }

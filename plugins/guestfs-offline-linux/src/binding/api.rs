@@ -157,6 +157,8 @@ symbols! {
     fn set_smp(H, c_int) -> c_int;
     fn set_network(H, c_int) -> c_int;
     fn set_tmpdir(H, Str) -> c_int;
+    fn parse_environment_list(H, StrList) -> c_int;
+    fn config(H, Str, Str) -> c_int;
     fn set_path(H, Str) -> c_int;
     fn get_path(H) -> Str;
     fn get_cachedir(H) -> OwnedStr;

@@ -85,7 +85,27 @@ impl Handle {
         self.done("set_network", unsafe { (self.api.set_network)(self.raw, 0) })
     }
 
-    /// Where the library puts sockets and its own overlays.
+    /// Where the library puts its sockets: it has no call for this, but takes it from the variables that it is given.
+    pub fn set_sockdir(&mut self, folder: &Path) -> Call<()> {
+        let folder = folder.to_string_lossy();
+        let mut variables = vec![text("parse_environment_list", &format!("XDG_RUNTIME_DIR={folder}"))?];
+        // One that is left out would be taken for unset.
+        if let Some(tmpdir) = std::env::var_os("TMPDIR") {
+            variables.push(text("parse_environment_list", &format!("TMPDIR={}", tmpdir.to_string_lossy()))?);
+        }
+        let list: Vec<_> = variables.iter().map(|one| one.as_ptr()).chain([ptr::null()]).collect();
+        // SAFETY: open handle; a list of strings that ends in NULL, all of which the library copies.
+        self.done("parse_environment_list", unsafe { (self.api.parse_environment_list)(self.raw, list.as_ptr()) })
+    }
+
+    /// Gives the hypervisor a further argument with its value.
+    pub fn hypervisor_argument(&mut self, name: &str, value: &str) -> Call<()> {
+        let (name, value) = (text("config", name)?, text("config", value)?);
+        // SAFETY: open handle, strings end in NUL and are copied.
+        self.done("config", unsafe { (self.api.config)(self.raw, name.as_ptr(), value.as_ptr()) })
+    }
+
+    /// Where the library puts its own overlays and temporary files.
     pub fn set_tmpdir(&mut self, folder: &Path) -> Call<()> {
         let folder = path("set_tmpdir", folder)?;
         // SAFETY: open handle, string ends in NUL and is copied.

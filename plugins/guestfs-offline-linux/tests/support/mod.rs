@@ -52,6 +52,7 @@ pub fn request(disk: &Path, work_dir: &Path, writable: bool) -> OpenGuest {
         disks: vec![AttachedDisk { path: disk.display().to_string(), format: "raw".into() }],
         writable,
         work_dir: work_dir.display().to_string(),
+        socket_dir: String::new(),
         keys: Vec::new(),
     }
 }

@@ -1,0 +1,162 @@
+//! The river beside the bulk copy: INSPECT, PLAN and FIX, on overlays of the disks. What they did is remembered once the overlays are
+//! durable, so that a later run goes on with the commit.
+
+use serde::{Deserialize, Serialize};
+use vmdk2kvm_plugin_api::PluginError;
+use vmdk2kvm_plugin_api::model::{Inspection, Plan, VmSpec};
+
+use super::attach::{self, Attached, OVERLAY_FORMAT};
+use super::fix;
+use super::flatten::FlatDisk;
+use super::inspect::{self, OpenedGuest};
+use super::output::Output;
+use super::plan::{self, Fixers};
+use super::rivers::Copying;
+use super::run::Run;
+use super::summary::Summary;
+use crate::events::{Stage, StageStatus};
+use crate::journal::{StageKey, output_error};
+use crate::report::ChangeRecord;
+use crate::worker::Failure;
+
+/// Name of the record of a finished FIX.
+const FIX: &str = "fix";
+
+/// What a finished FIX is remembered by.
+#[derive(Serialize, Deserialize)]
+struct FixRecord {
+    inspection: Inspection,
+    plan: Plan,
+    changes: Vec<ChangeRecord>,
+    converged: Option<bool>,
+}
+
+/// What the three stages work on.
+pub(super) struct GuestRiver<'a, 'r> {
+    pub run: &'a Run<'r>,
+    pub vm: &'a VmSpec,
+    pub disks: &'a [FlatDisk],
+    pub output: &'a Output,
+    pub key: &'a StageKey,
+    /// A plan that is carried out instead of a new one.
+    pub saved: Option<&'a Plan>,
+}
+
+impl GuestRiver<'_, '_> {
+    /// Whether a former run finished FIX.
+    pub fn is_finished(&self) -> bool {
+        self.output.records.read::<FixRecord>(FIX, self.key).is_some()
+    }
+
+    /// Forgets what a former run did.
+    pub fn forget(&self) -> Result<(), PluginError> {
+        self.output.records.remove(FIX)
+    }
+
+    /// Runs the stages that the job asks for. Returns whether there is something to commit.
+    pub fn flow(&self, copying: &Copying, summary: &mut Summary) -> Result<bool, Failure> {
+        if !self.run.job.wants(Stage::Inspect) {
+            return Ok(false);
+        }
+        if let Some(record) = self.output.records.read::<FixRecord>(FIX, self.key) {
+            for stage in [Stage::Inspect, Stage::Plan, Stage::Fix] {
+                self.run.pass_over(stage, StageStatus::Unchanged);
+            }
+            return Ok(take_over(record, summary));
+        }
+        let attached = self.attach()?;
+        // The source's own failure, seen by the appliance as a broken disk, is the one to report.
+        let record = self.mend(&attached, copying, summary);
+        let record = match attached.source_error() {
+            Some(error) => Err(Failure::new(Stage::Flatten, error)),
+            None => record,
+        };
+        drop(attached);
+        let Some(record) = record? else { return Ok(false) };
+        for index in 0..self.disks.len() {
+            let path = attach::overlay_path(&self.output.work, index);
+            let synced = std::fs::File::open(&path).and_then(|file| file.sync_all());
+            synced.map_err(|error| Failure::new(Stage::Fix, output_error(path.display(), &error)))?;
+        }
+        self.output.records.write(FIX, self.key, &record)?;
+        Ok(take_over(record, summary))
+    }
+
+    fn attach(&self) -> Result<Attached, Failure> {
+        let converter = self.run.registry.converter(self.run.job.plugins.converter.as_deref(), OVERLAY_FORMAT);
+        converter
+            .and_then(|converter| {
+                attach::attach(self.disks, &self.output.work, self.run.private, converter.stage.as_ref())
+            })
+            .map_err(|error| Failure::new(Stage::Inspect, error))
+    }
+
+    /// The stages themselves, on one open guest. `None` when the job ends before PLAN.
+    fn mend(
+        &self,
+        attached: &Attached,
+        copying: &Copying,
+        summary: &mut Summary,
+    ) -> Result<Option<FixRecord>, Failure> {
+        let run = self.run;
+        let writable = run.job.wants(Stage::Fix);
+        let mut opened = inspect::inspect(run, self.vm, attached.disks.clone(), writable, &self.output.scratch)?;
+        let inspection = opened.inspection.clone();
+        summary.inspection = Some(inspection.clone());
+        summary.findings.clone_from(&inspection.findings);
+        if !run.job.wants(Stage::Plan) {
+            opened.close().map_err(|error| Failure::new(Stage::Inspect, error))?;
+            return Ok(None);
+        }
+        let fixers = run.registry.fixers(inspection.os.family).map_err(|error| Failure::new(Stage::Plan, error))?;
+        let plan = run.stage(Stage::Plan, |_| {
+            let plan = match self.saved {
+                Some(plan) => plan.clone(),
+                None => plan::plan(run, &fixers, self.vm, &inspection, None, opened.guest()?)?,
+            };
+            plan::refuse_blocked(&plan)?;
+            Ok(plan)
+        })?;
+        summary.findings.clone_from(&plan.findings);
+        let record = FixRecord { inspection, plan, changes: Vec::new(), converged: None };
+        if !writable {
+            run.pass_over(Stage::Fix, StageStatus::Skipped);
+            opened.close().map_err(|error| Failure::new(Stage::Plan, error))?;
+            return Ok(Some(record));
+        }
+        self.fix(record, &mut opened, &fixers, copying).map(Some)
+    }
+
+    fn fix(
+        &self,
+        mut record: FixRecord,
+        opened: &mut OpenedGuest,
+        fixers: &Fixers,
+        copying: &Copying,
+    ) -> Result<FixRecord, Failure> {
+        let run = self.run;
+        run.stage(Stage::Fix, |_| {
+            if copying.failed() {
+                // The copy's own error is the one to report.
+                return Err(PluginError::interrupted());
+            }
+            let guest = opened.guest()?;
+            let changes = fix::apply(run, &record.plan, guest)?;
+            let fixed = fix::converge(run, fixers, self.vm, &record.inspection, guest, changes)?;
+            // The overlay is whole only when the appliance has let go of it.
+            opened.close()?;
+            (record.changes, record.converged) = (fixed.changes, Some(fixed.converged));
+            Ok(record)
+        })
+    }
+}
+
+/// Puts what is remembered into the summary. Returns whether there is something to commit.
+fn take_over(record: FixRecord, summary: &mut Summary) -> bool {
+    let commit = !record.changes.is_empty();
+    summary.inspection = Some(record.inspection);
+    summary.findings = record.plan.findings;
+    summary.changes = record.changes;
+    summary.converged = record.converged;
+    commit
+}

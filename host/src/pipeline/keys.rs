@@ -1,0 +1,61 @@
+//! What each step of a job depends on, as a digest: a record of a former run counts only under the same one.
+
+use vmdk2kvm_plugin_api::model::{Plan, VmSpec};
+use vmdk2kvm_plugin_api::{PluginError, Result};
+
+use super::convert::working_format;
+use super::flatten::FlatDisk;
+use super::run::Run;
+use crate::events::Stage;
+use crate::journal::StageKey;
+
+/// The keys of a job.
+pub(super) struct Keys {
+    /// Each disk's copy: what it reads, with which plugin, into which format.
+    pub copy: Vec<StageKey>,
+    /// FIX: the state of all disks, the machine, the settings, and the plugins as they are installed.
+    pub fix: StageKey,
+    /// The images: what FIX left, in the format that is asked for.
+    pub images: StageKey,
+    /// The whole job, by which a finished one is recognised. A newer plugin does not undo it.
+    pub job: StageKey,
+}
+
+impl Keys {
+    /// `before` are the fingerprints of the disks, `saved` a plan that is carried out instead of a new one.
+    pub fn new(
+        run: &Run<'_>,
+        vm: &VmSpec,
+        disks: &[FlatDisk],
+        before: &[String],
+        saved: Option<&Plan>,
+    ) -> Result<Self> {
+        let job = run.job;
+        let format = working_format(job).as_str();
+        let copy = disks
+            .iter()
+            .zip(before)
+            .map(|(disk, print)| StageKey::new(&["copy", format, print, disk.plugin.as_deref().unwrap_or_default()]));
+        // How the source was spelled changes nothing; what it holds is in the fingerprints.
+        let vm = json(&VmSpec { origin: None, ..vm.clone() })?;
+        let settings = json(&(&job.plugin, &job.plugins, &job.keys, job.wants(Stage::Fix)))?;
+        let changes = json(&saved.map(|plan| &plan.changes))?;
+        let inputs: Vec<&str> = [job.command.as_str(), &vm, &settings, &changes]
+            .into_iter()
+            .chain(before.iter().map(String::as_str))
+            .collect();
+        let installed = run.registry.fingerprint();
+        let fix = StageKey::new(&[["fix", format, installed.as_str()].as_slice(), &inputs].concat());
+        let result = json(&(&job.target, job.format, job.compress))?;
+        Ok(Self {
+            copy: copy.collect(),
+            images: StageKey::new(&["images", fix.as_str(), &result]),
+            job: StageKey::new(&[["job", result.as_str()].as_slice(), &inputs].concat()),
+            fix,
+        })
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| PluginError::defect(error.to_string()))
+}

@@ -1,0 +1,93 @@
+//! A guest with one file, `/etc/fixed`. Writing it writes a megabyte of the disk, through the overlay, as an appliance would.
+
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+use vmdk2kvm_plugin_api::model::{
+    Action, Applied, AppliedStatus, Change, Content, FixerPlan, Inspection, OsFamily, OsInfo,
+};
+use vmdk2kvm_plugin_api::{Entry, Guest, Opened, PluginError, Result, Stat};
+
+use crate::SlowStages;
+
+const FILE: &str = "/etc/fixed";
+
+struct OneFile {
+    slow: SlowStages,
+    overlay: String,
+    content: Mutex<Option<Vec<u8>>>,
+}
+
+/// Opens the guest.
+pub(crate) fn open(slow: &SlowStages, overlay: &str) -> Opened {
+    let guest = OneFile { slow: slow.clone(), overlay: overlay.to_owned(), content: Mutex::default() };
+    let inspection = Inspection {
+        schema: 1,
+        os: OsInfo { family: OsFamily::Linux, ..OsInfo::default() },
+        firmware: None,
+        bootloader: None,
+        bootloader_config: None,
+        root: None,
+        mounts: Vec::new(),
+        kernels: Vec::new(),
+        network: Default::default(),
+        vmware_tools: Default::default(),
+        disks: Vec::new(),
+        findings: Vec::new(),
+    };
+    Opened { guest: Box::new(guest), inspection }
+}
+
+/// The one change, unless it is made already.
+pub(crate) fn plan(guest: &dyn Guest) -> Result<FixerPlan> {
+    let change = Change {
+        id: String::new(),
+        fixer: String::new(),
+        action: Action::WriteFile { content: Content::Text("yes\n".into()), mode: None, old_sha256: None },
+        target: FILE.into(),
+        summary: "fix the guest".into(),
+        reason: "it is not fixed".into(),
+        diff: None,
+        critical: true,
+    };
+    let changes = if guest.read(FILE, 100)?.is_none() { vec![change] } else { Vec::new() };
+    Ok(FixerPlan { findings: Vec::new(), changes })
+}
+
+impl Guest for OneFile {
+    fn stat(&self, _: &str) -> Result<Option<Stat>> {
+        Ok(None)
+    }
+
+    fn read(&self, path: &str, _: u64) -> Result<Option<Vec<u8>>> {
+        Ok(self.content.lock().unwrap().clone().filter(|_| path == FILE))
+    }
+
+    fn list(&self, _: &str) -> Result<Option<Vec<Entry>>> {
+        Ok(None)
+    }
+
+    fn read_link(&self, path: &str) -> Result<String> {
+        Err(PluginError::unusable(format!("{path}: nothing is there")))
+    }
+
+    fn apply(&self, change: &Change) -> Result<Applied> {
+        let written = Command::new("qemu-io")
+            .args(["-f", "qcow2", "-c", "write -P 0x5a 1M 1M", &self.overlay])
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| PluginError::missing(format!("qemu-io (package qemu-utils): {error}")))?;
+        if !written.status.success() {
+            return Err(PluginError::io(format!("qemu-io failed: {}", String::from_utf8_lossy(&written.stderr))));
+        }
+        // The overlay is written and nothing is remembered yet: the worst moment to stop.
+        self.slow.stop_in("fix")?;
+        let Action::WriteFile { content, .. } = &change.action else { unreachable!("nothing else is planned") };
+        *self.content.lock().unwrap() = Some(content.to_bytes()?);
+        Ok(Applied { status: AppliedStatus::Done, detail: String::new() })
+    }
+
+    fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}

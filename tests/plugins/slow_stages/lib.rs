@@ -1,0 +1,138 @@
+//! A plugin that stops in the stage that the environment names, until the run is cancelled or the test says `go`.
+//!
+//! It stands in for everything slow (a remote source, an appliance, a boot), so that a run can be interrupted in each stage within
+//! milliseconds and always at the same place. Its sources are `slow:/path` of a raw disk; its guest has one file, whose content is a
+//! megabyte of the disk; its boot test passes.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod guest;
+mod source;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use vmdk2kvm_plugin_api::model::{
+    Evidence, FixerPlan, OpenGuest, OsFamily, PlanContext, SourceRef, TestRequest, Verdict, VerdictKind,
+};
+use vmdk2kvm_plugin_api::{
+    Catalog, Fetcher, Fixer, Guest, Host, Inspector, Opened, Plugin, PluginError, Result, Tester, Transport,
+};
+
+/// The plugin.
+#[derive(Clone)]
+pub struct SlowStages {
+    host: Host,
+}
+
+impl SlowStages {
+    /// Stops here when the environment says so: `SLOW_STAGE` is the stage, `SLOW_GO` a file that ends the wait.
+    fn stop_in(&self, stage: &str) -> Result<()> {
+        if std::env::var("SLOW_STAGE").as_deref() != Ok(stage) {
+            return Ok(());
+        }
+        let go = std::env::var_os("SLOW_GO").map(PathBuf::from);
+        self.host.progress("stopped", 0, 0);
+        while !go.as_ref().is_some_and(|go| go.exists()) {
+            self.host.check_cancelled()?;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}
+
+impl Plugin for SlowStages {
+    fn new(host: Host) -> Result<Self> {
+        Ok(Self { host })
+    }
+
+    fn fetcher(&self) -> Option<Box<dyn Fetcher>> {
+        Some(Box::new(self.clone()))
+    }
+
+    fn inspector(&self) -> Option<Box<dyn Inspector>> {
+        Some(Box::new(self.clone()))
+    }
+
+    fn fixers(&self) -> Vec<Box<dyn Fixer>> {
+        vec![Box::new(self.clone())]
+    }
+
+    fn tester(&self) -> Option<Box<dyn Tester>> {
+        Some(Box::new(self.clone()))
+    }
+}
+
+impl Fetcher for SlowStages {
+    fn accepts(&self, source: &SourceRef) -> Result<u32> {
+        Ok(if source.uri.starts_with("slow:") { 100 } else { 0 })
+    }
+
+    fn catalog(&self, source: &SourceRef) -> Result<Option<Box<dyn Catalog>>> {
+        Ok(Some(Box::new(source::SlowSource::new(self, source))))
+    }
+
+    fn transport(&self, source: &SourceRef) -> Result<Option<Box<dyn Transport>>> {
+        Ok(Some(Box::new(source::SlowSource::new(self, source))))
+    }
+}
+
+impl Inspector for SlowStages {
+    fn accepts(&self, _: &OpenGuest) -> Result<u32> {
+        Ok(100)
+    }
+
+    fn open(&self, request: &OpenGuest) -> Result<Opened> {
+        self.stop_in("inspect")?;
+        if request.socket_dir.is_empty() || request.socket_dir.len() > 70 {
+            return Err(PluginError::defect(format!("{:?} is no folder for sockets", request.socket_dir)));
+        }
+        Ok(guest::open(self, &request.disks[0].path))
+    }
+}
+
+impl Fixer for SlowStages {
+    fn name(&self) -> String {
+        "slow".to_owned()
+    }
+
+    fn guests(&self) -> Vec<OsFamily> {
+        vec![OsFamily::Linux]
+    }
+
+    fn plan(&self, _: &PlanContext, guest: &dyn Guest) -> Result<FixerPlan> {
+        self.stop_in("plan")?;
+        guest::plan(guest)
+    }
+}
+
+impl Tester for SlowStages {
+    fn test(&self, request: &TestRequest) -> Result<Verdict> {
+        self.stop_in("test")?;
+        let up = std::env::var_os("SLOW_BOOT_FAILS").is_none();
+        std::fs::write(PathBuf::from(&request.evidence_dir).join("console.log"), "login:\n").unwrap();
+        Ok(Verdict {
+            schema: 1,
+            verdict: if up { VerdictKind::Passed } else { VerdictKind::Failed },
+            reason: if up { "login-prompt" } else { "panic" }.to_owned(),
+            evidence: vec![Evidence {
+                kind: "console".into(),
+                detail: "login:".into(),
+                file: Some("console.log".into()),
+            }],
+            seconds: 0.0,
+            accelerator: "tcg".into(),
+        })
+    }
+}
+
+vmdk2kvm_plugin_api::export_plugin! {
+    plugin: SlowStages,
+    name: "slow-stages",
+    summary: "Stops in the stage that a test names",
+    kinds: ["fetcher", "inspector", "fixer", "tester"],
+    guests: ["linux"],
+    capabilities: ["slow"],
+    libraries: [],
+    programs: [("qemu-io", "qemu-utils")],
+    settings: [],
+}
