@@ -5,6 +5,7 @@
 
 use vmdk2kvm_plugin_api::{BlockSource, Extent, ExtentKind, Hints, PluginError, Result};
 
+use crate::answer::Answer;
 use crate::link::{Link, Placed};
 use crate::storage::{Absent, RunKind};
 
@@ -75,16 +76,16 @@ impl Disk {
     }
 
     /// Adds to `answer` what the layers from `depth` on hold.
-    fn map(&self, depth: usize, offset: u64, length: u64, answer: &mut Vec<Extent>) -> Result<()> {
+    fn map(&self, depth: usize, offset: u64, length: u64, answer: &mut Answer) -> Result<()> {
         let held = self.layers.get(depth).map_or(0, |layer| layer.size.saturating_sub(offset).min(length));
         if let Some(layer) = self.layers.get(depth) {
             for (extent, from, part) in layer.parts(offset, held) {
                 extent.storage.map(from, part, &mut |run| {
                     let start = extent.start + run.offset;
                     match run.kind {
-                        RunKind::Data => push(answer, start, run.length, ExtentKind::Data),
-                        RunKind::Zero => push(answer, start, run.length, ExtentKind::Zero),
-                        RunKind::Hole => push(answer, start, run.length, ExtentKind::Hole),
+                        RunKind::Data => answer.push(start, run.length, ExtentKind::Data),
+                        RunKind::Zero => answer.push(start, run.length, ExtentKind::Zero),
+                        RunKind::Hole => answer.push(start, run.length, ExtentKind::Hole),
                         RunKind::Absent => self.map(depth + 1, start, run.length, answer)?,
                     }
                     Ok(())
@@ -92,7 +93,7 @@ impl Disk {
             }
         }
         if held < length {
-            push(answer, offset + held, length - held, ExtentKind::Hole);
+            answer.push(offset + held, length - held, ExtentKind::Hole);
         }
         Ok(())
     }
@@ -110,13 +111,6 @@ impl Layer {
     }
 }
 
-fn push(answer: &mut Vec<Extent>, offset: u64, length: u64, kind: ExtentKind) {
-    match answer.last_mut() {
-        Some(last) if last.kind == kind => last.length += length,
-        _ => answer.push(Extent { offset, length, kind }),
-    }
-}
-
 impl BlockSource for Disk {
     fn size(&self) -> u64 {
         self.layers.first().map_or(0, |layer| layer.size)
@@ -131,12 +125,13 @@ impl BlockSource for Disk {
     }
 
     fn extents(&self, offset: u64, length: u64) -> Result<Vec<Extent>> {
-        let mut answer = Vec::new();
-        if length > 0 {
-            self.check(offset, length)?;
-            self.map(0, offset, length, &mut answer)?;
+        if length == 0 {
+            return Ok(Vec::new());
         }
-        Ok(answer)
+        self.check(offset, length)?;
+        let mut answer = Answer::new(u64::from(self.hints.alignment), offset, offset + length);
+        self.map(0, offset, length, &mut answer)?;
+        Ok(answer.into_extents())
     }
 
     fn hints(&self) -> Hints {

@@ -3,8 +3,10 @@
 //! In the order of a disk's life: [`chain`] opens the topmost [`link`] and then its parents; a link is a [`descriptor`] (whose extents are
 //! [`extent_line`]s, in a [`create_type`]) and a [`storage`] for each extent, which is [`flat`] or [`sparse`]; a sparse one has a header
 //! ([`header`], [`cowd`], [`se_sparse`]), [`tables`] whose [`entries`] are in its [`dialect`] and, when compressed, [`grain`]s to
-//! inflate. [`disk`] then reads through the links. All files are opened by [`files`], through the host's `Transport` only.
+//! inflate. [`disk`] then reads through the links and collects their map as one [`answer`]. All files are opened by [`files`], through
+//! the host's `Transport` only.
 
+pub mod answer;
 pub mod cache;
 pub mod chain;
 pub mod cowd;

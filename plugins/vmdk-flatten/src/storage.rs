@@ -40,7 +40,7 @@ pub trait Storage: Send + Sync {
     /// positions within `buffer`. The caller stays inside the extent.
     fn read(&self, offset: u64, buffer: &mut [u8], absent: &mut Absent) -> Result<()>;
 
-    /// Tells what `offset..offset + length` holds, in order and without gaps; neighbours of one kind are merged.
+    /// Tells what `offset..offset + length` holds, in order and without gaps.
     fn map(&self, offset: u64, length: u64, visit: &mut dyn FnMut(Run) -> Result<()>) -> Result<()>;
 
     /// The unit in which this extent is stored, in bytes: requests aligned to it are cheapest.

@@ -141,6 +141,21 @@ fn zeroed_grains_hide_the_parent_and_absent_ones_do_not() {
 }
 
 #[test]
+fn the_map_of_a_snapshot_that_changes_at_every_sector_is_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let cells: Vec<_> = (0..20_000)
+        .map(|number| if number % 2 == 0 || number > 16_000 { Cell::Absent } else { Cell::Data(vec![1; 512]) })
+        .collect();
+    snapshot(path, "vmfsSparse", "c", &cowd::write(&cells, 1, 20_000, (0..20_000).collect()), 20_000, None);
+    let flat = flatten(path, "c.vmdk").unwrap();
+    let map = flat.source.extents(0, 20_000 * 512).unwrap();
+    assert_eq!(flat.source.hints().alignment, 4096);
+    assert_eq!((map.len(), map[0].length, map[0].kind), (2, 16_000 * 512, ExtentKind::Data));
+    compare(path, "c.vmdk", &crate::made::flat(&cells, 512, 20_000 * 512, &[]));
+}
+
+#[test]
 fn a_snapshot_that_was_not_closed_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
