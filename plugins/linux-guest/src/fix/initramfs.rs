@@ -119,17 +119,18 @@ impl Initramfs {
         let missing: Vec<&str> =
             modules.iter().copied().filter(|driver| !has_driver(&inside, &kernel.version, driver)).collect();
         let lacks = missing.iter().any(|driver| STORAGE.contains(driver));
-        let has_card = modules.contains(&"virtio_net") && (lacks || !missing.contains(&"virtio_net"));
-        let files = wanted.missing(&inside, has_card);
-        if !lacks && files.is_empty() {
-            return Ok(false);
-        }
         let can_append = can_append(kernel, &inside);
         let append = match self.mode {
             InitramfsMode::Append => true,
             InitramfsMode::Auto => can_append || tool.is_none(),
             InitramfsMode::Rebuild => tool.is_none(),
         };
+        // Which names of cards a rebuilt archive has is its tool's business: asking for them would rebuild it for ever.
+        let has_card = modules.contains(&"virtio_net") && (lacks || !missing.contains(&"virtio_net"));
+        let files = wanted.missing(&inside, has_card && append);
+        if !lacks && files.is_empty() {
+            return Ok(false);
+        }
         if !append {
             rebuild(kernel, Some(path), &modules, tool, plan);
         } else if can_append {

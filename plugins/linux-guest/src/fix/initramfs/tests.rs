@@ -96,6 +96,29 @@ fn an_early_udev_gets_the_names_too() {
 }
 
 #[test]
+fn what_a_rebuild_left_out_is_not_asked_for_again() {
+    let names: Vec<String> = ALL.iter().map(|name| format!("lib/modules/6.1.0-37-amd64/kernel/{name}.ko")).collect();
+    let mut inside: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
+    inside.extend([
+        ("usr/lib/udev/rules.d/80-net-setup-link.rules", "x"),
+        ("usr/lib/systemd/network/99-default.link", "x"),
+    ]);
+    let files = [
+        DEBIAN[2],
+        ("/etc/initramfs-tools/initramfs.conf", "MODULES=most\n"),
+        ("/etc/udev/rules.d/70-persistent-net.rules", "x"),
+        ("/etc/systemd/network/10-vmdk2kvm-ens192.link", "x"),
+    ];
+    let all = || vec![kernel("6.1.0-37-amd64", &ALL, &[], Some(PATH))];
+    assert!(plan(InitramfsMode::Rebuild, all(), &files, &[(PATH, archive(&inside))]).changes.is_empty());
+    let appended = plan(InitramfsMode::Auto, all(), &files, &[(PATH, archive(&inside))]);
+    let Action::ExtendInitramfs { drivers, files, .. } = &appended.changes[0].action else { panic!() };
+    assert!(drivers.is_empty());
+    let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["usr/lib/systemd/network/10-vmdk2kvm-ens192.link", "etc/udev/rules.d/70-persistent-net.rules"]);
+}
+
+#[test]
 fn rebuilds_what_cannot_be_appended_to() {
     let dracut = [("/usr/bin/dracut", ""), ("/etc/dracut.conf", "")];
     let all = |path| vec![kernel("5.4.0-150-generic", &ALL, &[], path)];
