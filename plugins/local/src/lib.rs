@@ -87,7 +87,7 @@ vmdk2kvm_plugin_api::export_plugin! {
     summary: "Virtual machines in local files, folders and archives: OVF, OVA, VMX, VMDK, VHD, QCOW2, raw",
     kinds: ["fetcher"],
     guests: [],
-    capabilities: ["path", "file", "ovf", "ova", "vmx", "vmdk", "vhd", "qcow2", "raw", "folder", "tar", "zip"],
+    capabilities: ["path", "file", "ovf", "ova", "vmx", "vmdk", "vhd", "vhdx", "vdi", "qcow2", "raw", "folder", "tar", "zip"],
     libraries: [],
     programs: [],
     settings: [("spool_dir", "string", "$TMPDIR, else /var/tmp", "Where compressed archives are unpacked to, in files without a name")],
