@@ -2,7 +2,7 @@
 
 use vmdk2kvm_plugin_api::{BlockSource, Extent, ExtentKind, Hints, PluginError, Result, read_exact_at};
 
-use crate::header::Header;
+use crate::blocks::Blocks;
 
 /// The flat view of one image.
 pub struct View {
@@ -11,30 +11,30 @@ pub struct View {
     /// Its file.
     pub file: Box<dyn BlockSource>,
     /// What is where.
-    pub header: Header,
+    pub blocks: Blocks,
 }
 
 impl View {
     /// Stretches of `length` bytes from `offset` on, and where in the file each is.
     fn stretches(&self, offset: u64, length: u64) -> Result<impl Iterator<Item = (u64, u64, Option<u64>)>> {
-        let end = offset.checked_add(length).filter(|end| *end <= self.header.capacity).ok_or_else(|| {
-            let capacity = self.header.capacity;
+        let end = offset.checked_add(length).filter(|end| *end <= self.blocks.capacity).ok_or_else(|| {
+            let capacity = self.blocks.capacity;
             PluginError::defect(format!("{length} bytes at {offset} lie outside of the disk of {capacity} bytes"))
         })?;
-        let (header, mut at) = (&self.header, offset);
+        let (blocks, mut at) = (&self.blocks, offset);
         Ok(std::iter::from_fn(move || {
-            let number = at / header.block;
-            let within = at % header.block;
+            let number = at / blocks.block;
+            let within = at % blocks.block;
             let start = at;
-            at = ((number + 1) * header.block).min(end);
-            (start < end).then(|| (start, at - start, header.place(number).map(|place| place + within)))
+            at = ((number + 1) * blocks.block).min(end);
+            (start < end).then(|| (start, at - start, blocks.place(number).map(|place| place + within)))
         }))
     }
 }
 
 impl BlockSource for View {
     fn size(&self) -> u64 {
-        self.header.capacity
+        self.blocks.capacity
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
@@ -70,7 +70,7 @@ impl BlockSource for View {
     }
 
     fn hints(&self) -> Hints {
-        let alignment = self.header.block.min(4 << 20) as u32;
+        let alignment = self.blocks.block.min(4 << 20) as u32;
         Hints { alignment, request: 4 << 20, sequential: self.file.hints().sequential, ..Hints::default() }
     }
 }

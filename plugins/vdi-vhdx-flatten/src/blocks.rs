@@ -1,0 +1,60 @@
+//! The table of blocks, as both formats come down to it: for each block of the disk its place in the file, or none.
+
+use vmdk2kvm_plugin_api::{PluginError, Result};
+
+/// The largest table, in bytes as it is kept in memory: 8 for each block.
+const MAX_TABLE: u64 = 128 << 20;
+/// In the table: the block is nowhere and reads as zeros.
+pub const NOWHERE: u64 = u64::MAX;
+
+/// A checked table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocks {
+    /// The word for reports, e.g. `vdi/dynamic`.
+    pub format: &'static str,
+    /// Capacity in bytes, whole sectors.
+    pub capacity: u64,
+    /// Bytes of a block.
+    pub block: u64,
+    places: Vec<u64>,
+}
+
+impl Blocks {
+    /// How many blocks a disk has; refuses more than are kept in memory.
+    pub fn count(capacity: u64, block: u64) -> Result<u64> {
+        let count = capacity.div_ceil(block);
+        if count > MAX_TABLE / 8 {
+            return Err(bad(format!("it has {count} blocks; the limit is {}", MAX_TABLE / 8)));
+        }
+        Ok(count)
+    }
+
+    /// A table of the places in a file of `size` bytes. Each block must lie inside of the file, and no two at one place.
+    pub fn new(format: &'static str, capacity: u64, block: u64, places: Vec<u64>, size: u64) -> Result<Self> {
+        let mut used: Vec<u64> = places.iter().copied().filter(|place| *place != NOWHERE).collect();
+        used.sort_unstable();
+        if let Some(pair) = used.windows(2).find(|pair| pair[1] - pair[0] < block) {
+            return Err(bad(format!("two of its blocks overlap at offset {}", pair[1])));
+        }
+        for (number, start) in places.iter().enumerate().filter(|(_, place)| **place != NOWHERE) {
+            // The last block may be cut off behind the end of the disk.
+            let length = block.min(capacity - number as u64 * block);
+            if start.checked_add(length).is_none_or(|end| end > size) {
+                return Err(bad(format!(
+                    "its block {number}, {length} bytes at offset {start}, lies outside of the file of {size} bytes; the file is cut off or damaged"
+                )));
+            }
+        }
+        Ok(Self { format, capacity, block, places })
+    }
+
+    /// Where a block is, in bytes; `None`: nowhere.
+    pub fn place(&self, number: u64) -> Option<u64> {
+        self.places.get(usize::try_from(number).ok()?).copied().filter(|place| *place != NOWHERE)
+    }
+}
+
+/// An image that cannot be used.
+pub fn bad(what: String) -> PluginError {
+    PluginError::unusable(what).hint("copy the image again from where it came")
+}
