@@ -137,7 +137,7 @@ mod tests {
         let begin = Instant::now();
         assert!(!runs("/bin/true", "kvm", folder.path()));
         assert!(!runs("/nonexistent", "kvm", folder.path()));
-        assert!(begin.elapsed() < Duration::from_secs(1));
+        assert!(begin.elapsed() < Duration::from_secs(60));
     }
 
     #[test]

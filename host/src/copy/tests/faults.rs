@@ -133,7 +133,7 @@ fn cancelling_stops_soon() {
         let error = copy_image(&request, &control).unwrap_err();
         assert_eq!(error, PluginError::interrupted());
         assert!(reads.load(Ordering::Relaxed) < 60, "{reads:?} reads");
-        assert!(started.elapsed() < Duration::from_secs(10));
+        assert!(started.elapsed() < Duration::from_secs(60));
         assert!(!target.exists());
     }
 }
