@@ -92,8 +92,11 @@ fn a_source_that_changes_while_it_is_read_gives_no_result() {
 fn of_two_at_once_one_wins_and_the_other_says_who() {
     let room = Room::new();
     let expected = room.run(room.migrate("alone", &[])).expect(0);
-    let first = room.stop_in("fix", room.migrate("out", &[]));
+    let mut first = room.stop_in("fix", room.migrate("out", &[]));
     let worker = first.process("worker-process").unwrap();
+    // The copy goes on beside the stage that stands still; its record is the last that changes.
+    let record = room.path("out/.vmdk2kvm-work/copy-1.json");
+    first.wait_until("the copy's record", |_| record.exists());
     let before = names(&room.path("out"));
     let second = room.run(room.migrate("out", &[])).expect(75);
     let message = format!("another run (process {worker}) is working in {}", room.path("out").display());
