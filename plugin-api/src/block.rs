@@ -4,7 +4,7 @@
 //! and a map of what is data. Sources are shared between threads: the copy engine reads in parallel while the read-only
 //! export serves the appliance.
 
-use crate::Result;
+use crate::{PluginError, Result};
 
 /// Bytes that can be read at any offset.
 ///
@@ -78,7 +78,7 @@ pub fn read_exact_at(source: &dyn BlockSource, offset: u64, buffer: &mut [u8]) -
         let at = offset + done as u64;
         let n = source.read_at(at, &mut buffer[done..])?;
         if n == 0 || n > buffer.len() - done {
-            return Err(crate::PluginError::defect(format!(
+            return Err(PluginError::defect(format!(
                 "a read of {} bytes at offset {at} returned {n}",
                 buffer.len() - done
             )));
@@ -86,4 +86,54 @@ pub fn read_exact_at(source: &dyn BlockSource, offset: u64, buffer: &mut [u8]) -
         done += n;
     }
     Ok(())
+}
+
+/// Checks an answer of [`BlockSource::extents`]: a source that leaves a gap in its map would lose data silently.
+pub fn check_map(extents: &[Extent], offset: u64, length: u64) -> Result<()> {
+    let mut expected = offset;
+    let end = offset + length;
+    for extent in extents {
+        let next = extent.offset.checked_add(extent.length).filter(|next| *next <= end);
+        match next {
+            Some(next) if extent.offset == expected && extent.length > 0 => expected = next,
+            _ => {
+                return Err(PluginError::defect(format!(
+                    "the map of {offset}..{end} has an extent {} + {} where {expected} was due",
+                    extent.offset, extent.length
+                )));
+            }
+        }
+    }
+    if expected == end {
+        Ok(())
+    } else {
+        Err(PluginError::defect(format!("the map of {offset}..{end} stops at {expected}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    fn extent(offset: u64, length: u64) -> Extent {
+        Extent { offset, length, kind: ExtentKind::Data }
+    }
+
+    #[test]
+    fn a_map_must_cover_exactly_what_was_asked() {
+        assert!(check_map(&[extent(10, 5), extent(15, 5)], 10, 10).is_ok());
+        for (extents, message) in [
+            (vec![extent(10, 5)], "the map of 10..20 stops at 15"),
+            (vec![], "the map of 10..20 stops at 10"),
+            (vec![extent(10, 5), extent(16, 4)], "the map of 10..20 has an extent 16 + 4 where 15 was due"),
+            (vec![extent(10, 5), extent(14, 6)], "the map of 10..20 has an extent 14 + 6 where 15 was due"),
+            (vec![extent(10, 11)], "the map of 10..20 has an extent 10 + 11 where 10 was due"),
+            (vec![extent(10, 0), extent(10, 10)], "the map of 10..20 has an extent 10 + 0 where 10 was due"),
+            (vec![extent(10, u64::MAX)], "the map of 10..20 has an extent 10 + 18446744073709551615 where 10 was due"),
+        ] {
+            let error = check_map(&extents, 10, 10).unwrap_err();
+            assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Defect, message));
+        }
+    }
 }

@@ -20,7 +20,7 @@ mod plugin;
 mod plugin_runtime;
 pub mod stage;
 
-pub use block::{BlockSource, Extent, ExtentKind, Hints, read_exact_at};
+pub use block::{BlockSource, Extent, ExtentKind, Hints, check_map, read_exact_at};
 pub use error::{ErrorKind, PluginError, Result};
 pub use guest::{Entry, FileKind, Guest, Stat};
 pub use host::{Host, HostServices, LogRecord};

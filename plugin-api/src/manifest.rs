@@ -14,6 +14,7 @@ pub const MANIFEST_SECTION: &str = ".vmdk2kvm.plugin";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Schema number: 1.
+    #[serde(deserialize_with = "crate::model::schema::known")]
     pub schema: u32,
     /// The plugin's name: lower case, digits and dashes; also its folder's and package's.
     pub name: String,

@@ -1,8 +1,8 @@
 //! Walks a source's map in windows, so that time and memory grow with the data and not with the capacity.
 //!
-//! Owns the size of the windows and the check of what the source answers. Does not read data.
+//! Owns the size of the windows. Does not read data.
 
-use vmdk2kvm_plugin_api::{BlockSource, Extent, PluginError, Result};
+use vmdk2kvm_plugin_api::{BlockSource, Extent, Result, check_map};
 
 /// Every window begins at a multiple of this, so that what is built on a window never straddles two.
 pub(crate) const WINDOW_ALIGNMENT: u64 = 4 << 20;
@@ -47,7 +47,7 @@ impl<'a> Windows<'a> {
         let limit = (self.position - self.position % WINDOW_ALIGNMENT).saturating_add(self.window).min(self.end);
         let length = limit - self.position;
         let extents = self.source.extents(self.position, length)?;
-        check(&extents, self.position, length)?;
+        check_map(&extents, self.position, length)?;
         self.position = limit;
         if extents.len() < FEW {
             self.window = (self.window * 4).min(self.largest);
@@ -55,56 +55,5 @@ impl<'a> Windows<'a> {
             self.window = (self.window / 4).max(WINDOW_ALIGNMENT);
         }
         Ok(Some(extents))
-    }
-}
-
-/// A source that leaves a gap in its map would lose data silently, so that each answer is checked.
-fn check(extents: &[Extent], offset: u64, length: u64) -> Result<()> {
-    let mut expected = offset;
-    let end = offset + length;
-    for extent in extents {
-        let next = extent.offset.checked_add(extent.length).filter(|next| *next <= end);
-        match next {
-            Some(next) if extent.offset == expected && extent.length > 0 => expected = next,
-            _ => {
-                return Err(PluginError::defect(format!(
-                    "the map of {offset}..{end} has an extent {} + {} where {expected} was due",
-                    extent.offset, extent.length
-                )));
-            }
-        }
-    }
-    if expected == end {
-        Ok(())
-    } else {
-        Err(PluginError::defect(format!("the map of {offset}..{end} stops at {expected}")))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use vmdk2kvm_plugin_api::{ErrorKind, ExtentKind};
-
-    use super::*;
-
-    fn extent(offset: u64, length: u64) -> Extent {
-        Extent { offset, length, kind: ExtentKind::Data }
-    }
-
-    #[test]
-    fn a_map_must_cover_exactly_what_was_asked() {
-        assert!(check(&[extent(10, 5), extent(15, 5)], 10, 10).is_ok());
-        for (extents, message) in [
-            (vec![extent(10, 5)], "the map of 10..20 stops at 15"),
-            (vec![], "the map of 10..20 stops at 10"),
-            (vec![extent(10, 5), extent(16, 4)], "the map of 10..20 has an extent 16 + 4 where 15 was due"),
-            (vec![extent(10, 5), extent(14, 6)], "the map of 10..20 has an extent 14 + 6 where 15 was due"),
-            (vec![extent(10, 11)], "the map of 10..20 has an extent 10 + 11 where 10 was due"),
-            (vec![extent(10, 0), extent(10, 10)], "the map of 10..20 has an extent 10 + 0 where 10 was due"),
-            (vec![extent(10, u64::MAX)], "the map of 10..20 has an extent 10 + 18446744073709551615 where 10 was due"),
-        ] {
-            let error = check(&extents, 10, 10).unwrap_err();
-            assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Defect, message));
-        }
     }
 }

@@ -19,16 +19,8 @@ pub(super) fn read(path: &Path) -> Result<(Plan, GuestFingerprint)> {
     let text = std::fs::read(path).map_err(|error| PluginError::from_io(path.display(), &error))?;
     let plan: Plan = serde_json::from_slice(&text).map_err(|error| {
         PluginError::unusable(format!("{} is not a plan: {error}", path.display()))
-            .hint("make one with `vmdk2kvm plan SOURCE --out plan.json`")
+            .hint("make one with `vmdk2kvm plan SOURCE --out plan.json`, of the version that will apply it")
     })?;
-    if plan.schema > 1 {
-        return Err(PluginError::unusable(format!(
-            "{} has schema {}, this program knows 1",
-            path.display(),
-            plan.schema
-        ))
-        .hint("use the version of vmdk2kvm that wrote it"));
-    }
     let guest = plan.guest.clone().ok_or_else(|| {
         PluginError::unusable(format!("{} does not say which guest it is for", path.display()))
             .hint("make it with `vmdk2kvm plan SOURCE --out plan.json`")

@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 
-/// A running call: the plugin (`name version`) and the method (`Fixer::plan`).
+/// A running call: the plugin (`name version`) and the method (`Fixer::plan`), or `loading` and `dropping`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call {
     /// `name version` of the plugin.
@@ -25,9 +25,11 @@ pub fn current() -> Option<Call> {
 }
 
 /// Marks the thread as being inside of a call until the guard is dropped.
-pub(crate) struct Entered(Option<Call>);
+#[must_use]
+pub struct Entered(Option<Call>);
 
-pub(crate) fn enter(plugin: &'static str, method: &'static str) -> Entered {
+/// The thread is inside of this call until the returned guard is dropped.
+pub fn enter(plugin: &'static str, method: &'static str) -> Entered {
     Entered(CURRENT.replace(Some(Call { plugin, method })))
 }
 

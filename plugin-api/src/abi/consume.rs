@@ -3,11 +3,13 @@
 //! Nothing the other side says is trusted beyond its type: counts are bounded, JSON is parsed, an error is given the name of the
 //! plugin it came from.
 
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
-use abi_stable::std_types::{RResult, RSliceMut, RStr};
+use abi_stable::std_types::{RResult, RSliceMut, RStr, RString};
+use serde::de::DeserializeOwned;
 
-use super::calls::enter;
+use super::calls::{self, enter};
 use super::provide::host_to_abi;
 use super::root::PluginRootRef;
 use super::stages;
@@ -16,7 +18,7 @@ use super::types::{AbiResult, from_json, to_json};
 use crate::model::{Applied, Change};
 use crate::{
     BlockSource, Converter, Entry, Extent, Fetcher, Fixer, Flattener, Guest, Hints, HostServices, Inspector, LogRecord,
-    PluginError, Result, Stat, Tester,
+    PluginError, Result, Stat, Tester, check_map,
 };
 
 /// `name version` of whoever is on the other side of an object. Lives as long as the process, like the library it names.
@@ -24,19 +26,49 @@ pub type Label = &'static str;
 
 /// An object of the other side.
 pub(super) struct Remote<T> {
-    pub(super) object: T,
+    pub(super) object: ManuallyDrop<T>,
     pub(super) label: Label,
 }
 
 impl<T> Remote<T> {
     pub(super) fn new(object: T, label: Label) -> Self {
-        Self { object, label }
+        Self { object: ManuallyDrop::new(object), label }
     }
 
     /// Takes an answer, and says whose error it is.
     pub(super) fn take<V>(&self, answer: AbiResult<V>) -> Result<V> {
         take(answer, self.label)
     }
+
+    /// An error that is the other side's fault.
+    fn blamed(&self, mut error: PluginError) -> PluginError {
+        error.plugin = Some(self.label.to_owned());
+        error
+    }
+
+    /// Takes an answer that is a document.
+    pub(super) fn document<V: DeserializeOwned>(&self, answer: AbiResult<RString>) -> Result<V> {
+        read(&self.take(answer)?, self.label)
+    }
+}
+
+impl<T> Drop for Remote<T> {
+    fn drop(&mut self) {
+        let _call = enter(self.label, "dropping");
+        // SAFETY: nothing uses the object after this.
+        unsafe { ManuallyDrop::drop(&mut self.object) };
+    }
+}
+
+/// Reads a document that came with an answer. What cannot be read is the fault of the call that this thread is inside of.
+pub(super) fn read<V: DeserializeOwned>(text: &RString, label: Label) -> Result<V> {
+    from_json(text.as_str()).map_err(|mut error| {
+        if let Some(call) = calls::current() {
+            error = error.context(format_args!("{} gave an answer that cannot be read", call.method));
+        }
+        error.plugin = Some(label.to_owned());
+        error
+    })
 }
 
 fn take<V>(answer: AbiResult<V>, label: Label) -> Result<V> {
@@ -59,17 +91,18 @@ impl BlockSource for Remote<BlockSourceObj> {
         let _call = enter(self.label, "BlockSource::read_at");
         let wanted = buffer.len();
         let read = self.take(self.object.read_at(offset, RSliceMut::from_mut_slice(buffer)))?;
-        usize::try_from(read).ok().filter(|read| *read <= wanted).ok_or_else(|| {
-            let mut error =
-                PluginError::defect(format!("a read of {wanted} bytes at offset {offset} claims to have read {read}"));
-            error.plugin = Some(self.label.to_owned());
-            error
+        let can_be = |read: &usize| *read <= wanted && (*read > 0 || wanted == 0);
+        usize::try_from(read).ok().filter(can_be).ok_or_else(|| {
+            let text = format!("a read of {wanted} bytes at offset {offset} claims to have read {read}");
+            self.blamed(PluginError::defect(text))
         })
     }
     fn extents(&self, offset: u64, length: u64) -> Result<Vec<Extent>> {
         let _call = enter(self.label, "BlockSource::extents");
         let extents = self.take(self.object.extents(offset, length))?;
-        Ok(extents.into_iter().map(Extent::from).collect())
+        let extents: Vec<_> = extents.into_iter().map(Extent::from).collect();
+        check_map(&extents, offset, length).map_err(|error| self.blamed(error))?;
+        Ok(extents)
     }
     fn hints(&self) -> Hints {
         let _call = enter(self.label, "BlockSource::hints");
@@ -102,7 +135,7 @@ impl Guest for Remote<GuestObj<'_>> {
     fn apply(&self, change: &Change) -> Result<Applied> {
         let _call = enter(self.label, "Guest::apply");
         let change = to_json(change)?;
-        from_json(self.take(self.object.apply(change.as_rstr()))?.as_str())
+        self.document(self.object.apply(change.as_rstr()))
     }
     fn close(&self) -> Result<()> {
         let _call = enter(self.label, "Guest::close");

@@ -4,9 +4,9 @@
 //! built against 1.0 must load in a host of 1.1. So the check runs with the older side as the interface that the newer one has
 //! to fulfil; a method that the older side lacks falls to its default body, because tables are length-checked when called.
 
-use abi_stable::abi_stability::abi_checking::check_layout_compatibility;
+use abi_stable::abi_stability::abi_checking::{AbiInstability, AbiInstabilityErrors, check_layout_compatibility};
 use abi_stable::library::AbiHeaderRef;
-use abi_stable::type_layout::TypeLayout;
+use abi_stable::type_layout::{TLField, TLFieldOrFunction};
 
 use super::root::PluginRootRef;
 use crate::{ErrorKind, PluginError, Result};
@@ -45,45 +45,51 @@ pub unsafe fn load_root(header: AbiHeaderRef, plugin_is_older: bool) -> Result<P
         .map_err(|error| LoadError { message: first_line(&error.to_string()) })
 }
 
-/// `TypeA / field b: host has u64, plugin has i64`, for the deepest difference.
-fn describe(errors: &abi_stable::abi_stability::abi_checking::AbiInstabilityErrors, plugin_is_older: bool) -> String {
-    let Some(deepest) = errors.errors.iter().max_by_key(|error| error.stack_trace.len()) else {
+/// `GuestAbi / fn list / AbiEntry: host has the field name: RString, plugin has the field kind: u32`, for the deepest difference.
+fn describe(errors: &AbiInstabilityErrors, plugin_is_older: bool) -> String {
+    let deepest = errors.errors.iter().max_by_key(|error| error.stack_trace.len());
+    let Some((error, first)) = deepest.and_then(|error| Some((error, error.errs.first()?))) else {
         return "its interface differs from this host's".to_owned();
     };
-    let name = |layout: &TypeLayout| layout.name().to_owned();
-    let mut path = vec![name(errors.interface)];
-    path.extend(deepest.stack_trace.iter().map(|step| field_name(&step.expected)));
+    let mut path: Vec<String> = error.stack_trace.iter().filter_map(|step| own_name(&step.expected)).collect();
     path.dedup();
-    let tail = path.split_off(path.len().saturating_sub(3));
-    let difference = deepest.errs.iter().next().map_or_else(
-        || "differs".to_owned(),
-        |error| {
-            let text = first_line(&format!("{error:?}"));
-            match split_expected_found(&text) {
-                Some((expected, found)) if plugin_is_older => format!("host has {found}, plugin has {expected}"),
-                Some((expected, found)) => format!("host has {expected}, plugin has {found}"),
-                None => text,
-            }
-        },
-    );
-    format!("its interface differs from this host's: {}: {difference}", tail.join(" / "))
+    if path.is_empty() {
+        path.push(errors.interface.name().to_owned());
+    }
+    let path = path.split_off(path.len().saturating_sub(3)).join(" / ");
+    let difference = match difference(first) {
+        (_, Some((expected, found))) if plugin_is_older => format!("host has {found}, plugin has {expected}"),
+        (_, Some((expected, found))) => format!("host has {expected}, plugin has {found}"),
+        (what, None) => what,
+    };
+    format!("its interface differs from this host's: {path}: {difference}")
 }
 
-fn field_name(step: &abi_stable::type_layout::TLFieldOrFunction) -> String {
-    use abi_stable::type_layout::TLFieldOrFunction as F;
+/// The name of a step on the way to a difference, where it is of this crate: what lies between are the insides of vectors and pointers.
+fn own_name(step: &TLFieldOrFunction) -> Option<String> {
     match step {
-        F::Field(field) => format!("{} {}", field.name(), field.layout().name()),
-        F::Function(function) => format!("fn {}", function.name),
+        TLFieldOrFunction::Field(field) => {
+            let layout = field.layout();
+            (layout.package().as_str() == env!("CARGO_PKG_NAME")).then(|| layout.name().to_owned())
+        }
+        TLFieldOrFunction::Function(function) => Some(format!("fn {}", function.name)),
     }
 }
 
-/// Takes `X(ExpectedFound { expected: A, found: B })` apart.
-fn split_expected_found(text: &str) -> Option<(String, String)> {
-    let (_, rest) = text.split_once("expected: ")?;
-    let (expected, found) = rest.split_once(", found: ")?;
-    let found = found.trim_end_matches([')', '}', ' ', '\n']);
-    let short = |part: &str| part.chars().take(80).collect::<String>();
-    Some((short(expected), short(found)))
+/// What differs, in one word of abi_stable's, and both sides where they can be said in a few.
+fn difference(error: &AbiInstability) -> (String, Option<(String, String)>) {
+    let field = |field: &TLField| format!("the field {}: {}", field.name(), field.layout().name());
+    let both = match error {
+        AbiInstability::UnexpectedField(fields) => Some((field(&fields.expected), field(&fields.found))),
+        AbiInstability::FieldCountMismatch(count) => {
+            Some((format!("{} fields", count.expected), format!("{} fields", count.found)))
+        }
+        AbiInstability::Name(name) => Some((name.expected.to_string(), name.found.to_string())),
+        AbiInstability::Size(size) => Some((format!("{} bytes", size.expected), format!("{} bytes", size.found))),
+        _ => None,
+    };
+    let debug = first_line(&format!("{error:?}"));
+    (debug.split(['(', ' ']).next().unwrap_or_default().to_owned(), both)
 }
 
 fn first_line(text: &str) -> String {

@@ -10,7 +10,7 @@ use abi_stable::std_types::{ROption, RResult, RSliceMut, RStr, RString, RVec};
 use super::traits::{
     BlockSourceAbi, BlockSourceAbi_TO, BlockSourceObj, GuestAbi, GuestAbi_TO, GuestObj, HostAbi, HostAbi_TO, HostObj,
 };
-use super::types::{AbiEntry, AbiError, AbiExtent, AbiHints, AbiResult, AbiStat, from_json, to_json};
+use super::types::{AbiEntry, AbiError, AbiExtent, AbiHints, AbiResult, AbiStat, given, to_json};
 use crate::{BlockSource, Guest, Hints, HostServices, LogRecord, PluginError, Result};
 
 /// A native implementation whose panics become errors.
@@ -100,7 +100,7 @@ impl<G: AsGuest> GuestAbi for Guarded<G> {
         guard("Guest::read_link", || self.0.guest().read_link(path.as_str()).map(RString::from))
     }
     fn apply(&self, change: RStr<'_>) -> AbiResult<RString> {
-        guard("Guest::apply", || to_json(&self.0.guest().apply(&from_json(change.as_str())?)?))
+        guard("Guest::apply", || to_json(&self.0.guest().apply(&given(change)?)?))
     }
     fn close(&self) -> AbiResult<()> {
         guard("Guest::close", || self.0.guest().close())

@@ -6,7 +6,7 @@ use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::std_types::{ROption, RStr, RString, RVec};
 
 use super::calls::enter;
-use super::consume::{Remote, guest_from_abi, source_from_abi};
+use super::consume::{Remote, guest_from_abi, read, source_from_abi};
 use super::provide::{Guarded, guard, guest_to_abi, lend_guest, source_to_abi};
 use super::traits::{
     AbiFlat, AbiOpened, CatalogAbi, CatalogAbi_TO, CatalogObj, ConverterAbi, ConverterAbi_TO, ConverterObj, FetcherAbi,
@@ -14,7 +14,7 @@ use super::traits::{
     InspectorAbi, InspectorAbi_TO, InspectorObj, PluginAbi, PluginAbi_TO, PluginObj, TesterAbi, TesterAbi_TO,
     TesterObj, TransportAbi, TransportAbi_TO, TransportObj,
 };
-use super::types::{AbiResult, from_json, to_json};
+use super::types::{AbiResult, given, to_json};
 use crate::model::{
     CommitOverlay, Convert, CreateOverlay, FixerPlan, FlattenDisk, OpenGuest, OsFamily, PlanContext, SourceRef,
     TestRequest, Verdict, VmSpec,
@@ -28,17 +28,17 @@ use crate::{
 
 impl FetcherAbi for Guarded<Box<dyn Fetcher>> {
     fn accepts(&self, source: RStr<'_>) -> AbiResult<u32> {
-        guard("Fetcher::accepts", || self.0.accepts(&from_json(source.as_str())?))
+        guard("Fetcher::accepts", || self.0.accepts(&given(source)?))
     }
     fn catalog(&self, source: RStr<'_>) -> AbiResult<ROption<CatalogObj>> {
         guard("Fetcher::catalog", || {
-            let catalog = self.0.catalog(&from_json(source.as_str())?)?;
+            let catalog = self.0.catalog(&given(source)?)?;
             Ok(catalog.map(|catalog| CatalogAbi_TO::from_value(Guarded(catalog), TD_Opaque)).into())
         })
     }
     fn transport(&self, source: RStr<'_>) -> AbiResult<ROption<TransportObj>> {
         guard("Fetcher::transport", || {
-            let transport = self.0.transport(&from_json(source.as_str())?)?;
+            let transport = self.0.transport(&given(source)?)?;
             Ok(transport.map(|transport| transport_to_abi(Arc::from(transport))).into())
         })
     }
@@ -73,11 +73,11 @@ impl CatalogAbi for Guarded<Box<dyn Catalog>> {
 impl Catalog for Remote<CatalogObj> {
     fn inventory(&self) -> Result<Vec<VmSpec>> {
         let _call = enter(self.label, "Catalog::inventory");
-        from_json(self.take(self.object.inventory())?.as_str())
+        self.document(self.object.inventory())
     }
     fn describe(&self) -> Result<VmSpec> {
         let _call = enter(self.label, "Catalog::describe");
-        from_json(self.take(self.object.describe())?.as_str())
+        self.document(self.object.describe())
     }
 }
 
@@ -128,7 +128,7 @@ impl FlattenerAbi for Guarded<Box<dyn Flattener>> {
     fn flatten(&self, disk: RStr<'_>, files: TransportObj) -> AbiResult<AbiFlat> {
         guard("Flattener::flatten", || {
             let files: Arc<dyn Transport> = Arc::new(Remote::new(files, "host"));
-            let flat = self.0.flatten(&from_json::<FlattenDisk>(disk.as_str())?, files)?;
+            let flat = self.0.flatten(&given::<FlattenDisk>(disk)?, files)?;
             Ok(AbiFlat { report: to_json(&flat.report)?, source: source_to_abi(Arc::from(flat.source)) })
         })
     }
@@ -143,7 +143,7 @@ pub(super) struct RemoteFlattener {
 impl RemoteFlattener {
     pub(super) fn new(remote: Remote<FlattenerObj>) -> Result<Self> {
         let _call = enter(remote.label, "Flattener::formats");
-        let formats = from_json(remote.take(remote.object.formats())?.as_str())?;
+        let formats = remote.document(remote.object.formats())?;
         Ok(Self { remote, formats })
     }
 }
@@ -156,7 +156,7 @@ impl Flattener for RemoteFlattener {
         let Remote { object, label } = &self.remote;
         let _call = enter(label, "Flattener::flatten");
         let flat = self.remote.take(object.flatten(to_json(disk)?.as_rstr(), transport_to_abi(files)))?;
-        Ok(Flat { report: from_json(flat.report.as_str())?, source: source_from_abi(flat.source, label) })
+        Ok(Flat { report: read(&flat.report, label)?, source: source_from_abi(flat.source, label) })
     }
 }
 
@@ -164,11 +164,11 @@ impl Flattener for RemoteFlattener {
 
 impl InspectorAbi for Guarded<Box<dyn Inspector>> {
     fn accepts(&self, request: RStr<'_>) -> AbiResult<u32> {
-        guard("Inspector::accepts", || self.0.accepts(&from_json::<OpenGuest>(request.as_str())?))
+        guard("Inspector::accepts", || self.0.accepts(&given::<OpenGuest>(request)?))
     }
     fn open(&self, request: RStr<'_>) -> AbiResult<AbiOpened> {
         guard("Inspector::open", || {
-            let opened = self.0.open(&from_json::<OpenGuest>(request.as_str())?)?;
+            let opened = self.0.open(&given::<OpenGuest>(request)?)?;
             Ok(AbiOpened { inspection: to_json(&opened.inspection)?, guest: guest_to_abi(opened.guest) })
         })
     }
@@ -183,7 +183,7 @@ impl Inspector for Remote<InspectorObj> {
         let _call = enter(self.label, "Inspector::open");
         let opened = self.take(self.object.open(to_json(request)?.as_rstr()))?;
         Ok(Opened {
-            inspection: from_json(opened.inspection.as_str())?,
+            inspection: read(&opened.inspection, self.label)?,
             guest: guest_from_abi(opened.guest, self.label),
         })
     }
@@ -207,7 +207,7 @@ impl FixerAbi for Guarded<Box<dyn Fixer>> {
     fn plan(&self, context: RStr<'_>, guest: GuestObj<'_>) -> AbiResult<RString> {
         guard("Fixer::plan", || {
             let guest = Remote::new(guest, "host");
-            to_json(&self.0.plan(&from_json::<PlanContext>(context.as_str())?, &guest)?)
+            to_json(&self.0.plan(&given::<PlanContext>(context)?, &guest)?)
         })
     }
 }
@@ -223,14 +223,23 @@ pub(super) struct RemoteFixer {
 
 impl RemoteFixer {
     pub(super) fn new(remote: Remote<FixerObj>) -> Result<Self> {
-        let _call = enter(remote.label, "Fixer::name");
-        Ok(Self {
-            name: remote.take(remote.object.name())?.into_string(),
-            guests: from_json(remote.take(remote.object.guests())?.as_str())?,
-            order: remote.take(remote.object.order())?,
-            live: remote.take(remote.object.live())?,
-            remote,
-        })
+        let name = {
+            let _call = enter(remote.label, "Fixer::name");
+            remote.take(remote.object.name())?.into_string()
+        };
+        let guests = {
+            let _call = enter(remote.label, "Fixer::guests");
+            remote.document(remote.object.guests())?
+        };
+        let order = {
+            let _call = enter(remote.label, "Fixer::order");
+            remote.take(remote.object.order())?
+        };
+        let live = {
+            let _call = enter(remote.label, "Fixer::live");
+            remote.take(remote.object.live())?
+        };
+        Ok(Self { remote, name, guests, order, live })
     }
 }
 
@@ -250,7 +259,7 @@ impl Fixer for RemoteFixer {
     fn plan(&self, context: &PlanContext, guest: &dyn Guest) -> Result<FixerPlan> {
         let Remote { object, label } = &self.remote;
         let _call = enter(label, "Fixer::plan");
-        from_json(self.remote.take(object.plan(to_json(context)?.as_rstr(), lend_guest(guest)))?.as_str())
+        self.remote.document(object.plan(to_json(context)?.as_rstr(), lend_guest(guest)))
     }
 }
 
@@ -261,13 +270,13 @@ impl ConverterAbi for Guarded<Box<dyn Converter>> {
         guard("Converter::formats", || to_json(&self.0.formats()))
     }
     fn create_overlay(&self, request: RStr<'_>) -> AbiResult<()> {
-        guard("Converter::create_overlay", || self.0.create_overlay(&from_json::<CreateOverlay>(request.as_str())?))
+        guard("Converter::create_overlay", || self.0.create_overlay(&given::<CreateOverlay>(request)?))
     }
     fn commit_overlay(&self, request: RStr<'_>) -> AbiResult<()> {
-        guard("Converter::commit_overlay", || self.0.commit_overlay(&from_json::<CommitOverlay>(request.as_str())?))
+        guard("Converter::commit_overlay", || self.0.commit_overlay(&given::<CommitOverlay>(request)?))
     }
     fn convert(&self, request: RStr<'_>) -> AbiResult<()> {
-        guard("Converter::convert", || self.0.convert(&from_json::<Convert>(request.as_str())?))
+        guard("Converter::convert", || self.0.convert(&given::<Convert>(request)?))
     }
 }
 
@@ -280,7 +289,7 @@ pub(super) struct RemoteConverter {
 impl RemoteConverter {
     pub(super) fn new(remote: Remote<ConverterObj>) -> Result<Self> {
         let _call = enter(remote.label, "Converter::formats");
-        let formats = from_json(remote.take(remote.object.formats())?.as_str())?;
+        let formats = remote.document(remote.object.formats())?;
         Ok(Self { remote, formats })
     }
 }
@@ -307,14 +316,14 @@ impl Converter for RemoteConverter {
 
 impl TesterAbi for Guarded<Box<dyn Tester>> {
     fn test(&self, request: RStr<'_>) -> AbiResult<RString> {
-        guard("Tester::test", || to_json(&self.0.test(&from_json::<TestRequest>(request.as_str())?)?))
+        guard("Tester::test", || to_json(&self.0.test(&given::<TestRequest>(request)?)?))
     }
 }
 
 impl Tester for Remote<TesterObj> {
     fn test(&self, request: &TestRequest) -> Result<Verdict> {
         let _call = enter(self.label, "Tester::test");
-        from_json(self.take(self.object.test(to_json(request)?.as_rstr()))?.as_str())
+        self.document(self.object.test(to_json(request)?.as_rstr()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Values that cross the boundary, and their conversions.
 
 use abi_stable::StableAbi;
-use abi_stable::std_types::{ROption, RResult, RString};
+use abi_stable::std_types::{ROption, RResult, RStr, RString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -178,7 +178,7 @@ impl From<AbiEntry> for Entry {
     }
 }
 
-/// Largest JSON document taken from the other side, in bytes.
+/// Largest JSON document taken from the other side, in bytes. The messages here read well after what was being read.
 const JSON_LIMIT: usize = 64 << 20;
 
 pub fn to_json<T: Serialize>(value: &T) -> Result<RString> {
@@ -189,11 +189,12 @@ pub fn to_json<T: Serialize>(value: &T) -> Result<RString> {
 
 pub fn from_json<T: DeserializeOwned>(text: &str) -> Result<T> {
     if text.len() > JSON_LIMIT {
-        return Err(PluginError::defect(format!(
-            "an answer of {} bytes is over the limit of {JSON_LIMIT}",
-            text.len()
-        )));
+        return Err(PluginError::defect(format!("it has {} bytes, the limit is {JSON_LIMIT}", text.len())));
     }
-    serde_json::from_str(text)
-        .map_err(|error| PluginError::defect(format!("an answer is not what was agreed: {error}")))
+    serde_json::from_str(text).map_err(|error| PluginError::defect(error.to_string()))
+}
+
+/// Reads what a call was given.
+pub fn given<T: DeserializeOwned>(text: RStr<'_>) -> Result<T> {
+    from_json(text.as_str()).map_err(|error| error.context("the request cannot be read"))
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainReport {
     /// Schema number: 1.
+    #[serde(deserialize_with = "super::schema::known")]
     pub schema: u32,
     /// Capacity in bytes of the flat view.
     pub capacity_bytes: u64,

@@ -8,6 +8,7 @@ use super::{Finding, Firmware};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inspection {
     /// Schema number: 1.
+    #[serde(deserialize_with = "super::schema::known")]
     pub schema: u32,
     /// Operating system.
     pub os: OsInfo,

@@ -10,6 +10,7 @@ mod finding;
 mod inspection;
 mod plan;
 mod request;
+pub(crate) mod schema;
 mod verdict;
 mod vm;
 
@@ -25,5 +26,6 @@ pub use request::{
     AttachedDisk, CommitOverlay, Convert, CreateOverlay, FinalImage, FlattenDisk, OpenGuest, SourceRef,
     TestExpectation, TestRequest,
 };
+pub use schema::SCHEMA;
 pub use verdict::{Evidence, Verdict, VerdictKind};
 pub use vm::{Controller, Cpus, Disk, Firmware, Nic, NicKind, Origin, Removable, RemovableKind, VmSpec};

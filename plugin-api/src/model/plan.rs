@@ -8,6 +8,7 @@ use super::{Change, Finding, Inspection, VmSpec};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// Schema number: 1.
+    #[serde(deserialize_with = "super::schema::known")]
     pub schema: u32,
     /// The machine.
     pub vm: VmSpec,

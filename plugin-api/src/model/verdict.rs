@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// Schema number: 1.
+    #[serde(deserialize_with = "super::schema::known")]
     pub schema: u32,
     /// Outcome.
     pub verdict: VerdictKind,

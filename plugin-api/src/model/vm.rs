@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VmSpec {
     /// Schema number of this document: 1.
+    #[serde(deserialize_with = "super::schema::known")]
     pub schema: u32,
     /// The name a person gave it.
     pub name: String,
