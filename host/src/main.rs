@@ -52,6 +52,7 @@ fn act(invocation: &Invocation) -> u8 {
     }
     match &invocation.action {
         Action::Run(request) => run(invocation, request, started),
+        Action::PluginCheck { file } => check(invocation, file),
         Action::Completions(shell) => document(invocation, || text(|out| cli::completions(*shell, out))),
         Action::Man => document(invocation, || text(|out| cli::manual(out))),
         other => document(invocation, || look(invocation, other).map_err(into_plugin_error)),
@@ -80,11 +81,6 @@ fn look(invocation: &Invocation, action: &Action) -> anyhow::Result<(String, Val
             let manifest = plugins::manifest(&found, name)?;
             (render::manifest(manifest), serde_json::to_value(manifest).context("the manifest")?)
         }
-        Action::PluginCheck { file } => {
-            let manifest = plugins::check(file)?;
-            let text = format!("{} {} loads and fits this program\n", manifest.name, manifest.version);
-            (text, serde_json::to_value(&manifest).context("the manifest")?)
-        }
         Action::Doctor => {
             let needs = plugins::needs(&installed(&mut warnings)?);
             (render::doctor(&needs), json!({ "needs": needs }))
@@ -95,7 +91,9 @@ fn look(invocation: &Invocation, action: &Action) -> anyhow::Result<(String, Val
             warnings.extend(plugins::check_settings(&found, &settings.plugin)?);
             ("the settings are valid\n".to_owned(), json!({ "valid": true }))
         }
-        Action::Run(_) | Action::Completions(_) | Action::Man => (String::new(), Value::Null),
+        Action::Run(_) | Action::PluginCheck { .. } | Action::Completions(_) | Action::Man => {
+            (String::new(), Value::Null)
+        }
     };
     for warning in warnings {
         // A warning that cannot be shown is lost; the answer is not.
@@ -139,6 +137,18 @@ fn run(invocation: &Invocation, request: &Request, started: Instant) -> u8 {
         Some(error) => fail(invocation, &error, result.map(|result| (result, &job))),
         None => print_result(invocation, &show(invocation, &job, &result.unwrap_or(Value::Null))),
     }
+}
+
+/// `plugin check`, in a worker process: a bad plugin's crash is an answer, too.
+fn check(invocation: &Invocation, file: &Path) -> u8 {
+    let Answer { result, error } = worker::check(file, &EventSink::default());
+    if let Some(error) = error {
+        return fail(invocation, &error, None);
+    }
+    let manifest = result.unwrap_or_default();
+    let word = |key: &str| manifest[key].as_str().unwrap_or_default();
+    let text = format!("{} {} loads and fits this program\n", word("name"), word("version"));
+    print(if invocation.output.json { pretty(&manifest) } else { text }.as_str(), 0)
 }
 
 /// Says what went wrong, and shows the result that there is all the same: a blocked plan, a migration whose test failed.

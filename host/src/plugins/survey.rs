@@ -1,12 +1,15 @@
-//! `plugin list` and `doctor`: what is installed, what of it can be used, and what this machine lacks. Runs no code of any plugin.
+//! `plugin list`, `plugin check` and `doctor`: what is installed, what of it can be used, and what this machine lacks. Only `check` runs a
+//! plugin's code.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use serde_json::{Value, json};
 use vmdk2kvm_plugin_api::{Kind, Manifest, PluginError, Result};
 
-use super::discovery::{Candidate, discover, search_folders};
+use super::discovery::{Candidate, discover, examine_file, search_folders};
 use super::needs::{MissingNeed, missing_needs};
-use super::stock;
+use super::{Loaded, Services, stock};
 use crate::cli::render::{Need, PluginRow};
 use crate::config::PluginOptions;
 
@@ -37,7 +40,7 @@ fn row(candidate: &Candidate, options: &PluginOptions) -> PluginRow {
         };
     };
     let disabled = options.disabled.contains(&manifest.name).then(|| "disabled by the configuration".to_owned());
-    let missing = missing_needs(manifest);
+    let missing = missing_needs(manifest, &candidate.needed);
     let lacks = (!missing.is_empty()).then(|| missing.iter().map(say).collect::<Vec<_>>().join("; "));
     PluginRow {
         name: manifest.name.clone(),
@@ -51,7 +54,8 @@ fn row(candidate: &Candidate, options: &PluginOptions) -> PluginRow {
 }
 
 fn say(need: &MissingNeed) -> String {
-    format!("missing {} {} (package {})", need.kind, need.name, need.package)
+    let package = need.package.as_ref().map_or_else(String::new, |package| format!(" (package {package})"));
+    format!("missing {} {}{package}", need.kind, need.name)
 }
 
 /// The manifest of a plugin by its name.
@@ -66,31 +70,30 @@ pub fn manifest<'a>(candidates: &'a [Candidate], name: &str) -> Result<&'a Manif
 
 /// What the plugins need of this machine, and which stock plugins are not there.
 pub fn needs(candidates: &[Candidate]) -> Vec<Need> {
-    let usable = || {
-        candidates
-            .iter()
-            .filter(|candidate| candidate.refused.is_none())
-            .filter_map(|candidate| candidate.manifest.as_ref())
-    };
-    let mut needs: BTreeMap<(String, String), Need> = BTreeMap::new();
-    for manifest in usable() {
-        let missing = missing_needs(manifest);
-        let programs = manifest.programs.iter().map(|need| ("program", need));
-        let libraries = manifest.libraries.iter().map(|need| ("library", need));
-        for (kind, need) in programs.chain(libraries) {
-            let entry = needs.entry((kind.to_owned(), need.name.clone())).or_insert_with(|| Need {
+    let usable = candidates.iter().filter(|candidate| candidate.refused.is_none());
+    let mut needs: BTreeMap<(&'static str, String), Need> = BTreeMap::new();
+    let mut installed = Vec::new();
+    for (candidate, manifest) in usable.filter_map(|candidate| Some((candidate, candidate.manifest.as_ref()?))) {
+        installed.push(manifest.name.as_str());
+        let missing = missing_needs(manifest, &candidate.needed);
+        let programs = manifest.programs.iter().map(|need| ("program", &need.name, Some(&need.package)));
+        let libraries = manifest.libraries.iter().map(|need| ("library", &need.name, Some(&need.package)));
+        // What it is linked to without saying so is only worth a line when it is missing.
+        let unlisted = missing.iter().filter(|need| need.package.is_none()).map(|need| (need.kind, &need.name, None));
+        for (kind, name, package) in programs.chain(libraries).chain(unlisted) {
+            let entry = needs.entry((kind, name.clone())).or_insert_with(|| Need {
                 kind: kind.to_owned(),
-                name: need.name.clone(),
+                name: name.clone(),
                 needed_by: Vec::new(),
-                present: !missing.iter().any(|missing| missing.kind == kind && missing.name == need.name),
-                package: Some(need.package.clone()),
+                present: !missing.iter().any(|missing| missing.kind == kind && missing.name == *name),
+                package: package.cloned(),
                 detail: String::new(),
             });
             entry.needed_by.push(manifest.name.clone());
         }
     }
     let mut needs: Vec<Need> = needs.into_values().collect();
-    needs.extend(missing_stock(&usable().map(|manifest| manifest.name.as_str()).collect::<Vec<_>>()));
+    needs.extend(missing_stock(&installed));
     needs
 }
 
@@ -114,35 +117,15 @@ fn missing_stock(installed: &[&str]) -> Vec<Need> {
     missing.into_values().map(need).collect()
 }
 
-/// Loads one file as a plugin and asks it for every stage its manifest lists.
-pub fn check(file: &std::path::Path) -> Result<Manifest> {
+/// Loads one file as a plugin and asks it for everything its manifest lists. Runs its code: for a worker process only.
+pub fn check(file: &Path, services: &Services) -> Result<Value> {
     let path = file
         .canonicalize()
         .map_err(|error| PluginError::from_io(file.display(), &error).hint("name the plugin's file, libNAME.so"))?;
-    let candidate = super::discovery::examine_file(path)
-        .ok_or_else(|| PluginError::missing(format!("{} is not a plugin", file.display())))?;
-    let services = super::Services::new(
-        crate::events::EventSink::default(),
-        std::sync::Arc::default(),
-        super::SecretStore::default(),
-        crate::events::LogLevel::Off,
-    );
+    let candidate =
+        examine_file(path).ok_or_else(|| PluginError::missing(format!("{} is not a plugin", file.display())))?;
     let name = candidate.manifest.as_ref().map_or("", |manifest| manifest.name.as_str());
-    let empty = serde_json::Value::Object(serde_json::Map::new());
-    let loaded = super::Loaded::load(&candidate, services.for_plugin(name), &empty)?;
-    for kind in &loaded.manifest.kinds {
-        let offered = match kind {
-            Kind::Fetcher => loaded.plugin.fetcher()?.is_some(),
-            Kind::Flattener => loaded.plugin.flattener()?.is_some(),
-            Kind::Inspector => loaded.plugin.inspector()?.is_some(),
-            Kind::Fixer => !loaded.plugin.fixers()?.is_empty(),
-            Kind::Converter => loaded.plugin.converter()?.is_some(),
-            Kind::Tester => loaded.plugin.tester()?.is_some(),
-        };
-        if !offered {
-            let (name, kind) = (loaded.label(), kind.as_str());
-            return Err(PluginError::missing(format!("{name}: its manifest lists {kind}, but it offers none")));
-        }
-    }
-    Ok(loaded.manifest)
+    let loaded = Loaded::load(&candidate, services.for_plugin(name), &json!({}))?;
+    loaded.check_kinds()?;
+    serde_json::to_value(&loaded.manifest).map_err(|error| PluginError::defect(error.to_string()))
 }

@@ -1,9 +1,22 @@
-//! What a worker says: events while it works, and one answer at the end. One JSON document a line.
+//! What a worker is told, and what it says: events while it works, and one answer at the end. One JSON document a line.
+
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Job;
 use crate::events::{ErrorDocument, Event, Stage};
 use vmdk2kvm_plugin_api::PluginError;
+
+/// What a worker is told to do: one JSON document on its standard input.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Work {
+    /// Run the pipeline.
+    Run(Box<Job>),
+    /// Load this file as a plugin and ask it for everything its manifest lists.
+    Check(PathBuf),
+}
 
 /// A line from a worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! The worker's side: reads a job, runs it, says what happens, answers.
+//! The worker's side: reads what to do, does it, says what happens, answers.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -8,28 +8,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError};
 
-use super::message::{Answer, Message};
+use super::message::{Answer, Failure, Message, Work};
 use super::{crash, signals};
-use crate::config::Job;
-use crate::events::{Event, EventSink, Reporter};
+use crate::events::{Event, EventSink, LogLevel, Reporter};
 use crate::pipeline;
-use crate::plugins::{SecretStore, Services};
+use crate::plugins::{self, SecretStore, Services};
 
-/// Runs the job that stands on standard input, with `private` as its private folder. Returns the exit code.
+/// Does the work that stands on standard input, with `private` as its private folder. Returns the exit code.
 pub fn serve(private: &Path) -> u8 {
     let Ok(out) = take_stdout() else { return ErrorKind::Defect.exit_code() };
     let cancel = signals::install();
     crash::install();
     let out = Arc::new(Mutex::new(out));
-    let answer = match read_job() {
-        Ok(job) => {
-            let events = EventSink::new(vec![Box::new(ToSupervisor(Arc::clone(&out)))]);
+    let events = EventSink::new(vec![Box::new(ToSupervisor(Arc::clone(&out)))]);
+    let answer = Answer::from(read_work().map_err(Failure::from).and_then(|work| match work {
+        Work::Run(job) => {
             let secrets = SecretStore::from_keys(&job.keys);
-            let services = Services::new(events, cancel, secrets, job.log_level);
-            Answer::from(pipeline::run(&job, &services, private))
+            pipeline::run(&job, &Services::new(events, cancel, secrets, job.log_level), private)
         }
-        Err(error) => Answer::from(Err(error.into())),
-    };
+        Work::Check(plugin) => {
+            let services = Services::new(events, cancel, SecretStore::default(), LogLevel::Off);
+            Ok(plugins::check(&plugin, &services)?)
+        }
+    }));
     // The supervisor does the same: whichever of the two lives longer.
     let _ = std::fs::remove_dir_all(private);
     let code = answer.error.as_ref().map_or(0, |error| error.code);
@@ -44,7 +45,7 @@ fn take_stdout() -> std::io::Result<File> {
     Ok(File::from(messages))
 }
 
-fn read_job() -> Result<Job, PluginError> {
+fn read_work() -> Result<Work, PluginError> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).map_err(|error| PluginError::from_io("the job", &error))?;
     serde_json::from_str(&text).map_err(|error| PluginError::defect(format!("the job cannot be read: {error}")))
