@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use vmdk2kvm_plugin_api::{API_VERSION, Manifest, PluginError, Result};
+use vmdk2kvm_plugin_api::{Manifest, PluginError, Result};
 
 use super::elf::SharedObject;
 use super::{gate, trust};
@@ -53,7 +53,7 @@ pub struct SearchFolder {
 /// A file that may be a plugin.
 #[derive(Debug)]
 pub struct Candidate {
-    /// Canonical path.
+    /// Its path in the canonical folder.
     pub path: PathBuf,
     /// The folder's kind.
     pub kind: SearchKind,
@@ -141,20 +141,29 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Reads one file. `None`: a library that is no plugin of ours.
+///
+/// What a file that is not trusted says of itself is read all the same: it is only data, and the refusal can then name the plugin.
 fn examine(path: PathBuf, kind: SearchKind) -> Option<Candidate> {
     let mut candidate = Candidate { path, kind, manifest: None, needed: Vec::new(), refused: None };
-    match read(&candidate.path, kind) {
-        Ok(SharedObject { manifest: None, .. }) if kind == SearchKind::BuiltIn => return None,
-        Ok(SharedObject { manifest: None, .. }) => {
-            candidate.refused = Some(PluginError::missing("it has no manifest: it is not a vmdk2kvm plugin"));
+    let opened = trust::open(&candidate.path).map(|mut file| {
+        let trusted = trust::check(&candidate.path, &file, kind != SearchKind::BuiltIn);
+        (SharedObject::read(&mut file), trusted)
+    });
+    candidate.refused = match opened {
+        Ok((Ok(SharedObject { manifest: None, .. }), _)) if kind == SearchKind::BuiltIn => return None,
+        Ok((Ok(SharedObject { manifest: None, .. }), trusted)) => {
+            let stranger = PluginError::missing("it has no manifest: it is not a vmdk2kvm plugin");
+            Some(trusted.err().unwrap_or(stranger))
         }
-        Ok(SharedObject { manifest: Some(manifest), needed }) => {
-            candidate.refused = gate_of(&manifest).err();
+        Ok((Ok(SharedObject { manifest: Some(manifest), needed }), trusted)) => {
+            let refused = trusted.and_then(|()| gate::check(&manifest.api)).err();
             candidate.manifest = Some(manifest);
             candidate.needed = needed;
+            refused
         }
-        Err(error) => candidate.refused = Some(error),
-    }
+        Ok((Err(error), trusted)) => Some(trusted.err().unwrap_or(error)),
+        Err(error) => Some(error),
+    };
     Some(candidate)
 }
 
@@ -163,41 +172,29 @@ pub(super) fn examine_file(path: PathBuf) -> Option<Candidate> {
     examine(path, SearchKind::Given)
 }
 
-fn read(path: &Path, kind: SearchKind) -> Result<SharedObject> {
-    let mut file = trust::open_trusted(path, kind != SearchKind::BuiltIn)?;
-    SharedObject::read(&mut file)
-}
-
-fn gate_of(manifest: &Manifest) -> Result<bool> {
-    let host = semver::Version::parse(API_VERSION).map_err(|error| PluginError::defect(error.to_string()))?;
-    gate::check(&manifest.api, &host)
-}
-
-/// Whether a usable candidate was built against an older contract than this host's.
-pub(super) fn is_older(manifest: &Manifest) -> bool {
-    gate_of(manifest).unwrap_or(false)
-}
-
 /// Two plugins of one name in one folder are both refused: nothing says which is meant, and both would be loaded. A plugin of a later
-/// folder is hidden by one of the same name in an earlier folder.
+/// folder is hidden by one of the same name in an earlier folder, unless that one is refused.
 fn refuse_duplicates(found: &mut [Candidate]) {
-    let mut first: BTreeMap<String, usize> = BTreeMap::new();
-    for index in 0..found.len() {
-        let Some(name) = found[index].manifest.as_ref().map(|manifest| manifest.name.clone()) else { continue };
-        if found[index].refused.is_some() {
-            continue;
+    let mut names: BTreeMap<String, BTreeMap<PathBuf, Vec<usize>>> = BTreeMap::new();
+    for (index, candidate) in found.iter().enumerate() {
+        if let (Some(manifest), None) = (&candidate.manifest, &candidate.refused) {
+            let folder = candidate.path.parent().unwrap_or(&candidate.path).to_path_buf();
+            names.entry(manifest.name.clone()).or_default().entry(folder).or_default().push(index);
         }
-        let Some(&other) = first.get(&name) else {
-            first.insert(name, index);
-            continue;
-        };
-        let (a, b) = (found[other].path.clone(), found[index].path.clone());
-        if a.parent() == b.parent() {
-            let text = format!("{} and {} are both called `{name}`", a.display(), b.display());
-            found[other].refused = Some(PluginError::missing(text.clone()).hint("remove one of them"));
-            found[index].refused = Some(PluginError::missing(text).hint("remove one of them"));
-        } else {
-            found[index].refused = Some(PluginError::missing(format!("it is hidden by {}", a.display())));
+    }
+    for (name, folders) in names {
+        let (twins, single): (Vec<_>, Vec<_>) = folders.into_values().partition(|indices| indices.len() > 1);
+        for indices in twins {
+            let (a, b) = (found[indices[0]].path.display(), found[indices[1]].path.display());
+            let refused =
+                PluginError::missing(format!("{a} and {b} are both called `{name}`")).hint("remove one of them");
+            indices.into_iter().for_each(|index| found[index].refused = Some(refused.clone()));
+        }
+        let mut single: Vec<usize> = single.into_iter().flatten().collect();
+        single.sort_unstable();
+        if let Some((first, hidden)) = single.split_first() {
+            let refused = PluginError::missing(format!("it is hidden by {}", found[*first].path.display()));
+            hidden.iter().for_each(|index| found[*index].refused = Some(refused.clone()));
         }
     }
 }

@@ -7,6 +7,8 @@ use object::read::elf::{Dyn, ElfFile64, FileHeader};
 use object::{Endianness, Object, ObjectSection, elf};
 use vmdk2kvm_plugin_api::{MANIFEST_SECTION, Manifest, PluginError, Result};
 
+use super::gate;
+
 /// No plugin is larger than this, in bytes.
 const LIBRARY_LIMIT: u64 = 512 << 20;
 /// No manifest is larger than this, in bytes.
@@ -61,12 +63,22 @@ impl SharedObject {
                         MANIFEST_LIMIT >> 10
                     )));
                 }
-                Some(Manifest::parse(data)?)
+                Some(Manifest::parse(data).map_err(|error| of_another_contract(data).unwrap_or(error))?)
             }
             None => None,
         };
         Ok(Self { manifest, needed: needed(&library).map_err(broken)? })
     }
+}
+
+/// A manifest of a contract that this host does not serve may hold words that it does not know: the version is what is wrong with it.
+fn of_another_contract(manifest: &[u8]) -> Option<PluginError> {
+    #[derive(serde::Deserialize)]
+    struct Built {
+        api: semver::Version,
+    }
+    let built: Built = serde_json::from_slice(manifest).ok()?;
+    gate::check(&built.api).err()
 }
 
 fn needed(library: &ElfFile64<'_, Endianness>) -> Result<Vec<String>, object::Error> {
@@ -97,6 +109,14 @@ const fn this_machine() -> (u16, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_version_is_named_before_words_of_a_later_contract() {
+        let manifest = |api: &str| format!(r#"{{"schema":2,"api":"{api}","kinds":["teleporter"]}}"#);
+        let error = of_another_contract(manifest("1.9.0").as_bytes()).unwrap();
+        assert_eq!(error.message, "it needs plugin API 1.9.0, this host has 1.0.0");
+        assert_eq!(of_another_contract(manifest("1.0.0").as_bytes()), None);
+    }
 
     #[test]
     fn says_why_a_file_is_no_plugin() {

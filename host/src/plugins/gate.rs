@@ -4,10 +4,24 @@
 //! does not match `1.1.0-rc.1`.
 
 use semver::Version;
-use vmdk2kvm_plugin_api::{PluginError, Result};
+use vmdk2kvm_plugin_api::{API_VERSION, PluginError, Result};
 
-/// `Ok(true)`: the plugin's contract is older than ours.
-pub fn check(plugin: &Version, host: &Version) -> Result<bool> {
+/// How a plugin's contract, which this host can serve, compares with the host's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// The same major and minor version.
+    Same,
+    /// An older minor version: methods that came later fall to their default bodies.
+    Older,
+}
+
+/// Whether this host may load a plugin that was built against `plugin`.
+pub fn check(plugin: &Version) -> Result<Fit> {
+    let host = Version::parse(API_VERSION).map_err(|error| PluginError::defect(error.to_string()))?;
+    compare(plugin, &host)
+}
+
+fn compare(plugin: &Version, host: &Version) -> Result<Fit> {
     let refuse = |why: String, hint: &str| Err(PluginError::missing(why).hint(hint));
     if plugin.major != host.major {
         return refuse(
@@ -28,7 +42,7 @@ pub fn check(plugin: &Version, host: &Version) -> Result<bool> {
     if plugin.minor > host.minor {
         return refuse(format!("it needs plugin API {plugin}, this host has {host}"), "install a newer vmdk2kvm");
     }
-    Ok(plugin.minor < host.minor)
+    Ok(if plugin.minor < host.minor { Fit::Older } else { Fit::Same })
 }
 
 #[cfg(test)]
@@ -38,26 +52,26 @@ mod tests {
     #[test]
     fn versions() {
         let cases = [
-            ("1.0.0", "1.0.0", Some(false)),
-            ("1.0.0", "1.0.7", Some(false)),
-            ("1.0.7", "1.0.0", Some(false)),
-            ("1.0.0", "1.3.0", Some(true)),
+            ("1.0.0", "1.0.0", Some(Fit::Same)),
+            ("1.0.0", "1.0.7", Some(Fit::Same)),
+            ("1.0.7", "1.0.0", Some(Fit::Same)),
+            ("1.0.0", "1.3.0", Some(Fit::Older)),
             ("1.3.0", "1.0.0", None),
             ("2.0.0", "1.0.0", None),
             ("0.9.0", "1.0.0", None),
             ("1.1.0-rc.1", "1.1.0", None),
             ("1.0.0", "1.1.0-rc.1", None),
-            ("1.1.0-rc.1", "1.1.0-rc.1", Some(false)),
+            ("1.1.0-rc.1", "1.1.0-rc.1", Some(Fit::Same)),
         ];
         for (plugin, host, expected) in cases {
-            let answer = check(&plugin.parse().unwrap(), &host.parse().unwrap());
+            let answer = compare(&plugin.parse().unwrap(), &host.parse().unwrap());
             assert_eq!(answer.ok(), expected, "plugin {plugin}, host {host}");
         }
     }
 
     #[test]
     fn the_message_names_both_versions() {
-        let error = check(&"2.0.0".parse().unwrap(), &"1.4.0".parse().unwrap()).unwrap_err();
+        let error = compare(&"2.0.0".parse().unwrap(), &"1.4.0".parse().unwrap()).unwrap_err();
         assert_eq!(error.message, "it was built for plugin API 2.0.0, this host has 1.4.0");
         assert_eq!(error.hint.as_deref(), Some("install a newer vmdk2kvm"));
     }

@@ -5,19 +5,21 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-use vmdk2kvm_plugin_api::abi::{self, AbiHeaderRef, RemotePlugin};
-use vmdk2kvm_plugin_api::{HostServices, Manifest, PluginError, Result};
+use vmdk2kvm_plugin_api::abi::{self, AbiHeaderRef, Label, RemotePlugin, calls};
+use vmdk2kvm_plugin_api::{
+    Converter, Fetcher, Fixer, Flattener, HostServices, Inspector, Kind, Manifest, PluginError, Result, Tester,
+};
 
-use super::discovery::{Candidate, SearchKind, is_older};
+use super::discovery::{Candidate, SearchKind};
 use super::elf::SharedObject;
-use super::{needs, trust};
+use super::gate::Fit;
+use super::{gate, needs, trust};
 
 /// A loaded plugin.
 pub struct Loaded {
     /// Its manifest.
     pub manifest: Manifest,
-    /// Its getters.
-    pub plugin: RemotePlugin,
+    plugin: RemotePlugin,
 }
 
 impl Loaded {
@@ -38,16 +40,74 @@ impl Loaded {
         }
         load(candidate, services, settings).map_err(named)
     }
+
+    /// Its FETCH.
+    pub fn fetcher(&self) -> Result<Box<dyn Fetcher>> {
+        self.kept(Kind::Fetcher, self.plugin.fetcher()?)
+    }
+
+    /// Its FLATTEN.
+    pub fn flattener(&self) -> Result<Box<dyn Flattener>> {
+        self.kept(Kind::Flattener, self.plugin.flattener()?)
+    }
+
+    /// Its INSPECT.
+    pub fn inspector(&self) -> Result<Box<dyn Inspector>> {
+        self.kept(Kind::Inspector, self.plugin.inspector()?)
+    }
+
+    /// Its fixers, at least one.
+    pub fn fixers(&self) -> Result<Vec<Box<dyn Fixer>>> {
+        let fixers = self.plugin.fixers()?;
+        self.kept(Kind::Fixer, (!fixers.is_empty()).then_some(fixers))
+    }
+
+    /// Its CONVERT.
+    pub fn converter(&self) -> Result<Box<dyn Converter>> {
+        self.kept(Kind::Converter, self.plugin.converter()?)
+    }
+
+    /// Its TEST.
+    pub fn tester(&self) -> Result<Box<dyn Tester>> {
+        self.kept(Kind::Tester, self.plugin.tester()?)
+    }
+
+    /// Asks it for everything its manifest lists.
+    pub fn check_kinds(&self) -> Result<()> {
+        self.manifest.kinds.iter().try_for_each(|kind| match kind {
+            Kind::Fetcher => self.fetcher().map(drop),
+            Kind::Flattener => self.flattener().map(drop),
+            Kind::Inspector => self.inspector().map(drop),
+            Kind::Fixer => self.fixers().map(drop),
+            Kind::Converter => self.converter().map(drop),
+            Kind::Tester => self.tester().map(drop),
+        })
+    }
+
+    /// A plugin is only asked for what its manifest lists, and must then have it.
+    fn kept<T>(&self, kind: Kind, stage: Option<T>) -> Result<T> {
+        stage.ok_or_else(|| {
+            let word = kind.as_str();
+            let mut error =
+                PluginError::missing(format!("the plugin {} says that it has a {word}, and has none", self.label()));
+            error.plugin = Some(self.label());
+            error
+        })
+    }
 }
 
 fn load(candidate: &Candidate, services: Arc<dyn HostServices>, settings: &serde_json::Value) -> Result<Loaded> {
     // Read again from the descriptor that will be loaded: the file may have changed since it was found.
-    let mut file = trust::open_trusted(&candidate.path, candidate.kind != SearchKind::BuiltIn)?;
+    let mut file = trust::open(&candidate.path)?;
+    trust::check(&candidate.path, &file, candidate.kind != SearchKind::BuiltIn)?;
     let manifest = SharedObject::read(&mut file)?
         .manifest
         .filter(|manifest| Some(manifest) == candidate.manifest.as_ref())
         .ok_or_else(|| PluginError::missing("it changed while it was being loaded"))?;
+    let label: Label = format!("{} {}", manifest.name, manifest.version).leak();
+    let fit = gate::check(&manifest.api)?;
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let loading = calls::enter(label, "loading");
     // SAFETY: running the library's initialisers is what loading a trusted plugin means.
     let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_LOCAL) }
         .map_err(|error| needs::explain_dlopen(candidate, &manifest, &error.to_string()))?;
@@ -60,12 +120,12 @@ fn load(candidate: &Candidate, services: Arc<dyn HostServices>, settings: &serde
     // Never unloaded: threads, thread-locals and objects of the plugin live until the process ends.
     std::mem::forget(library);
     // SAFETY: the library is never unloaded.
-    let root = unsafe { abi::load_root(header?, is_older(&manifest)) }?;
+    let root = unsafe { abi::load_root(header?, fit == Fit::Older) }?;
     let said = Manifest::parse(root.manifest()().as_str().as_bytes())?;
     if said != manifest {
         return Err(PluginError::missing("its code and its manifest section disagree").hint("build the plugin again"));
     }
-    let label: &'static str = format!("{} {}", manifest.name, manifest.version).leak();
+    drop(loading);
     let settings = serde_json::to_string(settings).map_err(|error| PluginError::defect(error.to_string()))?;
     let plugin = abi::create_plugin_remote(root, services, &settings, label)?;
     Ok(Loaded { manifest, plugin })

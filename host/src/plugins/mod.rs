@@ -22,6 +22,6 @@ pub use elf::SharedObject;
 pub use loader::Loaded;
 pub use needs::{MissingNeed, missing_needs};
 pub use plugin_settings::check_settings;
-pub use registry::{Chosen, Registry};
+pub use registry::{Chosen, Registry, leave_out};
 pub use services::{SecretStore, Services};
 pub use survey::{check, installed, manifest, needs, rows};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use libloading::os::unix::{Library, RTLD_LAZY, RTLD_LOCAL};
 use serde::Serialize;
-use vmdk2kvm_plugin_api::{Manifest, PluginError};
+use vmdk2kvm_plugin_api::{Manifest, Need, PluginError};
 
 use super::discovery::Candidate;
 
@@ -15,23 +15,24 @@ pub struct MissingNeed {
     pub kind: &'static str,
     /// Its name.
     pub name: String,
-    /// The package that has it.
-    pub package: String,
+    /// The package that has it, where the manifest says so.
+    pub package: Option<String>,
 }
 
-/// What of a manifest's needs this machine lacks. Looks for programs on `PATH` and asks the dynamic loader for libraries.
-pub fn missing_needs(manifest: &Manifest) -> Vec<MissingNeed> {
-    let programs = manifest.programs.iter().filter(|need| find_program(&need.name).is_none()).map(|need| MissingNeed {
-        kind: "program",
-        name: need.name.clone(),
-        package: need.package.clone(),
-    });
-    let libraries = manifest.libraries.iter().filter(|need| !library_loads(&need.name)).map(|need| MissingNeed {
-        kind: "library",
-        name: need.name.clone(),
-        package: need.package.clone(),
-    });
-    programs.chain(libraries).collect()
+/// What this machine lacks of a plugin's needs: the programs and libraries of its manifest, and the libraries that it is linked to
+/// (`linked`, its `DT_NEEDED`). Looks for programs on `PATH` and asks the dynamic loader for libraries.
+pub fn missing_needs(manifest: &Manifest, linked: &[String]) -> Vec<MissingNeed> {
+    let missing =
+        |kind, need: &Need| MissingNeed { kind, name: need.name.clone(), package: Some(need.package.clone()) };
+    let programs = manifest.programs.iter().filter(|need| find_program(&need.name).is_none());
+    let libraries = manifest.libraries.iter().filter(|need| !library_loads(&need.name));
+    let is_listed = |name: &String| manifest.libraries.iter().any(|need| need.name == *name);
+    let unlisted = linked.iter().filter(|name| !is_listed(name) && !library_loads(name));
+    programs
+        .map(|need| missing("program", need))
+        .chain(libraries.map(|need| missing("library", need)))
+        .chain(unlisted.map(|name| MissingNeed { kind: "library", name: name.clone(), package: None }))
+        .collect()
 }
 
 fn find_program(name: &str) -> Option<PathBuf> {

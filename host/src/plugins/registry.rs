@@ -6,13 +6,18 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vmdk2kvm_plugin_api::model::{OpenGuest, OsFamily, SourceRef};
-use vmdk2kvm_plugin_api::{Converter, Fetcher, Fixer, Flattener, Inspector, Kind, PluginError, Result, Tester};
+use vmdk2kvm_plugin_api::{
+    Converter, Fetcher, Fixer, Flattener, Inspector, Kind, Manifest, PluginError, Result, Tester,
+};
 
 use super::discovery::{Candidate, discover, search_folders};
 use super::loader::Loaded;
 use super::services::Services;
 use super::stock;
 use crate::config::Job;
+
+/// Advice when nothing better is known.
+const SHOW: &str = "`vmdk2kvm plugin list` shows what is there";
 
 /// A stage's implementation and whose it is.
 pub struct Chosen<T> {
@@ -42,18 +47,30 @@ impl Registry {
             disabled: job.plugins.disabled.clone(),
             loaded: Mutex::default(),
         };
-        for candidate in &registry.candidates {
-            if let (None, Some(why)) = (&candidate.manifest, &candidate.refused) {
-                registry.services.warn(format!("{} is not used: {why}", candidate.path.display()));
-            }
-        }
+        registry.warn_of_refused();
         for warning in super::check_settings(&registry.candidates, &registry.settings)? {
             registry.services.warn(warning);
         }
         Ok(registry)
     }
 
-    fn manifests(&self) -> impl Iterator<Item = &vmdk2kvm_plugin_api::Manifest> {
+    /// Refused plugins that no stage would come across: those without a manifest, and those whose name a later folder has too.
+    fn warn_of_refused(&self) {
+        for (index, candidate) in self.candidates.iter().enumerate() {
+            let Some(why) = &candidate.refused else { continue };
+            let replaced = |manifest: &Manifest| {
+                self.candidates[index..]
+                    .iter()
+                    .filter(|other| other.refused.is_none())
+                    .any(|other| other.manifest.as_ref().is_some_and(|other| other.name == manifest.name))
+            };
+            if candidate.manifest.as_ref().is_none_or(replaced) {
+                self.services.warn(format!("{} is not used: {why}", candidate.path.display()));
+            }
+        }
+    }
+
+    fn manifests(&self) -> impl Iterator<Item = &Manifest> {
         self.candidates.iter().filter_map(|candidate| candidate.manifest.as_ref())
     }
 
@@ -70,41 +87,34 @@ impl Registry {
 
     /// The FETCH plugin for a source.
     pub fn fetcher(&self, wanted: Option<&str>, source: &SourceRef) -> Result<Chosen<Box<dyn Fetcher>>> {
-        let found = self.best(Kind::Fetcher, wanted, |loaded| {
-            let Some(fetcher) = loaded.plugin.fetcher()? else { return Ok(None) };
-            Ok(Some((fetcher.accepts(source)?, fetcher)))
-        })?;
-        found.ok_or_else(|| {
-            let scheme = source.uri.split_once(':').map_or("path", |(scheme, _)| scheme);
-            self.nobody(
-                Kind::Fetcher,
-                Some(scheme),
-                format!("no plugin can fetch from {}", crate::config::secret::mask_uri(&source.uri)),
-            )
-        })
+        let ask = |loaded: &Loaded| {
+            let fetcher = loaded.fetcher()?;
+            Ok((fetcher.accepts(source)?, fetcher))
+        };
+        let message = format!("no plugin can fetch from {}", crate::config::secret::mask_uri(&source.uri));
+        self.best(Kind::Fetcher, wanted, ask, || self.nobody(Kind::Fetcher, Some(scheme(&source.uri)), message))
     }
 
     /// The FLATTEN plugin for a format.
     pub fn flattener(&self, wanted: Option<&str>, format: &str) -> Result<Chosen<Box<dyn Flattener>>> {
-        let found = self.best(Kind::Flattener, wanted, |loaded| {
-            let Some(flattener) = loaded.plugin.flattener()? else { return Ok(None) };
-            let score = u32::from(flattener.formats().iter().any(|known| known == format));
-            Ok(Some((score, flattener)))
-        })?;
-        found.ok_or_else(|| {
-            self.nobody(Kind::Flattener, Some(format), format!("no plugin can read disks of the format {format}"))
-        })
+        let ask = |loaded: &Loaded| {
+            let flattener = loaded.flattener()?;
+            Ok((u32::from(flattener.formats().iter().any(|known| known == format)), flattener))
+        };
+        let message = format!("no plugin can read disks of the format {format}");
+        self.best(Kind::Flattener, wanted, ask, || self.nobody(Kind::Flattener, Some(format), message))
     }
 
     /// The INSPECT plugin for a guest.
     pub fn inspector(&self, wanted: Option<&str>, request: &OpenGuest) -> Result<Chosen<Box<dyn Inspector>>> {
-        let found = self.best(Kind::Inspector, wanted, |loaded| {
-            let Some(inspector) = loaded.plugin.inspector()? else { return Ok(None) };
-            Ok(Some((inspector.accepts(request)?, inspector)))
-        })?;
-        let subject =
-            request.vm.origin.as_ref().filter(|_| request.disks.is_empty()).map_or("images", |origin| &origin.fetcher);
-        found.ok_or_else(|| self.nobody(Kind::Inspector, Some(subject), "no plugin can open this guest".to_owned()))
+        let ask = |loaded: &Loaded| {
+            let inspector = loaded.inspector()?;
+            Ok((inspector.accepts(request)?, inspector))
+        };
+        let origin = request.vm.origin.as_ref().filter(|_| request.disks.is_empty());
+        let subject = origin.map_or("images", |origin| &origin.fetcher);
+        let message = "no plugin can open this guest".to_owned();
+        self.best(Kind::Inspector, wanted, ask, || self.nobody(Kind::Inspector, Some(subject), message))
     }
 
     /// Every fixer that understands a family, in their order. One that cannot be loaded is an error: a guest that lacks its changes would
@@ -114,10 +124,9 @@ impl Registry {
         for index in self.of_kind(Kind::Fixer) {
             let loaded = self.load(index).map_err(|error| {
                 let name = self.candidates[index].manifest.as_ref().map_or("", |manifest| manifest.name.as_str());
-                let hint = format!("repair it, or leave it out with --set plugins.disabled='[\"{name}\"]'");
-                if error.hint.is_some() { error } else { error.hint(hint) }
+                if error.hint.is_some() { error } else { error.hint(format!("repair it, or {}", leave_out(name))) }
             })?;
-            for fixer in loaded.plugin.fixers()? {
+            for fixer in loaded.fixers()? {
                 if !fixer.guests().contains(&family) {
                     continue;
                 }
@@ -142,74 +151,82 @@ impl Registry {
 
     /// The CONVERT plugin for a format.
     pub fn converter(&self, wanted: Option<&str>, format: &str) -> Result<Chosen<Box<dyn Converter>>> {
-        let found = self.best(Kind::Converter, wanted, |loaded| {
-            let Some(converter) = loaded.plugin.converter()? else { return Ok(None) };
-            let score = u32::from(converter.formats().iter().any(|known| known == format));
-            Ok(Some((score, converter)))
-        })?;
-        found.ok_or_else(|| {
-            self.nobody(Kind::Converter, Some(format), format!("no plugin can write images of the format {format}"))
-        })
+        let ask = |loaded: &Loaded| {
+            let converter = loaded.converter()?;
+            Ok((u32::from(converter.formats().iter().any(|known| known == format)), converter))
+        };
+        let message = format!("no plugin can write images of the format {format}");
+        self.best(Kind::Converter, wanted, ask, || self.nobody(Kind::Converter, Some(format), message))
     }
 
     /// The TEST plugin.
     pub fn tester(&self, wanted: Option<&str>) -> Result<Chosen<Box<dyn Tester>>> {
-        let found = self.best(Kind::Tester, wanted, |loaded| Ok(loaded.plugin.tester()?.map(|tester| (1, tester))))?;
-        found.ok_or_else(|| self.nobody(Kind::Tester, wanted, "no plugin can test the result".to_owned()))
+        let ask = |loaded: &Loaded| Ok((1, loaded.tester()?));
+        let message = "no plugin can test the result".to_owned();
+        self.best(Kind::Tester, wanted, ask, || self.nobody(Kind::Tester, wanted, message))
     }
 
-    /// Asks every plugin of a kind, or the one the job names. The highest answer wins; 0 is a no. A plugin that cannot be loaded is a warning
-    /// as long as another can do it.
+    /// Asks every plugin of a kind, or the one the job names. The highest answer wins; 0 is a no. A plugin that cannot be loaded or asked
+    /// is a warning as long as another can do it. `nobody` is the error when none can.
     fn best<T>(
         &self,
         kind: Kind,
         wanted: Option<&str>,
-        ask: impl Fn(&Loaded) -> Result<Option<(u32, T)>>,
-    ) -> Result<Option<Chosen<T>>> {
-        let mut best: Option<(u32, Chosen<T>)> = None;
-        let mut failure = None;
+        ask: impl Fn(&Loaded) -> Result<(u32, T)>,
+        nobody: impl FnOnce() -> PluginError,
+    ) -> Result<Chosen<T>> {
         let indices = match wanted {
             Some(name) => vec![self.named(kind, name)?],
             None => self.of_kind(kind),
         };
+        let (mut best, mut failures) = (None, Vec::new());
         for index in indices {
-            let loaded = match self.load(index) {
-                Ok(loaded) => loaded,
-                Err(error) => {
-                    failure.get_or_insert(error);
-                    continue;
+            match self.load(index).and_then(|loaded| Ok((ask(&loaded)?, loaded.label()))) {
+                Ok(((score, stage), label)) if score > best.as_ref().map_or(0, |(score, _)| *score) => {
+                    best = Some((score, Chosen { label, stage }));
                 }
-            };
-            if let Some((score, stage)) = ask(&loaded)? {
-                if score > best.as_ref().map_or(0, |(score, _)| *score) {
-                    best = Some((score, Chosen { label: loaded.label(), stage }));
-                }
+                Ok(_) => {}
+                Err(error) => failures.push(error),
             }
         }
-        match (best, failure) {
-            (Some((_, chosen)), failure) => {
-                if let Some(error) = failure {
-                    self.services.warn(error.message);
+        match best {
+            Some((_, chosen)) => {
+                for error in failures {
+                    let who = error.plugin.map_or_else(String::new, |plugin| format!("{plugin}: "));
+                    self.services.warn(format!("{who}{}", error.message));
                 }
-                Ok(Some(chosen))
+                Ok(chosen)
             }
-            (None, Some(error)) => Err(error),
-            (None, None) => Ok(None),
+            None => Err(match failures.into_iter().next() {
+                Some(error) if wanted.is_some() => error,
+                Some(error) => error.context(format_args!("{}, and one could not be asked", nobody())),
+                None => nobody(),
+            }),
         }
     }
 
-    /// Usable candidates of a kind, in the order of search. A refused plugin whose manifest says the kind is among them, so that its error
-    /// is seen; one that is hidden by another of its name is not.
+    /// Candidates of a kind, in the order of search, one for each name: the first that can be used, else the first that was refused, so that
+    /// the reason is seen.
     fn of_kind(&self, kind: Kind) -> Vec<usize> {
-        let mut names = std::collections::BTreeSet::new();
-        (0..self.candidates.len())
-            .filter(|index| {
-                let Some(manifest) = &self.candidates[*index].manifest else { return false };
-                manifest.kinds.contains(&kind)
-                    && !self.disabled.contains(&manifest.name)
-                    && names.insert(&manifest.name)
-            })
-            .collect()
+        let mut names: Vec<&str> = Vec::new();
+        let mut chosen: Vec<usize> = Vec::new();
+        for (index, candidate) in self.candidates.iter().enumerate() {
+            let Some(manifest) = &candidate.manifest else { continue };
+            if !manifest.kinds.contains(&kind) || self.disabled.contains(&manifest.name) {
+                continue;
+            }
+            match names.iter().position(|name| *name == manifest.name) {
+                None => {
+                    names.push(&manifest.name);
+                    chosen.push(index);
+                }
+                Some(at) if candidate.refused.is_none() && self.candidates[chosen[at]].refused.is_some() => {
+                    chosen[at] = index;
+                }
+                Some(_) => {}
+            }
+        }
+        chosen
     }
 
     fn named(&self, kind: Kind, name: &str) -> Result<usize> {
@@ -217,10 +234,14 @@ impl Registry {
         let is_named =
             |index: &usize| self.candidates[*index].manifest.as_ref().is_some_and(|manifest| manifest.name == name);
         of_kind.into_iter().find(is_named).ok_or_else(|| {
-            let error = PluginError::missing(format!("the {} plugin `{name}` is not installed", kind.as_str()));
+            let word = kind.as_str();
+            if self.disabled.iter().any(|disabled| disabled == name) {
+                return PluginError::config(format!("the {word} plugin `{name}` is both asked for and disabled"));
+            }
+            let error = PluginError::missing(format!("the {word} plugin `{name}` is not installed"));
             match stock::candidates(kind, None).into_iter().find(|plugin| plugin.name == name) {
-                Some(plugin) => error.hint(format!("install the plugin {} (package {})", plugin.name, plugin.package)),
-                None => error.hint("`vmdk2kvm plugin list` shows what is there"),
+                Some(plugin) => error.hint(plugin.advice()),
+                None => error.hint(SHOW),
             }
         })
     }
@@ -246,10 +267,35 @@ impl Registry {
         let disabled =
             self.manifests().find(|manifest| manifest.kinds.contains(&kind) && self.disabled.contains(&manifest.name));
         let hint = match (known.first(), disabled) {
-            (Some(plugin), _) => format!("install the plugin {} (package {})", plugin.name, plugin.package),
+            (Some(plugin), _) => plugin.advice(),
             (None, Some(manifest)) => format!("the plugin {} is disabled by the configuration", manifest.name),
-            (None, None) => "`vmdk2kvm plugin list` shows what is there".to_owned(),
+            (None, None) => SHOW.to_owned(),
         };
         PluginError::missing(message).hint(hint)
+    }
+}
+
+/// How to go on without a plugin that errors name by this label.
+pub fn leave_out(label: &str) -> String {
+    let name = label.split(' ').next().unwrap_or(label);
+    format!("leave it out with --set plugins.disabled='[\"{name}\"]'")
+}
+
+/// The scheme of a URI; `path` for what is none.
+fn scheme(uri: &str) -> &str {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    uri.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| scheme.chars().all(plain)).unwrap_or("path")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_colon_in_a_path_makes_no_scheme() {
+        assert_eq!(scheme("vsphere://vc/web"), "vsphere");
+        assert_eq!(scheme("esxi+ssh://host"), "esxi+ssh");
+        assert_eq!(scheme("/disks/a:b.vmdk"), "path");
+        assert_eq!(scheme("web.vmdk"), "path");
     }
 }

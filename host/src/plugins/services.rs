@@ -65,11 +65,15 @@ impl Services {
         &self.events
     }
 
-    /// Tells the user something although the run goes on; it ends up in the report, too.
+    /// Tells the user something although the run goes on, once; it ends up in the report, too.
     pub fn warn(&self, message: impl Into<String>) {
         let message = message.into();
-        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(message.clone());
-        self.events.warn(message);
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if !warnings.contains(&message) {
+            warnings.push(message.clone());
+            drop(warnings);
+            self.events.warn(message);
+        }
     }
 
     /// The warnings so far.

@@ -25,6 +25,13 @@ pub struct StockPlugin {
     pub subjects: Vec<String>,
 }
 
+impl StockPlugin {
+    /// What to tell somebody who lacks it.
+    pub fn advice(&self) -> String {
+        format!("install the plugin {} (package {})", self.name, self.package)
+    }
+}
+
 /// The stock plugins of a kind that can do `subject` (`None`: anything).
 pub fn candidates(kind: Kind, subject: Option<&str>) -> Vec<StockPlugin> {
     let table: Table = toml::from_str(TABLE).unwrap_or(Table { plugin: Vec::new() });
