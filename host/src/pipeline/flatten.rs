@@ -49,10 +49,25 @@ pub(super) fn open(run: &Run<'_>, vm: &mut VmSpec, transport: Option<&Arc<dyn Tr
     for disk in &mut vm.disks {
         run.check_cancelled()?;
         let opened = open_disk(run, disk, transport)?;
-        disk.capacity_bytes = opened.source.size();
+        check_size(&opened)?;
+        disk.capacity_bytes = opened.report.capacity_bytes;
         flat.push(opened);
     }
     Ok(flat)
+}
+
+/// A plugin whose source cannot tell its size, or tells another than its chain has, would leave a disk that is cut short.
+fn check_size(disk: &FlatDisk) -> Result<()> {
+    let (size, capacity) = (disk.source.size(), disk.report.capacity_bytes);
+    let mut error = match size {
+        _ if size != capacity => {
+            PluginError::defect(format!("{}: {size} bytes can be read of a disk of {capacity} bytes", disk.name))
+        }
+        0 => PluginError::unusable(format!("{}: the disk is empty", disk.name)),
+        _ => return Ok(()),
+    };
+    error.plugin.clone_from(&disk.plugin);
+    Err(error)
 }
 
 fn open_disk(run: &Run<'_>, disk: &Disk, transport: Option<&Arc<dyn Transport>>) -> Result<FlatDisk> {

@@ -42,6 +42,7 @@ pub(super) fn migrate(run: &Run<'_>) -> Result<Value, Failure> {
         *plugin = Some(fetched.label.clone());
         Ok(fetched)
     })?;
+    check_plugins(run)?;
     let mut flattening = run.begin(Stage::Flatten, None);
     let opened = run.check_cancelled().and_then(|()| open(run, &mut fetched));
     let (disks, before) = match opened {
@@ -60,6 +61,21 @@ pub(super) fn migrate(run: &Run<'_>) -> Result<Value, Failure> {
         migration.output.abandon();
         Failure { error, ..failure }
     })
+}
+
+/// What the last stages need is looked for before the first bytes are copied, not hours later.
+fn check_plugins(run: &Run<'_>) -> Result<(), Failure> {
+    let converter = |format| run.registry.converter(run.job.plugins.converter.as_deref(), format).map(drop);
+    if run.job.wants(Stage::Inspect) {
+        converter(OVERLAY_FORMAT).map_err(|error| Failure::new(Stage::Inspect, error))?;
+    }
+    if run.job.wants(Stage::Convert) && must_convert(run.job) {
+        converter(run.job.format.as_str()).map_err(|error| Failure::new(Stage::Convert, error))?;
+    }
+    if run.job.wants(Stage::Test) {
+        run.registry.tester(run.job.test.plugin.as_deref()).map_err(|error| Failure::new(Stage::Test, error))?;
+    }
+    Ok(())
 }
 
 fn open(run: &Run<'_>, fetched: &mut Fetched) -> Result<(Vec<FlatDisk>, Vec<String>)> {

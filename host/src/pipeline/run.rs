@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use vmdk2kvm_plugin_api::{PluginError, Result};
+use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
 use super::{look, migrate, retest};
 use crate::config::{Command, Job};
 use crate::events::{Event, Stage, StageStatus};
-use crate::plugins::{Registry, Services};
+use crate::plugins::{self, Registry, Services};
 use crate::report::StageRecord;
 use crate::worker::Failure;
 
@@ -35,8 +35,12 @@ pub fn run(job: &Job, services: &Services, private: &Path) -> Result<serde_json:
     outcome.map_err(|mut failure| {
         // A stage that stopped because the user asked to is not at fault, whatever error it found on its way out.
         if run.cancelled() {
-            failure.error.kind = vmdk2kvm_plugin_api::ErrorKind::Interrupted;
+            failure.error.kind = ErrorKind::Interrupted;
             failure.error.message = "interrupted".to_owned();
+        }
+        let error = &mut failure.error;
+        if let (ErrorKind::Defect, None, Some(plugin)) = (error.kind, &error.hint, &error.plugin) {
+            error.hint = Some(format!("report it to the plugin's author, or {}", plugins::leave_out(plugin)));
         }
         failure
     })
