@@ -38,6 +38,8 @@ pub fn suits(uri: &str) -> u32 {
         Some(scheme) if scheme.eq_ignore_ascii_case("file") => 100,
         _ if Path::new(uri).exists() => 100,
         Some(_) => 0,
+        // `dir:/path` and its like: another plugin's, or a folder that would have been found above.
+        None if uri.split_once(":/").is_some_and(|(word, _)| is_scheme(word)) => 0,
         None => 50,
     }
 }
@@ -93,10 +95,13 @@ fn path_of(uri: &str) -> Result<PathBuf> {
 
 /// The scheme of a URI of the form `scheme://...` (RFC 3986, section 3.1).
 fn scheme(uri: &str) -> Option<&str> {
-    let (scheme, _) = uri.split_once("://")?;
-    let mut bytes = scheme.bytes();
-    let first = bytes.next()?.is_ascii_alphabetic();
-    (first && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))).then_some(scheme)
+    uri.split_once("://").map(|(scheme, _)| scheme).filter(|scheme| is_scheme(scheme))
+}
+
+fn is_scheme(word: &str) -> bool {
+    let mut bytes = word.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_alphabetic())
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
 /// The path of a `file://` URI (RFC 8089): an empty host or `localhost`, and a path with percent escapes.
@@ -144,6 +149,7 @@ mod tests {
         assert_eq!(suits("/nowhere/x.vmdk"), 50);
         assert_eq!(suits("vsphere://host/vm"), 0);
         assert_eq!(suits("esxi+ssh://host/vm"), 0);
+        assert_eq!(suits("dir:/nowhere"), 0);
         assert_eq!(suits("nbd:x"), 50);
         let expected = Given::File(file.canonicalize().unwrap());
         assert_eq!(look(&uri).unwrap(), expected);
