@@ -3,16 +3,20 @@
 //! Every test here runs the real binary with the real plugins. A tool that is missing fails the test by name.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod bad;
 mod guest;
 mod lab;
 mod program;
+mod release;
 mod room;
 mod running;
 mod small_disk;
 
+pub use bad::{Library, lone_program, misbehaving, private_folder};
 pub use guest::{Booted, boot};
 pub use lab::{LabGuest, digest, lab};
-pub use program::{Outcome, alone, binary, outcome, plugin_folder, run, run_with};
+pub use program::{Outcome, alone, binary, command, outcome, plugin_folder, run, run_with};
+pub use release::Release;
 pub use room::{Room, STAGES, contents, names};
 pub use running::{Running, Signal};
 pub use small_disk::SmallDisk;

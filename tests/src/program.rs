@@ -1,6 +1,6 @@
 //! Runs the program.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -26,7 +26,7 @@ impl Outcome {
 
     /// The error's hint.
     pub fn hint(&self) -> &str {
-        self.json["error"]["hint"].as_str().unwrap_or_default()
+        self.error("hint")
     }
 
     /// The digest of what the guest sees, of each image.
@@ -40,14 +40,19 @@ impl Outcome {
         stages.iter().find(|record| record["name"] == stage).map_or("", |record| record["status"].as_str().unwrap())
     }
 
+    /// A member of the error; empty when there is none.
+    pub fn error(&self, member: &str) -> &str {
+        self.json["error"][member].as_str().unwrap_or_default()
+    }
+
     /// The error's message.
     pub fn message(&self) -> &str {
-        self.json["error"]["message"].as_str().unwrap_or_default()
+        self.error("message")
     }
 }
 
 /// The folder that cargo builds into.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     let mut path = std::env::current_exe().unwrap();
     path.pop();
     if path.ends_with("deps") {
@@ -92,10 +97,15 @@ pub fn run(arguments: &[&str]) -> Outcome {
 }
 
 /// Runs another copy of the program with `--json`.
-pub fn run_with(program: &std::path::Path, arguments: &[&str]) -> Outcome {
+pub fn run_with(program: &Path, arguments: &[&str]) -> Outcome {
+    outcome(&command(program, arguments).output().unwrap())
+}
+
+/// A run of another copy of the program with `--json`, to be started.
+pub fn command(program: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command.args(arguments).arg("--json");
-    outcome(&alone(&mut command).output().unwrap())
+    alone(command.args(arguments).arg("--json"));
+    command
 }
 
 /// Keeps the settings and plugins of the user who runs the tests out of a run. The appliance's cache stays: making one takes a while.

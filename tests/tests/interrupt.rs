@@ -121,10 +121,10 @@ fn a_conversion_to_another_format_begins_anew_and_leaves_no_working_image() {
 }
 
 #[test]
-fn the_third_signal_does_not_wait() {
+fn a_further_signal_does_not_wait() {
     let room = Room::new();
     let mut run = room.stop_in("convert", room.migrate("out", &[]));
-    // A worker that stands still sees no request: two are passed on to it, the next one is an order.
+    // A worker that stands still sees no request: the first is passed on to it, the next is an order.
     run.stop("worker-process");
     while !run.has_ended() {
         run.signal(Signal::INT);

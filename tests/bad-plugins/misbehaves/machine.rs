@@ -1,0 +1,243 @@
+//! A virtual machine in memory, found at `bad:vm`: one disk of a made-up format, and a guest with two files.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use vmdk2kvm_plugin_api::model::{
+    Action, Applied, AppliedStatus, ChainLink, ChainReport, Change, Controller, Cpus, Disk, Firmware, FlattenDisk,
+    Inspection, OpenGuest, OsFamily, OsInfo, SourceRef, VmSpec,
+};
+use vmdk2kvm_plugin_api::{
+    BlockSource, Catalog, Entry, Extent, ExtentKind, Fetcher, FileKind, Flat, Flattener, Guest, Hints, Inspector,
+    Opened, PluginError, Result, Stat, Transport,
+};
+
+use crate::fault::{Fault, How};
+
+/// Size of the disk in bytes.
+const SIZE: u64 = 1 << 20;
+
+#[derive(Clone)]
+pub struct Machine {
+    fault: Arc<Fault>,
+}
+
+impl Machine {
+    pub fn new(fault: &Arc<Fault>) -> Self {
+        Self { fault: Arc::clone(fault) }
+    }
+}
+
+impl Fetcher for Machine {
+    fn accepts(&self, source: &SourceRef) -> Result<u32> {
+        self.fault.at("Fetcher::accepts");
+        Ok(if source.uri.starts_with("bad:") { 100 } else { 0 })
+    }
+
+    fn catalog(&self, _: &SourceRef) -> Result<Option<Box<dyn Catalog>>> {
+        self.fault.at("Fetcher::catalog");
+        Ok(Some(Box::new(self.clone())))
+    }
+
+    fn transport(&self, _: &SourceRef) -> Result<Option<Box<dyn Transport>>> {
+        self.fault.at("Fetcher::transport");
+        Ok(Some(Box::new(self.clone())))
+    }
+}
+
+impl Catalog for Machine {
+    fn inventory(&self) -> Result<Vec<VmSpec>> {
+        self.fault.at("Catalog::inventory");
+        Ok(vec![self.vm("Catalog::inventory")])
+    }
+
+    fn describe(&self) -> Result<VmSpec> {
+        self.fault.at("Catalog::describe");
+        Ok(self.vm("Catalog::describe"))
+    }
+}
+
+impl Machine {
+    fn vm(&self, method: &str) -> VmSpec {
+        let disk = Disk {
+            name: "disk1".to_owned(),
+            controller: Controller::Scsi,
+            bus: 0,
+            unit: 0,
+            capacity_bytes: 0,
+            format: "bad".to_owned(),
+            path: Some("object".to_owned()),
+        };
+        VmSpec {
+            schema: self.fault.schema(method),
+            name: self.fault.text(method, "bad-vm"),
+            uuid: None,
+            genid: None,
+            guest_id: None,
+            firmware: Firmware::Bios,
+            secure_boot: false,
+            tpm: false,
+            cpus: Cpus { count: 1, sockets: 1, cores_per_socket: 1 },
+            memory_bytes: 1 << 30,
+            disks: vec![disk],
+            removable: Vec::new(),
+            nics: Vec::new(),
+            guessed: Vec::new(),
+            origin: None,
+        }
+    }
+}
+
+impl Transport for Machine {
+    fn open(&self, _: &str) -> Result<Box<dyn BlockSource>> {
+        self.fault.at("Transport::open");
+        Ok(Box::new(self.clone()))
+    }
+
+    fn resolve(&self, _: &str, name: &str) -> Result<String> {
+        self.fault.at("Transport::resolve");
+        Ok(name.to_owned())
+    }
+
+    fn fingerprint(&self, object: &str) -> Result<String> {
+        self.fault.at("Transport::fingerprint");
+        Ok(format!("{object} as ever"))
+    }
+}
+
+impl BlockSource for Machine {
+    fn size(&self) -> u64 {
+        self.fault.at("BlockSource::size");
+        if self.fault.is("BlockSource::size", How::Lie) { SIZE / 2 } else { SIZE }
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        self.fault.at("BlockSource::read_at");
+        if offset + buffer.len() as u64 > SIZE {
+            return Err(PluginError::unusable("a read past the end"));
+        }
+        buffer.fill(0x5a);
+        let lie = self.fault.is("BlockSource::read_at", How::Lie);
+        let nothing = self.fault.is("BlockSource::read_at", How::Nothing);
+        Ok(if lie {
+            buffer.len() + 1
+        } else if nothing {
+            0
+        } else {
+            buffer.len()
+        })
+    }
+
+    fn extents(&self, offset: u64, length: u64) -> Result<Vec<Extent>> {
+        self.fault.at("BlockSource::extents");
+        let lie = self.fault.is("BlockSource::extents", How::Lie);
+        Ok(vec![Extent { offset, length: if lie { length * 2 } else { length }, kind: ExtentKind::Data }])
+    }
+
+    fn hints(&self) -> Hints {
+        self.fault.at("BlockSource::hints");
+        Hints::default()
+    }
+}
+
+impl Flattener for Machine {
+    fn formats(&self) -> Vec<String> {
+        self.fault.at("Flattener::formats");
+        vec!["bad".to_owned()]
+    }
+
+    fn flatten(&self, disk: &FlattenDisk, files: Arc<dyn Transport>) -> Result<Flat> {
+        self.fault.at("Flattener::flatten");
+        let object = files.resolve(&disk.object, &disk.object)?;
+        let link = ChainLink {
+            object: object.clone(),
+            format: disk.format.clone(),
+            files: vec![object.clone()],
+            content_id: None,
+            parent_content_id: None,
+        };
+        let schema = self.fault.schema("Flattener::flatten");
+        let report = ChainReport { schema, capacity_bytes: SIZE, links: vec![link], warnings: Vec::new() };
+        Ok(Flat { source: files.open(&object)?, report })
+    }
+}
+
+impl Inspector for Machine {
+    fn accepts(&self, request: &OpenGuest) -> Result<u32> {
+        self.fault.at("Inspector::accepts");
+        Ok(if request.vm.origin.as_ref().is_some_and(|origin| origin.fetcher == "bad") { 1000 } else { 0 })
+    }
+
+    fn open(&self, _: &OpenGuest) -> Result<Opened> {
+        self.fault.at("Inspector::open");
+        let os = OsInfo { family: OsFamily::Linux, ..OsInfo::default() };
+        let inspection = Inspection {
+            schema: self.fault.schema("Inspector::open"),
+            os,
+            firmware: None,
+            bootloader: None,
+            bootloader_config: None,
+            root: None,
+            mounts: Vec::new(),
+            kernels: Vec::new(),
+            network: Default::default(),
+            vmware_tools: Default::default(),
+            disks: Vec::new(),
+            findings: Vec::new(),
+        };
+        let files = [("/etc/motd", "as ever\n"), ("/etc/hostname", "bad\n")];
+        let files = files.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec()));
+        let guest = InMemory { fault: Arc::clone(&self.fault), files: Mutex::new(BTreeMap::from(files)) };
+        Ok(Opened { guest: Box::new(guest), inspection })
+    }
+}
+
+/// A guest of regular files in `/etc`.
+struct InMemory {
+    fault: Arc<Fault>,
+    files: Mutex<BTreeMap<String, Vec<u8>>>,
+}
+
+impl Guest for InMemory {
+    fn stat(&self, path: &str) -> Result<Option<Stat>> {
+        self.fault.at("Guest::stat");
+        let stat = |file: &Vec<u8>| Stat { kind: FileKind::File, size: file.len() as u64, mode: 0o644, uid: 0, gid: 0 };
+        Ok(self.files.lock().unwrap().get(path).map(stat))
+    }
+
+    fn read(&self, path: &str, _: u64) -> Result<Option<Vec<u8>>> {
+        self.fault.at("Guest::read");
+        Ok(self.files.lock().unwrap().get(path).cloned())
+    }
+
+    fn list(&self, path: &str) -> Result<Option<Vec<Entry>>> {
+        self.fault.at("Guest::list");
+        let files = self.files.lock().unwrap();
+        let names = files.keys().filter_map(|file| file.strip_prefix(&format!("{path}/")));
+        Ok(Some(names.map(|name| Entry { name: name.to_owned(), kind: FileKind::File }).collect()))
+    }
+
+    fn read_link(&self, path: &str) -> Result<String> {
+        self.fault.at("Guest::read_link");
+        Err(PluginError::unusable(format!("{path} is no link")))
+    }
+
+    fn apply(&self, change: &Change) -> Result<Applied> {
+        self.fault.at("Guest::apply");
+        if let Action::WriteFile { content, .. } = &change.action {
+            self.files.lock().unwrap().insert(change.target.clone(), content.to_bytes()?);
+        }
+        Ok(Applied { status: AppliedStatus::Done, detail: String::new() })
+    }
+
+    fn close(&self) -> Result<()> {
+        self.fault.at("Guest::close");
+        Ok(())
+    }
+}
+
+impl Drop for InMemory {
+    fn drop(&mut self) {
+        self.fault.at("Guest::drop");
+    }
+}

@@ -1,0 +1,116 @@
+//! PLAN, CONVERT and TEST for the machine in memory.
+
+use std::fs;
+use std::sync::Arc;
+
+use vmdk2kvm_plugin_api::model::{
+    Action, Change, CommitOverlay, Content, Convert, CreateOverlay, FixerPlan, OsFamily, PlanContext, TestRequest,
+    Verdict, VerdictKind,
+};
+use vmdk2kvm_plugin_api::{Converter, Fixer, Guest, PluginError, Result, Tester};
+
+use crate::fault::{Fault, How};
+
+/// The file that the fixer wants in the guest.
+const MARK: &str = "/etc/fixed";
+
+pub struct Outcome {
+    fault: Arc<Fault>,
+}
+
+impl Outcome {
+    pub fn new(fault: &Arc<Fault>) -> Self {
+        Self { fault: Arc::clone(fault) }
+    }
+}
+
+impl Fixer for Outcome {
+    fn name(&self) -> String {
+        self.fault.at("Fixer::name");
+        "bad-mark".to_owned()
+    }
+
+    fn guests(&self) -> Vec<OsFamily> {
+        self.fault.at("Fixer::guests");
+        vec![OsFamily::Linux]
+    }
+
+    fn order(&self) -> u32 {
+        self.fault.at("Fixer::order");
+        500
+    }
+
+    fn live(&self) -> bool {
+        self.fault.at("Fixer::live");
+        false
+    }
+
+    fn plan(&self, _: &PlanContext, guest: &dyn Guest) -> Result<FixerPlan> {
+        self.fault.at("Fixer::plan");
+        // One call of each, so that each can go wrong.
+        guest.list("/etc")?;
+        guest.stat("/etc/motd")?;
+        let link = guest.read_link("/etc/motd");
+        if let Err(error) = link {
+            if error.kind == vmdk2kvm_plugin_api::ErrorKind::Defect {
+                return Err(error);
+            }
+        }
+        if guest.read(MARK, 1 << 10)?.is_some() {
+            return Ok(FixerPlan::default());
+        }
+        // A digest that the file cannot have is a plan that cannot be carried out.
+        let old_sha256 = self.fault.is("Fixer::plan", How::Lie).then(|| "0".repeat(64));
+        let change = Change {
+            id: String::new(),
+            fixer: String::new(),
+            action: Action::WriteFile { content: Content::Text("fixed\n".to_owned()), mode: None, old_sha256 },
+            target: MARK.to_owned(),
+            summary: self.fault.text("Fixer::plan", "leave a mark"),
+            reason: "to see that it is done".to_owned(),
+            diff: None,
+            critical: true,
+        };
+        Ok(FixerPlan { findings: Vec::new(), changes: vec![change] })
+    }
+}
+
+impl Converter for Outcome {
+    fn formats(&self) -> Vec<String> {
+        self.fault.at("Converter::formats");
+        vec!["qcow2".to_owned(), "vdi".to_owned()]
+    }
+
+    fn create_overlay(&self, request: &CreateOverlay) -> Result<()> {
+        self.fault.at("Converter::create_overlay");
+        write(&request.overlay, "an overlay")
+    }
+
+    fn commit_overlay(&self, _: &CommitOverlay) -> Result<()> {
+        self.fault.at("Converter::commit_overlay");
+        Ok(())
+    }
+
+    fn convert(&self, request: &Convert) -> Result<()> {
+        self.fault.at("Converter::convert");
+        write(&request.target, "an image")
+    }
+}
+
+fn write(path: &str, text: &str) -> Result<()> {
+    fs::write(path, text).map_err(|error| PluginError::from_io(path, &error))
+}
+
+impl Tester for Outcome {
+    fn test(&self, _: &TestRequest) -> Result<Verdict> {
+        self.fault.at("Tester::test");
+        Ok(Verdict {
+            schema: self.fault.schema("Tester::test"),
+            verdict: VerdictKind::Passed,
+            reason: "it always does".to_owned(),
+            evidence: Vec::new(),
+            seconds: 0.0,
+            accelerator: String::new(),
+        })
+    }
+}

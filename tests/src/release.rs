@@ -1,0 +1,116 @@
+//! Another version of the contract: a copy of `plugin-api` (and of the host) that is changed as a later release might be, and built.
+//!
+//! The copy lies in cargo's target folder and shares its dependencies, so that only two crates are compiled, once.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::program::target;
+
+/// A copy of the workspace with `plugin-api`, the host, and the misbehaving plugin as an example.
+pub struct Release {
+    name: String,
+    files: BTreeMap<String, String>,
+}
+
+impl Release {
+    /// A copy as it is. `name` is a Rust identifier.
+    pub fn new(name: &str) -> Self {
+        let mut copy = Self { name: name.to_owned(), files: BTreeMap::new() };
+        for folder in ["plugin-api", "host"] {
+            copy.take_folder(&workspace().join(folder).join("src"), &format!("{folder}/src"));
+        }
+        for file in ["Cargo.lock", "Cargo.toml", "plugins/stock.toml", "plugin-api/Cargo.toml", "host/Cargo.toml"] {
+            copy.files.insert(file.to_owned(), read(&workspace().join(file)));
+        }
+        copy.take_folder(&workspace().join("tests/bad-plugins/misbehaves"), "plugin-api/misbehaves");
+        copy.edit("Cargo.toml", |text| {
+            let members = text.lines().find(|line| line.starts_with("members = ")).unwrap();
+            text.replace(members, r#"members = ["host", "plugin-api"]"#)
+        });
+        // A program of its own name: it is put beside the real one.
+        copy.replace(
+            "host/Cargo.toml",
+            "[[bin]]\nname = \"vmdk2kvm\"",
+            &format!("[[bin]]\nname = \"vmdk2kvm-{name}\""),
+        );
+        copy.edit("plugin-api/Cargo.toml", |text| {
+            format!("{text}\n[[example]]\nname = \"{name}\"\npath = \"misbehaves/lib.rs\"\ncrate-type = [\"cdylib\"]\n")
+        });
+        copy
+    }
+
+    fn take_folder(&mut self, from: &Path, to: &str) {
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let name = format!("{to}/{}", entry.file_name().to_str().unwrap());
+            if entry.path().is_dir() {
+                self.take_folder(&entry.path(), &name);
+            } else {
+                self.files.insert(name, read(&entry.path()));
+            }
+        }
+    }
+
+    /// Changes a file; a change that changes nothing fails the test.
+    pub fn edit(&mut self, file: &str, edit: impl Fn(&str) -> String) {
+        let text = self.files.get_mut(file).unwrap_or_else(|| panic!("there is no {file}"));
+        let edited = edit(text);
+        assert_ne!(*text, edited, "{file} is no longer what the test changes");
+        *text = edited;
+    }
+
+    /// Replaces every occurrence of a text in a file.
+    pub fn replace(&mut self, file: &str, old: &str, new: &str) {
+        self.edit(file, |text| text.replace(old, new));
+    }
+
+    /// Builds the misbehaving plugin against the copy's contract.
+    pub fn plugin(&self) -> PathBuf {
+        self.build(&["--example", &self.name]);
+        target_folder().join(format!("debug/examples/lib{}.so", self.name))
+    }
+
+    /// Builds the host with the copy's contract.
+    pub fn program(&self) -> PathBuf {
+        let name = format!("vmdk2kvm-{}", self.name);
+        self.build(&["--bin", &name]);
+        target_folder().join("debug").join(name)
+    }
+
+    /// Writes what is not there yet: cargo builds again what has another time.
+    fn write(&self) -> PathBuf {
+        let folder = target_folder().join(format!("{}-contract", self.name));
+        for (name, text) in &self.files {
+            let path = folder.join(name);
+            if !fs::read_to_string(&path).is_ok_and(|there| there == *text) {
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(&path, text).unwrap();
+            }
+        }
+        folder
+    }
+
+    fn build(&self, what: &[&str]) {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut build = Command::new(cargo);
+        build.args(["build", "--offline", "--quiet", "--workspace", "--target-dir"]).arg(target_folder()).args(what);
+        let output = build.current_dir(self.write()).output().expect("cargo");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The folder of all profiles.
+fn target_folder() -> PathBuf {
+    target().parent().unwrap().to_owned()
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
