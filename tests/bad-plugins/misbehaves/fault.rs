@@ -101,6 +101,7 @@ impl Fault {
                 thread::sleep(Duration::from_secs(3600));
             },
             How::Litter => {
+                #[expect(clippy::zombie_processes, reason = "that it is left behind is the point")]
                 Command::new("sleep").arg("1000000").spawn().unwrap();
                 segfault();
             }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use serde_json::json;
 use vmdk2kvm_plugin_api::model::{
-    Action, Applied, AppliedStatus, ChainLink, ChainReport, Change, Controller, Cpus, Disk, Firmware, FlattenDisk,
-    Inspection, OpenGuest, OsFamily, OsInfo, SourceRef, VmSpec,
+    Action, Applied, AppliedStatus, ChainLink, ChainReport, Change, FlattenDisk, Inspection, OpenGuest, SourceRef,
+    VmSpec,
 };
 use vmdk2kvm_plugin_api::{
     BlockSource, Catalog, Entry, Extent, ExtentKind, Fetcher, FileKind, Flat, Flattener, Guest, Hints, Inspector,
@@ -59,32 +60,14 @@ impl Catalog for Machine {
 
 impl Machine {
     fn vm(&self, method: &str) -> VmSpec {
-        let disk = Disk {
-            name: "disk1".to_owned(),
-            controller: Controller::Scsi,
-            bus: 0,
-            unit: 0,
-            capacity_bytes: 0,
-            format: "bad".to_owned(),
-            path: Some("object".to_owned()),
-        };
-        VmSpec {
-            schema: self.fault.schema(method),
-            name: self.fault.text(method, "bad-vm"),
-            uuid: None,
-            genid: None,
-            guest_id: None,
-            firmware: Firmware::Bios,
-            secure_boot: false,
-            tpm: false,
-            cpus: Cpus { count: 1, sockets: 1, cores_per_socket: 1 },
-            memory_bytes: 1 << 30,
-            disks: vec![disk],
-            removable: Vec::new(),
-            nics: Vec::new(),
-            guessed: Vec::new(),
-            origin: None,
-        }
+        let disk =
+            json!({"name": "disk1", "controller": "scsi", "bus": 0, "unit": 0, "format": "bad", "path": "object"});
+        let mut vm: VmSpec = serde_json::from_value(json!({"schema": 1, "name": self.fault.text(method, "bad-vm"),
+            "firmware": "bios", "cpus": {"count": 1, "sockets": 1, "cores_per_socket": 1},
+            "memory_bytes": 1 << 30, "disks": [disk]}))
+        .unwrap();
+        vm.schema = self.fault.schema(method);
+        vm
     }
 }
 
@@ -170,21 +153,9 @@ impl Inspector for Machine {
 
     fn open(&self, _: &OpenGuest) -> Result<Opened> {
         self.fault.at("Inspector::open");
-        let os = OsInfo { family: OsFamily::Linux, ..OsInfo::default() };
-        let inspection = Inspection {
-            schema: self.fault.schema("Inspector::open"),
-            os,
-            firmware: None,
-            bootloader: None,
-            bootloader_config: None,
-            root: None,
-            mounts: Vec::new(),
-            kernels: Vec::new(),
-            network: Default::default(),
-            vmware_tools: Default::default(),
-            disks: Vec::new(),
-            findings: Vec::new(),
-        };
+        let mut inspection: Inspection =
+            serde_json::from_value(json!({"schema": 1, "os": {"family": "linux"}})).unwrap();
+        inspection.schema = self.fault.schema("Inspector::open");
         let files = [("/etc/motd", "as ever\n"), ("/etc/hostname", "bad\n")];
         let files = files.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec()));
         let guest = InMemory { fault: Arc::clone(&self.fault), files: Mutex::new(BTreeMap::from(files)) };
