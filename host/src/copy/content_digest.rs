@@ -16,7 +16,8 @@ use sha2::{Digest as _, Sha256};
 use vmdk2kvm_plugin_api::{BlockSource, Result};
 
 use super::control::Control;
-use super::engine::pass;
+use super::engine::Pass;
+use super::settle::Settle;
 use super::sha256_pair::sha256_pair;
 use super::sink::Discard;
 use super::tasks::CHUNK;
@@ -32,8 +33,8 @@ pub(super) fn virtual_size(size: u64) -> u64 {
 /// A chunk that holds data, and its digest.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ChunkDigest {
-    index: u64,
-    sha256: [u8; 32],
+    pub index: u64,
+    pub sha256: [u8; 32],
 }
 
 impl ChunkDigest {
@@ -69,7 +70,9 @@ impl ContentDigest {
 
 /// The content digest of a source, read in parallel.
 pub fn content_sha256(source: &dyn BlockSource, control: &Control<'_>) -> Result<String> {
-    Ok(pass(source, &Discard, control)?.content_sha256)
+    let settle = Settle::new(source.size(), virtual_size(source.size()));
+    let pass = Pass { source, sink: &Discard, control, settle, committer: None, workers: None };
+    Ok(pass.run()?.content_sha256)
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

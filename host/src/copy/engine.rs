@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result};
 
+use super::commit::Committer;
 use super::content_digest::{ChunkDigest, virtual_size};
 use super::control::Control;
 use super::settle::{Done, Passed, Settle};
@@ -31,32 +32,59 @@ const MIN_SPAN: usize = 2 * CHUNK;
 /// How long a worker waits before it looks again whether to stop.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// Reads all data of `source` once, and stores it in `sink`.
-pub(super) fn pass(source: &dyn BlockSource, sink: &dyn Sink, control: &Control<'_>) -> Result<Passed> {
+/// What a pass needs.
+pub(super) struct Pass<'a> {
+    pub source: &'a dyn BlockSource,
+    pub sink: &'a dyn Sink,
+    pub control: &'a Control<'a>,
+    /// Where a former run stopped, or the beginning.
+    pub settle: Settle,
+    /// `None` where there is nothing to continue.
+    pub committer: Option<Committer<'a>>,
+    /// Number of threads; `None` for what suits the source.
+    pub workers: Option<usize>,
+}
+
+impl Pass<'_> {
+    /// Reads all data of the source that is not settled, each byte once, and stores it in the sink.
+    pub(super) fn run(self) -> Result<Passed> {
+        let hints = self.source.hints();
+        let request = request_size(hints.request, hints.alignment);
+        let span = span_size(request);
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        // A source that is read one request at a time still gains from digesting and writing beside it.
+        let one_reader = hints.sequential || hints.parallelism == 1;
+        let suitable = if one_reader || hints.parallelism == 0 { processors } else { usize::from(hints.parallelism) };
+        // One of them may be waiting for a commit.
+        let workers = self.workers.unwrap_or(suitable + usize::from(self.committer.is_some()));
+        let engine = Engine {
+            source: self.source,
+            sink: self.sink,
+            control: self.control,
+            committer: self.committer,
+            request,
+            span,
+            one_reader,
+            virtual_size: virtual_size(self.source.size()),
+            tasks: Mutex::new(Tasks::new(self.source, span, self.settle.progress())),
+            known_data: AtomicU64::new(0),
+            settle: Mutex::new(self.settle),
+            settled: Condvar::new(),
+            stop: AtomicBool::new(false),
+            failure: Mutex::new(None),
+        };
+        engine.run(workers.clamp(1, MAX_WORKERS))
+    }
+}
+
+/// The length of the spans that a source is copied in, in bytes: a whole request, and two chunks, which are digested together.
+pub(super) fn span_of(source: &dyn BlockSource) -> usize {
     let hints = source.hints();
-    let request = request_size(hints.request, hints.alignment);
-    let span = (request as usize).next_power_of_two().clamp(MIN_SPAN, MAX_SPAN);
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    // A source that is read one request at a time still gains from digesting and writing beside it.
-    let one_reader = hints.sequential || hints.parallelism == 1;
-    let wanted = if one_reader || hints.parallelism == 0 { processors } else { usize::from(hints.parallelism) };
-    let size = source.size();
-    let engine = Engine {
-        source,
-        sink,
-        control,
-        request,
-        span,
-        one_reader,
-        virtual_size: virtual_size(size),
-        tasks: Mutex::new(Tasks::new(source, span)),
-        known_data: AtomicU64::new(0),
-        settle: Mutex::new(Settle::new(size, virtual_size(size))),
-        settled: Condvar::new(),
-        stop: AtomicBool::new(false),
-        failure: Mutex::new(None),
-    };
-    engine.run(wanted.clamp(1, MAX_WORKERS))
+    span_size(request_size(hints.request, hints.alignment))
+}
+
+fn span_size(request: u64) -> usize {
+    (request as usize).next_power_of_two().clamp(MIN_SPAN, MAX_SPAN)
 }
 
 /// The length of a request in bytes: what the source likes, within bounds, and a multiple of its alignment where that fits.
@@ -73,6 +101,7 @@ struct Engine<'a> {
     source: &'a dyn BlockSource,
     sink: &'a dyn Sink,
     control: &'a Control<'a>,
+    committer: Option<Committer<'a>>,
     request: u64,
     span: usize,
     one_reader: bool,
@@ -127,7 +156,10 @@ impl Engine<'_> {
 
     fn work(&self) -> Result<()> {
         let mut buffer = vec![0; self.span];
-        while let Some(task) = self.take(&mut buffer)? {
+        while let Some((task, due)) = self.take(&mut buffer)? {
+            if let (Some(record), Some(committer)) = (due, &self.committer) {
+                committer.commit(&record)?;
+            }
             self.wait_for_turn(task.sequence)?;
             // The disk ends on a sector; the span's buffer is zero beyond the source's end.
             let end = (task.start + self.span as u64).min(self.virtual_size);
@@ -144,10 +176,11 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// The next task with its data read into `buffer`.
-    fn take(&self, buffer: &mut [u8]) -> Result<Option<Task>> {
+    /// The next task with its data read into `buffer`, and the record of a commit that is due.
+    fn take(&self, buffer: &mut [u8]) -> Result<Option<(Task, Option<Vec<u8>>)>> {
         self.poll()?;
         let mut tasks = lock(&self.tasks);
+        let due = self.due(tasks.handed_out())?;
         let Some(task) = tasks.next()? else { return Ok(None) };
         self.known_data.store(tasks.known_data(), Ordering::Relaxed);
         // One reader: the lock is held while reading, so that requests come one after the other and in ascending order.
@@ -158,7 +191,26 @@ impl Engine<'_> {
             self.read(task.start + range.start as u64, &mut buffer[range.clone()])?;
         }
         drop(held);
-        Ok(Some(task))
+        Ok(Some((task, due)))
+    }
+
+    /// The record of a commit, if one is due. The caller lets no task begin meanwhile, so that what is stored is what is settled: a few
+    /// milliseconds, after which the others go on while this thread syncs.
+    fn due(&self, handed_out: u64) -> Result<Option<Vec<u8>>> {
+        let Some(committer) = &self.committer else { return Ok(None) };
+        let mut settle = lock(&self.settle);
+        if !settle.commit_is_due(&committer.pace) || !committer.claim() {
+            return Ok(None);
+        }
+        while !settle.is_settled(handed_out) {
+            settle = self.wait(settle)?;
+        }
+        Ok(Some(settle.take_record(self.sink)))
+    }
+
+    fn wait<'s>(&'s self, settle: MutexGuard<'s, Settle>) -> Result<MutexGuard<'s, Settle>> {
+        self.poll()?;
+        Ok(self.settled.wait_timeout(settle, LOOK_AGAIN).unwrap_or_else(PoisonError::into_inner).0)
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
@@ -181,20 +233,17 @@ impl Engine<'_> {
     fn wait_for_turn(&self, sequence: u64) -> Result<()> {
         let mut settle = lock(&self.settle);
         while settle.too_far_ahead(sequence) {
-            self.poll()?;
-            settle = self.settled.wait_timeout(settle, LOOK_AGAIN).unwrap_or_else(PoisonError::into_inner).0;
+            settle = self.wait(settle)?;
         }
         Ok(())
     }
 
     /// Digests of the chunks that are not all zero.
     fn digest(&self, task: &Task, span: &[u8], filled: Filled) -> Result<Vec<ChunkDigest>> {
-        const PER_CHUNK: usize = CHUNK / CLUSTER;
-        let mut chunks = span
-            .chunks(CHUNK)
-            .enumerate()
-            .filter(|(number, _)| filled.any(number * PER_CHUNK..(number + 1) * PER_CHUNK))
-            .map(|(number, bytes)| (task.start + (number * CHUNK) as u64, bytes));
+        let mut chunks = filled.chunks().map(|number| {
+            let range = number * CHUNK..((number + 1) * CHUNK).min(span.len());
+            (task.start + range.start as u64, &span[range])
+        });
         let mut digests = Vec::with_capacity(MAX_SPAN / CHUNK);
         while let Some(chunk) = chunks.next() {
             self.poll()?;

@@ -1,19 +1,24 @@
 //! Copies a source to a new image file: creates it, runs the pass, completes and syncs it.
 
-use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result};
 
+use super::commit::{Commit, Committer, Pace};
 use super::content_digest::virtual_size;
 use super::control::Control;
-use super::engine::pass;
+use super::engine::{Pass, span_of};
 use super::image_file::ImageFile;
 use super::output_error::create_error;
 use super::qcow2::Qcow2Image;
 use super::raw::RawImage;
-use super::settle::Passed;
+use super::settle::Settle;
+use super::sink::Image;
+use crate::journal::{DurableFile, Log, Records, StageKey, remove_file, sync_folder};
+
+/// Version of the log's records: a log of another version is of another work.
+const LOG_VERSION: &str = "1";
 
 /// The formats that the host writes itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,14 +44,21 @@ impl ImageFormat {
 pub struct CopyRequest<'a> {
     /// What is read.
     pub source: &'a dyn BlockSource,
-    /// The file to create, by custom with `.part` at the end: the caller renames it. It must not exist.
+    /// The file to write, by custom with `.part` at the end: the caller renames it. What may be there is continued if it is this copy's,
+    /// else replaced.
     pub target: &'a Path,
     /// The format to write.
     pub format: ImageFormat,
+    /// Where finished and interrupted copies are remembered.
+    pub records: &'a Records,
+    /// This copy's name there.
+    pub name: &'a str,
+    /// Digest of all that decides the image: another key is another copy.
+    pub key: &'a StageKey,
 }
 
 /// What was copied.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyOutcome {
     /// Size of the disk in bytes: the source's, rounded up to a multiple of 512.
     pub virtual_size: u64,
@@ -60,45 +72,133 @@ pub struct CopyOutcome {
     pub content_sha256: String,
 }
 
-/// Copies a source to a new image, mode 0600, and syncs it. On an error or when cancelled, all threads have ended and the file is
-/// removed before this returns; the error is the source's own where the source failed.
-pub fn copy_image(request: &CopyRequest<'_>, control: &Control<'_>) -> Result<CopyOutcome> {
-    let target = request.target;
-    let file = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(target)
-        .map_err(|error| create_error(target, &error))?;
-    let copied = write_image(request, &file, control);
-    if copied.is_err() {
-        // Created by this call (O_EXCL), so that nobody else's file is removed. The copy's own error is the one to report.
-        let _ = std::fs::remove_file(target);
-    }
-    copied
+/// What a former run copied, if it finished and the image is still there: it may have grown since, by what was committed onto it.
+pub fn finished(request: &CopyRequest<'_>) -> Option<CopyOutcome> {
+    let outcome: CopyOutcome = request.records.read(request.name, request.key)?;
+    let found = request.target.symlink_metadata().ok()?;
+    (found.is_file() && found.len() >= outcome.bytes_image).then_some(outcome)
 }
 
-fn write_image(request: &CopyRequest<'_>, file: &File, control: &Control<'_>) -> Result<CopyOutcome> {
-    let size = virtual_size(request.source.size());
-    let file = ImageFile::new(file, request.target);
-    let passed: Passed = match request.format {
-        ImageFormat::Raw => pass(request.source, &RawImage::create(&file, size)?, control)?,
-        ImageFormat::Qcow2 => {
-            let image = Qcow2Image::create(&file, size)?;
-            let passed = pass(request.source, &image, control)?;
-            image.finish()?;
-            passed
+/// Copies a source to an image, mode 0600, syncs it, and records that it is finished; or finds that a former run did. On an error or
+/// when cancelled, all threads have ended before this returns; what was committed stays, and the same request continues from there. The
+/// error is the source's own where the source failed.
+pub fn copy_image(request: &CopyRequest<'_>, control: &Control<'_>) -> Result<CopyOutcome> {
+    copy_at(Pace::default(), request, control)
+}
+
+/// The same at a pace of the caller's.
+pub(super) fn copy_at(pace: Pace, request: &CopyRequest<'_>, control: &Control<'_>) -> Result<CopyOutcome> {
+    if let Some(outcome) = finished(request) {
+        // A run that ended just before this left it. Whoever changes the image now must not find it.
+        remove_file(&request.records.log(request.name))?;
+        return Ok(outcome);
+    }
+    let copy = Copy::open(pace, request, control)?;
+    let mut copied = copy.run();
+    if copy.file.has_lost() {
+        // Once more from the last commit; a disk that fails again fails for good.
+        copied = copy.run();
+    }
+    let outcome = match copied {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            copy.leave();
+            return Err(error);
         }
     };
-    if (control.cancelled)() {
-        return Err(PluginError::interrupted());
+    request.records.write(request.name, request.key, &outcome)?;
+    remove_file(&request.records.log(request.name))?;
+    Ok(outcome)
+}
+
+/// A copy that is being made.
+struct Copy<'a> {
+    pace: Pace,
+    request: &'a CopyRequest<'a>,
+    control: &'a Control<'a>,
+    file: ImageFile,
+    size: u64,
+    /// The key of the log.
+    key: StageKey,
+}
+
+impl<'a> Copy<'a> {
+    /// Opens what a former run left of this copy, or begins anew.
+    fn open(pace: Pace, request: &'a CopyRequest<'a>, control: &'a Control<'a>) -> Result<Self> {
+        let CopyRequest { source, target, format, records, name, .. } = *request;
+        let size = virtual_size(source.size());
+        let numbers = [size, span_of(source) as u64].map(|number| number.to_string());
+        let key = StageKey::new(&[LOG_VERSION, request.key.as_str(), format.as_str(), &numbers[0], &numbers[1]]);
+        let log = records.log(name);
+        records.remove(name)?;
+        let failed = |error| create_error(target, &error);
+        let file = if Log::is_of(&log, &key)? && target.symlink_metadata().is_ok() {
+            DurableFile::open(target).map_err(failed)?
+        } else {
+            // In this order: a log never stands beside an image that it does not speak of.
+            remove_file(&log)?;
+            remove_file(target)?;
+            let file = DurableFile::create(target).map_err(failed)?;
+            sync_folder(target.parent().unwrap_or(Path::new("/")))?;
+            Log::create(&log, &key)?;
+            file
+        };
+        Ok(Self { pace, request, control, file: ImageFile::new(file), size, key })
     }
-    file.sync()?;
-    Ok(CopyOutcome {
-        virtual_size: size,
-        bytes_data: passed.data,
-        bytes_stored: passed.stored,
-        bytes_image: file.length()?,
-        content_sha256: passed.content_sha256,
-    })
+
+    fn run(&self) -> Result<CopyOutcome> {
+        match self.request.format {
+            ImageFormat::Raw => self.write(&RawImage::new(&self.file, self.size)),
+            ImageFormat::Qcow2 => self.write(&Qcow2Image::new(&self.file, self.size)?),
+        }
+    }
+
+    fn write<I: Image>(&self, image: &I) -> Result<CopyOutcome> {
+        let CopyRequest { source, records, name, .. } = *self.request;
+        let mut settle = Settle::new(source.size(), self.size);
+        let (mut end, mut sound, length) = (0, true, self.file.length()?);
+        let log = Log::open(&records.log(name), &self.key, |record| {
+            let commit = Commit::decode(record, self.size).filter(|commit| commit.image_end <= length);
+            let Some(commit) = commit else { return false };
+            settle.restore(&commit);
+            end = commit.image_end;
+            sound &= commit.spans.iter().all(|span| image.restore(span));
+            true
+        })?;
+        let (Some(log), true) = (log, sound) else {
+            let path = records.log(name);
+            return Err(PluginError::defect(format!("{} contradicts itself", path.display()))
+                .hint(format!("remove {}, and run the command again", path.display())));
+        };
+        image.begin(end)?;
+        settle.take_notes();
+        let committer = Some(Committer::new(&self.file, log, self.pace));
+        let pass = Pass { source, sink: image, control: self.control, settle, committer, workers: self.pace.workers };
+        let passed = pass.run()?;
+        image.finish()?;
+        if (self.control.cancelled)() {
+            return Err(PluginError::interrupted());
+        }
+        self.file.sync()?;
+        Ok(CopyOutcome {
+            virtual_size: self.size,
+            bytes_data: passed.data,
+            bytes_stored: passed.stored,
+            bytes_image: self.file.length()?,
+            content_sha256: passed.content_sha256,
+        })
+    }
+
+    /// After a failure: keeps what was committed; an image without a commit is of no use to anybody. The failure is what is reported.
+    fn leave(&self) {
+        let log = self.request.records.log(self.request.name);
+        let mut committed = false;
+        let opened = Log::open(&log, &self.key, |_| {
+            committed = true;
+            true
+        });
+        if opened.is_ok() && !committed {
+            let _ = remove_file(&log).and_then(|()| remove_file(self.request.target));
+        }
+    }
 }

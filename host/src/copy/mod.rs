@@ -1,8 +1,9 @@
 //! The block copy engine: any block source to a new image file, in parallel, sparse, and digested on the way.
 //!
-//! Owns reading a source once, deciding what is zero, writing raw and qcow2 images, and the content digest. Does not own names:
-//! the caller passes a `.part` path and renames it when everything else about the image is right.
+//! Owns reading a source once, deciding what is zero, writing raw and qcow2 images, the content digest, and continuing after an
+//! interruption. Does not own names: the caller passes a `.part` path and renames it when everything else about the image is right.
 
+mod commit;
 mod content_digest;
 mod control;
 mod engine;
@@ -26,5 +27,5 @@ mod tests;
 pub use content_digest::content_sha256;
 pub use control::{Control, Progress};
 pub use file_digest::file_sha256;
-pub use image::{CopyOutcome, CopyRequest, ImageFormat, copy_image};
+pub use image::{CopyOutcome, CopyRequest, ImageFormat, copy_image, finished};
 pub use source_file::FileSource;

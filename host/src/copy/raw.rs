@@ -2,19 +2,20 @@
 
 use vmdk2kvm_plugin_api::Result;
 
+use super::commit::Span;
 use super::image_file::ImageFile;
-use super::sink::{Filled, Placed, Sink};
+use super::sink::{Filled, Image, Placed, Sink};
 
 /// A raw image that is being written.
 pub(super) struct RawImage<'a> {
-    file: &'a ImageFile<'a>,
+    file: &'a ImageFile,
+    virtual_size: u64,
 }
 
 impl<'a> RawImage<'a> {
-    /// Gives the empty file its size, all hole.
-    pub(super) fn create(file: &'a ImageFile<'a>, virtual_size: u64) -> Result<Self> {
-        file.set_len(virtual_size)?;
-        Ok(Self { file })
+    /// An image in this file.
+    pub(super) fn new(file: &'a ImageFile, virtual_size: u64) -> Self {
+        Self { file, virtual_size }
     }
 }
 
@@ -27,26 +28,27 @@ impl Sink for RawImage<'_> {
         Ok(Placed { start, filled, host: start })
     }
 
-    fn settle(&self, _: Placed) -> Result<()> {
-        Ok(())
+    fn settle(&self, _: Placed) -> Result<u64> {
+        Ok(0)
+    }
+
+    fn end(&self, position: u64) -> u64 {
+        position
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
+impl Image for RawImage<'_> {
+    /// All hole behind the last commit, and as long as the disk.
+    fn begin(&self, end: u64) -> Result<()> {
+        self.file.set_len(end)?;
+        self.file.set_len(self.virtual_size)
+    }
 
-    use vmdk2kvm_plugin_api::ErrorKind;
+    fn restore(&self, span: &Span) -> bool {
+        span.placed.host == span.placed.start && span.table == 0
+    }
 
-    use super::*;
-
-    #[test]
-    fn no_space_is_an_output_error() {
-        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-        let image = RawImage { file: &ImageFile::new(&full, Path::new("out/web.part")) };
-        let error = image.store(0, &[1; 65_536], Filled(1)).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Output);
-        assert_eq!(error.message, "out/web.part: cannot be written: No space left on device (os error 28)");
-        assert!(error.hint.unwrap().starts_with("free space in out or"));
+    fn finish(&self) -> Result<()> {
+        Ok(())
     }
 }

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use vmdk2kvm_plugin_api::Result;
 
+use super::commit::{Commit, Notes, Pace};
 use super::content_digest::{ChunkDigest, ContentDigest};
 use super::control::{Control, Progress};
 use super::sink::{Placed, Sink};
-use super::tasks::CLUSTER;
+use super::tasks::{CHUNK, CLUSTER};
 
 /// How far the workers may run ahead of the slowest, in tasks: bounds what waits here to about a megabyte.
 pub(super) const MAX_AHEAD: u64 = 1024;
@@ -47,6 +48,9 @@ pub(super) struct Settle {
     stored: u64,
     progress: Progress,
     reported: Option<Instant>,
+    /// For the next commit; `None` where nothing is committed.
+    notes: Option<Notes>,
+    committed: Instant,
 }
 
 impl Settle {
@@ -58,7 +62,50 @@ impl Settle {
             stored: 0,
             progress: Progress { capacity, ..Progress::default() },
             reported: None,
+            notes: None,
+            committed: Instant::now(),
         }
+    }
+
+    /// From now on notes are taken for commits.
+    pub(super) fn take_notes(&mut self) {
+        self.notes = Some(Notes::default());
+    }
+
+    /// Takes over what a former run committed.
+    pub(super) fn restore(&mut self, commit: &Commit) {
+        for span in &commit.spans {
+            let first = span.placed.start / CHUNK as u64;
+            for (chunk, sha256) in span.placed.filled.chunks().zip(&span.chunks) {
+                self.digest.add(&ChunkDigest { index: first + chunk as u64, sha256: *sha256 });
+            }
+            self.stored += span.placed.filled.count() * CLUSTER as u64;
+        }
+        self.progress.position = commit.position;
+        self.progress.done = commit.data;
+        self.progress.data = commit.data;
+    }
+
+    /// How far a copy is.
+    pub(super) fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// Whether all tasks before this number are settled.
+    pub(super) fn is_settled(&self, sequence: u64) -> bool {
+        self.next >= sequence
+    }
+
+    /// Whether it is time for a commit.
+    pub(super) fn commit_is_due(&self, pace: &Pace) -> bool {
+        self.notes.as_ref().is_some_and(|notes| notes.due(pace, self.committed.elapsed()))
+    }
+
+    /// The record of what was settled since the last commit.
+    pub(super) fn take_record(&mut self, sink: &dyn Sink) -> Vec<u8> {
+        self.committed = Instant::now();
+        let Progress { position, done, .. } = self.progress;
+        self.notes.get_or_insert_default().take(position, sink.end(position), done)
     }
 
     /// Whether the task of this number is so far ahead that its worker should wait.
@@ -83,7 +130,10 @@ impl Settle {
             done.chunks.iter().for_each(|chunk| self.digest.add(chunk));
             self.stored += done.placed.filled.count() * CLUSTER as u64;
             self.progress.position = done.end;
-            sink.settle(done.placed)?;
+            let table = sink.settle(done.placed)?;
+            if let Some(notes) = &mut self.notes {
+                notes.add(&done.placed, table, done.chunks.iter().map(|chunk| chunk.sha256));
+            }
         }
         if self.reported.is_none_or(|at| at.elapsed() >= REPORT_EVERY) {
             self.reported = Some(Instant::now());

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use vmdk2kvm_plugin_api::{BlockSource, Extent, ExtentKind, Result};
 
+use super::control::Progress;
 use super::windows::{WINDOW_ALIGNMENT, Windows};
 
 /// A chunk of the content digest, in bytes.
@@ -48,19 +49,24 @@ pub(super) struct Tasks<'a> {
 }
 
 impl<'a> Tasks<'a> {
-    /// Tasks of `span` bytes: a power of two from [`CHUNK`] to [`MAX_SPAN`].
-    pub(super) fn new(source: &'a dyn BlockSource, span: usize) -> Self {
+    /// Tasks of `span` bytes: a power of two from [`CHUNK`] to [`MAX_SPAN`]. `from` is how far a former run came.
+    pub(super) fn new(source: &'a dyn BlockSource, span: usize, from: Progress) -> Self {
         debug_assert!(span.is_power_of_two() && (CHUNK..=MAX_SPAN).contains(&span));
         let size = source.size();
         Self {
-            windows: Windows::new(source, 0, size),
+            windows: Windows::new(source, from.position, size),
             extents: Vec::new().into_iter(),
             pending: None,
             size,
             span: span as u64,
             sequence: 0,
-            data: 0,
+            data: from.data,
         }
+    }
+
+    /// How many tasks were handed out.
+    pub(super) fn handed_out(&self) -> u64 {
+        self.sequence
     }
 
     /// Data bytes named by the map so far.
@@ -138,7 +144,7 @@ mod tests {
         fn tasks_cover_the_data(lengths in prop::collection::vec((1u64..3 << 20, any::<bool>()), 1..60), wide in any::<bool>()) {
             let source = MapSource::alternating(&lengths);
             let span = if wide { MAX_SPAN } else { CHUNK };
-            let mut tasks = Tasks::new(&source, span);
+            let mut tasks = Tasks::new(&source, span, Progress::default());
             let mut covered = vec![false; source.size() as usize / 512 + 1];
             let (mut last, mut data) = (None, 0);
             while let Some(task) = tasks.next().unwrap() {

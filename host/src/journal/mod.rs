@@ -3,10 +3,16 @@
 //! A stage is finished when its record exists, written last and synced, under the key that its input and options have. Another key is
 //! another stage: nothing of it is reused.
 
+#[cfg(test)]
+pub(crate) mod crash;
 mod lock;
+mod log;
 mod promote;
 mod record;
+mod steps;
 
 pub use lock::{LOCK_FILE, Lock};
-pub use promote::{create_private_folder, output_error, promote, sync_folder, write_file};
+pub use log::Log;
+pub use promote::{create_private_folder, output_error, promote, remove_file, sync_folder, write_file};
 pub use record::{Records, StageKey};
+pub use steps::DurableFile;

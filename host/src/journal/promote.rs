@@ -1,12 +1,11 @@
 //! Final names: a file gets its name only when it is complete and synced, and never takes another's place.
 
-use std::fs::File;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
+
+use super::steps::{self, DurableFile};
 
 /// The error of a file of ours: what would be bad input, or missing rights, in a source is here an output that cannot be created.
 pub fn output_error(what: impl std::fmt::Display, error: &std::io::Error) -> PluginError {
@@ -37,24 +36,16 @@ pub fn create_private_folder(path: &Path) -> Result<()> {
 
 /// Syncs a folder, so that the names in it survive a power cut.
 pub fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
+    steps::sync_names(folder)
         .map_err(|error| output_error(format_args!("{} cannot be synced", folder.display()), &error))
 }
 
 /// Syncs `part` and gives it its final name, which must be free.
 pub fn promote(part: &Path, target: &Path) -> Result<()> {
-    File::open(part)
-        .and_then(|file| file.sync_all())
+    DurableFile::open(part)
+        .and_then(|file| file.sync())
         .map_err(|error| output_error(format_args!("{} cannot be synced", part.display()), &error))?;
-    let renamed = match renameat_with(CWD, part, CWD, target, RenameFlags::NOREPLACE) {
-        // File systems without that flag: link is as exclusive.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            std::fs::hard_link(part, target).and_then(|()| std::fs::remove_file(part))
-        }
-        other => other.map_err(std::io::Error::from),
-    };
-    renamed.map_err(|error| {
+    steps::rename(part, target).map_err(|error| {
         let failed = output_error(format_args!("{} cannot get its name", target.display()), &error);
         match error.kind() {
             std::io::ErrorKind::AlreadyExists => {
@@ -72,17 +63,27 @@ pub fn write_file(path: &Path, content: &[u8]) -> Result<()> {
     name.push(".part");
     let part = path.with_file_name(name);
     let write = || -> std::io::Result<()> {
-        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        std::fs::rename(&part, path)
+        // What an earlier attempt may have left is of no use to anybody.
+        steps::remove(&part)?;
+        let file = DurableFile::create(&part)?;
+        file.write(content, 0)?;
+        file.sync()?;
+        steps::replace(&part, path)
     };
     write().map_err(|error| {
-        // What is left of a failed attempt is of no use to anybody.
-        let _ = std::fs::remove_file(&part);
+        let _ = steps::remove(&part);
         output_error(path.display(), &error)
     })?;
     sync_folder(path.parent().unwrap_or(Path::new("/")))
+}
+
+/// Removes a file that may not be there; afterwards nothing may rely on it, a power cut or not.
+pub fn remove_file(path: &Path) -> Result<()> {
+    match steps::remove(path) {
+        Ok(false) => Ok(()),
+        Ok(true) => sync_folder(path.parent().unwrap_or(Path::new("/"))),
+        Err(error) => Err(output_error(format_args!("{} cannot be removed", path.display()), &error)),
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use super::promote::{output_error, sync_folder, write_file};
+use super::promote::{remove_file, write_file};
 
 /// Version of what records mean: a record of another version is as if it were not there.
 const VERSION: u32 = 1;
@@ -77,11 +77,12 @@ impl Records {
 
     /// Removes a record, synced: what follows may no longer rely on it.
     pub fn remove(&self, name: &str) -> Result<()> {
-        match std::fs::remove_file(self.path(name)) {
-            Ok(()) => sync_folder(&self.folder),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(output_error(self.path(name).display(), &error)),
-        }
+        remove_file(&self.path(name))
+    }
+
+    /// Where the log of this name lies, for a step that can be continued.
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.log"))
     }
 }
 

@@ -8,8 +8,24 @@ use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, Transport};
 
 use super::convert::text;
 use super::run::Run;
-use crate::copy::{Control, FileSource, ImageFormat, content_sha256, file_sha256};
+use crate::copy::{Control, CopyOutcome, FileSource, ImageFormat, content_sha256, file_sha256};
 use crate::report::ImageRecord;
+
+/// The records of images that are as they were copied: the copy has digested the content, and nothing is read again.
+pub(super) fn of_copies(
+    run: &Run<'_>,
+    dir: &Path,
+    images: &[PathBuf],
+    copied: &[CopyOutcome],
+) -> Result<Vec<ImageRecord>> {
+    let record = |(image, copy): (&PathBuf, &CopyOutcome)| {
+        Ok(ImageRecord {
+            content_sha256: Some(copy.content_sha256.clone()),
+            ..bare(run, dir, image, copy.virtual_size)?
+        })
+    };
+    images.iter().zip(copied).map(record).collect()
+}
 
 /// Reads and digests the images.
 pub(super) fn records(run: &Run<'_>, dir: &Path, images: &[PathBuf], sizes: &[u64]) -> Result<Vec<ImageRecord>> {
@@ -19,19 +35,23 @@ pub(super) fn records(run: &Run<'_>, dir: &Path, images: &[PathBuf], sizes: &[u6
 fn record(run: &Run<'_>, dir: &Path, image: &Path, virtual_size: u64) -> Result<ImageRecord> {
     let cancelled = || run.cancelled();
     let control = Control { cancelled: &cancelled, progress: &|_| () };
-    let format = run.job.format.as_str();
-    let metadata = image.metadata().map_err(|error| PluginError::from_io(image.display(), &error))?;
-    let content = match content(run, image, format)? {
+    let content_sha256 = match content(run, image, run.job.format.as_str())? {
         Some(source) => Some(content_sha256(source.as_ref(), &control)?),
         None => None,
     };
+    let sha256 = Some(file_sha256(image, &control)?);
+    Ok(ImageRecord { sha256, content_sha256, ..bare(run, dir, image, virtual_size)? })
+}
+
+fn bare(run: &Run<'_>, dir: &Path, image: &Path, virtual_size: u64) -> Result<ImageRecord> {
+    let metadata = image.metadata().map_err(|error| PluginError::from_io(image.display(), &error))?;
     Ok(ImageRecord {
         path: image.strip_prefix(dir).unwrap_or(image).to_string_lossy().into_owned(),
-        format: format.to_owned(),
+        format: run.job.format.as_str().to_owned(),
         bytes: std::os::unix::fs::MetadataExt::blocks(&metadata) * 512,
         virtual_size,
-        sha256: Some(file_sha256(image, &control)?),
-        content_sha256: content,
+        sha256: None,
+        content_sha256: None,
     })
 }
 

@@ -115,7 +115,7 @@ impl Migration<'_, '_> {
         let tasks = self.tasks(&ours);
         let missing: Vec<&FlatDisk> = tasks
             .iter()
-            .filter(|task| rivers::finished(&self.output.records, task).is_none())
+            .filter(|task| !rivers::is_finished(&self.output.records, task))
             .map(|task| &self.disks[task.index])
             .collect();
         self.output.check_space(run.job, &missing)?;
@@ -144,7 +144,7 @@ impl Migration<'_, '_> {
             Ok(_) => StageStatus::Done,
         };
         run.end(flattening, status, bytes);
-        copied.map_err(|error| Failure::new(Stage::Flatten, error))?;
+        let copied = copied.map_err(|error| Failure::new(Stage::Flatten, error))?;
         let commit = fixed?;
         if run.job.until < Stage::Convert {
             return Ok(document(&summary.report(run))?);
@@ -153,7 +153,7 @@ impl Migration<'_, '_> {
         summary.source_after(&after).map_err(|error| Failure::new(Stage::Flatten, error))?;
         let images = self.convert(commit, &ours)?;
         let sizes = self.disks.iter().map(|disk| disk.source.size().next_multiple_of(512)).collect();
-        Delivery { run, vm: &self.fetched.vm, output: &self.output, images, sizes }.deliver(&mut summary)
+        Delivery { run, vm: &self.fetched.vm, output: &self.output, images, sizes, copied }.deliver(&mut summary)
     }
 
     /// The report of a former run that did exactly this, with its images in place.

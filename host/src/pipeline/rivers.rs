@@ -5,22 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use serde::{Deserialize, Serialize};
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, Transport};
 
-use super::output::remove_if_there;
-use crate::copy::{Control, CopyRequest, ImageFormat, Progress, copy_image};
+use crate::copy::{Control, CopyOutcome, CopyRequest, ImageFormat, Progress, copy_image, finished};
 use crate::events::{Event, EventSink, Stage};
 use crate::journal::{Records, StageKey};
 use crate::plugins::Services;
-
-/// What a finished copy is remembered by.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Copied {
-    pub virtual_size: u64,
-    pub bytes_data: u64,
-    pub bytes_image: u64,
-}
 
 /// A disk to copy.
 pub(super) struct CopyTask {
@@ -36,11 +26,16 @@ pub(super) fn record_name(index: usize) -> String {
     format!("copy-{}", index + 1)
 }
 
-/// The copy of a disk, if a former run finished it and the image is still there: it may have grown, by a commit.
-pub(super) fn finished(records: &Records, task: &CopyTask) -> Option<Copied> {
-    let copied: Copied = records.read(&record_name(task.index), &task.key)?;
-    let there = task.part.symlink_metadata().is_ok_and(|found| found.is_file() && found.len() >= copied.bytes_image);
-    there.then_some(copied)
+/// Whether a former run finished the copy of a disk and the image is still there.
+pub(super) fn is_finished(records: &Records, task: &CopyTask) -> bool {
+    finished(&task.request(records, &record_name(task.index))).is_some()
+}
+
+impl CopyTask {
+    fn request<'a>(&'a self, records: &'a Records, name: &'a str) -> CopyRequest<'a> {
+        let (source, target) = (self.source.as_ref(), self.part.as_path());
+        CopyRequest { source, target, format: self.format, records, name, key: &self.key }
+    }
 }
 
 /// The files of the disks, to be held against the digests that their source states.
@@ -71,7 +66,7 @@ impl Verify {
 
 /// A copy that runs in the background. Dropping it stops it.
 pub(super) struct Copying {
-    handle: Option<JoinHandle<Result<Vec<Copied>>>>,
+    handle: Option<JoinHandle<Result<Vec<CopyOutcome>>>>,
     stop: Arc<AtomicBool>,
     failed: Arc<AtomicBool>,
 }
@@ -112,7 +107,7 @@ impl Copying {
     }
 
     /// Waits for the end.
-    pub fn join(&mut self) -> Result<Vec<Copied>> {
+    pub fn join(&mut self) -> Result<Vec<CopyOutcome>> {
         let Some(handle) = self.handle.take() else { return Ok(Vec::new()) };
         handle.join().unwrap_or_else(|_| Err(PluginError::defect("the copy thread panicked")))
     }
@@ -131,12 +126,7 @@ fn copy(
     records: &Records,
     cancelled: &(dyn Fn() -> bool + Sync),
     events: &EventSink,
-) -> Result<Copied> {
-    if let Some(copied) = finished(records, task) {
-        return Ok(copied);
-    }
-    records.remove(&record_name(task.index))?;
-    remove_if_there(&task.part)?;
+) -> Result<CopyOutcome> {
     let progress = |progress: Progress| {
         events.emit(Event::Progress {
             stage: Stage::Flatten,
@@ -146,13 +136,6 @@ fn copy(
             total_bytes: progress.data,
         });
     };
-    let request = CopyRequest { source: task.source.as_ref(), target: &task.part, format: task.format };
-    let outcome = copy_image(&request, &Control { cancelled, progress: &progress })?;
-    let copied =
-        Copied { virtual_size: outcome.virtual_size, bytes_data: outcome.bytes_data, bytes_image: outcome.bytes_image };
-    if let Some(folder) = task.part.parent() {
-        crate::journal::sync_folder(folder)?;
-    }
-    records.write(&record_name(task.index), &task.key, &copied)?;
-    Ok(copied)
+    let name = record_name(task.index);
+    copy_image(&task.request(records, &name), &Control { cancelled, progress: &progress })
 }

@@ -188,7 +188,7 @@ pub struct ImageRecord {
     pub bytes: u64,
     /// Bytes the guest sees.
     pub virtual_size: u64,
-    /// SHA-256 (hex) of the file.
+    /// SHA-256 (hex) of the file; none for `flatten` and `convert`, whose images are digested by content while they are written.
     pub sha256: Option<String>,
     /// SHA-256 (hex) of what the guest sees.
     pub content_sha256: Option<String>,

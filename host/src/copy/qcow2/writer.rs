@@ -5,14 +5,15 @@ use std::sync::{Mutex, PoisonError};
 
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
+use super::super::commit::Span;
 use super::super::image_file::ImageFile;
-use super::super::sink::{Filled, Placed, Sink};
+use super::super::sink::{Filled, Image, Placed, Sink};
 use super::layout::{CLUSTER_BYTES, Header, MAX_VIRTUAL_SIZE, REFCOUNTS_PER_BLOCK, Refcounts};
 use super::tables::Tables;
 
 /// A qcow2 image that is being written.
 pub(in super::super) struct Qcow2Image<'a> {
-    file: &'a ImageFile<'a>,
+    file: &'a ImageFile,
     virtual_size: u64,
     /// The next free cluster of the file. Cluster 0 is the header's.
     next: AtomicU64,
@@ -20,8 +21,8 @@ pub(in super::super) struct Qcow2Image<'a> {
 }
 
 impl<'a> Qcow2Image<'a> {
-    /// Begins an image in an empty file. `virtual_size` is a multiple of 512.
-    pub(in super::super) fn create(file: &'a ImageFile<'a>, virtual_size: u64) -> Result<Self> {
+    /// An image in this file. `virtual_size` is a multiple of 512.
+    pub(in super::super) fn new(file: &'a ImageFile, virtual_size: u64) -> Result<Self> {
         if virtual_size > MAX_VIRTUAL_SIZE {
             return Err(PluginError::unusable(format!(
                 "a disk of {virtual_size} bytes is larger than a qcow2 image can be ({MAX_VIRTUAL_SIZE} bytes)"
@@ -41,29 +42,15 @@ impl<'a> Qcow2Image<'a> {
         Ok(at)
     }
 
-    /// Writes the tables, the refcounts and, last, the header.
-    pub(in super::super) fn finish(self) -> Result<()> {
+    /// Maps the clusters of a span; `full` gets the table that this makes full, if it does: only the first cluster of a span can.
+    fn map<E>(&self, placed: Placed, mut full: impl FnMut(&[u8]) -> Result<u64, E>) -> Result<(), E> {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        tables.flush(|table| self.write_table(table))?;
-        let l1_entries = tables.l1_entries();
-        let l1_clusters = (l1_entries as u64 * 8).div_ceil(CLUSTER_BYTES);
-        let l1_offset = self.allocate(l1_clusters) * CLUSTER_BYTES;
-        let refcounts = Refcounts::behind(self.next.load(Ordering::Relaxed));
-        // What is not written below reads as zeros.
-        let length = refcounts.total * CLUSTER_BYTES;
-        self.file.set_len(length)?;
-        for (number, cluster) in tables.l1_clusters() {
-            self.file.write(&cluster, l1_offset + number * CLUSTER_BYTES)?;
+        let first = placed.start / CLUSTER_BYTES;
+        for (cluster, number) in placed.filled.clusters().zip(0u64..) {
+            let host = placed.host + number * CLUSTER_BYTES;
+            tables.map(first + cluster as u64, host, &mut full)?;
         }
-        self.write_refcounts(&refcounts)?;
-        let header = Header {
-            virtual_size: self.virtual_size,
-            l1_entries: l1_entries as u32,
-            l1_offset,
-            refcount_table_offset: refcounts.table * CLUSTER_BYTES,
-            refcount_table_clusters: refcounts.table_clusters as u32,
-        };
-        self.file.write(&header.encode(), 0)
+        Ok(())
     }
 
     /// Every cluster of the file is used exactly once.
@@ -94,13 +81,52 @@ impl Sink for Qcow2Image<'_> {
         Ok(Placed { start, filled, host })
     }
 
-    fn settle(&self, placed: Placed) -> Result<()> {
+    fn settle(&self, placed: Placed) -> Result<u64> {
+        let mut full = 0;
+        self.map(placed, |table| -> Result<u64> {
+            full = self.write_table(table)?;
+            Ok(full)
+        })?;
+        Ok(full)
+    }
+
+    fn end(&self, _: u64) -> u64 {
+        self.next.load(Ordering::Relaxed) * CLUSTER_BYTES
+    }
+}
+
+impl Image for Qcow2Image<'_> {
+    fn begin(&self, end: u64) -> Result<()> {
+        self.next.store((end / CLUSTER_BYTES).max(1), Ordering::Relaxed);
+        self.file.set_len(end)
+    }
+
+    fn restore(&self, span: &Span) -> bool {
+        self.map(span.placed, |_| if span.table == 0 { Err(()) } else { Ok(span.table) }).is_ok()
+    }
+
+    /// Writes the tables, the refcounts and, last, the header.
+    fn finish(&self) -> Result<()> {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = placed.start / CLUSTER_BYTES;
-        for (cluster, number) in placed.filled.clusters().zip(0u64..) {
-            let host = placed.host + number * CLUSTER_BYTES;
-            tables.map(first + cluster as u64, host, |table| self.write_table(table))?;
+        tables.flush(|table| self.write_table(table))?;
+        let l1_entries = tables.l1_entries();
+        let l1_clusters = (l1_entries as u64 * 8).div_ceil(CLUSTER_BYTES);
+        let l1_offset = self.allocate(l1_clusters) * CLUSTER_BYTES;
+        let refcounts = Refcounts::behind(self.next.load(Ordering::Relaxed));
+        // What is not written below reads as zeros.
+        let length = refcounts.total * CLUSTER_BYTES;
+        self.file.set_len(length)?;
+        for (number, cluster) in tables.l1_clusters() {
+            self.file.write(&cluster, l1_offset + number * CLUSTER_BYTES)?;
         }
-        Ok(())
+        self.write_refcounts(&refcounts)?;
+        let header = Header {
+            virtual_size: self.virtual_size,
+            l1_entries: l1_entries as u32,
+            l1_offset,
+            refcount_table_offset: refcounts.table * CLUSTER_BYTES,
+            refcount_table_clusters: refcounts.table_clusters as u32,
+        };
+        self.file.write(&header.encode(), 0)
     }
 }

@@ -13,7 +13,7 @@ fn attempt(source: &dyn BlockSource, control: &Control<'_>) -> PluginError {
     let mut errors = Vec::new();
     for format in [ImageFormat::Raw, ImageFormat::Qcow2] {
         let target = folder.path().join(format.as_str());
-        errors.push(copy_image(&CopyRequest { source, target: &target, format }, control).unwrap_err());
+        errors.push(super::copy(source, &target, format, control).unwrap_err());
         assert!(!target.exists(), "a failed copy left {}", target.display());
     }
     errors.push(content_sha256(source, control).unwrap_err());
@@ -52,8 +52,7 @@ fn short_reads_are_continued() {
     let source = Odd { size: 3 << 20, hints: Hints::default(), read: short };
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("disk");
-    let request = CopyRequest { source: &source, target: &target, format: ImageFormat::Raw };
-    copy_image(&request, &Control::unattended()).unwrap();
+    super::copy(&source, &target, ImageFormat::Raw, &Control::unattended()).unwrap();
     assert!(std::fs::read(&target).unwrap().iter().all(|byte| *byte != 0));
 }
 
@@ -82,8 +81,7 @@ fn buffers_hold_nothing_of_before() {
     let source = Odd { size: 8 << 20, hints: parallel(1, true), read: lazy };
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("disk");
-    let request = CopyRequest { source: &source, target: &target, format: ImageFormat::Raw };
-    copy_image(&request, &Control::unattended()).unwrap();
+    super::copy(&source, &target, ImageFormat::Raw, &Control::unattended()).unwrap();
     assert!(std::fs::read(&target).unwrap()[4 << 20..].iter().all(|byte| *byte == 0));
 }
 
@@ -129,8 +127,7 @@ fn cancelling_stops_soon() {
         let target = folder.path().join("disk");
         let started = Instant::now();
         let control = Control { cancelled: &|| reads.load(Ordering::Relaxed) >= 40, ..Control::unattended() };
-        let request = CopyRequest { source: &source, target: &target, format: ImageFormat::Qcow2 };
-        let error = copy_image(&request, &control).unwrap_err();
+        let error = super::copy(&source, &target, ImageFormat::Qcow2, &control).unwrap_err();
         assert_eq!(error, PluginError::interrupted());
         assert!(reads.load(Ordering::Relaxed) < 60, "{reads:?} reads");
         assert!(started.elapsed() < Duration::from_secs(60));
@@ -139,20 +136,18 @@ fn cancelling_stops_soon() {
 }
 
 #[test]
-fn nothing_is_overwritten() {
+fn a_stale_image_is_replaced_and_a_folder_is_not() {
     let folder = tempfile::tempdir().unwrap();
-    let target = folder.path().join("disk");
-    std::fs::write(&target, "precious").unwrap();
+    let target = folder.path().join("disk.part");
+    std::fs::write(&target, vec![7; 3 << 20]).unwrap();
     let source = MapSource::alternating(&[(1 << 20, true)]);
-    let request = CopyRequest { source: &source, target: &target, format: ImageFormat::Raw };
-    let error = copy_image(&request, &Control::unattended()).unwrap_err();
+    let outcome = super::copy(&source, &target, ImageFormat::Raw, &Control::unattended()).unwrap();
+    assert_eq!(outcome.bytes_image, 1 << 20);
+    assert!(std::fs::read(&target).unwrap() == source.bytes());
+    let error = super::copy(&source, folder.path(), ImageFormat::Raw, &Control::unattended()).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Output);
-    assert_eq!(error.message, format!("{}: cannot be created: File exists (os error 17)", target.display()));
-    assert_eq!(std::fs::read(&target).unwrap(), b"precious");
-    let target = folder.path().join("missing/disk");
-    let request = CopyRequest { target: &target, ..request };
-    let error = copy_image(&request, &Control::unattended()).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Output);
+    let expected = format!("{} cannot be removed: Is a directory (os error 21)", folder.path().display());
+    assert_eq!(error.message, expected);
 }
 
 #[test]
@@ -160,8 +155,7 @@ fn a_capacity_beyond_the_format_is_refused() {
     let source = MapSource::alternating(&[(1 << 60, false)]);
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("disk");
-    let request = CopyRequest { source: &source, target: &target, format: ImageFormat::Qcow2 };
-    let error = copy_image(&request, &Control::unattended()).unwrap_err();
+    let error = super::copy(&source, &target, ImageFormat::Qcow2, &Control::unattended()).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unusable);
     assert_eq!(
         error.message,

@@ -12,7 +12,7 @@ use vmdk2kvm_plugin_api::Hints;
 use super::super::*;
 use super::sources::MapSource;
 
-fn qemu_img(arguments: &[&str]) -> Output {
+pub(super) fn qemu_img(arguments: &[&str]) -> Output {
     let output = Command::new("qemu-img").args(arguments).output();
     let output = output.expect("this test needs qemu-img (Debian: qemu-utils)");
     assert!(
@@ -40,7 +40,7 @@ fn expected_digest(disk: &[u8]) -> String {
 }
 
 fn copy(source: &MapSource, target: &Path, format: ImageFormat) -> CopyOutcome {
-    copy_image(&CopyRequest { source, target, format }, &Control::unattended()).unwrap()
+    super::copy(source, target, format, &Control::unattended()).unwrap()
 }
 
 /// Copies in both formats and looks at everything that must hold.

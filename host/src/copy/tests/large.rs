@@ -18,7 +18,7 @@ fn a_huge_sparse_disk_costs_what_its_data_costs() {
         assert!(reads <= 1024 && maps <= 1200, "{reads} reads and {maps} maps");
         let target = folder.path().join(format.as_str());
         let started = Instant::now();
-        let outcome = copy_image(&CopyRequest { source: &source, target: &target, format }, &Control::unattended());
+        let outcome = super::copy(&source, &target, format, &Control::unattended());
         let outcome = outcome.unwrap();
         println!(
             "{}: 8 TiB with 64 MiB of data in {:.3} s, {} reads, {} maps, image of {} bytes",

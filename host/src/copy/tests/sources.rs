@@ -13,6 +13,8 @@ pub(in super::super) struct MapSource {
     pub zero_every: u64,
     pub reads: AtomicU64,
     pub maps: AtomicU64,
+    /// The lowest offset that was read.
+    pub lowest_read: AtomicU64,
 }
 
 impl MapSource {
@@ -41,6 +43,7 @@ impl MapSource {
             zero_every: u64::MAX,
             reads: AtomicU64::new(0),
             maps: AtomicU64::new(0),
+            lowest_read: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -89,6 +92,7 @@ impl BlockSource for MapSource {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
         self.reads.fetch_add(1, Ordering::Relaxed);
+        self.lowest_read.fetch_min(offset, Ordering::Relaxed);
         let end = offset + buffer.len() as u64;
         assert!(end <= self.size, "read {offset}..{end} of {}", self.size);
         buffer.fill(0);
