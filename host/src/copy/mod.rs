@@ -18,6 +18,7 @@ mod sha256_pair;
 mod sink;
 mod source_file;
 mod tasks;
+mod watched;
 pub(crate) mod windows;
 mod zero;
 
@@ -29,3 +30,4 @@ pub use control::{Control, Progress};
 pub use file_digest::file_sha256;
 pub use image::{CopyOutcome, CopyRequest, ImageFormat, copy_image, finished};
 pub use source_file::FileSource;
+pub use watched::{PATIENCE, Watch, Watched};

@@ -3,14 +3,21 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, Transport};
 
-use crate::copy::{Control, CopyOutcome, CopyRequest, ImageFormat, Progress, copy_image, finished};
+use crate::copy::{
+    Control, CopyOutcome, CopyRequest, ImageFormat, PATIENCE, Progress, Watch, Watched, copy_image, finished,
+};
 use crate::events::{Event, EventSink, Stage};
 use crate::journal::{Records, StageKey};
 use crate::plugins::Services;
+
+/// How often it is looked whether the source still answers.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A disk to copy.
 pub(super) struct CopyTask {
@@ -66,7 +73,8 @@ impl Verify {
 
 /// A copy that runs in the background. Dropping it stops it.
 pub(super) struct Copying {
-    handle: Option<JoinHandle<Result<Vec<CopyOutcome>>>>,
+    outcome: Option<Receiver<Result<Vec<CopyOutcome>>>>,
+    watch: Arc<Watch>,
     stop: Arc<AtomicBool>,
     failed: Arc<AtomicBool>,
 }
@@ -79,12 +87,16 @@ impl Copying {
         let (stopped, cancel, events) = (Arc::clone(&stop), Arc::clone(services.cancel()), services.events().clone());
         let failed = Arc::new(AtomicBool::new(false));
         let has_failed = Arc::clone(&failed);
+        let watch = Arc::new(Watch::default());
+        let watched = Arc::clone(&watch);
+        let (send, outcome) = channel();
         let work = move || {
             let wrong = Arc::new(AtomicBool::new(false));
             let verifying = verify.start(Arc::clone(&wrong), Arc::clone(&stopped))?;
             let cancelled =
                 || stopped.load(Ordering::Relaxed) || cancel.load(Ordering::Relaxed) || wrong.load(Ordering::Relaxed);
-            let copied: Result<_> = tasks.iter().map(|task| copy(task, &records, &cancelled, &events)).collect();
+            let copy = |task| copy(task, &watched, &records, &cancelled, &events);
+            let copied: Result<_> = tasks.iter().map(copy).collect();
             // A copy that was stopped from outside has another reason; digesting the rest of a large file for it helps nobody.
             let verified = match &copied {
                 Err(_) if !wrong.load(Ordering::Relaxed) => Ok(()),
@@ -94,11 +106,12 @@ impl Copying {
             has_failed.store(copied.is_err(), Ordering::Relaxed);
             copied
         };
-        let handle = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("copy".to_owned())
-            .spawn(work)
+            // Nobody listens any more when the source had stalled.
+            .spawn(move || drop(send.send(work())))
             .map_err(|error| PluginError::io(format!("no thread can be started: {error}")))?;
-        Ok(Self { handle: Some(handle), stop, failed })
+        Ok(Self { outcome: Some(outcome), watch, stop, failed })
     }
 
     /// Whether it has failed: there is no use in fixing a guest whose disks cannot be copied.
@@ -106,10 +119,20 @@ impl Copying {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Waits for the end.
+    /// Waits for the end; but not for a source that does not answer: its thread is left behind, and ends with the process.
     pub fn join(&mut self) -> Result<Vec<CopyOutcome>> {
-        let Some(handle) = self.handle.take() else { return Ok(Vec::new()) };
-        handle.join().unwrap_or_else(|_| Err(PluginError::defect("the copy thread panicked")))
+        let Some(outcome) = self.outcome.take() else { return Ok(Vec::new()) };
+        loop {
+            match outcome.recv_timeout(LOOK_AGAIN) {
+                Ok(copied) => return copied,
+                Err(RecvTimeoutError::Disconnected) => return Err(PluginError::defect("the copy thread panicked")),
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Some(error) = self.watch.stalled(PATIENCE) {
+                        return Err(error);
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -123,6 +146,7 @@ impl Drop for Copying {
 
 fn copy(
     task: &CopyTask,
+    watch: &Arc<Watch>,
     records: &Records,
     cancelled: &(dyn Fn() -> bool + Sync),
     events: &EventSink,
@@ -137,5 +161,7 @@ fn copy(
         });
     };
     let name = record_name(task.index);
-    copy_image(&task.request(records, &name), &Control { cancelled, progress: &progress })
+    let source = Watched::new(Arc::clone(&task.source), Arc::clone(watch));
+    let request = CopyRequest { source: &source, ..task.request(records, &name) };
+    copy_image(&request, &Control { cancelled, progress: &progress })
 }

@@ -21,8 +21,8 @@ use crate::journal::{Records, StageKey, promote};
 /// the spans begin; past the last, nothing is read.
 fn source(format: ImageFormat) -> (MapSource, [u64; 6]) {
     const SPAN: u64 = 2 << 20;
-    let far = if format == ImageFormat::Qcow2 { 300 } else { 10 };
-    let spans = [0, SPAN, 4 * SPAN, far * SPAN, (far + 1) * SPAN];
+    let far = if format == ImageFormat::Qcow2 { 300 } else { 3 };
+    let spans = [0, SPAN, 2 * SPAN, far * SPAN, (far + 1) * SPAN];
     let (mut runs, mut at) = (Vec::new(), 0);
     for (start, length) in spans.into_iter().zip([196_608, 131_072, 262_144, 65_536, 70_144]) {
         runs.extend([(start - at, false), (length, true)]);
