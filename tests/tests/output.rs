@@ -47,8 +47,14 @@ fn a_name_that_is_taken_is_refused_and_what_has_it_is_not_touched() {
             std::fs::create_dir(&output).unwrap();
             std::fs::write(output.join(&name), "somebody else's").unwrap();
             let before = contents(&output);
-            let outcome = room.run(into(&room, &arguments, &output));
+            let events = room.path("events");
+            let mut command = into(&room, &arguments, &output);
+            command.arg("--events").arg(&events);
+            let outcome = room.run(command);
             refused(outcome, &format!("{} exists already", output.join(&name).display()));
+            let events = std::fs::read_to_string(events).unwrap();
+            let count = |kind: &str| events.lines().filter(|line| line.contains(kind)).count();
+            assert_eq!(count("\"stage_started\""), count("\"stage_finished\""), "{events}");
             assert_eq!(contents(&output), before);
             assert!(!output.join(".vmdk2kvm-work").exists());
         }

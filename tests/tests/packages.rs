@@ -97,6 +97,7 @@ fn an_ova_is_looked_at_flattened_and_verified() {
         .status()
         .expect("qemu-img (package qemu-utils)");
     assert!(compared.success(), "the flattened disk is another");
+    assert_eq!(report["source"]["disks"][0]["verified"], true);
     assert_eq!(digest(&ova_path), before, "the source changed");
 }
 

@@ -17,7 +17,7 @@ use crate::copy::CopyOutcome;
 use crate::events::Stage;
 use crate::journal::write_file;
 use crate::report::Report;
-use crate::target::libvirt::{domain_xml, unmapped_networks};
+use crate::target::libvirt::{domain_xml, opens, unmapped_networks};
 use crate::worker::Failure;
 
 /// A result whose images are in place.
@@ -84,13 +84,17 @@ impl Delivery<'_, '_> {
     }
 
     fn write_domain(&self, summary: &Summary) -> Result<String> {
-        let final_images = test::final_images(&self.images, &self.sizes, self.run.job.format.as_str())?;
+        let format = self.run.job.format.as_str();
+        let final_images = test::final_images(&self.images, &self.sizes, format)?;
         let options = &self.run.job.target;
         for network in unmapped_networks(self.vm, options) {
             self.run.services.warn(format!(
                 "the network {} has no counterpart in `target.networks`: its cards go to the network `default`",
                 crate::events::escape(&network)
             ));
+        }
+        if !opens(format) {
+            self.run.services.warn(format!("libvirt cannot open {format} disks: only QEMU itself can run this domain"));
         }
         let domain = domain_xml(self.vm, summary.inspection.as_ref(), &final_images, options)?;
         write_file(&self.output.domain(), domain.as_bytes())?;

@@ -56,9 +56,8 @@ pub(super) fn inspect(
     run.services.set_stage(Stage::Inspect);
     let inspector = run.registry.inspector(run.job.plugins.inspector.as_deref(), &request).map_err(failed)?;
     let began = run.begin(Stage::Inspect, Some(&inspector.label));
-    let opened = run.check_cancelled().and_then(|()| inspector.stage.open(&request));
-    run.end(began, if opened.is_ok() { StageStatus::Done } else { StageStatus::Failed }, 0);
-    let opened = opened.map_err(failed)?;
+    let opened = run.check_cancelled().and_then(|()| inspector.stage.open(&request)).map_err(failed)?;
+    began.end(StageStatus::Done, 0);
     for finding in &opened.inspection.findings {
         run.services.events().emit(Event::Finding(finding.clone()));
     }

@@ -18,7 +18,7 @@ use super::flatten::FlatDisk;
 use super::guest_river::GuestRiver;
 use super::keys::Keys;
 use super::output::{Output, remove_if_there};
-use super::rivers::{self, CopyTask, Copying, Verify};
+use super::rivers::{self, Copied, CopyTask, Copying, Verify};
 use super::run::{Began, Run};
 use super::summary::Summary;
 use super::{fetch, flatten, look, retest, saved_plan, test};
@@ -45,13 +45,7 @@ pub(super) fn migrate(run: &Run<'_>) -> Result<Value, Failure> {
     check_plugins(run)?;
     let mut flattening = run.begin(Stage::Flatten, None);
     let opened = run.check_cancelled().and_then(|()| open(run, &mut fetched));
-    let (disks, before) = match opened {
-        Ok(opened) => opened,
-        Err(error) => {
-            run.end(flattening, StageStatus::Failed, 0);
-            return Err(Failure::new(Stage::Flatten, error));
-        }
-    };
+    let (disks, before) = opened.map_err(|error| Failure::new(Stage::Flatten, error))?;
     flattening.plugin = disks.iter().find_map(|disk| disk.plugin.clone());
     let keys = Keys::new(run, &fetched.vm, &disks, &before, saved.as_ref().map(|(plan, _)| plan))?;
     let output = Output::prepare(run.job, &fetched.vm.name)?;
@@ -99,10 +93,10 @@ struct Migration<'a, 'r> {
 }
 
 impl Migration<'_, '_> {
-    fn go(&self, flattening: Began) -> Result<Value, Failure> {
+    fn go(&self, flattening: Began<'_>) -> Result<Value, Failure> {
         let run = self.run;
         if let Some(report) = self.finished() {
-            run.end(flattening, StageStatus::Unchanged, 0);
+            flattening.end(StageStatus::Unchanged, 0);
             return self.leave(report);
         }
         if let Some((_, guest)) = &self.saved {
@@ -133,18 +127,19 @@ impl Migration<'_, '_> {
             // A guest that cannot be fixed stops the copy, unless the copy itself is what failed.
             (Err(_), false) => {
                 drop(copying);
-                Ok(Vec::new())
+                Ok(Copied::default())
             }
             _ => copying.join(),
         };
-        let bytes = copied.iter().flatten().map(|disk| disk.bytes_data).sum();
+        let bytes = copied.iter().flat_map(|copied| &copied.disks).map(|disk| disk.bytes_data).sum();
         let status = match &copied {
             Err(_) => StageStatus::Failed,
             Ok(_) if nothing_to_copy => StageStatus::Unchanged,
             Ok(_) => StageStatus::Done,
         };
-        run.end(flattening, status, bytes);
+        flattening.end(status, bytes);
         let copied = copied.map_err(|error| Failure::new(Stage::Flatten, error))?;
+        summary.source_verified(&copied.verified);
         let commit = fixed?;
         if run.job.until < Stage::Convert {
             return Ok(document(&summary.report(run))?);
@@ -153,7 +148,8 @@ impl Migration<'_, '_> {
         summary.source_after(&after).map_err(|error| Failure::new(Stage::Flatten, error))?;
         let images = self.convert(commit, &ours)?;
         let sizes = self.disks.iter().map(|disk| disk.source.size().next_multiple_of(512)).collect();
-        Delivery { run, vm: &self.fetched.vm, output: &self.output, images, sizes, copied }.deliver(&mut summary)
+        Delivery { run, vm: &self.fetched.vm, output: &self.output, images, sizes, copied: copied.disks }
+            .deliver(&mut summary)
     }
 
     /// The report of a former run that did exactly this, with its images in place.

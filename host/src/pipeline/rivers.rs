@@ -52,17 +52,21 @@ pub(super) struct Verify {
 }
 
 impl Verify {
-    /// Verifies on a thread of its own, beside the copy: what one reads the other finds in the page cache. Sets `wrong` when a digest differs.
-    fn start(self, wrong: Arc<AtomicBool>, stop: Arc<AtomicBool>) -> Result<JoinHandle<Result<()>>> {
+    /// Verifies on a thread of its own, beside the copy: what one reads the other finds in the page cache. Sets `wrong` when a digest differs;
+    /// else the files that the source states a digest of come back.
+    fn start(self, wrong: Arc<AtomicBool>, stop: Arc<AtomicBool>) -> Result<JoinHandle<Result<Vec<String>>>> {
         let work = move || {
-            let Some(transport) = self.transport else { return Ok(()) };
-            for file in &self.files {
+            let Some(transport) = self.transport else { return Ok(Vec::new()) };
+            let mut verified = Vec::new();
+            for file in self.files {
                 if stop.load(Ordering::Relaxed) {
                     break;
                 }
-                transport.verify(file).inspect_err(|_| wrong.store(true, Ordering::Relaxed))?;
+                if transport.verify(&file).inspect_err(|_| wrong.store(true, Ordering::Relaxed))? {
+                    verified.push(file);
+                }
             }
-            Ok(())
+            Ok(verified)
         };
         std::thread::Builder::new()
             .name("verify".to_owned())
@@ -71,9 +75,18 @@ impl Verify {
     }
 }
 
+/// What the bulk copy came to.
+#[derive(Default)]
+pub(super) struct Copied {
+    /// Each disk that had to be copied, or was found copied.
+    pub disks: Vec<CopyOutcome>,
+    /// The files whose content is what the source states.
+    pub verified: Vec<String>,
+}
+
 /// A copy that runs in the background. Dropping it stops it.
 pub(super) struct Copying {
-    outcome: Option<Receiver<Result<Vec<CopyOutcome>>>>,
+    outcome: Option<Receiver<Result<Copied>>>,
     watch: Arc<Watch>,
     stop: Arc<AtomicBool>,
     failed: Arc<AtomicBool>,
@@ -99,10 +112,10 @@ impl Copying {
             let copied: Result<_> = tasks.iter().map(copy).collect();
             // A copy that was stopped from outside has another reason; digesting the rest of a large file for it helps nobody.
             let verified = match &copied {
-                Err(_) if !wrong.load(Ordering::Relaxed) => Ok(()),
+                Err(_) if !wrong.load(Ordering::Relaxed) => Ok(Vec::new()),
                 _ => verifying.join().unwrap_or_else(|_| Err(PluginError::defect("the thread that verifies panicked"))),
             };
-            let copied = verified.and(copied);
+            let copied = verified.and_then(|verified| Ok(Copied { disks: copied?, verified }));
             has_failed.store(copied.is_err(), Ordering::Relaxed);
             copied
         };
@@ -120,8 +133,8 @@ impl Copying {
     }
 
     /// Waits for the end; but not for a source that does not answer: its thread is left behind, and ends with the process.
-    pub fn join(&mut self) -> Result<Vec<CopyOutcome>> {
-        let Some(outcome) = self.outcome.take() else { return Ok(Vec::new()) };
+    pub fn join(&mut self) -> Result<Copied> {
+        let Some(outcome) = self.outcome.take() else { return Ok(Copied::default()) };
         loop {
             match outcome.recv_timeout(LOOK_AGAIN) {
                 Ok(copied) => return copied,

@@ -57,12 +57,49 @@ pub(super) struct Run<'a> {
     records: Mutex<Vec<StageRecord>>,
 }
 
-/// A stage that has begun.
-pub(super) struct Began {
+/// A stage that has begun. One that is left on the way of an error, without an end, has failed.
+pub(super) struct Began<'r> {
+    run: &'r Run<'r>,
     stage: Stage,
     /// The plugin that does it, as soon as that is known.
     pub plugin: Option<String>,
     at: Instant,
+    has_end: bool,
+}
+
+impl Began<'_> {
+    /// Ends the stage.
+    pub fn end(mut self, status: StageStatus, bytes: u64) {
+        self.note(status, bytes);
+    }
+
+    fn note(&mut self, status: StageStatus, bytes: u64) {
+        self.has_end = true;
+        let record = StageRecord {
+            name: self.stage,
+            plugin: self.plugin.take(),
+            status,
+            started_seconds: (self.at - self.run.started).as_secs_f64(),
+            seconds: self.at.elapsed().as_secs_f64(),
+            bytes,
+        };
+        self.run.services.events().emit(Event::StageFinished {
+            stage: record.name,
+            plugin: record.plugin.clone(),
+            status,
+            seconds: record.seconds,
+            bytes,
+        });
+        self.run.records.lock().unwrap_or_else(PoisonError::into_inner).push(record);
+    }
+}
+
+impl Drop for Began<'_> {
+    fn drop(&mut self) {
+        if !self.has_end {
+            self.note(StageStatus::Failed, 0);
+        }
+    }
 }
 
 impl Run<'_> {
@@ -77,45 +114,25 @@ impl Run<'_> {
     }
 
     /// Begins a stage in the foreground.
-    pub fn begin(&self, stage: Stage, plugin: Option<&str>) -> Began {
+    pub fn begin(&self, stage: Stage, plugin: Option<&str>) -> Began<'_> {
         self.services.set_stage(stage);
         let plugin = plugin.map(str::to_owned);
         self.services.events().emit(Event::StageStarted { stage, plugin: plugin.clone() });
-        Began { stage, plugin, at: Instant::now() }
-    }
-
-    /// Ends a stage.
-    pub fn end(&self, began: Began, status: StageStatus, bytes: u64) {
-        let record = StageRecord {
-            name: began.stage,
-            plugin: began.plugin,
-            status,
-            started_seconds: (began.at - self.started).as_secs_f64(),
-            seconds: began.at.elapsed().as_secs_f64(),
-            bytes,
-        };
-        self.services.events().emit(Event::StageFinished {
-            stage: record.name,
-            plugin: record.plugin.clone(),
-            status,
-            seconds: record.seconds,
-            bytes,
-        });
-        self.records.lock().unwrap_or_else(PoisonError::into_inner).push(record);
+        Began { run: self, stage, plugin, at: Instant::now(), has_end: false }
     }
 
     /// Runs a whole stage in the foreground; an error is the stage's. `work` may say which plugin did it.
     pub fn stage<T>(&self, stage: Stage, work: impl FnOnce(&mut Option<String>) -> Result<T>) -> Result<T, Failure> {
         let mut began = self.begin(stage, None);
-        let outcome = self.check_cancelled().and_then(|()| work(&mut began.plugin));
-        self.end(began, if outcome.is_ok() { StageStatus::Done } else { StageStatus::Failed }, 0);
-        outcome.map_err(|error| Failure::new(stage, error))
+        let done = self.check_cancelled().and_then(|()| work(&mut began.plugin));
+        let done = done.map_err(|error| Failure::new(stage, error))?;
+        began.end(StageStatus::Done, 0);
+        Ok(done)
     }
 
     /// Records a stage that had nothing to do.
     pub fn pass_over(&self, stage: Stage, status: StageStatus) {
-        let began = Began { stage, plugin: None, at: Instant::now() };
-        self.end(began, status, 0);
+        Began { run: self, stage, plugin: None, at: Instant::now(), has_end: false }.end(status, 0);
     }
 
     /// The stages so far, in their order.

@@ -33,6 +33,7 @@ impl Summary {
             files: disk.files(),
             before: before.clone(),
             after: None,
+            verified: false,
         };
         Self {
             vm: vm.clone(),
@@ -49,6 +50,13 @@ impl Summary {
             chain: disks.iter().map(|disk| disk.report.clone()).collect(),
             began: SystemTime::now(),
             key: key.to_owned(),
+        }
+    }
+
+    /// Notes which files have the digests that the source states.
+    pub fn source_verified(&mut self, files: &[String]) {
+        for disk in &mut self.source.disks {
+            disk.verified = disk.files.iter().any(|file| files.contains(file));
         }
     }
 

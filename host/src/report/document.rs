@@ -108,6 +108,9 @@ pub struct SourceDisk {
     pub before: String,
     /// The same after the run; `None` when the run did not come that far.
     pub after: Option<String>,
+    /// Whether this run found a digest right that the source states, as a manifest does. One that is wrong ends the run.
+    #[serde(default)]
+    pub verified: bool,
 }
 
 /// A stage of the run.

@@ -64,7 +64,9 @@ pub(super) fn marks(report: &Report) -> Vec<(&'static str, String, Mood)> {
         (true, true) => ("unchanged, by the fingerprints of its files", Mood::Good),
         (true, false) => ("not looked at again", Mood::Odd),
     };
-    marks.push(("Source", text.into(), mood));
+    let verified = looked && report.source.disks.iter().all(|disk| disk.verified);
+    let verified = if verified { "; its data is what its manifest says" } else { "" };
+    marks.push(("Source", format!("{text}{verified}"), mood));
     if !report.changes.is_empty() {
         let done = count(report, &[ChangeStatus::Done, ChangeStatus::Unchanged]);
         let mood = match count(report, &[ChangeStatus::Failed]) {

@@ -79,6 +79,14 @@ impl<'a> Entry<'a> {
         self.field(2)
     }
 
+    /// What it does with its device, for a sentence that begins with the file.
+    pub fn what(&self) -> String {
+        match self.fstype() {
+            "swap" => format!("swaps to {}", self.spec()),
+            _ => format!("mounts {} at {}", self.spec(), self.mountpoint()),
+        }
+    }
+
     /// Whether an option is set.
     pub fn has_option(&self, option: &str) -> bool {
         self.field(3).split(',').any(|own| own == option)
@@ -215,7 +223,7 @@ impl Decider<'_> {
             Finding::new(
                 "fstab-unknown-device",
                 severity,
-                format!("/etc/fstab mounts {spec} at {mountpoint}, and no disk of this VM is known to be that device"),
+                format!("/etc/fstab {}, and no disk of this VM is known to be that device", entry.what()),
             )
             .hint("give that disk to the migration with --disk, or remove the line"),
         );

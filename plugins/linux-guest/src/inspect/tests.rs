@@ -64,6 +64,7 @@ fn says_what_is_there() {
             "vmware-tools-installed",
         ]
     );
+    assert_eq!(found.findings[3].message, "/etc/fstab mounts /dev/sda1 at /, a name that the move changes");
     assert_eq!(found.findings[4].message, "/boot/grub/grub.cfg has root=/dev/sda1, a name that the move changes");
 }
 

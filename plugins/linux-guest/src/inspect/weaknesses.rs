@@ -34,11 +34,7 @@ pub(super) fn find(inspection: &Inspection, network: &Configuration, guest: &dyn
     if let Some(file) = TextFile::read(guest, "/etc/fstab", &mut out)? {
         for entry in entries(&file.text) {
             if matches!(devices.refer(entry.spec()), Reference::Place(_) | Reference::Unknown) {
-                let message = format!(
-                    "/etc/fstab mounts {} at {}, a name that the move changes",
-                    entry.spec(),
-                    entry.mountpoint()
-                );
+                let message = format!("/etc/fstab {}, a name that the move changes", entry.what());
                 out.push(warn("fstab-unstable-device", message, "the fix names the filesystem by UUID"));
             }
         }

@@ -92,6 +92,9 @@ fn another_disks_path_is_never_the_root_disk() {
             )
         );
     }
+    let out = fix("/dev/sdz3 none swap sw 0 0\n", &fixture::context());
+    let expected = "/etc/fstab swaps to /dev/sdz3, and no disk of this VM is known to be that device";
+    assert_eq!(out.findings[0].message, expected);
     // The root is not known by a path here, and the second name still does not get its device.
     let text = "/dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:0:0-part1 /a ext4 defaults 0 1\n\
                 /dev/disk/by-path/pci-0000:13:00.0-scsi-0:0:0:0-part1 /data ext4 defaults 0 2\n";
