@@ -81,5 +81,8 @@ vmdk2kvm_plugin_api::export_plugin! {
         ("initramfs", "string", "auto", "how an initramfs gets its drivers: auto, append or rebuild"),
         ("remove_vmware_tools", "boolean", "true", "whether VMware Tools are removed"),
         ("keep_cloud_init_instance", "boolean", "true", "whether cloud-init is kept from taking the VM for a new one"),
+        ("first_boot", "strings", "[]", "scripts that the guest runs once, at its first boot; absolute paths"),
+        ("units", "strings", "[]", "units of systemd that the guest gets, enabled as they say; absolute paths"),
+        ("guest_agent", "string", "leave", "leave, first-boot (from the guest's repositories), or the path of a .deb or .rpm"),
     ],
 }

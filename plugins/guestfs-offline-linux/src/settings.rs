@@ -64,7 +64,8 @@ impl Settings {
         if settings.command_timeout_seconds == 0 {
             return Err(PluginError::config("command_timeout_seconds: must not be 0"));
         }
-        let fixes = serde_json::from_value(serde_json::Value::Object(table)).map_err(of)?;
+        let fixes: FixSettings = serde_json::from_value(serde_json::Value::Object(table)).map_err(of)?;
+        fixes.check()?;
         Ok((settings, fixes))
     }
 }

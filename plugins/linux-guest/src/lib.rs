@@ -2,7 +2,7 @@
 //!
 //! Owns all Linux knowledge: [`inspect()`] reads a guest, [`fstab_mounts`] says what it mounts where, [`fixers`] plan what has to
 //! change, [`initramfs`] reads and extends boot archives, [`program`] says how the guest's own programs are called. Does no I/O
-//! of its own and knows no appliance: the plugins that open guests bring the files.
+//! of its own (but for the files of the user that settings name) and knows no appliance: the plugins that open guests bring the files.
 #![warn(missing_docs)]
 
 mod devices;
@@ -16,5 +16,5 @@ mod modules;
 pub mod program;
 mod textfile;
 
-pub use fix::{FixSettings, InitramfsMode, fixers};
+pub use fix::{FixSettings, GuestAgent, InitramfsMode, fixers};
 pub use inspect::{DiskLayout, fstab_mounts, inspect};

@@ -3,6 +3,7 @@
 mod cloud_init;
 mod cmdline;
 mod crypttab;
+mod first_boot;
 mod fstab;
 mod initramfs;
 mod lvm;
@@ -19,5 +20,5 @@ mod vmware_tools;
 
 pub(crate) use cmdline::unstable_arguments;
 pub(crate) use fstab::entries;
-pub use settings::{FixSettings, InitramfsMode, fixers};
+pub use settings::{FixSettings, GuestAgent, InitramfsMode, fixers};
 pub(crate) use uefi_fallback::has_fallback_loader;

@@ -1,7 +1,9 @@
 //! What the user can choose about the fixes, and the list of all fixers.
 
+use std::path::{Path, PathBuf};
+
 use serde::{Deserialize, Serialize};
-use vmdk2kvm_plugin_api::Fixer;
+use vmdk2kvm_plugin_api::{Fixer, PluginError, Result};
 
 /// The user's choices: settings of the plugin that opens the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,11 +15,81 @@ pub struct FixSettings {
     pub remove_vmware_tools: bool,
     /// Whether cloud-init is kept from taking the VM for a new one.
     pub keep_cloud_init_instance: bool,
+    /// Scripts that the guest runs once, in this order, when it boots for the first time. Absolute paths.
+    pub first_boot: Vec<PathBuf>,
+    /// Units of systemd that the guest gets, enabled as they say themselves. Absolute paths.
+    pub units: Vec<PathBuf>,
+    /// Where the QEMU guest agent comes from.
+    pub guest_agent: GuestAgent,
 }
 
 impl Default for FixSettings {
     fn default() -> Self {
-        Self { initramfs: InitramfsMode::Auto, remove_vmware_tools: true, keep_cloud_init_instance: true }
+        Self {
+            initramfs: InitramfsMode::Auto,
+            remove_vmware_tools: true,
+            keep_cloud_init_instance: true,
+            first_boot: Vec::new(),
+            units: Vec::new(),
+            guest_agent: GuestAgent::Leave,
+        }
+    }
+}
+
+impl FixSettings {
+    /// Refuses paths that would mean another file in another folder, and files that nobody can install.
+    pub fn check(&self) -> Result<()> {
+        let relative =
+            |key: &str, path: &Path| PluginError::config(format!("{key}: {} is not an absolute path", path.display()));
+        for (key, paths) in [("first_boot", &self.first_boot), ("units", &self.units)] {
+            if let Some(path) = paths.iter().find(|path| !path.is_absolute()) {
+                return Err(relative(key, path));
+            }
+        }
+        match &self.guest_agent {
+            GuestAgent::Package(path) if !path.is_absolute() => {
+                Err(relative("guest_agent", path).hint("leave, first-boot, or the path of a .deb or .rpm file"))
+            }
+            GuestAgent::Package(path)
+                if !["deb", "rpm"].iter().any(|end| path.extension().is_some_and(|own| own == *end)) =>
+            {
+                Err(PluginError::config(format!("guest_agent: {} is no .deb or .rpm file", path.display())))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where the QEMU guest agent comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum GuestAgent {
+    /// The guest keeps what it has.
+    #[default]
+    Leave,
+    /// The guest installs it from its own repositories when it boots for the first time.
+    FirstBoot,
+    /// The guest installs this package when it boots for the first time.
+    Package(PathBuf),
+}
+
+impl From<String> for GuestAgent {
+    fn from(word: String) -> Self {
+        match word.as_str() {
+            "leave" => Self::Leave,
+            "first-boot" => Self::FirstBoot,
+            _ => Self::Package(word.into()),
+        }
+    }
+}
+
+impl From<GuestAgent> for String {
+    fn from(agent: GuestAgent) -> Self {
+        match agent {
+            GuestAgent::Leave => "leave".to_owned(),
+            GuestAgent::FirstBoot => "first-boot".to_owned(),
+            GuestAgent::Package(path) => path.to_string_lossy().into_owned(),
+        }
     }
 }
 
@@ -46,6 +118,11 @@ pub fn fixers(settings: &FixSettings) -> Vec<Box<dyn Fixer>> {
         Box::new(super::uefi_fallback::UefiFallback),
         Box::new(super::network::Network),
         Box::new(super::initramfs::Initramfs { mode: settings.initramfs }),
+        Box::new(super::first_boot::FirstBoot {
+            scripts: settings.first_boot.clone(),
+            units: settings.units.clone(),
+            agent: settings.guest_agent.clone(),
+        }),
     ];
     if settings.remove_vmware_tools {
         all.push(Box::new(super::vmware_tools::VmwareTools));
@@ -71,6 +148,26 @@ mod tests {
             FixSettings { keep_cloud_init_instance: false, ..FixSettings::default() },
         ] {
             assert_eq!(fixers(&fewer).len(), all.len() - 1);
+        }
+    }
+
+    #[test]
+    fn settings_are_read_and_checked() {
+        let read = |text: &str| serde_json::from_str::<FixSettings>(text).unwrap();
+        assert_eq!(read("{}"), FixSettings::default());
+        assert_eq!(read(r#"{"guest_agent": "first-boot"}"#).guest_agent, GuestAgent::FirstBoot);
+        for (text, message) in [
+            (r#"{"first_boot": ["a.sh"]}"#, "first_boot: a.sh is not an absolute path"),
+            (r#"{"units": ["/a", "b"]}"#, "units: b is not an absolute path"),
+            (r#"{"guest_agent": "latest"}"#, "guest_agent: latest is not an absolute path"),
+            (r#"{"guest_agent": "/agent.zip"}"#, "guest_agent: /agent.zip is no .deb or .rpm file"),
+        ] {
+            assert_eq!(read(text).check().unwrap_err().message, message);
+        }
+        for text in [r#"{"first_boot": ["/a.sh"], "units": ["/b.service"]}"#, r#"{"guest_agent": "/agent.rpm"}"#] {
+            let settings = read(text);
+            settings.check().unwrap();
+            assert_eq!(read(&serde_json::to_string(&settings).unwrap()), settings);
         }
     }
 }
