@@ -82,7 +82,8 @@ fn look(invocation: &Invocation, action: &Action) -> anyhow::Result<(String, Val
             (render::manifest(manifest), serde_json::to_value(manifest).context("the manifest")?)
         }
         Action::Doctor => {
-            let needs = plugins::needs(&installed(&mut warnings)?);
+            let mut needs = plugins::needs(&installed(&mut warnings)?);
+            needs.push(plugins::containment(worker::offered()));
             (render::doctor(&needs), json!({ "needs": needs }))
         }
         Action::ConfigShow => (events::escape_lines(&settings.masked_toml()), settings.masked()),

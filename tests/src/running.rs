@@ -173,9 +173,11 @@ fn send(pid: u32, signal: Signal) {
     let _ = kill_process(Pid::from_raw(pid as i32).unwrap(), signal);
 }
 
-/// Every path below a folder, but those that a plugin remembers something in until the machine starts again.
-fn left_in(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let left = entries.filter(|path| !path.ends_with("t/vmdk2kvm"));
-    left.flat_map(|path| std::iter::once(path.clone()).chain(left_in(&path)).collect::<Vec<_>>()).collect()
+/// Every path below the folder for temporary files, but what plugins remember until the machine starts again.
+fn left_in(temporary: &Path) -> Vec<PathBuf> {
+    let own = temporary.join("vmdk2kvm");
+    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_private =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"vmdk2kvm-"));
+    entries(temporary).filter(|path| *path != own).chain(entries(&own).filter(is_private)).collect()
 }

@@ -27,6 +27,9 @@ fn migrates(name: &str, packaging: &str) {
     let report = migrate(&guest, packaging, output.path()).expect(0).json;
 
     assert_eq!(report["converged"], true);
+    let doctor = run(&["doctor"]).json;
+    let kernel = doctor["needs"].as_array().unwrap().iter().find(|need| need["name"] == "landlock").unwrap();
+    assert_eq!(report["containment"]["contained"], kernel["present"]);
     assert_eq!(report["test"]["verdict"], "passed");
     assert_ne!(report["test"]["evidence"], Value::Array(Vec::new()));
     for disk in report["source"]["disks"].as_array().unwrap() {

@@ -49,6 +49,8 @@ pub struct Job {
     pub plugin: BTreeMap<String, serde_json::Value>,
     /// What the new hypervisor is told.
     pub target: TargetOptions,
+    /// Whether and how the worker is shut in.
+    pub containment: ContainmentOptions,
     /// Nothing less important is logged.
     pub log_level: LogLevel,
 }
@@ -259,6 +261,29 @@ pub struct PluginOptions {
     pub disabled: Vec<String>,
     /// Further folders with plugins, absolute, searched first.
     pub dirs: Vec<PathBuf>,
+}
+
+/// Whether and how the worker is shut in.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ContainmentOptions {
+    /// Whether it is.
+    pub mode: ContainmentMode,
+    /// Further folders that it may read and write, absolute.
+    pub folders: Vec<PathBuf>,
+}
+
+/// Whether the worker is shut in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContainmentMode {
+    /// As far as the kernel can.
+    #[default]
+    Auto,
+    /// Not at all.
+    Off,
+    /// A run that cannot be contained is refused.
+    Required,
 }
 
 /// What the new hypervisor is told.

@@ -10,7 +10,8 @@ pub mod secret;
 mod settings;
 
 pub use job::{
-    Command, DiskBus, Input, Job, KeySource, NetworkTarget, PluginOptions, TargetFormat, TargetOptions, TestOptions,
+    Command, ContainmentMode, ContainmentOptions, DiskBus, Input, Job, KeySource, NetworkTarget, PluginOptions,
+    TargetFormat, TargetOptions, TestOptions,
 };
 pub use layer::{VARIABLE_PREFIX, parse_set};
 pub use resolve::{Layers, Operand, Request, Surroundings, job, resolve, settings};

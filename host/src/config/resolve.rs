@@ -158,6 +158,7 @@ pub fn job(request: &Request, settings: Settings) -> Result<Job> {
         plugins: settings.plugins,
         plugin: settings.plugin,
         target: TargetOptions { networks: settings.target.networks, disk_bus: settings.target.disk_bus },
+        containment: settings.containment,
         log_level: settings.log.level,
     })
 }

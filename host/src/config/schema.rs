@@ -87,6 +87,10 @@ fn buses() -> Vec<&'static str> {
     vec!["virtio", "virtio-scsi"]
 }
 
+fn containment() -> Vec<&'static str> {
+    vec!["auto", "off", "required"]
+}
+
 const fn key(path: &'static str, kind: Kind, doc: &'static str) -> Key {
     Key { path, kind, doc }
 }
@@ -119,6 +123,12 @@ pub const KEYS: &[Key] = &[
     key("plugin", Kind::PluginTables, "each plugin's own settings: see `vmdk2kvm plugin show NAME`"),
     key("target.networks", Kind::Networks, "networks of the new host by the names of the old ones; `*` for all others"),
     key("target.disk_bus", Kind::Word(buses), "bus of the disks"),
+    key(
+        "containment.mode",
+        Kind::Word(containment),
+        "shut plugins and their tools in with Landlock: `auto`: where the kernel can",
+    ),
+    key("containment.folders", Kind::Paths, "further folders that plugins and their tools may read and write"),
     key("log.level", Kind::Word(levels), "log nothing less important"),
 ];
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::job::{DiskBus, NetworkTarget, PluginOptions, TargetFormat};
+use super::job::{ContainmentOptions, DiskBus, NetworkTarget, PluginOptions, TargetFormat};
 use crate::events::{LogLevel, Stage};
 
 /// Every setting. What has no value has no default that could be named without knowing the source.
@@ -42,6 +42,8 @@ pub struct Settings {
     pub plugin: BTreeMap<String, serde_json::Value>,
     /// `target.*`
     pub target: TargetSettings,
+    /// `containment.*`
+    pub containment: ContainmentOptions,
     /// `log.*`
     pub log: LogSettings,
 }
@@ -171,6 +173,10 @@ format = "qcow2"
 keep_work = false
 keys = []
 skip = []
+
+[containment]
+folders = []
+mode = "auto"
 
 [log]
 level = "warn"

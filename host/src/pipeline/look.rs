@@ -10,7 +10,6 @@ use super::inspect::OpenedGuest;
 use super::run::Run;
 use super::{fetch, flatten, inspect, plan};
 use crate::events::Stage;
-use crate::journal::write_file;
 use crate::worker::Failure;
 
 /// The source of a command that has one.
@@ -69,10 +68,6 @@ pub(super) fn look(run: &Run<'_>) -> Result<Value, Failure> {
     })?;
     guest.opened.close().map_err(|error| Failure::new(Stage::Plan, error))?;
     let document = serde_json::to_value(&plan).map_err(|error| PluginError::defect(error.to_string()))?;
-    if let Some(path) = &run.job.plan_out {
-        let text = serde_json::to_vec_pretty(&document).map_err(|error| PluginError::defect(error.to_string()))?;
-        write_file(path, &text)?;
-    }
     plan::refuse_blocked(&plan)
         .map_err(|error| Failure { result: Some(document.clone()), ..Failure::new(Stage::Plan, error) })?;
     Ok(document)

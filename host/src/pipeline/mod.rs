@@ -25,3 +25,4 @@ mod test;
 mod zero_source;
 
 pub use run::run;
+pub use saved_plan::job_source;

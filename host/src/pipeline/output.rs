@@ -26,7 +26,6 @@ pub(super) struct Output {
     pub work: PathBuf,
     pub scratch: PathBuf,
     pub records: Records,
-    made_dir: bool,
     /// Held until the run ends.
     _locks: [Lock; 2],
 }
@@ -46,7 +45,6 @@ impl Output {
             None => dir.join(WORK_FOLDER),
             Some(folder) => folder.join(work_name(&name, &dir)),
         };
-        let made_dir = !dir.exists();
         let output_lock = Lock::output(&dir, &work)?;
         create_private_folder(&work)?;
         let work_lock = Lock::work(&work)?;
@@ -54,7 +52,7 @@ impl Output {
         remove_folder(&scratch)?;
         create_private_folder(&scratch)?;
         let records = Records::in_folder(&work);
-        Ok(Self { records, dir, name, work, scratch, made_dir, _locks: [output_lock, work_lock] })
+        Ok(Self { records, dir, name, work, scratch, _locks: [output_lock, work_lock] })
     }
 
     /// Final path of a disk's image.
@@ -137,8 +135,7 @@ impl Output {
         remove_folder(&self.work)
     }
 
-    /// After a failure: removes what the run needed for itself, and leaves the output folder as it was found when there is nothing to
-    /// resume from.
+    /// After a failure: removes what the run needed for itself, and the work folder when there is nothing to resume from.
     pub fn abandon(&self) {
         // Best effort, all of it: the failure that led here is the one to report.
         let _ = remove_folder(&self.scratch);
@@ -146,10 +143,6 @@ impl Output {
             .is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name() == LOCK_FILE));
         if lock_only {
             let _ = remove_folder(&self.work);
-            if self.made_dir {
-                // A folder that holds anything else stays.
-                let _ = std::fs::remove_dir(&self.dir);
-            }
         }
     }
 }

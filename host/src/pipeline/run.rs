@@ -10,16 +10,22 @@ use super::{look, migrate, retest};
 use crate::config::{Command, Job};
 use crate::events::{Event, Stage, StageStatus};
 use crate::plugins::{self, Registry, Services};
-use crate::report::StageRecord;
+use crate::report::{Containment, StageRecord};
 use crate::worker::Failure;
 
 /// Runs a job; the result is the command's document.
 /// `private` is a folder for sockets and for what ends with the run.
-pub fn run(job: &Job, services: &Services, private: &Path) -> Result<serde_json::Value, Failure> {
+pub fn run(
+    job: &Job,
+    services: &Services,
+    private: &Path,
+    containment: Containment,
+) -> Result<serde_json::Value, Failure> {
     let run = Run {
         job,
         services,
         private,
+        containment,
         registry: Registry::new(job, services.clone())?,
         started: Instant::now(),
         records: Mutex::default(),
@@ -52,6 +58,8 @@ pub(super) struct Run<'a> {
     pub services: &'a Services,
     /// Mode 0700, with a path short enough for sockets; gone when the run has ended, however it ends.
     pub private: &'a Path,
+    /// Whether this process is shut in.
+    pub containment: Containment,
     pub registry: Registry,
     pub started: Instant,
     records: Mutex<Vec<StageRecord>>,

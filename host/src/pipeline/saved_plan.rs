@@ -5,6 +5,8 @@ use std::path::Path;
 use vmdk2kvm_plugin_api::model::{GuestFingerprint, Plan, SourceRef};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
+use crate::config::{Input, Job};
+
 /// No plan is larger than this, in bytes.
 const LIMIT: u64 = 256 << 20;
 
@@ -26,6 +28,14 @@ pub(super) fn read(path: &Path) -> Result<(Plan, GuestFingerprint)> {
             .hint("make it with `vmdk2kvm plan SOURCE --out plan.json`")
     })?;
     Ok((plan, guest))
+}
+
+/// The source of a job, which may be named by a plan.
+pub fn job_source(job: &Job) -> Result<Option<SourceRef>> {
+    match &job.input {
+        Input::Plan { path } => read(path).map(|(_, guest)| Some(source(&guest))),
+        _ => Ok(job.source()),
+    }
 }
 
 /// The source that a plan names.

@@ -102,6 +102,7 @@ impl Summary {
                 .as_ref()
                 .map(|test| test.verdict.accelerator.clone())
                 .filter(|word| !word.is_empty()),
+            containment: Some(run.containment.clone()),
             key: Some(self.key.clone()),
         }
     }

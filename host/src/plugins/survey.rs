@@ -12,6 +12,7 @@ use super::needs::{MissingNeed, missing_needs};
 use super::{Loaded, Services, stock};
 use crate::cli::render::{Need, PluginRow};
 use crate::config::PluginOptions;
+use crate::report::Containment;
 
 /// Every candidate of the folders that this job would search.
 pub fn installed(options: &PluginOptions, warn: &mut dyn FnMut(String)) -> Result<Vec<Candidate>> {
@@ -95,6 +96,18 @@ pub fn needs(candidates: &[Candidate]) -> Vec<Need> {
     let mut needs: Vec<Need> = needs.into_values().collect();
     needs.extend(missing_stock(&installed));
     needs
+}
+
+/// Whether the kernel can shut plugins in. A run goes on without, unless the job forbids it.
+pub fn containment(offered: Containment) -> Need {
+    Need {
+        kind: "kernel".to_owned(),
+        name: "landlock".to_owned(),
+        needed_by: vec!["containment".to_owned()],
+        present: offered.contained,
+        package: None,
+        detail: offered.reason,
+    }
 }
 
 fn missing_stock(installed: &[&str]) -> Vec<Need> {

@@ -54,6 +54,9 @@ pub struct Report {
     /// How guests were run on this machine: `kvm` or `tcg`; `None` when none was run.
     #[serde(default)]
     pub accelerator: Option<String>,
+    /// Whether the run was shut in; `None` in the report of an older version.
+    #[serde(default)]
+    pub containment: Option<Containment>,
     /// Digest of everything the result depends on, by which a run recognises that it was done already.
     #[serde(default)]
     pub key: Option<String>,
@@ -79,6 +82,15 @@ impl Tool {
             api: vmdk2kvm_plugin_api::API_VERSION.to_owned(),
         }
     }
+}
+
+/// Whether plugins and their tools were shut in to the folders that they need.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Containment {
+    /// Whether they were.
+    pub contained: bool,
+    /// By what, or why not.
+    pub reason: String,
 }
 
 /// The source.

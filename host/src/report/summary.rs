@@ -2,7 +2,7 @@
 
 use vmdk2kvm_plugin_api::model::{Firmware, Severity, VerdictKind, VmSpec};
 
-use super::{ChangeStatus, Report};
+use super::{ChangeStatus, Containment, Report};
 use crate::events::{StageStatus, bytes};
 
 /// How a run ended, for colours.
@@ -67,6 +67,10 @@ pub(super) fn marks(report: &Report) -> Vec<(&'static str, String, Mood)> {
     let verified = looked && report.source.disks.iter().all(|disk| disk.verified);
     let verified = if verified { "; its data is what its manifest says" } else { "" };
     marks.push(("Source", format!("{text}{verified}"), mood));
+    if let Some(Containment { contained, reason }) = &report.containment {
+        let (word, mood) = if *contained { ("yes", Mood::Good) } else { ("no", Mood::Odd) };
+        marks.push(("Contained", format!("{word}: {reason}"), mood));
+    }
     if !report.changes.is_empty() {
         let done = count(report, &[ChangeStatus::Done, ChangeStatus::Unchanged]);
         let mood = match count(report, &[ChangeStatus::Failed]) {

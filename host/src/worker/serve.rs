@@ -8,8 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError};
 
+use super::contain::contain;
 use super::message::{Answer, Failure, Message, Work};
+use super::territory::Territory;
 use super::{crash, signals};
+use crate::config::ContainmentMode;
 use crate::events::{Event, EventSink, LogLevel, Reporter};
 use crate::pipeline;
 use crate::plugins::{self, SecretStore, Services};
@@ -23,10 +26,16 @@ pub fn serve(private: &Path) -> u8 {
     let events = EventSink::new(vec![Box::new(ToSupervisor(Arc::clone(&out)))]);
     let answer = Answer::from(read_work().map_err(Failure::from).and_then(|work| match work {
         Work::Run(job) => {
+            let source = pipeline::job_source(&job)?;
+            let territory = Territory::of_job(&job, source.as_ref(), private);
+            let containment = contain(job.containment.mode, &territory)?;
+            let contained = containment.contained;
             let secrets = SecretStore::from_keys(&job.keys);
-            pipeline::run(&job, &Services::new(events, cancel, secrets, job.log_level), private)
+            let services = Services::new(events, cancel, secrets, job.log_level);
+            pipeline::run(&job, &services, private, containment).map_err(|failure| explain(failure, contained))
         }
         Work::Check(plugin) => {
+            contain(ContainmentMode::Auto, &Territory::of_plugin(&plugin, private))?;
             let services = Services::new(events, cancel, SecretStore::default(), LogLevel::Off);
             Ok(plugins::check(&plugin, &services)?)
         }
@@ -36,6 +45,16 @@ pub fn serve(private: &Path) -> u8 {
     let code = answer.error.as_ref().map_or(0, |error| error.code);
     say(&out, &Message::Answer(Box::new(answer)));
     code
+}
+
+/// A permission that is missing may be ours to give.
+fn explain(mut failure: Failure, contained: bool) -> Failure {
+    if contained && failure.error.kind == ErrorKind::Auth {
+        let ours = "if it is a folder that the job does not name, add it to containment.folders";
+        let hint = failure.error.hint.take().map_or_else(|| ours.to_owned(), |hint| format!("{hint}; {ours}"));
+        failure.error.hint = Some(hint);
+    }
+    failure
 }
 
 /// Keeps standard output for messages; what anything else prints goes to standard error, which is the log.
@@ -64,4 +83,21 @@ fn say(out: &Mutex<File>, message: &Message) {
     line.push(b'\n');
     // A supervisor that is gone cannot be told anything; its end has set the cancel flag already.
     let _ = out.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_permission_may_be_ours_to_give() {
+        let hint = |kind, contained| {
+            let error = PluginError::new(kind, "/data/x: no permission to read it").hint("become its owner");
+            explain(Failure::from(error), contained).error.hint.unwrap_or_default()
+        };
+        let ours = "become its owner; if it is a folder that the job does not name, add it to containment.folders";
+        assert_eq!(hint(ErrorKind::Auth, true), ours);
+        assert_eq!(hint(ErrorKind::Auth, false), "become its owner");
+        assert_eq!(hint(ErrorKind::Io, true), "become its owner");
+    }
 }

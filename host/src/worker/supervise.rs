@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use super::watch::watch;
 use super::{WORKER_COMMAND, private_folder, signals};
 use crate::config::Job;
 use crate::events::{ErrorDocument, Event, EventSink, LogLevel, Stage};
+use crate::journal::{create_private_folder, write_file};
 
 /// No message is longer than this, in bytes: a report with many diffs stays far below.
 const LINE_LIMIT: u64 = 256 << 20;
@@ -27,7 +28,45 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Runs a job in a worker process. Never fails: whatever happens to the worker becomes an answer.
 pub fn run(job: &Job, events: &EventSink) -> Answer {
-    answer(&Work::Run(Box::new(job.clone())), events)
+    let _made = match MadeFolders::for_job(job) {
+        Ok(made) => made,
+        Err(error) => return Answer::from(Err(error.into())),
+    };
+    let answer = answer(&Work::Run(Box::new(job.clone())), events);
+    match save_plan(job, &answer) {
+        Ok(()) => answer,
+        Err(error) => Answer { error: Some(ErrorDocument::new(&error, Some(Stage::Plan))), ..answer },
+    }
+}
+
+/// The folders that a job names and that were not there: a contained worker can neither make nor remove them.
+struct MadeFolders(Vec<PathBuf>);
+
+impl MadeFolders {
+    fn for_job(job: &Job) -> Result<Self, PluginError> {
+        let mut made = Self(Vec::new());
+        for folder in job.output.iter().chain(&job.work_dir).filter(|folder| !folder.exists()) {
+            create_private_folder(folder)?;
+            made.0.push(folder.clone());
+        }
+        Ok(made)
+    }
+}
+
+impl Drop for MadeFolders {
+    fn drop(&mut self) {
+        for folder in self.0.iter().rev() {
+            // One that holds anything stays.
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
+}
+
+/// Saves the document of `plan --out`, of a blocked plan, too. Not the worker's work: the file may lie in any folder.
+fn save_plan(job: &Job, answer: &Answer) -> Result<(), PluginError> {
+    let (Some(path), Some(plan)) = (&job.plan_out, &answer.result) else { return Ok(()) };
+    let text = serde_json::to_vec_pretty(plan).map_err(|error| PluginError::defect(error.to_string()))?;
+    write_file(path, &text)
 }
 
 /// Loads one file as a plugin and asks it for everything its manifest lists, in a worker process; the result is its manifest.

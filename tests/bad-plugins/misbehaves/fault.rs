@@ -40,6 +40,10 @@ pub enum How {
     Hang,
     /// Leaves a process behind that holds the worker's standard error, and crashes.
     Litter,
+    /// Reads somebody else's file, named by `BAD_PLUGIN_SECRET`, itself and by a program; says in a panic what came of it.
+    Trespass,
+    /// Does nothing wrong.
+    Behave,
     /// A document of a schema from the future.
     FutureSchema,
     /// An answer larger than the contract allows.
@@ -105,9 +109,17 @@ impl Fault {
                 Command::new("sleep").arg("1000000").spawn().unwrap();
                 segfault();
             }
-            How::FutureSchema | How::Huge | How::Lie | How::Nothing | How::Missing => {}
+            How::Trespass => trespass(),
+            How::Behave | How::FutureSchema | How::Huge | How::Lie | How::Nothing | How::Missing => {}
         }
     }
+}
+
+fn trespass() {
+    let secret = std::env::var("BAD_PLUGIN_SECRET").unwrap();
+    let read = std::fs::read(&secret).map(|bytes| bytes.len()).map_err(|error| error.kind());
+    let by_program = Command::new("cat").arg(&secret).output().unwrap().status.success();
+    panic!("read by the plugin: {read:?}, by a program: {by_program}");
 }
 
 fn segfault() {

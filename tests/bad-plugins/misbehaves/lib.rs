@@ -67,5 +67,5 @@ vmdk2kvm_plugin_api::export_plugin! {
     capabilities: ["bad"],
     libraries: [],
     programs: [],
-    settings: [],
+    settings: [("spool", "string", "", "A folder that is named and not used")],
 }
