@@ -1,7 +1,7 @@
 //! The program: a command line in, a result on stdout and an exit code out. Everything it does is in the library.
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -19,21 +19,37 @@ fn main() -> ExitCode {
     if arguments.next().is_some_and(|word| word == worker::WORKER_COMMAND) {
         return worker::serve(Path::new(&arguments.next().unwrap_or_default())).into();
     }
-    let code = match cli::parse(std::env::args_os()) {
-        Ok(invocation) => act(&invocation),
-        Err(stop) => refuse(&stop),
+    let mut named = std::env::args_os().chain(std::env::current_dir().map(PathBuf::into_os_string));
+    let code = match (named.try_for_each(|name| cli::check_name(&name)), cli::parse(std::env::args_os())) {
+        (Err(error), _) => refuse_name(&error),
+        (Ok(()), Ok(invocation)) => act(&invocation),
+        (Ok(()), Err(stop)) => refuse(&stop),
     };
     code.into()
 }
 
+/// A name on the command line, or that of the current folder, that cannot be handed on.
+fn refuse_name(error: &PluginError) -> u8 {
+    let error = ErrorDocument::new(error, None);
+    if wants_json() {
+        return print(&pretty(&json!({ "error": error })), error.code);
+    }
+    // Nobody is left to tell when stderr is closed.
+    let _ = std::io::stderr().write_all(render::error(&error).as_bytes());
+    error.code
+}
+
+fn wants_json() -> bool {
+    std::env::args_os().any(|word| word == "--json")
+}
+
 /// Usage errors, `--help` and `--version`.
 fn refuse(stop: &cli::Stop) -> u8 {
-    let wants_json = std::env::args_os().any(|word| word == "--json");
     if stop.exit_code == 0 {
         let text = if std::io::stdout().is_terminal() { &stop.coloured } else { &stop.text };
         return print(text, 0);
     }
-    if wants_json {
+    if wants_json() {
         let error = PluginError::new(ErrorKind::Usage, stop.message.clone()).hint("see `vmdk2kvm --help`");
         return print(&pretty(&json!({ "error": ErrorDocument::new(&error, None) })), stop.exit_code);
     }

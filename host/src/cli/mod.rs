@@ -10,7 +10,7 @@ mod resume;
 mod values;
 
 pub use manual::{completions, manual};
-pub use parse::{Stop, parse};
+pub use parse::{Stop, check_name, parse};
 pub use reporters::reporters;
 pub use request::{Action, EventsTo, Invocation, Output};
 pub use resume::resume_hint;

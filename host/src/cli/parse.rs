@@ -1,8 +1,9 @@
 //! Runs clap over the arguments.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use clap::Parser;
+use vmdk2kvm_plugin_api::PluginError;
 
 use super::Invocation;
 use super::arguments::Arguments;
@@ -36,6 +37,15 @@ pub fn parse(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -
             exit_code: if error.exit_code() == 0 { 0 } else { 2 },
         }
     })
+}
+
+/// Refuses a name that is not UTF-8. Settings, events and reports are text: in them it would become the name of another file, or of none.
+pub fn check_name(name: &OsStr) -> Result<(), PluginError> {
+    if name.to_str().is_some() {
+        return Ok(());
+    }
+    let shown = name.as_encoded_bytes().escape_ascii();
+    Err(PluginError::unusable(format!("{shown}: the name is not UTF-8")).hint("rename it, or reach it through a link"))
 }
 
 #[cfg(test)]
