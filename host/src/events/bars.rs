@@ -56,6 +56,9 @@ impl Bars {
         let bar = self.tasks.entry(key).or_insert_with(|| {
             let bar = self.screen.add(ProgressBar::no_length());
             bar.set_prefix(format!("{stage:<8} {}", task(name, disk)));
+            // What a former run did says nothing about the rate of this one.
+            bar.set_position(done);
+            bar.reset_eta();
             bar
         });
         if total > 0 && bar.length() != Some(total) {

@@ -106,14 +106,14 @@ impl Migration<'_, '_> {
         self.output.refuse_existing(run.job, self.disks.len(), &ours)?;
         let river = self.guest_river();
         self.forget_what_is_to_be_done_again(&river)?;
-        let tasks = self.tasks(&ours);
-        let missing: Vec<&FlatDisk> = tasks
-            .iter()
-            .filter(|task| !rivers::is_finished(&self.output.records, task))
-            .map(|task| &self.disks[task.index])
-            .collect();
-        self.output.check_space(run.job, &missing)?;
-        let nothing_to_copy = missing.is_empty();
+        let mut tasks = self.tasks(&ours);
+        let (mut data, mut nothing_to_copy) = (0u64, true);
+        for task in tasks.iter_mut().filter(|task| !rivers::is_finished(&self.output.records, task)) {
+            task.data_bytes = rivers::data_bytes(task.source.as_ref())?;
+            data = data.saturating_add(task.data_bytes);
+            nothing_to_copy = false;
+        }
+        self.output.check_space(run.job, data)?;
         let verify = Verify {
             files: tasks.iter().flat_map(|task| self.disks[task.index].files()).collect(),
             transport: self.fetched.transport.clone(),
@@ -231,6 +231,7 @@ impl Migration<'_, '_> {
             part: self.output.part(index),
             format: working_format(self.run.job),
             key: self.keys.copy[index].clone(),
+            data_bytes: 0,
         };
         self.unpromoted(ours).map(task).collect()
     }

@@ -3,12 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use vmdk2kvm_plugin_api::{ErrorKind, ExtentKind, PluginError, Result};
+use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
 use super::convert::must_convert;
-use super::flatten::FlatDisk;
 use crate::config::{Command, Job};
-use crate::copy::windows::Windows;
 use crate::journal::{LOCK_FILE, Lock, Records, create_private_folder, output_error};
 use crate::target::safe_name;
 
@@ -93,14 +91,10 @@ impl Output {
         }
     }
 
-    /// Checks that the data of the disks that are still to be copied fits, with five per cent to spare; twice where the working images are
+    /// Checks that so many bytes of data, which are still to be copied, fit, with five per cent to spare; twice where the working images are
     /// converted. How small compressed images get is not known before.
-    pub fn check_space(&self, job: &Job, disks: &[&FlatDisk]) -> Result<()> {
-        let mut needed = 0u64;
-        for disk in disks {
-            needed = needed.saturating_add(data_bytes(disk)?);
-        }
-        needed = needed.saturating_add(needed / 20);
+    pub fn check_space(&self, job: &Job, data: u64) -> Result<()> {
+        let mut needed = data.saturating_add(data / 20);
         if must_convert(job) && !job.compress {
             needed = needed.saturating_mul(2);
         }
@@ -156,17 +150,6 @@ fn work_name(name: &str, dir: &Path) -> String {
 fn free_bytes(folder: &Path) -> Result<u64> {
     let found = rustix::fs::statvfs(folder).map_err(|error| output_error(folder.display(), &error.into()))?;
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
-}
-
-/// Bytes of a disk that its map calls data.
-fn data_bytes(disk: &FlatDisk) -> Result<u64> {
-    let mut windows = Windows::new(disk.source.as_ref(), 0, disk.source.size());
-    let mut total = 0u64;
-    while let Some(extents) = windows.next()? {
-        let data = extents.iter().filter(|extent| extent.kind == ExtentKind::Data);
-        total = data.fold(total, |total, extent| total.saturating_add(extent.length));
-    }
-    Ok(total)
 }
 
 /// Removes a file that may not be there.

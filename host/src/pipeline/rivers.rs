@@ -7,8 +7,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, Transport};
+use vmdk2kvm_plugin_api::{BlockSource, ExtentKind, PluginError, Result, Transport};
 
+use crate::copy::windows::Windows;
 use crate::copy::{
     Control, CopyOutcome, CopyRequest, ImageFormat, PATIENCE, Progress, Watch, Watched, copy_image, finished,
 };
@@ -26,6 +27,8 @@ pub(super) struct CopyTask {
     pub part: PathBuf,
     pub format: ImageFormat,
     pub key: StageKey,
+    /// Bytes of data to copy, holes and zeros left out; 0 where a former run has copied them.
+    pub data_bytes: u64,
 }
 
 /// Name of the record of a disk's copy.
@@ -43,6 +46,17 @@ impl CopyTask {
         let (source, target) = (self.source.as_ref(), self.part.as_path());
         CopyRequest { source, target, format: self.format, records, name, key: &self.key }
     }
+}
+
+/// Bytes of a disk that its map calls data.
+pub(super) fn data_bytes(source: &dyn BlockSource) -> Result<u64> {
+    let mut windows = Windows::new(source, 0, source.size());
+    let mut total = 0u64;
+    while let Some(extents) = windows.next()? {
+        let data = extents.iter().filter(|extent| extent.kind == ExtentKind::Data);
+        total = data.fold(total, |total, extent| total.saturating_add(extent.length));
+    }
+    Ok(total)
 }
 
 /// The files of the disks, to be held against the digests that their source states.
@@ -170,7 +184,8 @@ fn copy(
             task: "copy".to_owned(),
             disk: u32::try_from(task.index).ok(),
             done_bytes: progress.done,
-            total_bytes: progress.data,
+            // What is known from the map at first; more only if the source says otherwise later.
+            total_bytes: progress.data.max(task.data_bytes),
         });
     };
     let name = record_name(task.index);

@@ -1,0 +1,59 @@
+//! Progress in bytes, against what has to be copied: a sparse disk's holes are no work, and the end is the end.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use vmdk2kvm_tests::{alone, binary, outcome};
+
+/// Bytes of each disk, nearly all of them a hole.
+const CAPACITY: u64 = 8 << 30;
+const MIB: u64 = 1 << 20;
+
+/// A sparse raw disk with so many pieces of one MiB, far apart.
+fn write_sparse(path: &Path, pieces: u64) {
+    let file = File::create(path).unwrap();
+    file.set_len(CAPACITY).unwrap();
+    for piece in 0..pieces {
+        file.write_all_at(&vec![piece as u8 + 1; MIB as usize], piece * (CAPACITY / pieces)).unwrap();
+    }
+}
+
+#[test]
+fn a_sparse_disk_counts_its_data_and_ends_complete() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    write_sparse(&folder.path().join("a.raw"), 5);
+    write_sparse(&folder.path().join("b.raw"), 3);
+    let made = Command::new("qemu-img")
+        .args(["convert", "-f", "raw", "-O", "vmdk", &path("b.raw"), &path("b.vmdk")])
+        .status()
+        .expect("qemu-img (package qemu-utils)");
+    assert!(made.success());
+
+    let mut command = Command::new(binary());
+    command.args(["flatten", &path("a.raw"), "--disk", &path("b.vmdk"), "--json", "--no-progress"]);
+    command.args(["-o", &path("out"), "--events", &path("events")]);
+    outcome(&alone(&mut command).output().unwrap()).expect(0);
+
+    let text = std::fs::read_to_string(path("events")).unwrap();
+    let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (disk, pieces) in [(0, 5), (1, 3)] {
+        let of_disk = |event: &&Value| event["event"] == "progress" && event["task"] == "copy" && event["disk"] == disk;
+        let figures: Vec<(u64, u64)> = events
+            .iter()
+            .filter(of_disk)
+            .map(|event| (event["done_bytes"].as_u64().unwrap(), event["total_bytes"].as_u64().unwrap()))
+            .collect();
+        // A file system or a format may round the data up, by a little.
+        let total = figures[0].1;
+        assert!((pieces * MIB..=(pieces + 1) * MIB).contains(&total), "{figures:?}");
+        assert!(figures.iter().all(|figure| figure.1 == total), "the total changed: {figures:?}");
+        assert!(figures.is_sorted(), "{figures:?}");
+        assert_eq!(figures.last().unwrap().0, total, "{figures:?}");
+    }
+}
