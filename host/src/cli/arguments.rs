@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::values::{key, level, set, skippable, stage, target_format};
+use super::values::{key, level, resize, set, skippable, stage, target_format};
 use crate::config::TargetFormat;
 use crate::events::{LogLevel, Stage};
 
@@ -92,6 +92,8 @@ pub(super) enum Verb {
         #[command(flatten)]
         image: ImageArgs,
         #[command(flatten)]
+        resize: ResizeArgs,
+        #[command(flatten)]
         run: RunArgs,
         #[command(flatten)]
         keys: KeyArgs,
@@ -114,6 +116,8 @@ pub(super) enum Verb {
     Plan {
         #[command(flatten)]
         source: SourceArgs,
+        #[command(flatten)]
+        resize: ResizeArgs,
         /// Also save the plan, for `apply`
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
@@ -146,6 +150,8 @@ pub(super) enum Verb {
         output: String,
         #[command(flatten)]
         image: ImageArgs,
+        #[command(flatten)]
+        resize: ResizeArgs,
         #[command(flatten)]
         name: NameArgs,
     },
@@ -254,6 +260,14 @@ pub(super) struct ImageArgs {
     /// Compress the images where the format can
     #[arg(long)]
     pub(super) compress: bool,
+}
+
+/// Disks that get larger.
+#[derive(Debug, Args)]
+pub(super) struct ResizeArgs {
+    /// Make a disk, by its number or name, larger by SIZE (1=+20G) or as large as SIZE (1=40G); repeatable
+    #[arg(long, value_name = "DISK=SIZE", value_parser = resize)]
+    pub(super) resize: Vec<String>,
 }
 
 /// Which stages, and the boot test.

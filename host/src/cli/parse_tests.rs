@@ -31,10 +31,10 @@ fn commands_become_requests_and_flags_become_settings() {
     for (text, request, flags) in [
         ("migrate web.vmx", source(Command::Migrate), json!({"source": {"uri": "web.vmx"}})),
         (
-            "migrate a.vmdk --disk b.vmdk --disk c.vmdk --vm web -o out --format raw --compress --from inspect --until fix \
+            "migrate a.vmdk --disk b.vmdk --disk c.vmdk --vm web -o out --format raw --resize 1=+20G --compress --from inspect --until fix \
              --skip test --test none --keep-work --key all:file:/k --name web2 --work-dir w --plugin-dir p --log-level debug",
             source(Command::Migrate),
-            json!({"source": {"uri": "a.vmdk", "disks": ["b.vmdk", "c.vmdk"], "vm": "web"}, "output": "out", "format": "raw",
+            json!({"source": {"uri": "a.vmdk", "disks": ["b.vmdk", "c.vmdk"], "vm": "web"}, "output": "out", "format": "raw", "resize": ["1=+20G"],
                 "compress": true, "from": "inspect", "until": "fix", "skip": ["test"], "test": {"plugin": "none"},
                 "keep_work": true, "keys": ["all:file:/k"], "name": "web2", "work_dir": "w", "plugins": {"dirs": ["p"]},
                 "log": {"level": "debug"}}),

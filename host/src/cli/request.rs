@@ -9,7 +9,8 @@ use clap_complete::Shell;
 use serde_json::{Map, Value, json};
 
 use super::arguments::{
-    Arguments, Common, ConfigVerb, ImageArgs, KeyArgs, NameArgs, PluginVerb, RunArgs, SourceArgs, TesterArgs, Verb,
+    Arguments, Common, ConfigVerb, ImageArgs, KeyArgs, NameArgs, PluginVerb, ResizeArgs, RunArgs, SourceArgs,
+    TesterArgs, Verb,
 };
 use crate::config::{Command, Layers, Operand, Request};
 
@@ -137,6 +138,10 @@ impl Flags {
         self.set_some("test.plugin", tester.test);
     }
 
+    fn resize(&mut self, resize: ResizeArgs) {
+        self.set_list("resize", resize.resize);
+    }
+
     fn keys(&mut self, keys: KeyArgs) {
         self.set_list("keys", keys.key);
     }
@@ -167,8 +172,9 @@ impl From<Arguments> for Invocation {
 fn action(verb: Verb, flags: &mut Flags) -> Action {
     let run = |command, operand| Action::Run(Request { command, operand, plan_out: None });
     match verb {
-        Verb::Migrate { source, output, image, run: stages, keys, name } => {
+        Verb::Migrate { source, output, image, resize, run: stages, keys, name } => {
             flags.source(source);
+            flags.resize(resize);
             flags.set_some("output", output);
             flags.image(&image);
             flags.run(stages);
@@ -185,8 +191,9 @@ fn action(verb: Verb, flags: &mut Flags) -> Action {
             flags.keys(keys);
             run(Command::Inspect, Operand::Source)
         }
-        Verb::Plan { source, out, keys } => {
+        Verb::Plan { source, resize, out, keys } => {
             flags.source(source);
+            flags.resize(resize);
             flags.keys(keys);
             Action::Run(Request { command: Command::Plan, operand: Operand::Source, plan_out: out })
         }
@@ -198,8 +205,9 @@ fn action(verb: Verb, flags: &mut Flags) -> Action {
             flags.name(name);
             run(Command::Apply, Operand::Plan(plan))
         }
-        Verb::Flatten { source, output, image, name } => {
+        Verb::Flatten { source, output, image, resize, name } => {
             flags.source(source);
+            flags.resize(resize);
             flags.set("output", json!(output));
             flags.image(&image);
             flags.name(name);

@@ -1,6 +1,6 @@
 //! Values of single arguments, checked while clap can still point at the argument.
 
-use crate::config::{Job, KeySource, TargetFormat};
+use crate::config::{Job, KeySource, Resize, TargetFormat};
 use crate::events::{LogLevel, Stage};
 
 /// A stage by its word.
@@ -39,6 +39,11 @@ pub(super) fn level(text: &str) -> Result<LogLevel, String> {
 /// `SELECTOR:file:PATH`, kept as text: settings files write keys the same way.
 pub(super) fn key(text: &str) -> Result<String, String> {
     KeySource::parse(text).map(|_| text.to_owned())
+}
+
+/// `DISK=SIZE`, kept as text likewise.
+pub(super) fn resize(text: &str) -> Result<String, String> {
+    Resize::parse(text).map(|_| text.to_owned())
 }
 
 /// `KEY=VALUE`, kept as text: the layers take it apart.

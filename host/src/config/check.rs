@@ -10,6 +10,7 @@ use vmdk2kvm_plugin_api::{PluginError, Result};
 use super::job::{KeySource, absolute};
 use super::layer::Layer;
 use super::nearest::nearest;
+use super::resize::Resize;
 use super::schema::{KEYS, Kind, find, is_section};
 
 /// Refuses unknown keys and wrong values, and makes paths absolute.
@@ -81,6 +82,7 @@ impl Check<'_> {
             (Kind::Paths, Value::Array(items)) => self.each(items, Self::path),
             (Kind::Uri, Value::String(text)) => self.uri(text),
             (Kind::Keys, Value::Array(items)) => self.each(items, Self::key),
+            (Kind::Resizes, Value::Array(items)) => self.each(items, |_, text| Resize::parse(text).is_ok()),
             (Kind::Networks, Value::Object(networks)) => return self.networks(path, networks),
             (Kind::PluginTables, Value::Object(tables)) => {
                 return match tables.iter().find(|(_, table)| !table.is_object()) {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use vmdk2kvm_plugin_api::model::{SourceRef, TestExpectation};
 
+use super::resize::Resize;
 use crate::events::{LogLevel, Stage};
 
 /// What one run has to do.
@@ -29,6 +30,8 @@ pub struct Job {
     pub format: TargetFormat,
     /// Compress the final images where the format can.
     pub compress: bool,
+    /// Disks that get larger.
+    pub resize: Vec<Resize>,
     /// First stage that is done again even when a former run finished it.
     pub from: Option<Stage>,
     /// Last stage that is done.

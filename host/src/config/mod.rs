@@ -4,6 +4,7 @@ mod check;
 mod job;
 mod layer;
 pub mod nearest;
+mod resize;
 mod resolve;
 pub mod schema;
 pub mod secret;
@@ -14,5 +15,6 @@ pub use job::{
     TargetFormat, TargetOptions, TestOptions,
 };
 pub use layer::{VARIABLE_PREFIX, parse_set};
+pub use resize::{NewSize, Resize};
 pub use resolve::{Layers, Operand, Request, Surroundings, job, resolve, settings};
 pub use settings::{LogSettings, Settings, SourceSettings, TargetSettings, TestSettings};

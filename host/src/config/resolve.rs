@@ -8,6 +8,7 @@ use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
 use super::job::{Command, Input, Job, KeySource, TargetOptions, TestOptions, absolute};
 use super::layer::{Layer, from_environment, from_sets, merge, read_file};
+use super::resize::Resize;
 use super::{Settings, check};
 use crate::events::Stage;
 
@@ -136,6 +137,7 @@ pub fn job(request: &Request, settings: Settings) -> Result<Job> {
     skip.sort();
     skip.dedup();
     let keys = settings.keys.iter().map(|text| KeySource::parse(text)).collect::<Result<Vec<_>, _>>();
+    let resize = settings.resize.iter().map(|text| Resize::parse(text)).collect::<Result<Vec<_>, _>>();
     Ok(Job {
         command,
         input,
@@ -144,6 +146,7 @@ pub fn job(request: &Request, settings: Settings) -> Result<Job> {
         name: settings.name,
         format: settings.format,
         compress: settings.compress,
+        resize: resize.map_err(PluginError::config)?,
         from: settings.from,
         until,
         skip,

@@ -40,6 +40,8 @@ pub enum Kind {
     Uri,
     /// Several of `SELECTOR:file:PATH`.
     Keys,
+    /// Several of `DISK=SIZE`.
+    Resizes,
     /// A table: old network name (`*` for all others) to a network, or to `{ network = "..." }` or `{ bridge = "..."
     /// }`.
     Networks,
@@ -61,6 +63,7 @@ impl Kind {
             Self::Paths => "a list of paths".into(),
             Self::Uri => "a path or a URI".into(),
             Self::Keys => "a list of SELECTOR:file:PATH".into(),
+            Self::Resizes => "a list of DISK=SIZE, e.g. 1=+20G".into(),
             Self::Networks => "a table of network names, each with a network or `{ bridge = \"...\" }`".into(),
             Self::PluginTables => "a table for each plugin".into(),
         }
@@ -104,6 +107,7 @@ pub const KEYS: &[Key] = &[
     key("name", Kind::Text, "name of the new virtual machine and of its files"),
     key("format", Kind::Word(formats), "format of the final images"),
     key("compress", Kind::Flag, "compress the images where the format can"),
+    key("resize", Kind::Resizes, "disks that get larger, by number or name: DISK=+20G or DISK=40G"),
     key("from", Kind::Word(stages), "do this stage and what follows again, even if a former run finished it"),
     key("until", Kind::Word(stages), "stop after this stage"),
     key("skip", Kind::Words(skippable), "stages that are left out"),

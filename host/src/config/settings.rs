@@ -22,6 +22,8 @@ pub struct Settings {
     pub format: TargetFormat,
     /// `compress`
     pub compress: bool,
+    /// `resize`
+    pub resize: Vec<String>,
     /// `from`
     pub from: Option<Stage>,
     /// `until`
@@ -172,6 +174,7 @@ mod tests {
 format = "qcow2"
 keep_work = false
 keys = []
+resize = []
 skip = []
 
 [containment]

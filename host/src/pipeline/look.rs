@@ -8,7 +8,7 @@ use super::attach::{self, OVERLAY_FORMAT};
 use super::flatten::FlatDisk;
 use super::inspect::OpenedGuest;
 use super::run::Run;
-use super::{fetch, flatten, inspect, plan};
+use super::{fetch, flatten, inspect, plan, resize};
 use crate::events::Stage;
 use crate::worker::Failure;
 
@@ -44,7 +44,8 @@ pub(super) fn look(run: &Run<'_>) -> Result<Value, Failure> {
         Ok(fetched)
     })?;
     let disks = run.stage(Stage::Flatten, |plugin| {
-        let disks = flatten::open(run, &mut fetched.vm, fetched.transport.as_ref())?;
+        let mut disks = flatten::open(run, &mut fetched.vm, fetched.transport.as_ref())?;
+        resize::grow(run, &run.job.resize, &mut fetched.vm, &mut disks)?;
         *plugin = disks.iter().find_map(|disk| disk.plugin.clone());
         Ok(disks)
     })?;

@@ -21,7 +21,7 @@ use super::output::{Output, remove_if_there};
 use super::rivers::{self, Copied, CopyTask, Copying, Verify};
 use super::run::{Began, Run};
 use super::summary::Summary;
-use super::{fetch, flatten, look, retest, saved_plan, test};
+use super::{fetch, flatten, look, resize, retest, saved_plan, test};
 use crate::config::Input;
 use crate::events::{Stage, StageStatus};
 use crate::report::Report;
@@ -44,10 +44,11 @@ pub(super) fn migrate(run: &Run<'_>) -> Result<Value, Failure> {
     })?;
     check_plugins(run)?;
     let mut flattening = run.begin(Stage::Flatten, None);
-    let opened = run.check_cancelled().and_then(|()| open(run, &mut fetched));
+    let plan = saved.as_ref().map(|(plan, _)| plan);
+    let opened = run.check_cancelled().and_then(|()| open(run, &mut fetched, plan));
     let (disks, before) = opened.map_err(|error| Failure::new(Stage::Flatten, error))?;
     flattening.plugin = disks.iter().find_map(|disk| disk.plugin.clone());
-    let keys = Keys::new(run, &fetched.vm, &disks, &before, saved.as_ref().map(|(plan, _)| plan))?;
+    let keys = Keys::new(run, &fetched.vm, &disks, &before, plan)?;
     let output = Output::prepare(run.job, &fetched.vm.name)?;
     let migration = Migration { run, fetched, disks, before, saved, keys, output };
     migration.go(flattening).map_err(|failure| {
@@ -72,11 +73,15 @@ fn check_plugins(run: &Run<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn open(run: &Run<'_>, fetched: &mut Fetched) -> Result<(Vec<FlatDisk>, Vec<String>)> {
-    let disks = flatten::open(run, &mut fetched.vm, fetched.transport.as_ref())?;
+fn open(run: &Run<'_>, fetched: &mut Fetched, saved: Option<&Plan>) -> Result<(Vec<FlatDisk>, Vec<String>)> {
+    let mut disks = flatten::open(run, &mut fetched.vm, fetched.transport.as_ref())?;
     if disks.is_empty() {
         return Err(PluginError::unusable(format!("{} has no disks", crate::events::escape(&fetched.vm.name)))
             .hint("only `plan` and `inspect` work on a source without disks"));
+    }
+    match saved {
+        Some(plan) => resize::grow(run, &saved_plan::resizes(plan, &fetched.vm), &mut fetched.vm, &mut disks)?,
+        None => resize::grow(run, &run.job.resize, &mut fetched.vm, &mut disks)?,
     }
     let before = look::fingerprints(&disks, fetched.transport.as_deref())?;
     Ok((disks, before))

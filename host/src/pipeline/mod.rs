@@ -16,6 +16,7 @@ mod migrate;
 mod output;
 mod plan;
 mod planned_guest;
+mod resize;
 mod retest;
 mod rivers;
 mod run;

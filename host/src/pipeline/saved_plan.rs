@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use vmdk2kvm_plugin_api::model::{GuestFingerprint, Plan, SourceRef};
+use vmdk2kvm_plugin_api::model::{GuestFingerprint, Plan, SourceRef, VmSpec};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use crate::config::{Input, Job};
+use crate::config::{Input, Job, NewSize, Resize};
 
 /// No plan is larger than this, in bytes.
 const LIMIT: u64 = 256 << 20;
@@ -41,6 +41,15 @@ pub fn job_source(job: &Job) -> Result<Option<SourceRef>> {
 /// The source that a plan names.
 pub(super) fn source(guest: &GuestFingerprint) -> SourceRef {
     SourceRef { uri: guest.source.clone(), extra_disks: guest.extra_disks.clone(), vm: guest.vm.clone() }
+}
+
+/// The disks that the plan was made with larger than the source has them.
+pub(super) fn resizes(plan: &Plan, now: &VmSpec) -> Vec<Resize> {
+    let pairs = plan.vm.disks.iter().zip(&now.disks).zip(1..);
+    let larger = pairs.filter(|((then, now), _)| then.capacity_bytes > now.capacity_bytes);
+    larger
+        .map(|((then, _), number)| Resize { disk: format!("{number}"), size: NewSize::To(then.capacity_bytes) })
+        .collect()
 }
 
 /// Refuses a guest that is not in the state the plan was made for.
