@@ -89,8 +89,9 @@ fn look(invocation: &Invocation, action: &Action) -> anyhow::Result<(String, Val
         |warnings: &mut Vec<String>| plugins::installed(&settings.plugins, &mut |warning| warnings.push(warning));
     let answer = match action {
         Action::PluginList => {
-            let rows = plugins::rows(&installed(&mut warnings)?, &settings.plugins);
-            (render::plugins(&rows), json!({ "plugins": rows }))
+            let found = installed(&mut warnings)?;
+            let (rows, absent) = (plugins::rows(&found, &settings.plugins), plugins::absent(&found));
+            (render::plugins(&rows, &absent), json!({ "plugins": rows, "not_installed": absent }))
         }
         Action::PluginShow { name } => {
             let found = installed(&mut warnings)?;

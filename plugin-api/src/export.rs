@@ -32,6 +32,7 @@ macro_rules! export_plugin {
         name: $name:literal,
         summary: $summary:literal,
         kinds: [$($kind:literal),* $(,)?]
+        $(, kinds_by_settings: $by_settings:literal)?
         $(, guests: [$($guest:literal),* $(,)?])?
         $(, capabilities: [$($capability:literal),* $(,)?])?
         $(, libraries: [$(($library:literal, $library_package:literal)),* $(,)?])?
@@ -58,7 +59,7 @@ macro_rules! export_plugin {
                 $crate::API_VERSION,
                 "\",\"kinds\":[",
                 $crate::__json_list!($($kind),*),
-                "],\"guests\":[",
+                concat!("]", $(",\"kinds_by_settings\":", $by_settings,)? ",\"guests\":["),
                 $crate::__json_list!($($($guest),*)?),
                 "],\"capabilities\":[",
                 $crate::__json_list!($($($capability),*)?),

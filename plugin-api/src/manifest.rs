@@ -28,6 +28,10 @@ pub struct Manifest {
     pub license: String,
     /// The stages it takes part in.
     pub kinds: Vec<Kind>,
+    /// Its settings decide which of its kinds it hands out: having none of a kind is then no broken promise, and what it does have is
+    /// preferred to an equal, since the job asks for it.
+    #[serde(default)]
+    pub kinds_by_settings: bool,
     /// The families of guests it understands, where that matters.
     #[serde(default)]
     pub guests: Vec<String>,

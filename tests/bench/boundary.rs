@@ -107,7 +107,7 @@ fn main() {
     let is_it = |name: &str| name == "vmdk-flatten";
     let candidate = candidates.iter().find(|one| one.manifest.as_ref().is_some_and(|manifest| is_it(&manifest.name)));
     let loaded = Loaded::load(candidate.unwrap(), Arc::clone(&services), &serde_json::Value::Null).unwrap();
-    let through = loaded.flattener().unwrap();
+    let through = loaded.flattener().unwrap().unwrap();
     let direct = VmdkFlattener::new(Host::new(services, serde_json::Value::Null));
 
     let requests = requests(&*open(&direct, disk));

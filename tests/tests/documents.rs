@@ -68,6 +68,17 @@ fn the_first_plugin_of_the_manual_is_built_and_used_as_it_says() {
 }
 
 #[test]
+fn the_script_of_the_manual_is_used_as_it_says() {
+    let manual = read(root().join("PLUGINS.md"));
+    let section = manual.split("\n## ").find(|section| section.starts_with("A script instead\n")).unwrap();
+    let script = block(section, "python");
+    assert_eq!(script, read(root().join("examples/script/host-clock")), "the manual and the example are one script");
+    let folder = vmdk2kvm_tests::private_folder();
+    std::fs::write(folder.path().join("host-clock"), script).unwrap();
+    follow(block(section, "console"), folder.path(), &[]);
+}
+
+#[test]
 fn every_example_job_is_valid() {
     let mut jobs = 0;
     for entry in std::fs::read_dir(root().join("examples/jobs")).unwrap() {

@@ -77,6 +77,12 @@ impl Bundle {
     /// `plugin list` does without it, and `doctor` says what to install.
     fn assert_doctor_knows(&self) {
         let list = self.run(&["plugin", "list"]).expect(0).json;
+        let absent: Vec<_> = list["not_installed"].as_array().unwrap().iter().collect();
+        assert_eq!(absent.len(), 1, "{absent:#?}");
+        assert_eq!(
+            (&absent[0]["name"], &absent[0]["package"]),
+            (&self.plugin.as_str().into(), &self.package.as_str().into())
+        );
         assert!(!list["plugins"].as_array().unwrap().iter().any(|row| row["name"] == self.plugin.as_str()));
         let needs = self.run(&["doctor"]).expect(0).json["needs"].clone();
         let missing: Vec<_> = needs.as_array().unwrap().iter().filter(|need| need["kind"] == "plugin").collect();
@@ -101,7 +107,7 @@ const FLATTENERS: [(&str, &str); 5] = [
 fn the_table_has_no_other_plugins() {
     let table: toml::Table = toml::from_str(include_str!("../../plugins/stock.toml")).unwrap();
     let names = table["plugin"].as_array().unwrap().iter().map(|plugin| plugin["name"].as_str().unwrap());
-    let others = ["local", "guestfs-offline-linux", "dir", "qemu-img", "qemu-test"];
+    let others = ["local", "guestfs-offline-linux", "dir", "qemu-img", "qemu-test", "exec"];
     let is_tested = |name: &&str| others.contains(name) || FLATTENERS.iter().any(|(plugin, _)| plugin == name);
     let untested: Vec<_> = names.filter(|name| !is_tested(name)).collect();
     assert!(untested.is_empty(), "{untested:?} can be moved away, too");
@@ -160,6 +166,18 @@ fn without_dir() {
     for command in ["inventory", "inspect", "plan"] {
         bundle.assert_wanting(&[command, &tree], "fetch", &format!("no plugin can fetch from {tree}"));
     }
+    bundle.assert_doctor_knows();
+}
+
+#[test]
+fn without_exec() {
+    let bundle = Bundle::without("exec");
+    let (tree, set) = (bundle.tree(), "plugin.exec.fixers.acme.program=/bin/true");
+    let plan = bundle.run(&["plan", &tree, "--set", set]).expect(0);
+    let advice = "install the plugin exec (package vmdk2kvm-plugin-exec)";
+    let warning = format!("`plugin.exec` sets a plugin that is not installed: {advice}");
+    assert!(plan.stderr.contains(&warning), "{}", plan.stderr);
+    assert_eq!(bundle.run(&["plugin", "show", "exec"]).expect(69).hint(), advice);
     bundle.assert_doctor_knows();
 }
 

@@ -42,33 +42,33 @@ impl Loaded {
     }
 
     /// Its FETCH.
-    pub fn fetcher(&self) -> Result<Box<dyn Fetcher>> {
+    pub fn fetcher(&self) -> Result<Option<Box<dyn Fetcher>>> {
         self.kept(Kind::Fetcher, self.plugin.fetcher()?)
     }
 
     /// Its FLATTEN.
-    pub fn flattener(&self) -> Result<Box<dyn Flattener>> {
+    pub fn flattener(&self) -> Result<Option<Box<dyn Flattener>>> {
         self.kept(Kind::Flattener, self.plugin.flattener()?)
     }
 
     /// Its INSPECT.
-    pub fn inspector(&self) -> Result<Box<dyn Inspector>> {
+    pub fn inspector(&self) -> Result<Option<Box<dyn Inspector>>> {
         self.kept(Kind::Inspector, self.plugin.inspector()?)
     }
 
-    /// Its fixers, at least one.
+    /// Its fixers.
     pub fn fixers(&self) -> Result<Vec<Box<dyn Fixer>>> {
         let fixers = self.plugin.fixers()?;
-        self.kept(Kind::Fixer, (!fixers.is_empty()).then_some(fixers))
+        Ok(self.kept(Kind::Fixer, (!fixers.is_empty()).then_some(fixers))?.unwrap_or_default())
     }
 
     /// Its CONVERT.
-    pub fn converter(&self) -> Result<Box<dyn Converter>> {
+    pub fn converter(&self) -> Result<Option<Box<dyn Converter>>> {
         self.kept(Kind::Converter, self.plugin.converter()?)
     }
 
     /// Its TEST.
-    pub fn tester(&self) -> Result<Box<dyn Tester>> {
+    pub fn tester(&self) -> Result<Option<Box<dyn Tester>>> {
         self.kept(Kind::Tester, self.plugin.tester()?)
     }
 
@@ -84,15 +84,16 @@ impl Loaded {
         })
     }
 
-    /// A plugin is only asked for what its manifest lists, and must then have it.
-    fn kept<T>(&self, kind: Kind, stage: Option<T>) -> Result<T> {
-        stage.ok_or_else(|| {
-            let word = kind.as_str();
-            let mut error =
-                PluginError::missing(format!("the plugin {} says that it has a {word}, and has none", self.label()));
-            error.plugin = Some(self.label());
-            error
-        })
+    /// A plugin is only asked for what its manifest lists, and must then have it, unless its settings decide.
+    fn kept<T>(&self, kind: Kind, stage: Option<T>) -> Result<Option<T>> {
+        if stage.is_some() || self.manifest.kinds_by_settings {
+            return Ok(stage);
+        }
+        let word = kind.as_str();
+        let mut error =
+            PluginError::missing(format!("the plugin {} says that it has a {word}, and has none", self.label()));
+        error.plugin = Some(self.label());
+        Err(error)
     }
 }
 

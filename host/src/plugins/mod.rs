@@ -24,4 +24,4 @@ pub use needs::{MissingNeed, missing_needs};
 pub use plugin_settings::check_settings;
 pub use registry::{Chosen, Registry, leave_out};
 pub use services::{SecretStore, Services};
-pub use survey::{check, containment, installed, manifest, needs, rows};
+pub use survey::{absent, check, containment, installed, manifest, needs, rows};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use vmdk2kvm_plugin_api::{Manifest, PluginError, Result};
 
 use super::discovery::Candidate;
+use super::stock;
 use crate::config::nearest::nearest;
 
 /// Refuses a key that the plugin does not have. Returns what is odd but no error: a table for a plugin that is not here, since one
@@ -17,8 +18,12 @@ pub fn check_settings(candidates: &[Candidate], tables: &BTreeMap<String, serde_
             Some(manifest) => keys(manifest, table)?,
             None => {
                 let meant = nearest(name, manifests().map(|manifest| manifest.name.as_str()));
-                let meant = meant.map(|meant| format!("; did you mean `plugin.{meant}`?")).unwrap_or_default();
-                warnings.push(format!("`plugin.{name}` sets a plugin that is not installed{meant}"));
+                let advice = match (stock::named(name), meant) {
+                    (Some(stock), _) => format!(": {}", stock.advice()),
+                    (None, Some(meant)) => format!("; did you mean `plugin.{meant}`?"),
+                    (None, None) => String::new(),
+                };
+                warnings.push(format!("`plugin.{name}` sets a plugin that is not installed{advice}"));
             }
         }
     }
@@ -76,10 +81,11 @@ mod tests {
 
     #[test]
     fn a_plugin_that_is_not_here_is_a_warning() {
-        let warnings = check(json!({"qemu_img": {"compression": "zlib"}, "vddk": {}})).unwrap();
+        let warnings = check(json!({"local": {}, "qemu_img": {"compression": "zlib"}, "vddk": {}})).unwrap();
         assert_eq!(
             warnings,
             [
+                "`plugin.local` sets a plugin that is not installed: install the plugin local (package vmdk2kvm-plugin-local)",
                 "`plugin.qemu_img` sets a plugin that is not installed; did you mean `plugin.qemu-img`?",
                 "`plugin.vddk` sets a plugin that is not installed",
             ]

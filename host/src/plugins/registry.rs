@@ -87,34 +87,40 @@ impl Registry {
 
     /// The FETCH plugin for a source.
     pub fn fetcher(&self, wanted: Option<&str>, source: &SourceRef) -> Result<Chosen<Box<dyn Fetcher>>> {
-        let ask = |loaded: &Loaded| {
-            let fetcher = loaded.fetcher()?;
-            Ok((fetcher.accepts(source)?, fetcher))
-        };
         let message = format!("no plugin can fetch from {}", crate::config::secret::mask_uri(&source.uri));
-        self.best(Kind::Fetcher, wanted, ask, || self.nobody(Kind::Fetcher, Some(scheme(&source.uri)), message))
+        self.best(
+            Kind::Fetcher,
+            wanted,
+            Loaded::fetcher,
+            |fetcher| fetcher.accepts(source),
+            || self.nobody(Kind::Fetcher, Some(scheme(&source.uri)), message),
+        )
     }
 
     /// The FLATTEN plugin for a format.
     pub fn flattener(&self, wanted: Option<&str>, format: &str) -> Result<Chosen<Box<dyn Flattener>>> {
-        let ask = |loaded: &Loaded| {
-            let flattener = loaded.flattener()?;
-            Ok((u32::from(flattener.formats().iter().any(|known| known == format)), flattener))
-        };
         let message = format!("no plugin can read disks of the format {format}");
-        self.best(Kind::Flattener, wanted, ask, || self.nobody(Kind::Flattener, Some(format), message))
+        self.best(
+            Kind::Flattener,
+            wanted,
+            Loaded::flattener,
+            |flattener| knows(&flattener.formats(), format),
+            || self.nobody(Kind::Flattener, Some(format), message),
+        )
     }
 
     /// The INSPECT plugin for a guest.
     pub fn inspector(&self, wanted: Option<&str>, request: &OpenGuest) -> Result<Chosen<Box<dyn Inspector>>> {
-        let ask = |loaded: &Loaded| {
-            let inspector = loaded.inspector()?;
-            Ok((inspector.accepts(request)?, inspector))
-        };
         let origin = request.vm.origin.as_ref().filter(|_| request.disks.is_empty());
         let subject = origin.map_or("images", |origin| &origin.fetcher);
         let message = "no plugin can open this guest".to_owned();
-        self.best(Kind::Inspector, wanted, ask, || self.nobody(Kind::Inspector, Some(subject), message))
+        self.best(
+            Kind::Inspector,
+            wanted,
+            Loaded::inspector,
+            |inspector| inspector.accepts(request),
+            || self.nobody(Kind::Inspector, Some(subject), message),
+        )
     }
 
     /// Every fixer that understands a family, in their order. One that cannot be loaded is an error: a guest that lacks its changes would
@@ -151,46 +157,52 @@ impl Registry {
 
     /// The CONVERT plugin for a format.
     pub fn converter(&self, wanted: Option<&str>, format: &str) -> Result<Chosen<Box<dyn Converter>>> {
-        let ask = |loaded: &Loaded| {
-            let converter = loaded.converter()?;
-            Ok((u32::from(converter.formats().iter().any(|known| known == format)), converter))
-        };
         let message = format!("no plugin can write images of the format {format}");
-        self.best(Kind::Converter, wanted, ask, || self.nobody(Kind::Converter, Some(format), message))
+        self.best(
+            Kind::Converter,
+            wanted,
+            Loaded::converter,
+            |converter| knows(&converter.formats(), format),
+            || self.nobody(Kind::Converter, Some(format), message),
+        )
     }
 
     /// The TEST plugin.
     pub fn tester(&self, wanted: Option<&str>) -> Result<Chosen<Box<dyn Tester>>> {
-        let ask = |loaded: &Loaded| Ok((1, loaded.tester()?));
         let message = "no plugin can test the result".to_owned();
-        self.best(Kind::Tester, wanted, ask, || self.nobody(Kind::Tester, wanted, message))
+        self.best(Kind::Tester, wanted, Loaded::tester, |_| Ok(1), || self.nobody(Kind::Tester, wanted, message))
     }
 
-    /// Asks every plugin of a kind, or the one the job names. The highest answer wins; 0 is a no. A plugin that cannot be loaded or asked
-    /// is a warning as long as another can do it. `nobody` is the error when none can.
-    fn best<T>(
+    /// Asks every plugin of a kind, or the one the job names, for its stage and that for its score. The highest wins; 0 is a no. A plugin that
+    /// cannot be loaded or asked is a warning as long as another can do it. `nobody` is the error when none can.
+    fn best<T: ?Sized>(
         &self,
         kind: Kind,
         wanted: Option<&str>,
-        ask: impl Fn(&Loaded) -> Result<(u32, T)>,
+        stage: impl Fn(&Loaded) -> Result<Option<Box<T>>>,
+        score: impl Fn(&T) -> Result<u32>,
         nobody: impl FnOnce() -> PluginError,
-    ) -> Result<Chosen<T>> {
+    ) -> Result<Chosen<Box<T>>> {
         let indices = match wanted {
             Some(name) => vec![self.named(kind, name)?],
             None => self.of_kind(kind),
         };
-        let (mut best, mut failures) = (None, Vec::new());
+        let ask = |loaded: Arc<Loaded>| match stage(&loaded)? {
+            Some(stage) => Ok((score(&*stage)?, Some(Chosen { label: loaded.label(), stage }))),
+            None if wanted.is_some() => Err(without_settings(kind, &loaded)),
+            None => Ok((0, None)),
+        };
+        let (mut best, mut failures) = ((0, None), Vec::new());
         for index in indices {
-            match self.load(index).and_then(|loaded| Ok((ask(&loaded)?, loaded.label()))) {
-                Ok(((score, stage), label)) if score > best.as_ref().map_or(0, |(score, _)| *score) => {
-                    best = Some((score, Chosen { label, stage }));
-                }
+            match self.load(index).and_then(ask) {
+                Ok(answer) if answer.0 > best.0 => best = answer,
                 Ok(_) => {}
                 Err(error) => failures.push(error),
             }
         }
+        let (_, best) = best;
         match best {
-            Some((_, chosen)) => {
+            Some(chosen) => {
                 for error in failures {
                     let who = error.plugin.map_or_else(String::new, |plugin| format!("{plugin}: "));
                     self.services.warn(format!("{who}{}", error.message));
@@ -206,7 +218,7 @@ impl Registry {
     }
 
     /// Candidates of a kind, in the order of search, one for each name: the first that can be used, else the first that was refused, so that
-    /// the reason is seen.
+    /// the reason is seen. Those that take part because the job's settings say so come first.
     fn of_kind(&self, kind: Kind) -> Vec<usize> {
         let mut names: Vec<&str> = Vec::new();
         let mut chosen: Vec<usize> = Vec::new();
@@ -226,6 +238,8 @@ impl Registry {
                 Some(_) => {}
             }
         }
+        let by_settings = |manifest: &Manifest| manifest.kinds_by_settings;
+        chosen.sort_by_key(|index| !self.candidates[*index].manifest.as_ref().is_some_and(by_settings));
         chosen
     }
 
@@ -275,10 +289,22 @@ impl Registry {
     }
 }
 
+/// The error for a plugin that the job names but gives no settings to act on.
+fn without_settings(kind: Kind, loaded: &Loaded) -> PluginError {
+    let message = format!("the plugin {} has no {} with these settings", loaded.label(), kind.as_str());
+    let hint = format!("`vmdk2kvm plugin show {}` lists its settings", loaded.manifest.name);
+    PluginError { plugin: Some(loaded.label()), ..PluginError::config(message).hint(hint) }
+}
+
 /// How to go on without a plugin that errors name by this label.
 pub fn leave_out(label: &str) -> String {
     let name = label.split(' ').next().unwrap_or(label);
     format!("leave it out with --set plugins.disabled='[\"{name}\"]'")
+}
+
+/// The score of a stage that knows these formats.
+fn knows(formats: &[String], format: &str) -> Result<u32> {
+    Ok(u32::from(formats.iter().any(|known| known == format)))
 }
 
 /// The scheme of a URI; `path` for what is none.

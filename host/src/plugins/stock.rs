@@ -32,13 +32,23 @@ impl StockPlugin {
     }
 }
 
+/// The stock plugin of this name.
+pub fn named(name: &str) -> Option<StockPlugin> {
+    all().find(|plugin| plugin.name == name)
+}
+
 /// The stock plugins of a kind that can do `subject` (`None`: anything).
 pub fn candidates(kind: Kind, subject: Option<&str>) -> Vec<StockPlugin> {
-    let table: Table = toml::from_str(TABLE).unwrap_or(Table { plugin: Vec::new() });
     let fits = |plugin: &StockPlugin| {
         plugin.kinds.contains(&kind) && subject.is_none_or(|subject| plugin.subjects.iter().any(|word| word == subject))
     };
-    table.plugin.into_iter().filter(fits).collect()
+    all().filter(fits).collect()
+}
+
+/// The stock plugins.
+pub fn all() -> impl Iterator<Item = StockPlugin> {
+    let table: Table = toml::from_str(TABLE).unwrap_or(Table { plugin: Vec::new() });
+    table.plugin.into_iter()
 }
 
 #[cfg(test)]

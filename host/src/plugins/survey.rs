@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use vmdk2kvm_plugin_api::{Kind, Manifest, PluginError, Result};
+use vmdk2kvm_plugin_api::{Manifest, PluginError, Result};
 
 use super::discovery::{Candidate, discover, examine_file, search_folders};
 use super::needs::{MissingNeed, missing_needs};
@@ -64,6 +64,9 @@ pub fn manifest<'a>(candidates: &'a [Candidate], name: &str) -> Result<&'a Manif
     let manifests = || candidates.iter().filter_map(|candidate| candidate.manifest.as_ref());
     manifests().find(|manifest| manifest.name == name).ok_or_else(|| {
         let known: Vec<&str> = manifests().map(|manifest| manifest.name.as_str()).collect();
+        if let Some(stock) = stock::named(name) {
+            return PluginError::missing(format!("the plugin `{name}` is not installed")).hint(stock.advice());
+        }
         PluginError::missing(format!("no plugin is called `{}`", crate::events::escape(name)))
             .hint(format!("there are: {}", known.join(", ")))
     })
@@ -73,9 +76,7 @@ pub fn manifest<'a>(candidates: &'a [Candidate], name: &str) -> Result<&'a Manif
 pub fn needs(candidates: &[Candidate]) -> Vec<Need> {
     let usable = candidates.iter().filter(|candidate| candidate.refused.is_none());
     let mut needs: BTreeMap<(&'static str, String), Need> = BTreeMap::new();
-    let mut installed = Vec::new();
     for (candidate, manifest) in usable.filter_map(|candidate| Some((candidate, candidate.manifest.as_ref()?))) {
-        installed.push(manifest.name.as_str());
         let missing = missing_needs(manifest, &candidate.needed);
         let programs = manifest.programs.iter().map(|need| ("program", &need.name, Some(&need.package)));
         let libraries = manifest.libraries.iter().map(|need| ("library", &need.name, Some(&need.package)));
@@ -94,7 +95,7 @@ pub fn needs(candidates: &[Candidate]) -> Vec<Need> {
         }
     }
     let mut needs: Vec<Need> = needs.into_values().collect();
-    needs.extend(missing_stock(&installed));
+    needs.extend(absent(candidates));
     needs
 }
 
@@ -110,15 +111,10 @@ pub fn containment(offered: Containment) -> Need {
     }
 }
 
-fn missing_stock(installed: &[&str]) -> Vec<Need> {
-    let mut missing = BTreeMap::new();
-    for kind in [Kind::Fetcher, Kind::Flattener, Kind::Inspector, Kind::Fixer, Kind::Converter, Kind::Tester] {
-        for plugin in stock::candidates(kind, None) {
-            if !installed.contains(&plugin.name.as_str()) {
-                missing.insert(plugin.name.clone(), plugin);
-            }
-        }
-    }
+/// The stock plugins that are not there, or not usable: what they do nobody here may be able to do.
+pub fn absent(candidates: &[Candidate]) -> Vec<Need> {
+    let usable = candidates.iter().filter(|candidate| candidate.refused.is_none());
+    let names: Vec<&str> = usable.filter_map(|candidate| Some(candidate.manifest.as_ref()?.name.as_str())).collect();
     let need = |plugin: stock::StockPlugin| Need {
         kind: "plugin".to_owned(),
         needed_by: plugin.kinds.iter().map(|kind| kind.as_str().to_owned()).collect(),
@@ -127,7 +123,7 @@ fn missing_stock(installed: &[&str]) -> Vec<Need> {
         detail: plugin.subjects.join(", "),
         name: plugin.name,
     };
-    missing.into_values().map(need).collect()
+    stock::all().filter(|plugin| !names.contains(&plugin.name.as_str())).map(need).collect()
 }
 
 /// Loads one file as a plugin and asks it for everything its manifest lists. Runs its code: for a worker process only.

@@ -43,15 +43,27 @@ pub struct Need {
     pub detail: String,
 }
 
-/// The plugins that were found.
-pub fn plugins(rows: &[PluginRow]) -> String {
+/// The plugins that were found, and the stock plugins that were not.
+pub fn plugins(rows: &[PluginRow], absent: &[Need]) -> String {
     let mut table = Table::new(&["PLUGIN", "VERSION", "KINDS", "STATE", "SUMMARY"]);
     for row in rows {
         let state = row.problem.clone().unwrap_or_else(|| "ready".to_owned());
         table.row([row.name.clone(), row.version.clone(), row.kinds.join(","), state, row.summary.clone()]);
     }
-    let text = table.render("");
-    if text.is_empty() { "no plugin was found\n".to_owned() } else { text }
+    let mut text = table.render("");
+    if text.is_empty() {
+        text.push_str("no plugin was found\n");
+    }
+    let mut table = Table::new(&["NOT INSTALLED", "KINDS", "FOR", "PACKAGE"]);
+    for need in absent {
+        let package = need.package.clone().unwrap_or_default();
+        table.row([need.name.clone(), need.needed_by.join(","), need.detail.clone(), package]);
+    }
+    let absent = table.render("");
+    if !absent.is_empty() {
+        text.push_str(&heading(absent.trim_end()));
+    }
+    text
 }
 
 /// All that a plugin says of itself.
@@ -123,15 +135,26 @@ mod tests {
             path: "/p".into(),
             problem: problem.map(str::to_owned),
         };
+        let absent = Need {
+            kind: "plugin".into(),
+            name: "vhd-flatten".into(),
+            needed_by: vec!["flattener".into()],
+            present: false,
+            package: Some("vmdk2kvm-plugin-formats".into()),
+            detail: "vhd".into(),
+        };
         assert_eq!(
-            plugins(&[row("local", None), row("vddk", Some("libvixDiskLib.so.8 is missing"))]),
+            plugins(&[row("local", None), row("vddk", Some("libvixDiskLib.so.8 is missing"))], &[absent]),
             "\
 PLUGIN  VERSION  KINDS    STATE                          SUMMARY
 local   0.1.0    fetcher  ready                          Files
 vddk    0.1.0    fetcher  libvixDiskLib.so.8 is missing  Files
+
+NOT INSTALLED  KINDS      FOR  PACKAGE
+vhd-flatten    flattener  vhd  vmdk2kvm-plugin-formats
 "
         );
-        assert_eq!(plugins(&[]), "no plugin was found\n");
+        assert_eq!(plugins(&[], &[]), "no plugin was found\n");
     }
 
     #[test]
