@@ -1,0 +1,87 @@
+//! The examples outside of the workspace: each is built, its own tests run, and it is used by the program.
+//!
+//! Needs cargo, the dependencies of the workspace already fetched, and python3.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use vmdk2kvm_tests::{private_folder, run};
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("examples")
+}
+
+/// Tests and builds a crate, outside of the tree, and returns a folder with its library.
+fn plugin(name: &str, library: &str) -> tempfile::TempDir {
+    let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join("examples");
+    let krate = made.join(name);
+    fs::create_dir_all(krate.join("src")).unwrap();
+    let root = examples().parent().unwrap().to_owned();
+    let toml = fs::read_to_string(examples().join(name).join("Cargo.toml")).unwrap();
+    let api = format!("path = \"{}\"", root.join("plugin-api").display());
+    assert!(toml.contains("path = \"../../plugin-api\""));
+    fs::write(krate.join("Cargo.toml"), toml.replace("path = \"../../plugin-api\"", &api)).unwrap();
+    // The same versions as the workspace: nothing is fetched.
+    fs::copy(root.join("Cargo.lock"), krate.join("Cargo.lock")).unwrap();
+    for source in fs::read_dir(examples().join(name).join("src")).unwrap() {
+        let source = source.unwrap();
+        fs::copy(source.path(), krate.join("src").join(source.file_name())).unwrap();
+    }
+    for action in ["test", "build"] {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        // What both depend on is built once.
+        cargo.args([action, "--offline", "--quiet", "--target-dir"]).arg(made.join("target")).current_dir(&krate);
+        let output = cargo.output().unwrap();
+        assert!(output.status.success(), "cargo {action} in {name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let folder = private_folder();
+    fs::copy(made.join("target/debug").join(library), folder.path().join(library)).unwrap();
+    folder
+}
+
+#[test]
+fn the_fixer_is_used_with_its_setting() {
+    let plugins = plugin("fixer", "libacme_inventory.so");
+    let guest = private_folder();
+    fs::create_dir_all(guest.path().join("etc/acme")).unwrap();
+    fs::write(guest.path().join("etc/os-release"), "ID=debian\nVERSION_ID=\"12\"\n").unwrap();
+    fs::write(guest.path().join("etc/acme/platform"), "vmware\n").unwrap();
+    let (folder, tree) = (plugins.path().to_str().unwrap(), format!("dir:{}", guest.path().display()));
+    let plan = run(&["plan", &tree, "--plugin-dir", folder, "--set", "plugin.acme-inventory.platform=kvm-berlin"]);
+    let plan = plan.expect(0).json;
+    let change = plan["changes"].as_array().unwrap().iter().find(|change| change["fixer"] == "acme-inventory").unwrap();
+    assert_eq!(change["content"]["text"], "kvm-berlin\n");
+}
+
+#[test]
+fn the_fetcher_is_used_from_its_store() {
+    const PIECE: usize = 1 << 20;
+    let plugins = plugin("fetcher", "libshelf.so");
+    let store = private_folder();
+    let machine = store.path().join("web");
+    fs::create_dir_all(machine.join("disk0")).unwrap();
+    let description = r#"{"memory_mib": 1024, "cpus": 2, "uefi": true, "disk_bytes": [4194304]}"#;
+    fs::write(machine.join("vm.json"), description).unwrap();
+    fs::write(machine.join("disk0/2"), vec![7; PIECE]).unwrap();
+    let (folder, uri) = (plugins.path().to_str().unwrap(), format!("shelf:{}", machine.display()));
+    let vm = run(&["inventory", &uri, "--plugin-dir", folder]).expect(0).json["vms"][0].clone();
+    assert_eq!((vm["name"].as_str(), vm["memory_bytes"].as_u64()), (Some("web"), Some(1 << 30)));
+    let out = store.path().join("out");
+    run(&["flatten", &uri, "--plugin-dir", folder, "--format", "raw", "-o", out.to_str().unwrap()]).expect(0);
+    let image = fs::read(out.join("web-disk1.raw")).unwrap();
+    assert_eq!(image.len(), 4 * PIECE);
+    assert!(
+        image
+            .chunks(PIECE)
+            .enumerate()
+            .all(|(at, piece)| piece.iter().all(|byte| *byte == if at == 2 { 7 } else { 0 }))
+    );
+}
+
+#[test]
+fn the_script_passes_its_own_test() {
+    let tested = Command::new(examples().join("script/test")).output().expect("python3 (package python3)");
+    assert!(tested.status.success(), "{}", String::from_utf8_lossy(&tested.stderr));
+}
