@@ -148,6 +148,16 @@ fn the_readme_lists_every_plugin_and_exit_code() {
 }
 
 #[test]
+fn the_manual_lists_the_packages_of_the_bundle() {
+    let (manual, bundle) = (read(root().join("PLUGINS.md")), read(root().join("plugins/stock.toml")));
+    for plugin in bundle.parse::<toml::Table>().unwrap()["plugin"].as_array().unwrap() {
+        let (name, package) = (plugin["name"].as_str().unwrap(), plugin["package"].as_str().unwrap());
+        let row = manual.lines().find(|line| line.starts_with(&format!("| `{package}` |")));
+        assert!(row.is_some_and(|row| row.contains(&format!("`{name}`"))), "PLUGINS.md: {package} with {name}");
+    }
+}
+
+#[test]
 fn both_licences_are_there_and_every_crate_names_them() {
     assert!(read(root().join("LICENSE-APACHE")).contains("Version 2.0, January 2004"));
     assert!(read(root().join("LICENSE-MIT")).contains("Permission is hereby granted, free of charge"));

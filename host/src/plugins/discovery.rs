@@ -10,6 +10,8 @@ use super::{gate, trust};
 
 /// Environment variable with further folders, separated by colons, absolute.
 const PATH_VARIABLE: &str = "VMDK2KVM_PLUGIN_PATH";
+/// Where a packager puts plugins, when that is not `../lib/vmdk2kvm/plugins` from the program: set when the host is built.
+const PACKAGED: Option<&str> = option_env!("VMDK2KVM_PLUGIN_DIR");
 /// No folder holds more candidates than this.
 const FOLDER_LIMIT: usize = 1000;
 
@@ -87,13 +89,13 @@ pub fn search_folders(given: &[PathBuf], warn: &mut dyn FnMut(String)) -> Vec<Se
     if let Some(data) = data.or_else(|| home.map(|home| home.join(".local/share"))) {
         folders.push(SearchFolder { path: data.join("vmdk2kvm/plugins"), kind: SearchKind::User });
     }
-    for path in ["/usr/local/lib/vmdk2kvm/plugins", "/usr/lib/vmdk2kvm/plugins"] {
+    for path in ["/usr/local/lib/vmdk2kvm/plugins", "/usr/lib/vmdk2kvm/plugins"].into_iter().chain(PACKAGED) {
         folders.push(SearchFolder { path: path.into(), kind: SearchKind::System });
     }
     if let Some(beside) = std::env::current_exe().ok().as_deref().and_then(Path::parent) {
         folders.push(SearchFolder { path: beside.to_path_buf(), kind: SearchKind::BuiltIn });
         if let Some(prefix) = beside.parent() {
-            folders.push(SearchFolder { path: prefix.join("lib/vmdk2kvm/plugins"), kind: SearchKind::BuiltIn });
+            folders.push(SearchFolder { path: prefix.join("lib/vmdk2kvm/plugins"), kind: SearchKind::System });
         }
     }
     folders
@@ -162,6 +164,8 @@ fn examine(path: PathBuf, kind: SearchKind) -> Option<Candidate> {
             refused
         }
         Ok((Err(error), trusted)) => Some(trusted.err().unwrap_or(error)),
+        // An installed program has others beside it: /usr/bin/ld.so is a link.
+        Err(_) if kind == SearchKind::BuiltIn => return None,
         Err(error) => Some(error),
     };
     Some(candidate)
