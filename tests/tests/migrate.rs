@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use vmdk2kvm_tests::{LabGuest, Outcome, boot, lab, names, run};
+use vmdk2kvm_tests::{Booted, LabGuest, Outcome, boot, lab, names, run};
 
 /// What a finished `migrate -o DIR` leaves, and nothing else.
 fn expected_files(name: &str) -> Vec<String> {
@@ -15,16 +15,20 @@ fn expected_files(name: &str) -> Vec<String> {
     files
 }
 
-fn migrate(guest: &LabGuest, packaging: &str, output: &Path) -> Outcome {
-    run(&["migrate", &guest.vmx(packaging), "-o", output.to_str().unwrap()])
+fn migrate(guest: &LabGuest, packaging: &str, output: &Path, settings: &[&str]) -> Outcome {
+    run(&[&["migrate", &guest.vmx(packaging), "-o", output.to_str().unwrap()], settings].concat())
 }
 
 /// Migrates one packaging of a guest and logs into the result.
 fn migrates(name: &str, packaging: &str) {
+    migrates_with(&[], name, packaging);
+}
+
+fn migrates_with(settings: &[&str], name: &str, packaging: &str) -> Booted {
     let guest = lab(name);
     let before = guest.digests(packaging);
     let output = tempfile::tempdir().unwrap();
-    let report = migrate(&guest, packaging, output.path()).expect(0).json;
+    let report = migrate(&guest, packaging, output.path(), settings).expect(0).json;
 
     assert_eq!(report["converged"], true);
     let doctor = run(&["doctor"]).json;
@@ -58,6 +62,7 @@ fn migrates(name: &str, packaging: &str) {
                   systemctl restart \"$unit\" </dev/null || systemctl status \"$unit\" </dev/null; done";
     assert_eq!(booted.ssh(broken), "");
     assert_ne!(booted.ssh("dpkg-query -W -f '${db:Status-Status}' open-vm-tools || true"), "installed");
+    booted
 }
 
 fn valid_domain(xml: &Path) {
@@ -87,8 +92,25 @@ fn uefi_guest_from_a_monolithic_sparse_disk() {
 }
 
 #[test]
-fn uefi_guest_from_a_snapshot_chain() {
-    migrates("trixie-uefi", "chain");
+fn uefi_guest_from_a_snapshot_chain_with_scripts_and_units_of_the_user() {
+    let site = tempfile::tempdir().unwrap();
+    std::fs::write(site.path().join("works"), "#!/bin/sh\ntest ! -e /root/works && touch /root/works\n").unwrap();
+    let later = "#!/bin/sh\ntest -e /root/tried || { touch /root/tried; exit 1; }\n";
+    std::fs::write(site.path().join("later"), later).unwrap();
+    let unit = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n";
+    std::fs::write(site.path().join("site.service"), unit).unwrap();
+    let path = |name: &str| site.path().join(name).display().to_string();
+    let scripts = format!("plugin.guestfs-offline-linux.first_boot=[\"{}\", \"{}\"]", path("works"), path("later"));
+    let units = format!("plugin.guestfs-offline-linux.units=[\"{}\"]", path("site.service"));
+    let booted = migrates_with(&["--set", &scripts, "--set", &units], "trixie-uefi", "chain");
+    // Each once; what failed at first, once more.
+    booted.ssh("until test -e /root/tried; do sleep 1; done; systemctl restart vmdk2kvm-first-boot");
+    assert_eq!(
+        booted.ssh("ls /root/works /var/lib/vmdk2kvm/first-boot"),
+        "/root/works\n\n/var/lib/vmdk2kvm/first-boot:\n"
+    );
+    assert_eq!(booted.ssh("systemctl is-enabled vmdk2kvm-first-boot || true"), "disabled\n");
+    assert_eq!(booted.ssh("systemctl is-active site"), "active\n");
 }
 
 #[test]
