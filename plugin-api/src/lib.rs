@@ -33,8 +33,3 @@ pub use tracing;
 
 /// Version of this contract.
 pub const API_VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// Every block of Rust in the authors' manual is compiled, and run where it can be.
-#[cfg(doctest)]
-#[doc = include_str!("../../PLUGINS.md")]
-pub mod manual {}

@@ -1,0 +1,148 @@
+//! A host that records what a plugin tells it, and can cancel.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Map, Value};
+use vmdk2kvm_plugin_api::{Host, HostServices, LogRecord, Result};
+
+/// A host for tests. Clones are the same host.
+///
+/// ```
+/// use vmdk2kvm_plugin_testing::FakeHost;
+///
+/// let fake = FakeHost::new().with_secret("key:all", "opensesame");
+/// let host = fake.host(serde_json::json!({"threads": 2})); // what `Plugin::new` gets
+/// host.progress("copy", 512, 1024);
+/// assert_eq!(fake.progress()[0].done, 512);
+/// fake.cancel();
+/// assert!(host.check_cancelled().is_err());
+/// ```
+#[derive(Clone, Default)]
+pub struct FakeHost(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    cancelled: AtomicBool,
+    /// Progress of so many bytes cancels; 0 never does.
+    cancel_at: AtomicU64,
+    progress: Mutex<Vec<Progress>>,
+    logs: Mutex<Vec<LogRecord>>,
+    secrets: Mutex<BTreeMap<String, String>>,
+}
+
+/// A report of progress.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The task's name.
+    pub task: String,
+    /// Bytes done.
+    pub done: u64,
+    /// Bytes in all; 0: not known.
+    pub total: u64,
+}
+
+impl FakeHost {
+    /// A host that has said and heard nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same host with a secret.
+    #[must_use]
+    pub fn with_secret(self, name: &str, value: &str) -> Self {
+        lock(&self.0.secrets).insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// What a plugin is made with: this host, and its settings as the job's table `[plugin.NAME]` would have them.
+    pub fn host(&self, settings: Value) -> Host {
+        Host::new(self.services(), settings)
+    }
+
+    /// What a plugin is made with when the job has no table for it.
+    pub fn without_settings(&self) -> Host {
+        self.host(Value::Object(Map::new()))
+    }
+
+    /// The services alone.
+    pub fn services(&self) -> Arc<dyn HostServices> {
+        Arc::new(self.clone())
+    }
+
+    /// Asks the plugin to stop, from now on.
+    pub fn cancel(&self) {
+        self.0.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Asks the plugin to stop when it reports that so many bytes are done.
+    pub fn cancel_at(&self, done: u64) {
+        self.0.cancel_at.store(done, Ordering::Relaxed);
+    }
+
+    /// Forgets that the plugin was asked to stop.
+    pub fn resume(&self) {
+        self.0.cancel_at.store(0, Ordering::Relaxed);
+        self.0.cancelled.store(false, Ordering::Relaxed);
+    }
+
+    /// Every report of progress so far.
+    pub fn progress(&self) -> Vec<Progress> {
+        lock(&self.0.progress).clone()
+    }
+
+    /// Every log record so far.
+    pub fn logs(&self) -> Vec<LogRecord> {
+        lock(&self.0.logs).clone()
+    }
+}
+
+impl HostServices for FakeHost {
+    fn progress(&self, task: &str, done: u64, total: u64) {
+        lock(&self.0.progress).push(Progress { task: task.to_owned(), done, total });
+        let limit = self.0.cancel_at.load(Ordering::Relaxed);
+        if limit > 0 && done >= limit {
+            self.cancel();
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        self.0.cancelled.load(Ordering::Relaxed)
+    }
+
+    fn secret(&self, name: &str) -> Result<Option<String>> {
+        Ok(lock(&self.0.secrets).get(name).cloned())
+    }
+
+    fn log(&self, record: &LogRecord) {
+        lock(&self.0.logs).push(record.clone());
+    }
+
+    fn log_level(&self) -> u8 {
+        5
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cancels_when_so_much_is_done() {
+        let fake = FakeHost::new();
+        let host = fake.without_settings();
+        fake.cancel_at(100);
+        host.progress("copy", 99, 0);
+        assert!(!host.cancelled());
+        host.progress("copy", 100, 0);
+        assert!(host.cancelled());
+        fake.resume();
+        assert!(!host.cancelled());
+        assert_eq!(fake.progress().len(), 2);
+    }
+}

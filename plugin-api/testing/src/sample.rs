@@ -1,0 +1,129 @@
+//! Machines and contexts to start from: every member is public, so a test changes what it is about.
+
+use std::path::Path;
+
+use serde_json::json;
+use vmdk2kvm_plugin_api::model::{
+    Controller, Cpus, Disk, FinalImage, Firmware, Inspection, Nic, NicKind, OsFamily, OsInfo, PlanContext, TestRequest,
+    VmSpec,
+};
+
+/// A BIOS machine with one processor, 1 GiB of memory, a SCSI disk and a card.
+pub fn vm(name: &str) -> VmSpec {
+    let disk = Disk {
+        name: format!("{name}.vmdk"),
+        controller: Controller::Scsi,
+        bus: 0,
+        unit: 0,
+        capacity_bytes: 4 << 30,
+        format: "vmdk".to_owned(),
+        path: None,
+    };
+    let nic = Nic {
+        mac: Some("00:50:56:aa:bb:01".to_owned()),
+        model: Some("vmxnet3".to_owned()),
+        network: None,
+        kind: NicKind::Network,
+    };
+    VmSpec {
+        schema: 1,
+        name: name.to_owned(),
+        uuid: None,
+        genid: None,
+        guest_id: None,
+        firmware: Firmware::Bios,
+        secure_boot: false,
+        tpm: false,
+        cpus: Cpus { count: 1, sockets: 1, cores_per_socket: 1 },
+        memory_bytes: 1 << 30,
+        disks: vec![disk],
+        removable: Vec::new(),
+        nics: vec![nic],
+        guessed: Vec::new(),
+        origin: None,
+    }
+}
+
+/// What an inspector says of a system of which only this is known.
+pub fn inspection(os: OsInfo) -> Inspection {
+    Inspection {
+        schema: 1,
+        os,
+        firmware: Some(Firmware::Bios),
+        bootloader: None,
+        bootloader_config: None,
+        root: None,
+        mounts: Vec::new(),
+        kernels: Vec::new(),
+        network: Default::default(),
+        vmware_tools: Default::default(),
+        disks: Vec::new(),
+        findings: Vec::new(),
+    }
+}
+
+/// The context of a system of this family that is not running.
+pub fn context(family: OsFamily) -> PlanContext {
+    let (distro, version, product) = match family {
+        OsFamily::Linux => ("debian", "12", "Debian GNU/Linux 12 (bookworm)"),
+        OsFamily::Windows => ("windows", "10.0", "Windows Server 2022"),
+        OsFamily::Unknown => ("", "", ""),
+    };
+    let os = OsInfo {
+        family,
+        distro: distro.to_owned(),
+        version: version.to_owned(),
+        product: product.to_owned(),
+        arch: "x86_64".to_owned(),
+        ..OsInfo::default()
+    };
+    PlanContext { vm: vm("web"), inspection: inspection(os), live: false }
+}
+
+/// The context of a Debian 12.
+pub fn linux() -> PlanContext {
+    context(OsFamily::Linux)
+}
+
+/// The context of a Windows Server 2022.
+pub fn windows() -> PlanContext {
+    context(OsFamily::Windows)
+}
+
+/// A test of one raw image, with folders beside it and a domain of a disk and a card.
+pub fn test_request(image: &Path, virtual_size: u64) -> TestRequest {
+    let folder = image.parent().unwrap_or(Path::new("/"));
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    TestRequest {
+        vm: vm("web"),
+        inspection: None,
+        images: vec![FinalImage { path: text(image), format: "raw".to_owned(), virtual_size }],
+        domain_xml: DOMAIN.to_owned(),
+        evidence_dir: text(&folder.join("boot")),
+        work_dir: text(&folder.join("work")),
+        timeout_seconds: 5,
+        expect: Default::default(),
+    }
+}
+
+/// The domain of [`test_request`]; a tester takes devices from it, and images from the request.
+const DOMAIN: &str = "<domain type='kvm'><name>web</name><memory unit='MiB'>256</memory><vcpu>1</vcpu>\
+    <os><type arch='x86_64' machine='q35'>hvm</type></os><devices>\
+    <disk type='file' device='disk'><driver name='qemu' type='raw'/><target dev='vda' bus='virtio'/></disk>\
+    <interface type='network'><source network='default'/><model type='virtio'/></interface>\
+    </devices></domain>\n";
+
+/// Reads a document from JSON, where spelling out all members would be long.
+///
+/// # Panics
+///
+/// When the document does not have this form.
+#[track_caller]
+pub fn from_json<T: serde::de::DeserializeOwned>(document: serde_json::Value) -> T {
+    serde_json::from_value(document).unwrap_or_else(|error| panic!("the sample is malformed: {error}"))
+}
+
+/// A source of this URI, as the user names it.
+pub fn source(uri: &str) -> vmdk2kvm_plugin_api::model::SourceRef {
+    from_json(json!({ "uri": uri }))
+}
