@@ -11,5 +11,6 @@ pub mod journal;
 pub mod pipeline;
 pub mod plugins;
 pub mod report;
+pub mod scaffold;
 pub mod target;
 pub mod worker;

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use vmdk2kvm::cli::{self, Action, EventsTo, Invocation, render};
 use vmdk2kvm::config::{self, Command, Input, Job, Request, Surroundings};
 use vmdk2kvm::events::{self, ErrorDocument, Event, EventSink};
-use vmdk2kvm::plugins;
+use vmdk2kvm::plugins::{self, CheckRequest};
+use vmdk2kvm::scaffold;
 use vmdk2kvm::worker::{self, Answer};
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError};
 
@@ -68,7 +69,7 @@ fn act(invocation: &Invocation) -> u8 {
     }
     match &invocation.action {
         Action::Run(request) => run(invocation, request, started),
-        Action::PluginCheck { file } => check(invocation, file),
+        Action::PluginCheck { file, sample } => check(invocation, file, sample.as_deref()),
         Action::Completions(shell) => document(invocation, || text(|out| cli::completions(*shell, out))),
         Action::Man => document(invocation, || text(|out| cli::manual(out))),
         other => document(invocation, || look(invocation, other).map_err(into_plugin_error)),
@@ -97,6 +98,19 @@ fn look(invocation: &Invocation, action: &Action) -> anyhow::Result<(String, Val
             let found = installed(&mut warnings)?;
             let manifest = plugins::manifest(&found, name)?;
             (render::manifest(manifest), serde_json::to_value(manifest).context("the manifest")?)
+        }
+        Action::PluginNew { name, kind, api } => {
+            let made = scaffold::create(Path::new(""), name, *kind, api.as_deref())?;
+            (render::scaffold(&made), json!(made))
+        }
+        Action::PluginTrust { files } => {
+            let warn = &mut |warning| warnings.push(warning);
+            let (lock, added) = plugins::trust_plugins(files, &settings.plugins, warn)?;
+            (render::trusted(&lock, &added), json!({ "lock": lock, "trusted": added }))
+        }
+        Action::PluginUntrust { files } => {
+            let (lock, removed) = plugins::untrust_plugins(files)?;
+            (render::untrusted(&lock, &removed), json!({ "lock": lock, "removed": removed }))
         }
         Action::Doctor => {
             let mut needs = plugins::needs(&installed(&mut warnings)?);
@@ -152,36 +166,50 @@ fn run(invocation: &Invocation, request: &Request, started: Instant) -> u8 {
     sink.emit(Event::RunFinished { exit_code, seconds, error: error.clone() });
     drop(sink);
     match error {
-        Some(error) => fail(invocation, &error, result.map(|result| (result, &job))),
+        Some(error) => {
+            let shown = result.map(|result| {
+                let text = show(invocation, &job, &result);
+                (result, text)
+            });
+            fail(invocation, &error, shown)
+        }
         None => print_result(invocation, &show(invocation, &job, &result.unwrap_or(Value::Null))),
     }
 }
 
 /// `plugin check`, in a worker process: a bad plugin's crash is an answer, too.
-fn check(invocation: &Invocation, file: &Path) -> u8 {
-    let Answer { result, error } = worker::check(file, &EventSink::default());
-    if let Some(error) = error {
-        return fail(invocation, &error, None);
+fn check(invocation: &Invocation, file: &Path, sample: Option<&str>) -> u8 {
+    let settings = match config::settings(&invocation.layers, &Surroundings::of_process()) {
+        Ok(settings) => settings.plugin,
+        Err(error) => return fail(invocation, &ErrorDocument::new(&error, None), None),
+    };
+    let request = CheckRequest { file: file.to_owned(), sample: sample.map(str::to_owned), settings };
+    let Answer { result, error } = worker::check(&request, &EventSink::default());
+    let shown = result.map(|result| {
+        let text =
+            serde_json::from_value(result.clone()).map_or_else(|_| pretty(&result), |found| render::checked(&found));
+        (result, text)
+    });
+    match (error, shown) {
+        (Some(error), shown) => fail(invocation, &error, shown),
+        (None, Some((result, _))) if invocation.output.json => print(&pretty(&result), 0),
+        (None, shown) => print(&shown.unwrap_or_default().1, 0),
     }
-    let manifest = result.unwrap_or_default();
-    let word = |key: &str| manifest[key].as_str().unwrap_or_default();
-    let text = format!("{} {} loads and fits this program\n", word("name"), word("version"));
-    print(if invocation.output.json { pretty(&manifest) } else { text }.as_str(), 0)
 }
 
-/// Says what went wrong, and shows the result that there is all the same: a blocked plan, a migration whose test failed.
-fn fail(invocation: &Invocation, error: &ErrorDocument, result: Option<(Value, &Job)>) -> u8 {
+/// Says what went wrong, and shows the result that there is all the same, as a document or as text: a blocked plan, a migration whose test
+/// failed, a plugin's broken promises.
+fn fail(invocation: &Invocation, error: &ErrorDocument, result: Option<(Value, String)>) -> u8 {
     if invocation.output.json {
-        let mut answer = json!({ "error": error });
-        if let Some((Value::Object(members), _)) = result {
-            answer.as_object_mut().into_iter().for_each(|answer| {
-                answer.extend(members.clone().into_iter().filter(|(key, _)| key != "error"));
-            });
-        }
-        return print(&pretty(&answer), error.code);
+        let mut answer = match result {
+            Some((Value::Object(members), _)) => members,
+            _ => serde_json::Map::new(),
+        };
+        answer.insert("error".to_owned(), json!(error));
+        return print(&pretty(&Value::Object(answer)), error.code);
     }
-    if let Some((result, job)) = result {
-        print_result(invocation, &show(invocation, job, &result));
+    if let Some((_, text)) = result {
+        print_result(invocation, &text);
     }
     // Nobody is left to tell when stderr is closed.
     let _ = std::io::stderr().write_all(render::error(error).as_bytes());

@@ -68,6 +68,10 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind, in the order of the stages.
+    pub const ALL: [Self; 6] =
+        [Self::Fetcher, Self::Flattener, Self::Inspector, Self::Fixer, Self::Converter, Self::Tester];
+
     /// The word for this kind.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -9,6 +9,9 @@ use std::process::Command;
 
 use crate::program::target;
 
+/// The crates that a host is made of.
+const MEMBERS: [&str; 3] = ["host", "plugin-api", "plugin-api/testing"];
+
 /// A copy of the workspace with `plugin-api`, the host, and the misbehaving plugin as an example.
 pub struct Release {
     name: String,
@@ -19,16 +22,20 @@ impl Release {
     /// A copy as it is. `name` is a Rust identifier.
     pub fn new(name: &str) -> Self {
         let mut copy = Self { name: name.to_owned(), files: BTreeMap::new() };
-        for folder in ["plugin-api", "host"] {
+        for folder in MEMBERS {
             copy.take_folder(&workspace().join(folder).join("src"), &format!("{folder}/src"));
         }
-        for file in ["Cargo.lock", "Cargo.toml", "plugins/stock.toml", "plugin-api/Cargo.toml", "host/Cargo.toml"] {
+        for file in ["Cargo.lock", "Cargo.toml", "plugins/stock.toml"] {
             copy.files.insert(file.to_owned(), read(&workspace().join(file)));
+        }
+        for member in MEMBERS {
+            let file = format!("{member}/Cargo.toml");
+            copy.files.insert(file.clone(), read(&workspace().join(file)));
         }
         copy.take_folder(&workspace().join("tests/bad-plugins/misbehaves"), "plugin-api/misbehaves");
         copy.edit("Cargo.toml", |text| {
             let members = text.lines().find(|line| line.starts_with("members = ")).unwrap();
-            text.replace(members, r#"members = ["host", "plugin-api"]"#)
+            text.replace(members, &format!("members = {MEMBERS:?}"))
         });
         // A program of its own name: it is put beside the real one.
         copy.replace(

@@ -32,7 +32,7 @@ fn state(plugins: &Path, file: &Path) -> String {
     let rows = list["plugins"].as_array().unwrap();
     let row = rows.iter().find(|row| row["path"] == file.to_str().unwrap());
     let row = row.unwrap_or_else(|| panic!("{} is not listed: {list:#}", file.display()));
-    row["problem"].as_str().unwrap_or("ready").to_owned()
+    row["problem"].as_str().unwrap_or("available").to_owned()
 }
 
 /// A file that does not even say that it is a plugin. With a good plugin of that name elsewhere the run goes well, and a warning names the
@@ -137,7 +137,7 @@ fn another_api_is_refused_with_both_versions() {
 fn a_manifest_that_is_not_the_codes_own_is_refused() {
     for (old, new) in [(r#""summary":"Mis"#, r#""summary":"Nev"#), (r#"["fetcher","#, r#"["fetcher","fetcher","#)] {
         let (folder, file) = folder_with(&library().other_manifest(old, new));
-        assert_eq!(state(folder.path(), &file), "ready");
+        assert_eq!(state(folder.path(), &file), "available");
         assert_unusable(folder.path(), &file, "its code and its manifest section disagree");
         let outcome = inventory(PROGRAM.path(), folder.path());
         // It hides the good one of its name, as any plugin in a given folder does.

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use vmdk2kvm_plugin_api::Kind;
 
-use super::values::{key, level, resize, set, skippable, stage, target_format};
+use super::values::{key, kind, level, resize, set, skippable, stage, target_format};
 use crate::config::TargetFormat;
 use crate::events::{LogLevel, Stage};
 
@@ -191,7 +192,7 @@ pub(super) enum Verb {
         #[command(flatten)]
         tester: TesterArgs,
     },
-    /// Show or check plugins
+    /// Show, check, make or allow plugins
     #[command(subcommand)]
     Plugin(PluginVerb),
     /// Show what this machine lacks, with the package to install
@@ -220,11 +221,38 @@ pub(super) enum PluginVerb {
         #[arg(value_name = "NAME")]
         name: String,
     },
-    /// Load a plugin file, which runs its code, and say whether it fits this program
+    /// Load a plugin file, which runs its code, and say whether it keeps the promises of its kinds
     Check {
         /// The shared library
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        /// Something that the plugin is for: a source, a disk image, a folder with a guest's files; more is checked with it
+        #[arg(long, value_name = "SAMPLE")]
+        sample: Option<String>,
+    },
+    /// Make a crate of a plugin that builds, with tests that pass, in a new folder
+    New {
+        /// Name of the plugin and of the folder
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// What it is: fetcher, flattener, inspector, fixer, converter, tester
+        #[arg(long, value_name = "KIND", value_parser = kind)]
+        kind: Kind,
+        /// Build against the sources in DIR, the folder plugin-api of a checkout [default: the published version]
+        #[arg(long, value_name = "DIR")]
+        api: Option<PathBuf>,
+    },
+    /// Allow plugins by their digests; from then on no other is used
+    Trust {
+        /// Plugin files [default: all that can be used now]
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Take plugins out of the allowed ones
+    Untrust {
+        /// Plugin files
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
     },
 }
 

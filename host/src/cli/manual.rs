@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn the_manual_has_every_command_setting_and_exit_code() {
         let page = page();
-        for command in ["migrate", "inspect", "plan", "apply", "plugin list", "config show", "doctor"] {
+        for command in ["migrate", "inspect", "plan", "apply", "plugin list", "plugin new", "config show", "doctor"] {
             assert!(page.contains(&format!(".SS \"vmdk2kvm {command}\"")), "{command}");
         }
         for key in KEYS {

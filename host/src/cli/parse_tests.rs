@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::CommandFactory;
 use serde_json::{Value, json};
+use vmdk2kvm_plugin_api::Kind;
 
 use super::super::arguments::EXIT_CODES;
 use super::super::{Action, EventsTo, Output};
@@ -85,7 +86,16 @@ fn other_commands_are_told_apart() {
     for (text, action) in [
         ("plugin list", Action::PluginList),
         ("plugin show local", Action::PluginShow { name: "local".into() }),
-        ("plugin check x.so", Action::PluginCheck { file: "x.so".into() }),
+        ("plugin check x.so", Action::PluginCheck { file: "x.so".into(), sample: None }),
+        ("plugin check x.so --sample s", Action::PluginCheck { file: "x.so".into(), sample: Some("s".into()) }),
+        ("plugin new a --kind fixer", Action::PluginNew { name: "a".into(), kind: Kind::Fixer, api: None }),
+        (
+            "plugin new a --kind tester --api p",
+            Action::PluginNew { name: "a".into(), kind: Kind::Tester, api: Some("p".into()) },
+        ),
+        ("plugin trust", Action::PluginTrust { files: vec![] }),
+        ("plugin trust a.so b.so", Action::PluginTrust { files: vec!["a.so".into(), "b.so".into()] }),
+        ("plugin untrust a.so", Action::PluginUntrust { files: vec!["a.so".into()] }),
         ("doctor", Action::Doctor),
         ("config show -c a.toml", Action::ConfigShow),
         ("config check", Action::ConfigCheck),
@@ -138,6 +148,10 @@ fn usage_errors_are_one_sentence_and_exit_with_2() {
             "invalid value 'all:/k' for '--key <SELECTOR:file:PATH>': `all:/k` is not SELECTOR:file:PATH",
         ),
         ("migrate x --set name", "invalid value 'name' for '--set <KEY=VALUE>': there is no `=` between key and value"),
+        (
+            "plugin new a --kind teleporter",
+            "invalid value 'teleporter' for '--kind <KIND>': no kind is called `teleporter`; the kinds are fetcher, flattener, inspector, fixer, converter, tester",
+        ),
         ("inspect x -o out", "unexpected argument '-o' found"),
     ] {
         let stop = line(text).unwrap_err();

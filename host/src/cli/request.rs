@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap_complete::Shell;
 use serde_json::{Map, Value, json};
+use vmdk2kvm_plugin_api::Kind;
 
 use super::arguments::{
     Arguments, Common, ConfigVerb, ImageArgs, KeyArgs, NameArgs, PluginVerb, ResizeArgs, RunArgs, SourceArgs,
@@ -41,6 +42,27 @@ pub enum Action {
     PluginCheck {
         /// The shared library.
         file: PathBuf,
+        /// Something that it is for.
+        sample: Option<String>,
+    },
+    /// `plugin new NAME --kind KIND`.
+    PluginNew {
+        /// Name of the plugin.
+        name: String,
+        /// Its kind.
+        kind: Kind,
+        /// Folder with the sources of `plugin-api`.
+        api: Option<PathBuf>,
+    },
+    /// `plugin trust FILE...`.
+    PluginTrust {
+        /// The shared libraries; none: all that can be used.
+        files: Vec<PathBuf>,
+    },
+    /// `plugin untrust FILE...`.
+    PluginUntrust {
+        /// The shared libraries.
+        files: Vec<PathBuf>,
     },
     /// `doctor`.
     Doctor,
@@ -232,7 +254,10 @@ fn action(verb: Verb, flags: &mut Flags) -> Action {
         }
         Verb::Plugin(PluginVerb::List) => Action::PluginList,
         Verb::Plugin(PluginVerb::Show { name }) => Action::PluginShow { name },
-        Verb::Plugin(PluginVerb::Check { file }) => Action::PluginCheck { file },
+        Verb::Plugin(PluginVerb::Check { file, sample }) => Action::PluginCheck { file, sample },
+        Verb::Plugin(PluginVerb::New { name, kind, api }) => Action::PluginNew { name, kind, api },
+        Verb::Plugin(PluginVerb::Trust { files }) => Action::PluginTrust { files },
+        Verb::Plugin(PluginVerb::Untrust { files }) => Action::PluginUntrust { files },
         Verb::Doctor => Action::Doctor,
         Verb::Config(ConfigVerb::Show) => Action::ConfigShow,
         Verb::Config(ConfigVerb::Check) => Action::ConfigCheck,

@@ -1,5 +1,7 @@
 //! Values of single arguments, checked while clap can still point at the argument.
 
+use vmdk2kvm_plugin_api::Kind;
+
 use crate::config::{Job, KeySource, Resize, TargetFormat};
 use crate::events::{LogLevel, Stage};
 
@@ -26,6 +28,14 @@ pub(super) fn target_format(text: &str) -> Result<TargetFormat, String> {
             TargetFormat::ALL.map(TargetFormat::as_str).join(", ")
         )
     })
+}
+
+/// A kind of plugin by its word.
+pub(super) fn kind(text: &str) -> Result<Kind, String> {
+    Kind::ALL
+        .into_iter()
+        .find(|kind| kind.as_str() == text)
+        .ok_or_else(|| format!("no kind is called `{text}`; the kinds are {}", Kind::ALL.map(Kind::as_str).join(", ")))
 }
 
 /// A log level by its word.

@@ -16,5 +16,5 @@ pub use job::{
 };
 pub use layer::{VARIABLE_PREFIX, parse_set};
 pub use resize::{NewSize, Resize};
-pub use resolve::{Layers, Operand, Request, Surroundings, job, resolve, settings};
+pub use resolve::{Layers, Operand, Request, Surroundings, job, resolve, settings, settings_folders};
 pub use settings::{LogSettings, Settings, SourceSettings, TargetSettings, TestSettings};

@@ -32,14 +32,17 @@ pub struct Surroundings {
     pub variables: Vec<(String, String)>,
 }
 
+/// Where settings are: the folder of this machine, then that of the user, when there can be one.
+pub fn settings_folders() -> Vec<PathBuf> {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let user = variable("XDG_CONFIG_HOME").or_else(|| Some(variable("HOME")?.join(".config")));
+    [Some(PathBuf::from("/etc")), user].into_iter().flatten().map(|folder| folder.join("vmdk2kvm")).collect()
+}
+
 impl Surroundings {
     /// Those of this process: `/etc/vmdk2kvm/config.toml`, then the user's own.
     pub fn of_process() -> Self {
-        let mut files = vec![PathBuf::from("/etc/vmdk2kvm/config.toml")];
-        let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        if let Some(folder) = variable("XDG_CONFIG_HOME").or_else(|| Some(variable("HOME")?.join(".config"))) {
-            files.push(folder.join("vmdk2kvm/config.toml"));
-        }
+        let files = settings_folders().into_iter().map(|folder| folder.join("config.toml")).collect();
         let variables =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Self { files, variables: variables.collect() }

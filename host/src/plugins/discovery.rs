@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use vmdk2kvm_plugin_api::{Manifest, PluginError, Result};
 
 use super::elf::SharedObject;
+use super::lock::Lock;
 use super::{gate, trust};
 
 /// Environment variable with further folders, separated by colons, absolute.
@@ -63,6 +64,8 @@ pub struct Candidate {
     pub manifest: Option<Manifest>,
     /// Libraries the dynamic loader needs for it.
     pub needed: Vec<String>,
+    /// Its digest, where a lock file is enforced: what is loaded must have the same.
+    pub digest: Option<String>,
     /// Why it is not used; `None` when it may be loaded.
     pub refused: Option<PluginError>,
 }
@@ -101,8 +104,18 @@ pub fn search_folders(given: &[PathBuf], warn: &mut dyn FnMut(String)) -> Vec<Se
     folders
 }
 
-/// Looks into every folder. A folder that does not exist is passed over, except one that was given.
+/// Looks into every folder. A folder that does not exist is passed over, except one that was given. What a lock file does not have is
+/// refused.
 pub fn discover(folders: &[SearchFolder]) -> Result<Vec<Candidate>> {
+    look(folders, Lock::read()?.as_ref())
+}
+
+/// The same, whatever lock files say.
+pub(super) fn discover_unlocked(folders: &[SearchFolder]) -> Result<Vec<Candidate>> {
+    look(folders, None)
+}
+
+fn look(folders: &[SearchFolder], lock: Option<&Lock>) -> Result<Vec<Candidate>> {
     let mut found: Vec<Candidate> = Vec::new();
     let mut seen = std::collections::HashSet::new();
     for folder in folders {
@@ -114,7 +127,7 @@ pub fn discover(folders: &[SearchFolder]) -> Result<Vec<Candidate>> {
             continue;
         };
         if seen.insert(path.clone()) {
-            found.extend(files(&path)?.into_iter().filter_map(|file| examine(file, folder.kind)));
+            found.extend(files(&path)?.into_iter().filter_map(|file| examine(file, folder.kind, lock)));
         }
     }
     refuse_duplicates(&mut found);
@@ -145,11 +158,13 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 /// Reads one file. `None`: a library that is no plugin of ours.
 ///
 /// What a file that is not trusted says of itself is read all the same: it is only data, and the refusal can then name the plugin.
-fn examine(path: PathBuf, kind: SearchKind) -> Option<Candidate> {
-    let mut candidate = Candidate { path, kind, manifest: None, needed: Vec::new(), refused: None };
+fn examine(path: PathBuf, kind: SearchKind, lock: Option<&Lock>) -> Option<Candidate> {
+    let mut candidate = Candidate { path, kind, manifest: None, needed: Vec::new(), digest: None, refused: None };
     let opened = trust::open(&candidate.path).map(|mut file| {
         let trusted = trust::check(&candidate.path, &file, kind != SearchKind::BuiltIn);
-        (SharedObject::read(&mut file), trusted)
+        let read = SharedObject::read(&mut file);
+        let trusted = trusted.and_then(|()| lock.map(|lock| lock.check(&candidate.path, &mut file)).transpose());
+        (read, trusted)
     });
     candidate.refused = match opened {
         Ok((Ok(SharedObject { manifest: None, .. }), _)) if kind == SearchKind::BuiltIn => return None,
@@ -158,10 +173,10 @@ fn examine(path: PathBuf, kind: SearchKind) -> Option<Candidate> {
             Some(trusted.err().unwrap_or(stranger))
         }
         Ok((Ok(SharedObject { manifest: Some(manifest), needed }), trusted)) => {
-            let refused = trusted.and_then(|()| gate::check(&manifest.api)).err();
+            let checked = trusted.and_then(|digest| gate::check(&manifest.api).map(|_| digest));
             candidate.manifest = Some(manifest);
             candidate.needed = needed;
-            refused
+            checked.map(|digest| candidate.digest = digest).err()
         }
         Ok((Err(error), trusted)) => Some(trusted.err().unwrap_or(error)),
         // An installed program has others beside it: /usr/bin/ld.so is a link.
@@ -171,9 +186,9 @@ fn examine(path: PathBuf, kind: SearchKind) -> Option<Candidate> {
     Some(candidate)
 }
 
-/// Reads one file that the user named.
+/// Reads one file that the user named, whatever lock files say.
 pub(super) fn examine_file(path: PathBuf) -> Option<Candidate> {
-    examine(path, SearchKind::Given)
+    examine(path, SearchKind::Given, None)
 }
 
 /// Two plugins of one name in one folder are both refused: nothing says which is meant, and both would be loaded. A plugin of a later

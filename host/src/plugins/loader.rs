@@ -13,7 +13,7 @@ use vmdk2kvm_plugin_api::{
 use super::discovery::{Candidate, SearchKind};
 use super::elf::SharedObject;
 use super::gate::Fit;
-use super::{gate, needs, trust};
+use super::{gate, lock, needs, trust};
 
 /// A loaded plugin.
 pub struct Loaded {
@@ -72,18 +72,6 @@ impl Loaded {
         self.kept(Kind::Tester, self.plugin.tester()?)
     }
 
-    /// Asks it for everything its manifest lists.
-    pub fn check_kinds(&self) -> Result<()> {
-        self.manifest.kinds.iter().try_for_each(|kind| match kind {
-            Kind::Fetcher => self.fetcher().map(drop),
-            Kind::Flattener => self.flattener().map(drop),
-            Kind::Inspector => self.inspector().map(drop),
-            Kind::Fixer => self.fixers().map(drop),
-            Kind::Converter => self.converter().map(drop),
-            Kind::Tester => self.tester().map(drop),
-        })
-    }
-
     /// A plugin is only asked for what its manifest lists, and must then have it, unless its settings decide.
     fn kept<T>(&self, kind: Kind, stage: Option<T>) -> Result<Option<T>> {
         if stage.is_some() || self.manifest.kinds_by_settings {
@@ -105,6 +93,11 @@ fn load(candidate: &Candidate, services: Arc<dyn HostServices>, settings: &serde
         .manifest
         .filter(|manifest| Some(manifest) == candidate.manifest.as_ref())
         .ok_or_else(|| PluginError::missing("it changed while it was being loaded"))?;
+    if let Some(digest) = &candidate.digest {
+        if lock::digest(&candidate.path, &mut file)? != *digest {
+            return Err(PluginError::missing("it changed while it was being loaded"));
+        }
+    }
     let label: Label = format!("{} {}", manifest.name, manifest.version).leak();
     let fit = gate::check(&manifest.api)?;
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());

@@ -1,14 +1,16 @@
 //! Plugins: where they are found, whether they are trusted, what they say of themselves, and how they are loaded.
 //!
-//! `discovery` looks into folders, `trust` decides who may have written a file, `elf` reads the manifest without running anything,
+//! `discovery` looks into folders, `trust` decides who may have written a file, `lock` whether its digest is one that the user allowed, `elf` reads the manifest without running anything,
 //! `gate` compares versions, `loader` opens the library, `registry` answers "who does this stage", `stock` knows what could be
-//! installed, `services` is what a plugin gets from us, `plugin_settings`
-//! compares a job's tables with the manifests. Nothing here knows what any plugin is about.
+//! installed, `services` is what a plugin gets from us, `plugin_settings` compares a job's tables with the manifests, `check` holds one
+//! plugin against the contract. Nothing here knows what any plugin is about.
 
+mod check;
 mod discovery;
 mod elf;
 mod gate;
 mod loader;
+mod lock;
 mod needs;
 mod plugin_settings;
 mod registry;
@@ -17,11 +19,13 @@ mod stock;
 mod survey;
 mod trust;
 
+pub use check::{CheckRequest, Checked, check};
 pub use discovery::{Candidate, SearchFolder, SearchKind, discover, search_folders};
 pub use elf::SharedObject;
 pub use loader::Loaded;
+pub use lock::{Locked, lock_files, trust_plugins, untrust_plugins};
 pub use needs::{MissingNeed, missing_needs};
 pub use plugin_settings::check_settings;
 pub use registry::{Chosen, Registry, leave_out};
 pub use services::{SecretStore, Services};
-pub use survey::{absent, check, containment, installed, manifest, needs, rows};
+pub use survey::{absent, containment, installed, manifest, needs, rows};

@@ -61,6 +61,7 @@ mod tests {
             kind: SearchKind::Given,
             manifest: Some(serde_json::from_value(manifest).unwrap()),
             needed: Vec::new(),
+            digest: None,
             refused: None,
         }
     }

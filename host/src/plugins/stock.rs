@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn every_kind_has_a_stock_plugin() {
-        for kind in [Kind::Fetcher, Kind::Flattener, Kind::Inspector, Kind::Fixer, Kind::Converter, Kind::Tester] {
+        for kind in Kind::ALL {
             assert!(!candidates(kind, None).is_empty(), "{kind:?}");
         }
         assert!(candidates(Kind::Flattener, Some("no-such-format")).is_empty());

@@ -1,16 +1,13 @@
-//! `plugin list`, `plugin check` and `doctor`: what is installed, what of it can be used, and what this machine lacks. Only `check` runs a
-//! plugin's code.
+//! `plugin list`, `plugin show` and `doctor`: what is installed, what of it can be used, and what this machine lacks. No plugin's code runs.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use serde_json::{Value, json};
 use vmdk2kvm_plugin_api::{Manifest, PluginError, Result};
 
-use super::discovery::{Candidate, discover, examine_file, search_folders};
+use super::discovery::{Candidate, discover, search_folders};
 use super::needs::{MissingNeed, missing_needs};
-use super::{Loaded, Services, stock};
-use crate::cli::render::{Need, PluginRow};
+use super::stock;
+use crate::cli::render::{Need, PluginRow, PluginState};
 use crate::config::PluginOptions;
 use crate::report::Containment;
 
@@ -37,12 +34,19 @@ fn row(candidate: &Candidate, options: &PluginOptions) -> PluginRow {
             kinds: Vec::new(),
             summary: empty(),
             path,
+            state: PluginState::Refused,
             problem: refused,
         };
     };
     let disabled = options.disabled.contains(&manifest.name).then(|| "disabled by the configuration".to_owned());
     let missing = missing_needs(manifest, &candidate.needed);
     let lacks = (!missing.is_empty()).then(|| missing.iter().map(say).collect::<Vec<_>>().join("; "));
+    let state = match (&refused, &disabled, &lacks) {
+        (Some(_), _, _) => PluginState::Refused,
+        (None, Some(_), _) => PluginState::Disabled,
+        (None, None, Some(_)) => PluginState::Missing,
+        (None, None, None) => PluginState::Available,
+    };
     PluginRow {
         name: manifest.name.clone(),
         version: manifest.version.to_string(),
@@ -50,6 +54,7 @@ fn row(candidate: &Candidate, options: &PluginOptions) -> PluginRow {
         kinds: manifest.kinds.iter().map(|kind| kind.as_str().to_owned()).collect(),
         summary: manifest.summary.clone(),
         path,
+        state,
         problem: refused.or(disabled).or(lacks),
     }
 }
@@ -124,17 +129,4 @@ pub fn absent(candidates: &[Candidate]) -> Vec<Need> {
         name: plugin.name,
     };
     stock::all().filter(|plugin| !names.contains(&plugin.name.as_str())).map(need).collect()
-}
-
-/// Loads one file as a plugin and asks it for everything its manifest lists. Runs its code: for a worker process only.
-pub fn check(file: &Path, services: &Services) -> Result<Value> {
-    let path = file
-        .canonicalize()
-        .map_err(|error| PluginError::from_io(file.display(), &error).hint("name the plugin's file, libNAME.so"))?;
-    let candidate =
-        examine_file(path).ok_or_else(|| PluginError::missing(format!("{} is not a plugin", file.display())))?;
-    let name = candidate.manifest.as_ref().map_or("", |manifest| manifest.name.as_str());
-    let loaded = Loaded::load(&candidate, services.for_plugin(name), &json!({}))?;
-    loaded.check_kinds()?;
-    serde_json::to_value(&loaded.manifest).map_err(|error| PluginError::defect(error.to_string()))
 }

@@ -70,10 +70,12 @@ impl Death {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugins::CheckRequest;
 
     fn death(status: i32, crumb: Option<Crumb>, told: Told) -> PluginError {
         let death = Death { status: ExitStatus::from_raw(status), crumb, stage: Some(Stage::Fetch), told };
-        death.error(&Work::Check("p.so".into()))
+        let request = CheckRequest { file: "p.so".into(), sample: None, settings: Default::default() };
+        death.error(&Work::Check(request))
     }
 
     fn crumb() -> Option<Crumb> {

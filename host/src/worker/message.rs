@@ -1,11 +1,10 @@
 //! What a worker is told, and what it says: events while it works, and one answer at the end. One JSON document a line.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
 use crate::config::Job;
 use crate::events::{ErrorDocument, Event, Stage};
+use crate::plugins::CheckRequest;
 use vmdk2kvm_plugin_api::PluginError;
 
 /// What a worker is told to do: one JSON document on its standard input.
@@ -14,8 +13,8 @@ use vmdk2kvm_plugin_api::PluginError;
 pub(super) enum Work {
     /// Run the pipeline.
     Run(Box<Job>),
-    /// Load this file as a plugin and ask it for everything its manifest lists.
-    Check(PathBuf),
+    /// Load a file as a plugin and hold it against the promises of its kinds.
+    Check(CheckRequest),
 }
 
 /// A line from a worker.

@@ -34,10 +34,10 @@ pub fn serve(private: &Path) -> u8 {
             let services = Services::new(events, cancel, secrets, job.log_level);
             pipeline::run(&job, &services, private, containment).map_err(|failure| explain(failure, contained))
         }
-        Work::Check(plugin) => {
-            contain(ContainmentMode::Auto, &Territory::of_plugin(&plugin, private))?;
+        Work::Check(request) => {
+            contain(ContainmentMode::Auto, &Territory::of_check(&request, private))?;
             let services = Services::new(events, cancel, SecretStore::default(), LogLevel::Off);
-            Ok(plugins::check(&plugin, &services)?)
+            plugins::check(&request, &services, private)
         }
     }));
     // The supervisor does the same: whichever of the two lives longer.

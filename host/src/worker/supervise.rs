@@ -18,6 +18,7 @@ use super::{WORKER_COMMAND, private_folder, signals};
 use crate::config::Job;
 use crate::events::{ErrorDocument, Event, EventSink, LogLevel, Stage};
 use crate::journal::{create_private_folder, write_file};
+use crate::plugins::CheckRequest;
 
 /// No message is longer than this, in bytes: a report with many diffs stays far below.
 const LINE_LIMIT: u64 = 256 << 20;
@@ -69,9 +70,9 @@ fn save_plan(job: &Job, answer: &Answer) -> Result<(), PluginError> {
     write_file(path, &text)
 }
 
-/// Loads one file as a plugin and asks it for everything its manifest lists, in a worker process; the result is its manifest.
-pub fn check(plugin: &Path, events: &EventSink) -> Answer {
-    answer(&Work::Check(plugin.to_owned()), events)
+/// Holds one plugin against the promises of its kinds, in a worker process; the result is a [`Checked`](crate::plugins::Checked).
+pub fn check(request: &CheckRequest, events: &EventSink) -> Answer {
+    answer(&Work::Check(request.clone()), events)
 }
 
 fn answer(work: &Work, events: &EventSink) -> Answer {

@@ -12,7 +12,7 @@ use vmdk2kvm_plugin_api::model::SourceRef;
 use super::private_folder;
 use crate::config::{Input, Job, PluginOptions};
 use crate::journal::create_private_folder;
-use crate::plugins::search_folders;
+use crate::plugins::{CheckRequest, lock_files, search_folders};
 
 /// Programs, libraries, kernels, and what the kernel says. `/etc` is added entry by entry.
 const SYSTEM: [&str; 15] = [
@@ -79,10 +79,12 @@ impl Territory {
         territory
     }
 
-    /// That of a plugin that is only looked at.
-    pub fn of_plugin(file: &Path, private: &Path) -> Self {
+    /// That of a plugin that is only looked at, and of its sample.
+    pub fn of_check(request: &CheckRequest, private: &Path) -> Self {
         let mut territory = Self::of_machine(&PluginOptions::default(), private);
-        territory.read.extend(file.canonicalize().ok().as_deref().and_then(Path::parent).map(Path::to_owned));
+        territory.read.extend(request.file.canonicalize().ok().as_deref().and_then(Path::parent).map(Path::to_owned));
+        territory.read.extend(request.sample.as_deref().and_then(source_folder));
+        request.settings.values().for_each(|settings| territory.add_named(settings));
         territory
     }
 
@@ -92,6 +94,7 @@ impl Territory {
         read.extend(named_by(std::env::vars_os(), &["PATH"]));
         // What is said of these folders is said when they are searched.
         read.extend(search_folders(&plugins.dirs, &mut |_| ()).into_iter().map(|folder| folder.path));
+        read.extend(lock_files());
         let mut write: Vec<PathBuf> = DEVICES.iter().map(PathBuf::from).collect();
         write.push(private.to_owned());
         write.extend(named_by(std::env::vars_os(), &["TMPDIR", "CACHEDIR"]));

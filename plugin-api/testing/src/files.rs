@@ -1,10 +1,14 @@
 //! The files of a source, in memory: what a flattener is given.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, Transport};
 
 use crate::MemorySource;
+
+/// A folder of this machine is read up to so many bytes in all.
+const BYTES_LIMIT: u64 = 256 << 20;
 
 /// A `Transport` over disks in memory, as strict about names as a real one: a name is plain, relative, and of a file that is there.
 ///
@@ -31,6 +35,27 @@ impl MemoryFiles {
     pub fn with_source(mut self, name: &str, source: MemorySource) -> Self {
         self.0.insert(name.to_owned(), source);
         self
+    }
+
+    /// The regular files directly in a folder of this machine.
+    pub fn from_folder(folder: &Path) -> Result<Self> {
+        let failed = |error| PluginError::from_io(folder.display(), &error);
+        let (mut files, mut bytes) = (Self::default(), 0);
+        for entry in std::fs::read_dir(folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let (path, metadata) = (entry.path(), entry.metadata().map_err(failed)?);
+            if !metadata.is_file() {
+                continue;
+            }
+            bytes += metadata.len();
+            if bytes > BYTES_LIMIT {
+                let limit = format!("{}: its files have more than {} MiB", folder.display(), BYTES_LIMIT >> 20);
+                return Err(PluginError::unusable(limit).hint("use a small sample in a folder of its own"));
+            }
+            let content = std::fs::read(&path).map_err(|error| PluginError::from_io(path.display(), &error))?;
+            files = files.with_source(&entry.file_name().to_string_lossy(), MemorySource::new(content));
+        }
+        Ok(files)
     }
 
     /// A file, to ask how often it was read.

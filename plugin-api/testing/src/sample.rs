@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use vmdk2kvm_plugin_api::Guest;
 use vmdk2kvm_plugin_api::model::{
-    Controller, Cpus, Disk, FinalImage, Firmware, Inspection, Nic, NicKind, OsFamily, OsInfo, PlanContext, TestRequest,
-    VmSpec,
+    Controller, Cpus, Disk, FinalImage, Firmware, Inspection, Nic, NicKind, OsFamily, OsInfo, PlanContext, SourceRef,
+    TestRequest, VmSpec,
 };
+
+use crate::MemoryGuest;
 
 /// A BIOS machine with one processor, 1 GiB of memory, a SCSI disk and a card.
 pub fn vm(name: &str) -> VmSpec {
@@ -90,6 +92,42 @@ pub fn windows() -> PlanContext {
     context(OsFamily::Windows)
 }
 
+/// A small guest of this family as VMware leaves it: what `plugin check` tries a fixer on when it is given no other.
+pub fn guest(family: OsFamily) -> MemoryGuest {
+    if family != OsFamily::Linux {
+        return MemoryGuest::default();
+    }
+    MemoryGuest::new(&[
+        ("/etc/os-release", "ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"),
+        ("/etc/hostname", "web\n"),
+        ("/etc/fstab", "/dev/sda1 / ext4 errors=remount-ro 0 1\n/dev/sda5 none swap sw 0 0\n"),
+        ("/etc/default/grub", "GRUB_TIMEOUT=5\nGRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\n"),
+        ("/boot/grub/grub.cfg", "linux /vmlinuz-6.1.0-18-amd64 root=/dev/sda1 ro quiet\n"),
+        ("/etc/network/interfaces", "auto lo\niface lo inet loopback\nauto ens192\niface ens192 inet dhcp\n"),
+        ("/etc/initramfs-tools/modules", "# List of modules\n"),
+        ("/usr/lib/systemd/system/serial-getty@.service", "[Unit]\nDescription=Serial Getty on %I\n"),
+        ("/usr/lib/systemd/system/open-vm-tools.service", "[Unit]\nDescription=Open VM Tools\n"),
+    ])
+    .dir("/etc/systemd/system/getty.target.wants")
+    .symlink("/lib", "usr/lib")
+}
+
+/// The context of a guest of which only its files are known: the distribution is the one that its os-release names, if any.
+pub fn context_of(family: OsFamily, guest: &MemoryGuest) -> PlanContext {
+    let mut context = context(family);
+    let text = guest.read_text("/etc/os-release").ok().flatten();
+    for (key, value) in text.iter().flat_map(|text| text.lines()).filter_map(|line| line.split_once('=')) {
+        let value = value.trim_matches('"').to_owned();
+        match key {
+            "ID" => context.inspection.os.distro = value,
+            "VERSION_ID" => context.inspection.os.version = value,
+            "PRETTY_NAME" => context.inspection.os.product = value,
+            _ => {}
+        }
+    }
+    context
+}
+
 /// A test of one raw image, with folders beside it and a domain of a disk and a card.
 pub fn test_request(image: &Path, virtual_size: u64) -> TestRequest {
     let folder = image.parent().unwrap_or(Path::new("/"));
@@ -113,17 +151,7 @@ const DOMAIN: &str = "<domain type='kvm'><name>web</name><memory unit='MiB'>256<
     <interface type='network'><source network='default'/><model type='virtio'/></interface>\
     </devices></domain>\n";
 
-/// Reads a document from JSON, where spelling out all members would be long.
-///
-/// # Panics
-///
-/// When the document does not have this form.
-#[track_caller]
-pub fn from_json<T: serde::de::DeserializeOwned>(document: serde_json::Value) -> T {
-    serde_json::from_value(document).unwrap_or_else(|error| panic!("the sample is malformed: {error}"))
-}
-
 /// A source of this URI, as the user names it.
-pub fn source(uri: &str) -> vmdk2kvm_plugin_api::model::SourceRef {
-    from_json(json!({ "uri": uri }))
+pub fn source(uri: &str) -> SourceRef {
+    SourceRef { uri: uri.to_owned(), extra_disks: Vec::new(), vm: None }
 }

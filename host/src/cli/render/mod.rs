@@ -12,5 +12,5 @@ pub use error::error;
 pub use inspection::inspection;
 pub use inventory::inventory;
 pub use plan::plan;
-pub use plugins::{Need, PluginRow, doctor, manifest, plugins};
+pub use plugins::{Need, PluginRow, PluginState, checked, doctor, manifest, plugins, scaffold, trusted, untrusted};
 pub use report::report;

@@ -1,11 +1,16 @@
 //! `plugin list`, `plugin show` and `doctor`: what is there, what it can be told, and what is missing.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use vmdk2kvm_plugin_api::{Kind, Manifest, Need as Wanted};
+use vmdk2kvm_plugin_testing::conformance::Outcome;
 
 use super::table::{Table, facts, heading};
+use crate::events::escape;
+use crate::plugins::{Checked, Locked};
+use crate::scaffold::Scaffold;
 
 /// A plugin as `plugin list` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,8 +27,24 @@ pub struct PluginRow {
     pub summary: String,
     /// Its file.
     pub path: String,
+    /// Whether it can be used.
+    pub state: PluginState,
     /// Why it cannot be used; `None`: it can.
     pub problem: Option<String>,
+}
+
+/// Whether a plugin can be used. None is loaded for the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PluginState {
+    /// It is loaded when a stage needs it.
+    Available,
+    /// The machine lacks a program or a library that it needs.
+    Missing,
+    /// The configuration disables it.
+    Disabled,
+    /// It is never loaded: its file is not trusted, not whole, or does not fit.
+    Refused,
 }
 
 /// Something that a plugin, or the host, needs of this machine.
@@ -45,10 +66,11 @@ pub struct Need {
 
 /// The plugins that were found, and the stock plugins that were not.
 pub fn plugins(rows: &[PluginRow], absent: &[Need]) -> String {
-    let mut table = Table::new(&["PLUGIN", "VERSION", "KINDS", "STATE", "SUMMARY"]);
+    let mut table = Table::new(&["PLUGIN", "VERSION", "API", "KINDS", "STATE", "SUMMARY"]);
     for row in rows {
-        let state = row.problem.clone().unwrap_or_else(|| "ready".to_owned());
-        table.row([row.name.clone(), row.version.clone(), row.kinds.join(","), state, row.summary.clone()]);
+        let state = row.problem.clone().unwrap_or_else(|| "available".to_owned());
+        let kinds = row.kinds.join(",");
+        table.row([row.name.clone(), row.version.clone(), row.api.clone(), kinds, state, row.summary.clone()]);
     }
     let mut text = table.render("");
     if text.is_empty() {
@@ -95,6 +117,53 @@ pub fn manifest(manifest: &Manifest) -> String {
     text
 }
 
+/// What a check found: how many promises are kept, and which are broken or could not be checked.
+pub fn checked(checked: &Checked) -> String {
+    let of = |outcome| checked.report.checks.iter().filter(move |check| check.outcome == outcome);
+    let (kept, broken, skipped) =
+        (of(Outcome::Passed).count(), of(Outcome::Failed).count(), of(Outcome::Skipped).count());
+    let mut text = format!("{} {}: {kept} promises are kept", checked.manifest.name, checked.manifest.version);
+    if broken > 0 {
+        text.push_str(&format!(", {broken} broken"));
+    }
+    if skipped > 0 {
+        text.push_str(&format!(", {skipped} not checked"));
+    }
+    text.push('\n');
+    for check in of(Outcome::Failed).chain(of(Outcome::Skipped)) {
+        text.push_str(&format!("  {}\n", escape(&check.to_string())));
+    }
+    text
+}
+
+/// A crate that was made, and what to do with it.
+pub fn scaffold(made: &Scaffold) -> String {
+    let folder = escape(&made.folder.to_string_lossy()).into_owned();
+    let kind = made.kind.as_str();
+    format!(
+        "{folder} is a {kind} that builds and has tests that pass\n\n\
+         cd {folder} && cargo test && cargo build\n\
+         mkdir plugins && cp target/debug/{library} plugins/\n\
+         vmdk2kvm plugin check plugins/{library}\n",
+        library = made.library
+    )
+}
+
+/// Plugins that are allowed now.
+pub fn trusted(lock: &Path, added: &[Locked]) -> String {
+    format!("{}only plugins in {} are used\n", locked("trusted", added), escape(&lock.to_string_lossy()))
+}
+
+/// Plugins that are not allowed any more.
+pub fn untrusted(lock: &Path, removed: &[Locked]) -> String {
+    let lock = lock.to_string_lossy();
+    format!("{}remove {} to use plugins whatever their digest is\n", locked("untrusted", removed), escape(&lock))
+}
+
+fn locked(word: &str, plugins: &[Locked]) -> String {
+    plugins.iter().map(|locked| format!("{word} {}\n", escape(&locked.path.to_string_lossy()))).collect()
+}
+
 /// What this machine has and lacks, and the command that would install the rest.
 pub fn doctor(needs: &[Need]) -> String {
     let mut table = Table::new(&["STATE", "KIND", "NAME", "NEEDED BY", "DETAIL"]);
@@ -114,7 +183,7 @@ pub fn doctor(needs: &[Need]) -> String {
     if missing.is_empty() {
         text.push_str("\nnothing is missing\n");
     } else if !packages.is_empty() {
-        let packages: Vec<_> = packages.into_iter().map(crate::events::escape).collect();
+        let packages: Vec<_> = packages.into_iter().map(escape).collect();
         text.push_str(&format!("\ninstall what is missing: apt-get install {}\n", packages.join(" ")));
     }
     text
@@ -133,6 +202,7 @@ mod tests {
             kinds: vec!["fetcher".into()],
             summary: "Files".into(),
             path: "/p".into(),
+            state: if problem.is_some() { PluginState::Missing } else { PluginState::Available },
             problem: problem.map(str::to_owned),
         };
         let absent = Need {
@@ -146,9 +216,9 @@ mod tests {
         assert_eq!(
             plugins(&[row("local", None), row("vddk", Some("libvixDiskLib.so.8 is missing"))], &[absent]),
             "\
-PLUGIN  VERSION  KINDS    STATE                          SUMMARY
-local   0.1.0    fetcher  ready                          Files
-vddk    0.1.0    fetcher  libvixDiskLib.so.8 is missing  Files
+PLUGIN  VERSION  API    KINDS    STATE                          SUMMARY
+local   0.1.0    1.0.0  fetcher  available                      Files
+vddk    0.1.0    1.0.0  fetcher  libvixDiskLib.so.8 is missing  Files
 
 NOT INSTALLED  KINDS      FOR  PACKAGE
 vhd-flatten    flattener  vhd  vmdk2kvm-plugin-formats
