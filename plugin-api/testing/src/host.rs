@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use vmdk2kvm_plugin_api::{Host, HostServices, LogRecord, Result};
@@ -27,6 +28,8 @@ struct State {
     cancelled: AtomicBool,
     /// Progress of so many bytes cancels; 0 never does.
     cancel_at: AtomicU64,
+    /// From then on it is cancelled.
+    deadline: Mutex<Option<Instant>>,
     progress: Mutex<Vec<Progress>>,
     logs: Mutex<Vec<LogRecord>>,
     secrets: Mutex<BTreeMap<String, String>>,
@@ -81,9 +84,15 @@ impl FakeHost {
         self.0.cancel_at.store(done, Ordering::Relaxed);
     }
 
+    /// Asks the plugin to stop when this time has passed.
+    pub fn cancel_after(&self, time: Duration) {
+        *lock(&self.0.deadline) = Some(Instant::now() + time);
+    }
+
     /// Forgets that the plugin was asked to stop.
     pub fn resume(&self) {
         self.0.cancel_at.store(0, Ordering::Relaxed);
+        *lock(&self.0.deadline) = None;
         self.0.cancelled.store(false, Ordering::Relaxed);
     }
 
@@ -108,7 +117,7 @@ impl HostServices for FakeHost {
     }
 
     fn cancelled(&self) -> bool {
-        self.0.cancelled.load(Ordering::Relaxed)
+        self.0.cancelled.load(Ordering::Relaxed) || lock(&self.0.deadline).is_some_and(|at| Instant::now() >= at)
     }
 
     fn secret(&self, name: &str) -> Result<Option<String>> {

@@ -79,7 +79,8 @@ impl BlockSource for MemorySource {
         let wanted = offset..offset.saturating_add(buffer.len() as u64);
         if wanted.end > self.size() || (offset >= self.size() && !buffer.is_empty()) {
             let text = format!("a read of {} bytes at {offset}, past the end at {}", buffer.len(), self.size());
-            return Err(PluginError::unusable(text));
+            // Whoever reads checks sizes first: that it did not is its defect, not the input's.
+            return Err(PluginError::defect(text));
         }
         let length = buffer.len().min(self.longest);
         let end = offset + length as u64;
@@ -93,7 +94,7 @@ impl BlockSource for MemorySource {
 
     fn extents(&self, offset: u64, length: u64) -> Result<Vec<Extent>> {
         let end = offset.checked_add(length).filter(|end| *end <= self.size());
-        let end = end.ok_or_else(|| PluginError::unusable("a map of what is past the end"))?;
+        let end = end.ok_or_else(|| PluginError::defect("a map of what is past the end"))?;
         let mut extents = Vec::new();
         let mut at = offset;
         let mut push = |at: &mut u64, next: u64, kind| {

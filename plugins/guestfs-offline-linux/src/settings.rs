@@ -72,35 +72,14 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::{Value, json};
-    use vmdk2kvm_plugin_api::{ErrorKind, HostServices, LogRecord};
+    use vmdk2kvm_plugin_api::ErrorKind;
+    use vmdk2kvm_plugin_testing::FakeHost;
 
     use super::*;
 
-    struct Quiet;
-
-    impl HostServices for Quiet {
-        fn progress(&self, _: &str, _: u64, _: u64) {}
-
-        fn cancelled(&self) -> bool {
-            false
-        }
-
-        fn secret(&self, _: &str) -> Result<Option<String>> {
-            Ok(None)
-        }
-
-        fn log(&self, _: &LogRecord) {}
-
-        fn log_level(&self) -> u8 {
-            0
-        }
-    }
-
     fn read(table: Value) -> Result<Settings> {
-        Ok(Settings::read(&Host::new(Arc::new(Quiet), table))?.0)
+        Ok(Settings::read(&FakeHost::new().host(table))?.0)
     }
 
     #[test]

@@ -81,31 +81,14 @@ pub fn kill_children_with(argument: &str) {
 mod tests {
     use super::*;
     use std::process::Command;
-    use std::sync::Arc;
-    use vmdk2kvm_plugin_api::{HostServices, LogRecord, Result};
-
-    struct Quiet(bool);
-
-    impl HostServices for Quiet {
-        fn progress(&self, _: &str, _: u64, _: u64) {}
-
-        fn cancelled(&self) -> bool {
-            self.0
-        }
-
-        fn secret(&self, _: &str) -> Result<Option<String>> {
-            Ok(None)
-        }
-
-        fn log(&self, _: &LogRecord) {}
-
-        fn log_level(&self) -> u8 {
-            0
-        }
-    }
+    use vmdk2kvm_plugin_testing::FakeHost;
 
     fn sleep_watched(cancelled: bool, limit: Duration) -> (bool, Stopped) {
-        let host = Host::new(Arc::new(Quiet(cancelled)), serde_json::Value::Null);
+        let fake = FakeHost::new();
+        if cancelled {
+            fake.cancel();
+        }
+        let host = fake.without_settings();
         let mark = format!("60.{}{}", std::process::id(), u8::from(cancelled));
         watched(
             &host,

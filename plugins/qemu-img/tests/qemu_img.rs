@@ -9,10 +9,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::{Services, converter, qemu, read_guest, text, write_guest};
+use support::{converter, qemu, read_guest, text, write_guest};
 use tempfile::TempDir;
 use vmdk2kvm_plugin_api::ErrorKind;
 use vmdk2kvm_plugin_api::model::{CommitOverlay, Convert, CreateOverlay};
+use vmdk2kvm_plugin_testing::FakeHost;
 
 const SIZE: u64 = 48 << 20;
 
@@ -47,7 +48,7 @@ fn convert(source: &str, target: &Path, format: &str, compress: bool) -> Convert
 fn every_format_holds_the_same_bytes_under_an_awkward_name() {
     let (_keep, folder) = awkward();
     let source = raw(&folder.join("disk, 1.img"));
-    let services = Services::new();
+    let services = FakeHost::new();
     let converter = converter(&services, json!({}));
     for (format, compress) in [
         ("qcow2", false),
@@ -67,15 +68,15 @@ fn every_format_holds_the_same_bytes_under_an_awkward_name() {
         assert!(same.status.success(), "{format} {compress}: {}", String::from_utf8_lossy(&same.stderr));
     }
     let progress = services.progress();
-    assert!(progress.iter().all(|(task, done, total)| task == "convert" && *total == SIZE && done <= total));
-    assert_eq!(progress.last().map(|last| last.1), Some(SIZE));
+    assert!(progress.iter().all(|seen| seen.task == "convert" && seen.total == SIZE && seen.done <= seen.total));
+    assert_eq!(progress.last().map(|last| last.done), Some(SIZE));
 }
 
 #[test]
 fn a_compressed_vmdk_is_stream_optimized_and_a_plain_one_sparse() {
     let (_keep, folder) = awkward();
     let source = raw(&folder.join("disk.img"));
-    let converter = converter(&Services::new(), json!({}));
+    let converter = converter(&FakeHost::new(), json!({}));
     for (compress, subformat) in [(true, "streamOptimized"), (false, "monolithicSparse")] {
         let target = folder.join(subformat);
         converter.convert(&convert(&source, &target, "vmdk", compress)).unwrap();
@@ -93,7 +94,7 @@ fn the_compression_setting_chooses_the_codec() {
     for (settings, codec) in [(json!({}), 1), (json!({"compression": "zlib"}), 0), (json!({"compression": "zstd"}), 1)]
     {
         let target = folder.join("out");
-        converter(&Services::new(), settings.clone()).convert(&convert(&source, &target, "qcow2", true)).unwrap();
+        converter(&FakeHost::new(), settings.clone()).convert(&convert(&source, &target, "qcow2", true)).unwrap();
         assert_eq!(std::fs::read(&target).unwrap()[104], codec, "{settings}");
         std::fs::remove_file(&target).unwrap();
     }
@@ -101,7 +102,7 @@ fn the_compression_setting_chooses_the_codec() {
 
 #[test]
 fn an_unknown_setting_is_refused() {
-    let error = support::plugin(&Services::new(), json!({"compresion": "zlib"})).err().unwrap();
+    let error = support::plugin(&FakeHost::new(), json!({"compresion": "zlib"})).err().unwrap();
     assert_eq!(error.kind, ErrorKind::Config);
     assert!(error.message.contains("compresion"), "{error}");
 }
@@ -110,7 +111,7 @@ fn an_unknown_setting_is_refused() {
 fn what_is_there_is_never_overwritten() {
     let (_keep, folder) = awkward();
     let source = raw(&folder.join("disk.img"));
-    let converter = converter(&Services::new(), json!({}));
+    let converter = converter(&FakeHost::new(), json!({}));
     let (file, link) = (folder.join("file"), folder.join("link"));
     std::fs::write(&file, "precious").unwrap();
     symlink(folder.join("nowhere"), &link).unwrap();
@@ -134,7 +135,7 @@ fn what_is_there_is_never_overwritten() {
 fn an_overlay_is_committed_onto_a_copy_and_the_backing_stays() {
     for format in ["raw", "qcow2"] {
         let (_keep, folder) = awkward();
-        let services = Services::new();
+        let services = FakeHost::new();
         let converter = converter(&services, json!({}));
         let base = raw(&folder.join("base:1.raw"));
         let before = std::fs::read(&base).unwrap();
@@ -171,7 +172,7 @@ fn an_overlay_on_an_export_that_is_not_there_yet_can_be_made() {
         backing_format: "raw".into(),
         size_bytes: SIZE,
     };
-    converter(&Services::new(), json!({})).create_overlay(&request).unwrap();
+    converter(&FakeHost::new(), json!({})).create_overlay(&request).unwrap();
     let header = std::fs::read(request.overlay).unwrap();
     assert!(header.windows(request.backing.len()).any(|part| part == request.backing.as_bytes()));
 }
@@ -179,7 +180,7 @@ fn an_overlay_on_an_export_that_is_not_there_yet_can_be_made() {
 #[test]
 fn images_that_read_other_files_are_refused() {
     let (_keep, folder) = awkward();
-    let converter = converter(&Services::new(), json!({}));
+    let converter = converter(&FakeHost::new(), json!({}));
     let base = raw(&folder.join("base.raw"));
     let chained = text(&folder.join("chained.qcow2"));
     let external = text(&folder.join("external.qcow2"));
@@ -207,7 +208,7 @@ fn a_raw_image_that_begins_like_a_qcow2_stays_raw() {
     assert!(qemu("qemu-img", &["create", "-q", "-f", "qcow2", &inner, "1G"]).status.success());
     // Whole sectors, which is what a raw image is made of.
     std::fs::OpenOptions::new().write(true).open(&inner).unwrap().set_len(1 << 20).unwrap();
-    converter(&Services::new(), json!({})).convert(&convert(&inner, &target, "raw", false)).unwrap();
+    converter(&FakeHost::new(), json!({})).convert(&convert(&inner, &target, "raw", false)).unwrap();
     assert!(std::fs::read(&inner).unwrap() == std::fs::read(&target).unwrap());
 }
 
@@ -216,7 +217,7 @@ fn a_missing_program_names_its_package() {
     let (_keep, folder) = awkward();
     let source = raw(&folder.join("disk.img"));
     let target = folder.join("out");
-    let converter = converter(&Services::new(), json!({"program": "no-such-qemu-img"}));
+    let converter = converter(&FakeHost::new(), json!({"program": "no-such-qemu-img"}));
     let error = converter.convert(&convert(&source, &target, "qcow2", false)).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Missing);
     assert_eq!(error.message, "the program no-such-qemu-img was not found");
@@ -230,7 +231,7 @@ fn cancelling_stops_the_program_and_removes_what_it_wrote() {
     let source = raw(&folder.join("disk.img"));
     let (program, pid) = support::sleeper(&folder);
     let target = folder.join("out");
-    let services = Services::new();
+    let services = FakeHost::new();
     let converter = converter(&services, json!({"program": program}));
     let begin = Instant::now();
     services.cancel_after(Duration::from_millis(300));
@@ -249,7 +250,7 @@ fn the_program_does_not_outlive_a_killed_host() {
         // The second copy of this test, which gets killed.
         let folder = Path::new(&folder);
         let program = text(&folder.join("sleeper"));
-        let converter = converter(&Services::new(), json!({"program": program}));
+        let converter = converter(&FakeHost::new(), json!({"program": program}));
         let _ = converter.convert(&convert(&raw(&folder.join("disk.img")), &folder.join("out"), "raw", false));
         return;
     }

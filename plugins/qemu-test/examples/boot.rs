@@ -4,31 +4,11 @@
 //! is merged over the request that this makes.
 
 use std::io::Write;
-use std::sync::Arc;
 
 use serde_json::{Value, json};
-use vmdk2kvm_plugin_api::{Host, HostServices, LogRecord, Plugin, Result};
+use vmdk2kvm_plugin_api::Plugin;
+use vmdk2kvm_plugin_testing::FakeHost;
 use vmdk2kvm_qemu_test::QemuTest;
-
-struct Services;
-
-impl HostServices for Services {
-    fn progress(&self, _: &str, _: u64, _: u64) {}
-
-    fn cancelled(&self) -> bool {
-        false
-    }
-
-    fn secret(&self, _: &str) -> Result<Option<String>> {
-        Ok(None)
-    }
-
-    fn log(&self, _: &LogRecord) {}
-
-    fn log_level(&self) -> u8 {
-        0
-    }
-}
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -48,7 +28,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         merge(&mut request, serde_json::from_str(text)?);
     }
     let settings = more.first().map_or(Ok(json!({})), |text| serde_json::from_str(text))?;
-    let plugin = QemuTest::new(Host::new(Arc::new(Services), settings))?;
+    let plugin = QemuTest::new(FakeHost::new().host(settings))?;
     let tester = plugin.tester().ok_or("no tester")?;
     let verdict = tester.test(&serde_json::from_value(request)?)?;
     writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&verdict)?)?;

@@ -10,9 +10,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::{Bench, Services};
+use support::Bench;
 use vmdk2kvm_plugin_api::ErrorKind;
 use vmdk2kvm_plugin_api::model::VerdictKind::{Failed, Passed};
+use vmdk2kvm_plugin_testing::FakeHost;
 use vmdk2kvm_qemu_test::sector::{Output, Then};
 
 #[test]
@@ -97,7 +98,7 @@ fn an_expected_sshd_is_required_beside_the_prompt() {
     let verdict = bench.test();
     assert_eq!((verdict.verdict, verdict.reason.as_str()), (Failed, "sshd-silent"), "{verdict:?}");
     bench.request.expect.ssh_address = Some("fe80::1".into());
-    let error = bench.tester(&Services::new(), json!({})).unwrap_err();
+    let error = bench.tester(&FakeHost::new(), json!({})).unwrap_err();
     assert_eq!(error.message, "\"fe80::1\" is not an IPv4 address where an sshd can be expected");
 }
 
@@ -108,7 +109,7 @@ fn a_shared_image_can_be_tested_twice_at_once() {
     let other = support::request(&bench.folder.path().join("other"), &bench.image, "raw", 1 << 20);
     std::thread::scope(|scope| {
         let handles = [one, two, other]
-            .map(|request| scope.spawn(move || support::tester(&Services::new(), json!({}), &request).unwrap().reason));
+            .map(|request| scope.spawn(move || support::tester(&FakeHost::new(), json!({}), &request).unwrap().reason));
         for handle in handles {
             assert_eq!(handle.join().unwrap(), "login-prompt");
         }
@@ -128,7 +129,7 @@ fn every_image_format_boots() {
         assert!(status.success());
         let before = std::fs::read(&image).unwrap();
         let request = support::request(bench.folder.path(), &image, format, 1 << 20);
-        let verdict = support::tester(&Services::new(), json!({}), &request).unwrap();
+        let verdict = support::tester(&FakeHost::new(), json!({}), &request).unwrap();
         assert_eq!(verdict.reason, "login-prompt", "{format}: {verdict:?}");
         assert!(before == std::fs::read(&image).unwrap(), "{format} was written to");
     }
@@ -153,7 +154,7 @@ fn every_bus_and_card_of_a_domain_boots() {
 #[test]
 fn cancelling_ends_the_guest_at_once() {
     let bench = Bench::new(Output::Serial, b"Loading\r\n", Then::Halt);
-    let services = Services::new();
+    let services = FakeHost::new();
     services.cancel_after(Duration::from_secs(2));
     let begin = Instant::now();
     let error = bench.tester(&services, json!({})).unwrap_err();
@@ -168,7 +169,7 @@ fn qemu_does_not_outlive_a_killed_host() {
         // The second copy of this test, which gets killed.
         let folder = Path::new(&folder);
         let image = folder.join("disk, \"1\":a=b %s.raw");
-        let _ = support::tester(&Services::new(), json!({}), &support::request(folder, &image, "raw", 1 << 20));
+        let _ = support::tester(&FakeHost::new(), json!({}), &support::request(folder, &image, "raw", 1 << 20));
         return;
     }
     let bench = Bench::new(Output::Serial, b"Loading\r\n", Then::Halt);
@@ -188,7 +189,7 @@ fn qemu_does_not_outlive_a_killed_host() {
 #[test]
 fn settings_have_effects() {
     let bench = Bench::new(Output::Serial, b"\r\nprobe login: ", Then::Halt);
-    let refused = |settings| bench.tester(&Services::new(), settings).unwrap_err();
+    let refused = |settings| bench.tester(&FakeHost::new(), settings).unwrap_err();
     let error = refused(json!({ "program": "no-such-qemu" }));
     assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Missing, "the program no-such-qemu was not found"));
     assert_eq!(error.hint.as_deref(), Some("install the package qemu-system-x86"));
@@ -203,7 +204,7 @@ fn settings_have_effects() {
 
     let mut uefi = bench.request.clone();
     uefi.vm.firmware = vmdk2kvm_plugin_api::model::Firmware::Uefi;
-    let error = support::tester(&Services::new(), json!({ "firmware_folders": ["/nowhere"] }), &uefi).unwrap_err();
+    let error = support::tester(&FakeHost::new(), json!({ "firmware_folders": ["/nowhere"] }), &uefi).unwrap_err();
     assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Missing, "a UEFI firmware was not found in /nowhere"));
 }
 
@@ -214,7 +215,7 @@ fn a_program_that_dies_is_an_error_with_its_words() {
     std::fs::write(&program, "#!/bin/sh\necho \"qemu: cannot set up guest memory 'pc.ram': \x1b[1mno\" >&2\nexit 1\n")
         .unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let error = bench.tester(&Services::new(), json!({ "program": program })).unwrap_err();
+    let error = bench.tester(&FakeHost::new(), json!({ "program": program })).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Temporary);
     let wanted =
         format!("{} did not start the machine: cannot set up guest memory 'pc.ram': \\u{{1b}}[1mno", program.display());

@@ -3,59 +3,18 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use vmdk2kvm_plugin_api::{Converter, Host, HostServices, LogRecord, Plugin, Result};
+use vmdk2kvm_plugin_api::{Converter, Plugin, Result};
+use vmdk2kvm_plugin_testing::FakeHost;
 use vmdk2kvm_qemu_img::QemuImg;
 
-/// Records progress and can be told to cancel.
-#[derive(Default)]
-pub struct Services {
-    progress: Mutex<Vec<(String, u64, u64)>>,
-    stop: Mutex<Option<Instant>>,
+pub fn plugin(services: &FakeHost, settings: Value) -> Result<QemuImg> {
+    QemuImg::new(services.host(settings))
 }
 
-impl Services {
-    pub fn new() -> Arc<Self> {
-        Arc::default()
-    }
-
-    pub fn progress(&self) -> Vec<(String, u64, u64)> {
-        self.progress.lock().unwrap().clone()
-    }
-
-    pub fn cancel_after(&self, time: Duration) {
-        *self.stop.lock().unwrap() = Some(Instant::now() + time);
-    }
-}
-
-impl HostServices for Services {
-    fn progress(&self, task: &str, done: u64, total: u64) {
-        self.progress.lock().unwrap().push((task.to_owned(), done, total));
-    }
-
-    fn cancelled(&self) -> bool {
-        self.stop.lock().unwrap().is_some_and(|stop| Instant::now() >= stop)
-    }
-
-    fn secret(&self, _name: &str) -> Result<Option<String>> {
-        Ok(None)
-    }
-
-    fn log(&self, _record: &LogRecord) {}
-
-    fn log_level(&self) -> u8 {
-        0
-    }
-}
-
-pub fn plugin(services: &Arc<Services>, settings: Value) -> Result<QemuImg> {
-    QemuImg::new(Host::new(services.clone(), settings))
-}
-
-pub fn converter(services: &Arc<Services>, settings: Value) -> Box<dyn Converter> {
+pub fn converter(services: &FakeHost, settings: Value) -> Box<dyn Converter> {
     plugin(services, settings).unwrap().converter().unwrap()
 }
 

@@ -2,49 +2,14 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use vmdk2kvm_plugin_api::model::{FinalImage, TestRequest, Verdict};
-use vmdk2kvm_plugin_api::{Host, HostServices, LogRecord, Plugin, Result};
+use vmdk2kvm_plugin_api::{Plugin, Result};
+use vmdk2kvm_plugin_testing::FakeHost;
 use vmdk2kvm_qemu_test::QemuTest;
 use vmdk2kvm_qemu_test::sector::{Output, Then, boot_sector};
-
-/// Can be told to cancel.
-#[derive(Default)]
-pub struct Services {
-    stop: Mutex<Option<Instant>>,
-}
-
-impl Services {
-    pub fn new() -> Arc<Self> {
-        Arc::default()
-    }
-
-    pub fn cancel_after(&self, time: Duration) {
-        *self.stop.lock().unwrap() = Some(Instant::now() + time);
-    }
-}
-
-impl HostServices for Services {
-    fn progress(&self, _task: &str, _done: u64, _total: u64) {}
-
-    fn cancelled(&self) -> bool {
-        self.stop.lock().unwrap().is_some_and(|stop| Instant::now() >= stop)
-    }
-
-    fn secret(&self, _name: &str) -> Result<Option<String>> {
-        Ok(None)
-    }
-
-    fn log(&self, _record: &LogRecord) {}
-
-    fn log_level(&self) -> u8 {
-        0
-    }
-}
 
 /// A folder with an image, and a request to test it.
 pub struct Bench {
@@ -72,10 +37,10 @@ impl Bench {
 
     /// Runs the test under translation, so that it is the same everywhere.
     pub fn test(&self) -> Verdict {
-        self.tester(&Services::new(), json!({})).unwrap()
+        self.tester(&FakeHost::new(), json!({})).unwrap()
     }
 
-    pub fn tester(&self, services: &Arc<Services>, settings: Value) -> Result<Verdict> {
+    pub fn tester(&self, services: &FakeHost, settings: Value) -> Result<Verdict> {
         let before = std::fs::read(&self.image).unwrap();
         let verdict = tester(services, settings, &self.request);
         assert!(before == std::fs::read(&self.image).unwrap(), "the image was written to");
@@ -109,9 +74,9 @@ pub fn request(folder: &Path, image: &Path, format: &str, size: u64) -> TestRequ
     .unwrap()
 }
 
-pub fn tester(services: &Arc<Services>, mut settings: Value, request: &TestRequest) -> Result<Verdict> {
+pub fn tester(services: &FakeHost, mut settings: Value, request: &TestRequest) -> Result<Verdict> {
     if settings.get("accelerator").is_none() {
         settings["accelerator"] = json!("tcg");
     }
-    QemuTest::new(Host::new(services.clone(), settings))?.tester().unwrap().test(request)
+    QemuTest::new(services.host(settings))?.tester().unwrap().test(request)
 }

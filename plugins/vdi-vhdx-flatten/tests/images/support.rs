@@ -5,41 +5,14 @@ use std::process::Command;
 use std::sync::Arc;
 
 use vmdk2kvm_plugin_api::model::FlattenDisk;
-use vmdk2kvm_plugin_api::{BlockSource, ExtentKind, Flat, Flattener, PluginError, Result, Transport, read_exact_at};
+use vmdk2kvm_plugin_api::{ExtentKind, Flat, Flattener, Result, read_exact_at};
+use vmdk2kvm_plugin_testing::MemoryFiles;
 use vmdk2kvm_vdi_vhdx_flatten::VdiVhdx;
-
-#[derive(Clone)]
-pub struct One(Arc<[u8]>);
-
-impl BlockSource for One {
-    fn size(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-        let bytes = self.0.get(offset as usize..offset as usize + buffer.len());
-        buffer.copy_from_slice(bytes.ok_or_else(|| PluginError::defect("a read past the end"))?);
-        Ok(buffer.len())
-    }
-}
-
-impl Transport for One {
-    fn open(&self, _: &str) -> Result<Box<dyn BlockSource>> {
-        Ok(Box::new(self.clone()))
-    }
-
-    fn resolve(&self, _: &str, name: &str) -> Result<String> {
-        Err(PluginError::defect(format!("{name}: a VDI names no other file")))
-    }
-
-    fn fingerprint(&self, object: &str) -> Result<String> {
-        Ok(object.to_owned())
-    }
-}
 
 /// The image of this format as `image`.
 pub fn flatten(format: &str, image: &[u8]) -> Result<Flat> {
-    VdiVhdx.flatten(&FlattenDisk { object: "image".into(), format: format.into() }, Arc::new(One(image.into())))
+    let files = MemoryFiles::default().with("image", image);
+    VdiVhdx.flatten(&FlattenDisk { object: "image".into(), format: format.into() }, Arc::new(files))
 }
 
 fn run(program: &str, folder: &Path, arguments: &[&str]) {

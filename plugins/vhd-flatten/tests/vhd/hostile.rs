@@ -138,7 +138,7 @@ proptest! {
         }
         image.truncate(image.len().saturating_sub(cut));
         let disk = vmdk2kvm_plugin_api::model::FlattenDisk { object: "a.vhd".into(), format: "vhd".into() };
-        let images = std::sync::Arc::new(Images::default().with("a.vhd", image));
+        let images = std::sync::Arc::new(vmdk2kvm_plugin_testing::MemoryFiles::default().with("a.vhd", image));
         if let Ok(flat) = vmdk2kvm_plugin_api::Flattener::flatten(&vmdk2kvm_vhd_flatten::Vhd, &disk, images) {
             // A capacity may be absurd and its table absent; a little of it is enough.
             let length = flat.source.size().min(2 << 20);
