@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn what_is_late_or_cancelled_is_killed_and_said_to_be_so() {
         assert_eq!(sleep_watched(false, Duration::from_millis(200)), (false, Stopped::Late));
-        let host = Host::new(Arc::new(Quiet(false)), serde_json::Value::Null);
+        let host = FakeHost::new().without_settings();
         assert_eq!(watched(&host, Duration::from_secs(9), || panic!("nothing to kill"), || 7), (7, Stopped::No));
     }
 }
