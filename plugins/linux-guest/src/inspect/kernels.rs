@@ -19,35 +19,15 @@ pub(super) fn read(guest: &dyn Guest, findings: &mut Vec<Finding>) -> Result<Vec
     let boot = Boot::list(guest)?;
     let mut kernels = Vec::new();
     for entry in guest.list("/lib/modules")?.into_iter().flatten().filter(|entry| entry.kind == FileKind::Dir) {
-        let Some((image, initramfs)) = boot.find(&entry.name, guest)? else { continue };
-        let index = index(&entry.name, guest, findings)?;
-        let names = |wanted: &dyn Fn(&str) -> bool| -> Vec<String> {
-            VIRTIO.into_iter().filter(|driver| wanted(driver)).map(str::to_owned).collect()
-        };
-        let mut virtio = VirtioDrivers {
-            in_kernel: names(&|driver| index.has(driver)),
-            built_in: names(&|driver| index.is_built_in(driver)),
-            in_initramfs: Vec::new(),
-        };
-        if virtio.in_kernel.len() == virtio.built_in.len() {
-            virtio.in_initramfs.clone_from(&virtio.built_in);
-        } else if let Some(path) = &initramfs {
-            match guest.read(path, IMAGE_LIMIT).and_then(|image| image.map(|image| contents(&image)).transpose()) {
-                Ok(Some(inside)) => {
-                    let there = |driver: &str| index.is_built_in(driver) || has_driver(&inside, &entry.name, driver);
-                    virtio.in_initramfs = names(&there);
-                }
-                Ok(None) => {}
-                Err(error) if error.kind == ErrorKind::Unusable => findings.push(
-                    Finding::new("initramfs-unreadable", Severity::Warn, format!("{path}: {}", error.message))
-                        .hint(error.hint.unwrap_or_default()),
-                ),
-                Err(error) => return Err(error),
-            }
-        } else {
-            virtio.in_initramfs.clone_from(&virtio.built_in);
+        let places = boot.find(&entry.name, guest)?;
+        if places.is_empty() {
+            continue;
         }
-        kernels.push(KernelInfo { version: entry.name, image: Some(image), initramfs, virtio });
+        let index = index(&entry.name, guest, findings)?;
+        for (image, initramfs) in places {
+            let virtio = drivers(&entry.name, &index, initramfs.as_deref(), guest, findings)?;
+            kernels.push(KernelInfo { version: entry.name.clone(), image: Some(image), initramfs, virtio });
+        }
     }
     kernels.sort_by(|a, b| kernel_version::compare(&b.version, &a.version));
     let known = findings.len();
@@ -59,6 +39,43 @@ pub(super) fn read(guest: &dyn Guest, findings: &mut Vec<Finding>) -> Result<Vec
         );
     }
     Ok(kernels)
+}
+
+/// Where a kernel's virtio drivers are.
+fn drivers(
+    kernel: &str,
+    index: &ModuleIndex,
+    initramfs: Option<&str>,
+    guest: &dyn Guest,
+    findings: &mut Vec<Finding>,
+) -> Result<VirtioDrivers> {
+    let names = |wanted: &dyn Fn(&str) -> bool| -> Vec<String> {
+        VIRTIO.into_iter().filter(|driver| wanted(driver)).map(str::to_owned).collect()
+    };
+    let mut virtio = VirtioDrivers {
+        in_kernel: names(&|driver| index.has(driver)),
+        built_in: names(&|driver| index.is_built_in(driver)),
+        in_initramfs: Vec::new(),
+    };
+    if virtio.in_kernel.len() == virtio.built_in.len() {
+        virtio.in_initramfs.clone_from(&virtio.built_in);
+    } else if let Some(path) = initramfs {
+        match guest.read(path, IMAGE_LIMIT).and_then(|image| image.map(|image| contents(&image)).transpose()) {
+            Ok(Some(inside)) => {
+                let there = |driver: &str| index.is_built_in(driver) || has_driver(&inside, kernel, driver);
+                virtio.in_initramfs = names(&there);
+            }
+            Ok(None) => {}
+            Err(error) if error.kind == ErrorKind::Unusable => findings.push(
+                Finding::new("initramfs-unreadable", Severity::Warn, format!("{path}: {}", error.message))
+                    .hint(error.hint.unwrap_or_default()),
+            ),
+            Err(error) => return Err(error),
+        }
+    } else {
+        virtio.in_initramfs.clone_from(&virtio.built_in);
+    }
+    Ok(virtio)
 }
 
 fn index(kernel: &str, guest: &dyn Guest, findings: &mut Vec<Finding>) -> Result<ModuleIndex> {
@@ -93,7 +110,8 @@ fn unified(guest: &dyn Guest, findings: &mut Vec<Finding>) -> Result<()> {
 /// What is in `/boot`.
 struct Boot {
     names: Vec<String>,
-    /// Folders that may be kernel-install's.
+    /// Folders that may be kernel-install's: named by the machine id, or by a word of the administrator's, on the boot partition
+    /// or on the EFI system partition.
     tokens: Vec<String>,
 }
 
@@ -109,51 +127,50 @@ impl Boot {
         Ok(Self { names: entries.into_iter().map(|entry| entry.name).collect(), tokens })
     }
 
-    /// Image and initramfs of a kernel, by every family's naming.
-    fn find(&self, kernel: &str, guest: &dyn Guest) -> Result<Option<(String, Option<String>)>> {
-        if let Some(image) = self.first(&[
+    /// Images and initramfs of a kernel, by every family's naming. With systemd-boot Debian has each kernel twice: in `/boot`, and
+    /// a copy that is booted on the EFI system partition.
+    fn find(&self, kernel: &str, guest: &dyn Guest) -> Result<Vec<(String, Option<String>)>> {
+        let mut found = Vec::from_iter(self.by_version(kernel));
+        if found.is_empty() {
+            found.extend(self.by_flavour(kernel, guest)?);
+        }
+        for token in &self.tokens {
+            let folder = format!("{token}/{kernel}");
+            let names: Vec<String> = guest.list(&folder)?.into_iter().flatten().map(|entry| entry.name).collect();
+            if names.iter().any(|name| name == "linux") {
+                let initrd = names.iter().find(|name| name.starts_with("initrd"));
+                found.push((format!("{folder}/linux"), initrd.map(|name| format!("{folder}/{name}"))));
+            }
+        }
+        Ok(found)
+    }
+
+    fn by_version(&self, kernel: &str) -> Option<(String, Option<String>)> {
+        let image = self.first(&[
             format!("vmlinuz-{kernel}"),
             format!("vmlinux-{kernel}"),
             format!("kernel-{kernel}"),
             format!("Image-{kernel}"),
-        ]) {
-            let initramfs = self.first(&[
-                format!("initrd.img-{kernel}"),
-                format!("initramfs-{kernel}.img"),
-                format!("initrd-{kernel}"),
-                format!("initrd-{kernel}.img"),
-                format!("initramfs-{kernel}"),
-            ]);
-            return Ok(Some((image, initramfs)));
-        }
-        // Arch and Alpine name images by flavour, of which one kernel is installed at a time.
+        ])?;
+        let initramfs = self.first(&[
+            format!("initrd.img-{kernel}"),
+            format!("initramfs-{kernel}.img"),
+            format!("initrd-{kernel}"),
+            format!("initrd-{kernel}.img"),
+            format!("initramfs-{kernel}"),
+        ]);
+        Some((image, initramfs))
+    }
+
+    /// Arch and Alpine name images by flavour, of which one kernel is installed at a time.
+    fn by_flavour(&self, kernel: &str, guest: &dyn Guest) -> Result<Option<(String, Option<String>)>> {
         let base = read_file(guest, &format!("/lib/modules/{kernel}/pkgbase"), 4096, &mut Vec::new())?;
         let flavour = match &base {
             Some(base) => String::from_utf8_lossy(base).trim().to_owned(),
             None => kernel.rsplit('-').next().unwrap_or(kernel).to_owned(),
         };
-        if let Some(image) = self.first(&[format!("vmlinuz-{flavour}")]) {
-            return Ok(Some((
-                image,
-                self.first(&[format!("initramfs-{flavour}.img"), format!("initramfs-{flavour}")]),
-            )));
-        }
-        self.kernel_install(kernel, guest)
-    }
-
-    /// kernel-install's layout: a folder named by the machine id (or by a word of the administrator's), on the boot partition
-    /// or on the EFI system partition.
-    fn kernel_install(&self, kernel: &str, guest: &dyn Guest) -> Result<Option<(String, Option<String>)>> {
-        for token in &self.tokens {
-            let folder = format!("{token}/{kernel}");
-            let names: Vec<String> = guest.list(&folder)?.into_iter().flatten().map(|entry| entry.name).collect();
-            if names.iter().any(|name| name == "linux") {
-                let initrd =
-                    names.iter().find(|name| name.starts_with("initrd")).map(|name| format!("{folder}/{name}"));
-                return Ok(Some((format!("{folder}/linux"), initrd)));
-            }
-        }
-        Ok(None)
+        let Some(image) = self.first(&[format!("vmlinuz-{flavour}")]) else { return Ok(None) };
+        Ok(Some((image, self.first(&[format!("initramfs-{flavour}.img"), format!("initramfs-{flavour}")]))))
     }
 
     fn first(&self, candidates: &[String]) -> Option<String> {

@@ -69,6 +69,23 @@ fn says_what_is_there() {
 }
 
 #[test]
+fn every_copy_of_a_kernel_counts() {
+    const INITRD: &str = "/boot/efi/0123/6.12.1/initrd.img-6.12.1";
+    for (files, expected) in [
+        (&["/boot/vmlinuz-6.12.1", "/boot/efi/0123/6.12.1/linux", INITRD][..], &[None, Some(INITRD)][..]),
+        (&["/boot/efi/0123/6.12.1/linux", INITRD], &[Some(INITRD)]),
+        (&["/efi/0123/6.12.1/linux"], &[None]),
+        (&[INITRD], &[]),
+    ] {
+        let mut files: Vec<(&str, &str)> = files.iter().map(|path| (*path, "x")).collect();
+        files.extend([("/etc/os-release", "ID=debian\n"), ("/lib/modules/6.12.1/modules.dep", DEP)]);
+        let found = inspect(&MapGuest::new(&files), &DiskLayout::default()).unwrap();
+        let initramfs: Vec<Option<&str>> = found.kernels.iter().map(|kernel| kernel.initramfs.as_deref()).collect();
+        assert_eq!(initramfs, expected, "{files:?}");
+    }
+}
+
+#[test]
 fn a_guest_that_is_no_linux() {
     let found = inspect(&MapGuest::new(&[("/Windows/explorer.exe", "x")]), &DiskLayout::default()).unwrap();
     assert_eq!(found.os.family, OsFamily::Unknown);
