@@ -29,7 +29,8 @@ impl Fixer for Crypttab {
     fn plan(&self, context: &PlanContext, guest: &dyn Guest) -> Result<FixerPlan> {
         let mut plan = FixerPlan::default();
         let Some(file) = TextFile::read(guest, "/etc/crypttab", &mut plan.findings)? else { return Ok(plan) };
-        let (text, findings) = fix(&file.text, context);
+        let devices = Devices::new(&context.inspection.disks, Some(&context.vm));
+        let (text, findings) = by_uuid(&file.text, &devices);
         plan.findings.extend(findings);
         let why = Why {
             summary: "encrypted devices by UUID",
@@ -41,8 +42,8 @@ impl Fixer for Crypttab {
     }
 }
 
-fn fix(text: &str, context: &PlanContext) -> (String, Vec<Finding>) {
-    let devices = Devices::new(&context.inspection.disks, Some(&context.vm));
+/// The text with devices by place turned into their UUIDs, and what could not be.
+pub(super) fn by_uuid(text: &str, devices: &Devices<'_>) -> (String, Vec<Finding>) {
     let mut findings = Vec::new();
     let text = map_lines(text, |line| {
         let fields = words(line);
@@ -83,13 +84,14 @@ mod tests {
         context.inspection.disks = vec![fixture::disk(0, &[(1, "ext4"), (2, "crypto_LUKS"), (5, "swap")])];
         let text = "# <target> <source>\nroot_crypt\t/dev/sda2 none luks\nswap /dev/sda5 /dev/urandom swap\nx UUID=1 none luks\n\
                     y /dev/sdb1 none\nshort\n";
-        let (out, findings) = fix(text, &context);
+        let devices = Devices::new(&context.inspection.disks, Some(&context.vm));
+        let (out, findings) = by_uuid(text, &devices);
         assert_eq!(
             out,
             "# <target> <source>\nroot_crypt\tUUID=uuid-0-2 none luks\nswap PARTUUID=part-0-5 /dev/urandom swap\n\
              x UUID=1 none luks\ny /dev/sdb1 none\nshort\n"
         );
         assert_eq!(findings.len(), 1);
-        assert_eq!(fix(&out, &context).0, out);
+        assert_eq!(by_uuid(&out, &devices).0, out);
     }
 }

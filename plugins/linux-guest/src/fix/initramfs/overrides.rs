@@ -4,6 +4,7 @@ use vmdk2kvm_plugin_api::model::{Content, Finding};
 use vmdk2kvm_plugin_api::{Guest, Result};
 
 use super::super::cmdline::arguments::Arguments;
+use super::super::crypttab;
 use super::super::lvm::{by_identity, open_filters};
 use super::super::md::by_uuid;
 use super::super::resume::stable_resume;
@@ -50,6 +51,12 @@ impl<'a> Wanted<'a> {
         for (path, data) in inside.files_below("etc/cmdline.d") {
             let old = String::from_utf8_lossy(data);
             push(&mut out, path, data, Arguments::new(self.devices, false).rewrite(&old));
+        }
+        // What is opened on the way to the root: the copies of crypttab that dracut and initramfs-tools make.
+        for path in ["etc/crypttab", "cryptroot/crypttab"] {
+            let Some(data) = inside.file(path) else { continue };
+            let old = String::from_utf8_lossy(data);
+            push(&mut out, path, data, crypttab::by_uuid(&old, self.devices).0);
         }
         // What LVM and md may look at, as their fixers have it.
         for (path, data) in inside.files_below("etc/lvm") {

@@ -96,6 +96,25 @@ fn an_early_udev_gets_the_names_too() {
 }
 
 #[test]
+fn what_is_opened_early_is_found() {
+    let all = || vec![kernel("6.1.0-37-amd64", &ALL, &[], Some(PATH))];
+    for (path, old, new) in [
+        // dracut copies the lines of its host, and so does initramfs-tools with a by-path.
+        ("etc/crypttab", "root /dev/sda5 none luks\n", "root PARTUUID=part-0-5 none luks\n"),
+        (
+            "cryptroot/crypttab",
+            "root UUID=a none luks\nsafe /dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:0:0-part5 none luks\n",
+            "root UUID=a none luks\nsafe PARTUUID=part-0-5 none luks\n",
+        ),
+    ] {
+        let inside = [(path, old), ("lib/modules/6.1.0-37-amd64/kernel/ext4.ko", "x")];
+        let plan = plan(InitramfsMode::Auto, all(), &[], &[(PATH, archive(&inside))]);
+        let Action::ExtendInitramfs { files, .. } = &plan.changes[0].action else { panic!() };
+        assert_eq!(files, &[(path.to_owned(), Content::Text(new.to_owned()))]);
+    }
+}
+
+#[test]
 fn what_a_rebuild_left_out_is_not_asked_for_again() {
     let names: Vec<String> = ALL.iter().map(|name| format!("lib/modules/6.1.0-37-amd64/kernel/{name}.ko")).collect();
     let mut inside: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
