@@ -133,7 +133,8 @@ fn refusal(path: &Path, error: Errno) -> PluginError {
             .hint("copy the file into the source's folder"),
         Errno::ACCESS | Errno::PERM => PluginError::new(ErrorKind::Auth, format!("{shown}: no permission to read it"))
             .hint("run as a user who may read the file, or change its permissions"),
-        Errno::NAMETOOLONG => PluginError::unusable(format!("{shown}: the name is too long for a file")),
+        Errno::NAMETOOLONG => PluginError::unusable(format!("{shown}: the name is too long for a file"))
+            .hint("give the file a shorter name, in whatever names it too"),
         error => PluginError::from_io(shown, &error.into()),
     }
 }

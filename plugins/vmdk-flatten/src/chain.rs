@@ -9,7 +9,7 @@ use vmdk2kvm_plugin_api::model::{ChainLink, ChainReport};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use crate::descriptor::Parent;
-use crate::fault::{shown, unusable};
+use crate::fault::{CLONE_FIRST, shown, unusable};
 use crate::link::{Link, Opener, with_hint};
 
 /// The longest chain accepted. VMware supports 32 snapshots and cannot open more than 255 links.
@@ -23,7 +23,8 @@ pub fn open(opener: &Opener, object: &str) -> Result<Vec<Link>> {
     while let Some(child) = links.last() {
         let Some(parent) = &child.descriptor.parent else { break };
         if links.len() == LONGEST_CHAIN {
-            return Err(unusable(object, format_args!("its chain of snapshots has more than {LONGEST_CHAIN} links")));
+            return Err(unusable(object, format_args!("its chain of snapshots has more than {LONGEST_CHAIN} links"))
+                .hint(CLONE_FIRST));
         }
         let found = opener.files.resolve(&child.object, &parent.name).map_err(|error| missing(child, parent, error))?;
         if !seen.insert(found.clone()) {

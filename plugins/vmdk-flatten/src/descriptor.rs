@@ -7,7 +7,7 @@ use vmdk2kvm_plugin_api::Result;
 
 use crate::create_type::CreateType;
 use crate::extent_line::{self, ExtentLine};
-use crate::fault::{damaged, shown, unusable};
+use crate::fault::{CLONE_FIRST, damaged, shown, unusable};
 use crate::names::decode;
 use crate::storage::SECTOR;
 
@@ -100,7 +100,8 @@ impl Descriptor {
             }
             if extent_line::is_extent(line) {
                 if lines.len() == MOST_EXTENTS {
-                    return Err(unusable(object, format_args!("its descriptor has more than {MOST_EXTENTS} extents")));
+                    return Err(unusable(object, format_args!("its descriptor has more than {MOST_EXTENTS} extents"))
+                        .hint(CLONE_FIRST));
                 }
                 lines.push((index + 1, line));
             } else if let Some(at) = line.iter().position(|byte| *byte == b'=') {
@@ -159,6 +160,7 @@ impl Descriptor {
             .filter(|bytes| *bytes <= LARGEST_DISK)
             .ok_or_else(|| {
                 unusable(object, format_args!("its extents add up to more than {} TiB", LARGEST_DISK >> 40))
+                    .hint(CLONE_FIRST)
             })?;
         let parent = parent(object, parent_cid, hint)?;
         Ok(Self { create_type, cid, parent_cid, parent, extents, capacity })

@@ -11,6 +11,10 @@ pub const COPY_AGAIN: &str = "the file is truncated or damaged: copy it again fr
 pub const EXPORT_FIRST: &str =
     "clone the disk to an ordinary VMDK with VMware's tools first, or give the device itself as a raw disk";
 
+/// What to do about a file that is beyond what VMware writes.
+pub const CLONE_FIRST: &str =
+    "clone the disk with VMware's tools, which gives it a plain description, and take the clone";
+
 /// The longest part of a name that a message shows, in characters.
 const SHOWN: usize = 200;
 

@@ -9,7 +9,7 @@ use vmdk2kvm_plugin_api::{Host, PluginError, Result};
 
 use crate::descriptor::{Descriptor, LONGEST, looks_like_text, split_at_zero};
 use crate::extent_line::{ExtentLine, Place, SparseFormat};
-use crate::fault::{damaged, shown, unusable};
+use crate::fault::{CLONE_FIRST, damaged, shown, unusable};
 use crate::files::{File, Files};
 use crate::flat::FlatStorage;
 use crate::header::Header;
@@ -231,7 +231,8 @@ fn read_text(file: &Arc<File>, at: u64, length: u64) -> Result<Vec<u8>> {
         return Err(unusable(
             file.object(),
             format_args!("its descriptor of {length} bytes is longer than {} MiB", LONGEST >> 20),
-        ));
+        )
+        .hint(CLONE_FIRST));
     }
     if !file.holds(at, length) {
         return Err(damaged(

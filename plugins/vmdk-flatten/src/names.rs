@@ -3,7 +3,7 @@
 use encoding_rs::{Encoding, UTF_8};
 use vmdk2kvm_plugin_api::Result;
 
-use crate::fault::{shown, unusable};
+use crate::fault::{CLONE_FIRST, shown, unusable};
 
 /// The longest file name or hint accepted, in bytes: Linux's `PATH_MAX`.
 const LONGEST: usize = 4096;
@@ -14,7 +14,8 @@ const LONGEST: usize = 4096;
 /// would name another file.
 pub fn decode(object: &str, bytes: &[u8], declared: Option<&str>) -> Result<String> {
     if bytes.len() > LONGEST {
-        return Err(unusable(object, format_args!("a name of {} bytes in it is longer than {LONGEST}", bytes.len())));
+        return Err(unusable(object, format_args!("a name of {} bytes in it is longer than {LONGEST}", bytes.len()))
+            .hint(CLONE_FIRST));
     }
     if let Ok(text) = std::str::from_utf8(bytes) {
         if text.is_ascii() {

@@ -75,7 +75,8 @@ pub fn devices(dictionary: &Dictionary) -> Result<Devices> {
                         .hint(format!("remove {key} from the VMX, or give it a {key}.fileName")));
                 };
                 if devices.disks.len() == MAX_DISKS {
-                    return Err(PluginError::unusable(format!("it has more than {MAX_DISKS} disks")));
+                    return Err(PluginError::unusable(format!("it has more than {MAX_DISKS} disks"))
+                        .hint("give the VMX as VMware wrote it"));
                 }
                 devices.disks.push(VmxDisk {
                     key,

@@ -30,7 +30,8 @@ impl Dictionary {
                     .hint("correct that line as VMware would write it: key = \"value\"")
             };
             if number > MAX_LINES {
-                return Err(PluginError::unusable(format!("it has more than {MAX_LINES} lines")));
+                return Err(PluginError::unusable(format!("it has more than {MAX_LINES} lines"))
+                    .hint("give the VMX as VMware wrote it"));
             }
             if line.contains('\0') {
                 return Err(bad("holds a NUL character"));
