@@ -204,6 +204,7 @@ fn refuse_features(features: u64, extensions: &Extensions) -> Result<()> {
 /// A damaged or unsupported image.
 pub fn bad(what: impl Into<String>) -> PluginError {
     PluginError::unusable(what.into())
+        .hint("copy the image again from where it came; `qemu-img check` says what else is wrong with it")
 }
 
 /// The fixed fields.
