@@ -8,9 +8,11 @@ mod exercise;
 pub mod made;
 
 pub use made::samples::Sample;
+use vmdk2kvm_vmdk_flatten::VmdkFlattener;
 
 /// Presents these bytes as the file of this format.
 pub fn run(sample: Sample, bytes: &[u8]) {
     let files = sample.files(bytes);
-    exercise::exercise(files.iter().map(|(name, bytes)| (*name, bytes.as_slice())), files[0].0);
+    let named = files.iter().map(|(name, bytes)| (*name, bytes.as_slice()));
+    exercise::exercise(&VmdkFlattener::new(exercise::host()), "vmdk", named, files[0].0);
 }

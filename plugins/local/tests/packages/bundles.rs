@@ -1,6 +1,7 @@
 //! Cloud bundles: archives of bare disks, sparse ones too, with an archive inside.
 
-use crate::support::{Lab, disk, noise};
+use crate::documents::{disk, noise};
+use crate::support::Lab;
 
 /// Name, and format and content of every disk.
 fn look(lab: &Lab, name: &str) -> (String, Vec<(String, Vec<u8>)>) {

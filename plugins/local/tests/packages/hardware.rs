@@ -2,7 +2,8 @@
 
 use vmdk2kvm_plugin_api::model::{Controller, Cpus, Firmware, NicKind, Removable, RemovableKind, VmSpec};
 
-use crate::support::{Lab, VMDK, disk, envelope, item, system, usual};
+use crate::documents::{VMDK, disk, envelope, item, system, usual};
+use crate::support::Lab;
 
 /// The machine of these items, with disks `a` to `d` in files.
 fn machine(hardware: &str) -> VmSpec {

@@ -5,8 +5,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bundles;
+mod documents;
 mod hardware;
 mod hostile;
 mod manifests;
+mod ovfs;
 mod packings;
 mod support;
+mod tars;

@@ -2,7 +2,8 @@
 
 use sha2::{Digest, Sha256, Sha512};
 
-use crate::support::{Lab, disk, usual, usual_folder};
+use crate::documents::{disk, usual};
+use crate::support::{Lab, usual_folder};
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

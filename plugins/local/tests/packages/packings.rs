@@ -1,6 +1,7 @@
 //! The same machine in every packing has the same description and the same bytes.
 
-use crate::support::{Lab, beneath, disk, usual, usual_folder};
+use crate::documents::{disk, usual};
+use crate::support::{Lab, beneath, usual_folder};
 
 /// Disk names, units and contents are those of the usual machine.
 #[track_caller]

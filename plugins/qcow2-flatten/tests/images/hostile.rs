@@ -1,23 +1,9 @@
 //! Images that lie: each is refused with its sentence, at once or when the lie is reached, and nothing is read as zeros.
 
-use crate::builder::{Cluster, Image, put32, put64};
+use crate::builder::{put32, put64};
+use crate::damaged::{HEADERS, L1, TABLES, image};
 use crate::files::Files;
 use vmdk2kvm_plugin_api::ErrorKind;
-
-fn image() -> Image {
-    Image {
-        version: 3,
-        cluster_bits: 16,
-        extended: false,
-        size: 1 << 20,
-        clusters: vec![Cluster::Plain(7), Cluster::Deflated(8), Cluster::Zero],
-        backing: None,
-    }
-}
-
-/// Where the builder puts things, with clusters of 64 KiB.
-const L1: usize = 0x1_0000;
-const L2: usize = 0x2_0000;
 
 fn refusal(bytes: Vec<u8>) -> String {
     let error = Files::default().with("a", bytes).content("a", 4096).unwrap_err();
@@ -27,67 +13,10 @@ fn refusal(bytes: Vec<u8>) -> String {
 
 #[test]
 fn headers_that_lie_are_refused() {
-    type Edit = fn(&mut Vec<u8>);
-    let table: &[(Edit, &str)] = &[
-        (|b| b.truncate(0), "a: it does not begin like a QCOW2 image"),
-        (|b| b.truncate(50), "a: a header of 50 bytes; the file is cut off"),
-        (|b| b[3] = 0, "a: it does not begin like a QCOW2 image"),
-        (|b| put32(b, 4, 4), "a: QCOW version 4; versions 2 and 3 are read"),
-        (|b| put32(b, 20, 8), "a: clusters of 2^8 bytes; the format allows 2^9 to 2^21"),
-        (|b| put32(b, 20, 22), "a: clusters of 2^22 bytes; the format allows 2^9 to 2^21"),
-        (|b| put32(b, 20, u32::MAX), "a: clusters of 2^4294967295 bytes; the format allows 2^9 to 2^21"),
-        (|b| put64(b, 24, 0), "a: its virtual size is 0"),
-        (|b| put64(b, 24, u64::MAX), "a: an L1 table of 1 entries for a disk that needs 34359738368"),
-        (|b| put64(b, 24, 1 << 40), "a: an L1 table of 1 entries for a disk that needs 2048"),
-        (|b| put32(b, 32, 1), "a: the image is encrypted"),
-        (|b| put32(b, 32, 2), "a: the image is encrypted"),
-        (|b| put32(b, 36, 0), "a: an L1 table of 0 entries for a disk that needs 1"),
-        (|b| put32(b, 36, u32::MAX), "a: an L1 table of 4294967295 entries; the limit is 4194304"),
-        (|b| put32(b, 36, 4_000_000), "a: an L1 table of 4000000 entries at offset 65536 in a file of 327680 bytes"),
-        (|b| put64(b, 40, 0), "a: an L1 table at offset 0, which is no cluster's beginning"),
-        (|b| put64(b, 40, 512), "a: an L1 table at offset 512, which is no cluster's beginning"),
-        (
-            |b| put64(b, 40, u64::MAX << 16),
-            "a: an L1 table of 1 entries at offset 18446744073709486080 in a file of 327680 bytes",
-        ),
-        (|b| put64(b, 72, 2), "a: the image is marked corrupt"),
-        (|b| put64(b, 72, 4), "a: the image keeps its data in another file, which is not supported"),
-        (|b| put64(b, 72, 8), "a: compression type 0; deflate (0) and zstd (1) are read"),
-        (|b| put64(b, 72, 1 << 63), "a: the image needs feature 63, which is not known"),
-        (|b| put32(b, 100, 8), "a: a header length of 8 bytes; it must be a multiple of 8 from 104 to 65536"),
-        (|b| put32(b, 100, 105), "a: a header length of 105 bytes; it must be a multiple of 8 from 104 to 65536"),
-        (
-            |b| put32(b, 100, u32::MAX - 7),
-            "a: a header length of 4294967288 bytes; it must be a multiple of 8 from 104 to 65536",
-        ),
-        (|b| (put32(b, 100, 112), b[104] = 1).1, "a: compression type 1 without its feature bit"),
-        (
-            |b| (put32(b, 104, 1), put32(b, 108, u32::MAX)).1,
-            "a: header extension 0x00000001 of 4294967295 bytes does not fit into the first cluster",
-        ),
-        (|b| put64(b, 8, 200), "a: a backing file name of 0 bytes; the format allows 1 to 1023"),
-        (
-            |b| (put64(b, 8, 200), put32(b, 16, 1024)).1,
-            "a: a backing file name of 1024 bytes; the format allows 1 to 1023",
-        ),
-        (
-            |b| (put64(b, 8, 65535), put32(b, 16, 2)).1,
-            "a: a backing file name at offset 65535, 2 bytes long, outside of the first cluster",
-        ),
-        (
-            |b| (put64(b, 8, u64::MAX), put32(b, 16, 2)).1,
-            "a: a backing file name at offset 18446744073709551615, 2 bytes long, outside of the first cluster",
-        ),
-        (
-            |b| (put64(b, 8, 4), put32(b, 16, 2)).1,
-            "a: a backing file name at offset 4, 2 bytes long, outside of the first cluster",
-        ),
-        (|b| (put64(b, 8, 200), put32(b, 16, 1), b[200] = 0xff).2, "a: the backing file's name is not UTF-8"),
-    ];
-    for (edit, expected) in table {
+    for (edit, expected) in HEADERS {
         let mut bytes = image().build();
         edit(&mut bytes);
-        assert_eq!(refusal(bytes), *expected);
+        assert_eq!(refusal(bytes), format!("a: {expected}"));
     }
     let mut small = image();
     small.cluster_bits = 12;
@@ -109,39 +38,10 @@ fn a_feature_that_is_not_known_is_called_by_its_name() {
 
 #[test]
 fn tables_that_lie_are_refused() {
-    type Edit = fn(&mut Vec<u8>);
-    let table: &[(Edit, &str)] = &[
-        (|b| put64(b, L1, 1), "a: an L1 entry 0x0000000000000001 with reserved bits"),
-        (|b| put64(b, L1, 512), "a: an L2 table at offset 512, which is no cluster's beginning"),
-        (
-            |b| put64(b, L1, 0x00ff_ffff_ffff_0000),
-            "a: a table entry at offset 72057594037862400 in a file of 327680 bytes; the file is cut off",
-        ),
-        (|b| put64(b, L2, 2), "a: an L2 entry 0x0000000000000002 with reserved bits"),
-        (|b| put64(b, L2, 1024), "a: a cluster at offset 1024, which is no cluster's beginning"),
-        (
-            |b| put64(b, L2, 0x00ff_ffff_ffff_0000),
-            "a: guest offset 0 is stored at offset 72057594037862400, 4096 bytes long, in a file of 327680 bytes; the file \
-             is cut off or damaged",
-        ),
-        (
-            |b| b[0x4_0000..0x4_0040].fill(0xff),
-            "a: guest offset 65536, in the cluster at offset 262144: its compressed data is damaged",
-        ),
-        (
-            |b| put64(b, L2 + 8, 1 << 62 | 1 << 53),
-            "a: guest offset 65536 is stored at offset 9007199254740992, 1 bytes long, in a file of 327680 bytes; the file is cut \
-             off or damaged",
-        ),
-        (
-            |b| b.truncate(0x3_8000),
-            "a: guest offset 32768 is stored at offset 229376, 4096 bytes long, in a file of 229376 bytes; the file is cut off or damaged",
-        ),
-    ];
-    for (edit, expected) in table {
+    for (edit, expected) in TABLES {
         let mut bytes = image().build();
         edit(&mut bytes);
-        assert_eq!(refusal(bytes), *expected);
+        assert_eq!(refusal(bytes), format!("a: {expected}"));
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod against_qemu;
 mod builder;
+mod damaged;
 mod files;
 mod hostile;
 mod properties;

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use crate::damaged::{self, VDI};
 use crate::support::{assert_content, flatten, made};
 
 #[test]
@@ -17,29 +18,8 @@ fn images_of_qemu_are_read_as_qemu_reads_them() {
 
 #[test]
 fn each_damage_has_its_sentence() {
-    let (image, _) = made("vdi", "static=off", &["write -P 1 0 512", "write -P 2 2M 512"]);
-    let size = image.len();
-    let changed = |at: usize, bytes: &[u8]| {
-        let mut image = image.clone();
-        image[at..at + bytes.len()].copy_from_slice(bytes);
-        image
-    };
-    let number = |at: usize, value: u32| changed(at, &value.to_le_bytes());
-    for (image, expected) in [
-        (image[..100].to_vec(), "it has 100 bytes, fewer than the header of a VDI".to_owned()),
-        (number(0x40, 0), "it has no header of a VDI".into()),
-        (number(0x44, 0x2_0000), "it is of version 2.0; version 1.1 is read".into()),
-        (number(0x4c, 4), "it is of type 4; dynamic (1) and fixed (2) are read".into()),
-        (number(0x1b8, 1), "it hangs on another image, and chains of VDI images are not read".into()),
-        (number(0x178, 3), "its blocks of 3 bytes and 0 more are none that are read (powers of two from 4096 to 268435456, and none more)".into()),
-        (changed(0x170, &[0; 8]), "its 6 blocks of 1048576 bytes do not make its 0 bytes".into()),
-        (changed(0x170, &[0xff; 8]), "its 6 blocks of 1048576 bytes do not make its 18446744073709551615 bytes".into()),
-        (number(0x180, 5), "its 5 blocks of 1048576 bytes do not make its 5243392 bytes".into()),
-        (number(0x154, u32::MAX), format!("its table of 24 bytes at offset 4294967295 lies outside of the file of {size} bytes")),
-        (number(512, 7), format!("its block 0, 1048576 bytes at offset 7341056, lies outside of the file of {size} bytes; the file is cut off or damaged")),
-        (number(512, 1), "two of its blocks overlap at offset 1049600".into()),
-        (image[..size - 1].to_vec(), format!("its block 2, 1048576 bytes at offset 1049600, lies outside of the file of {} bytes; the file is cut off or damaged", size - 1)),
-    ] {
+    let (image, _) = made("vdi", VDI.0, VDI.1);
+    for (image, expected) in damaged::vdi(&image) {
         let error = flatten("vdi", &image).err().unwrap();
         assert_eq!((error.kind.exit_code(), error.message), (65, format!("image: {expected}")));
         assert!(error.hint.is_some());

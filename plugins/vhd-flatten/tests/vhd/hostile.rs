@@ -2,106 +2,15 @@
 
 use proptest::prelude::*;
 
-use crate::builder::{expected, footer, put32, put64, seal, sparse};
+use crate::builder::{expected, seal};
+use crate::damaged::{self, CAPACITY, footers, image};
 use crate::memory::Images;
-
-const CAPACITY: u64 = 1 << 20;
-
-fn image() -> Vec<u8> {
-    sparse(CAPACITY, 1, None, &[(0, 1), (500, 2)])
-}
-
-/// The image with something changed in the dynamic header, sealed again.
-fn header(change: impl Fn(&mut [u8])) -> Vec<u8> {
-    let mut image = image();
-    change(&mut image[512..1536]);
-    seal(&mut image[512..1536], 36);
-    image
-}
-
-/// The image with something changed in both footers, sealed again.
-fn footers(change: impl Fn(&mut [u8])) -> Vec<u8> {
-    let mut image = image();
-    let end = image.len();
-    for at in [0, end - 512] {
-        change(&mut image[at..at + 512]);
-        seal(&mut image[at..at + 512], 64);
-    }
-    image
-}
 
 #[test]
 fn each_damage_has_its_sentence() {
-    let whole = image();
-    let size = whole.len();
-    let entry = |value: u32| {
-        let mut image = image();
-        put32(&mut image, 1536, value);
-        image
-    };
-    let both_torn = || {
-        let mut image = image();
-        image[100] ^= 1;
-        image[size - 400] ^= 1;
-        image
-    };
-    let mut torn_header = image();
-    torn_header[600] ^= 1;
-    let fixed = [vec![1; 4096], footer(2, 8192, 1)].concat();
-    for (image, expected) in [
-        (vec![0; 100], "it has 100 bytes, fewer than the footer of a VHD".to_owned()),
-        (vec![0; 4096], "it has no footer of a VHD; it may be cut off".into()),
-        (both_torn(), "its footer is damaged: the checksum is wrong".into()),
-        (fixed, "its disk of 8192 bytes does not fit into the file of 4608 bytes; the file is cut off".into()),
-        (footers(|footer| put32(footer, 12, 0x2_0000)), "it is of version 2.0; version 1 is read".into()),
-        (
-            footers(|footer| put32(footer, 60, 5)),
-            "it is of type 5; fixed (2), dynamic (3) and differencing (4) are read".into(),
-        ),
-        (footers(|footer| put64(footer, 48, 1000)), "its capacity of 1000 bytes is not a number of sectors".into()),
-        (footers(|footer| put64(footer, 48, 0)), "its capacity of 0 bytes is not a number of sectors".into()),
-        (
-            footers(|footer| put64(footer, 48, u64::MAX - 511)),
-            "its table of 16 blocks of 65536 bytes is too short for its 18446744073709551104 bytes".into(),
-        ),
-        (
-            footers(|footer| put64(footer, 16, u64::MAX)),
-            format!("its header at offset 18446744073709551615 lies outside of the file of {size} bytes"),
-        ),
-        (footers(|footer| put64(footer, 16, 2048)), "there is no header at offset 2048".into()),
-        (torn_header, "its header is damaged: the checksum is wrong".into()),
-        (
-            header(|header| put32(header, 32, 3 << 20)),
-            "its blocks of 3145728 bytes are none that are read (powers of two from 4096 to 268435456)".into(),
-        ),
-        (
-            header(|header| put32(header, 32, 512)),
-            "its blocks of 512 bytes are none that are read (powers of two from 4096 to 268435456)".into(),
-        ),
-        (
-            header(|header| put32(header, 28, 15)),
-            "its table of 15 blocks of 65536 bytes is too short for its 1048576 bytes".into(),
-        ),
-        (
-            header(|header| put64(header, 16, u64::MAX)),
-            format!("its table of 64 bytes at offset 18446744073709551615 lies outside of the file of {size} bytes"),
-        ),
-        (
-            entry(u32::MAX - 1),
-            format!(
-                "its block 0, 66048 bytes at offset 2199023254528, lies outside of the file of {size} bytes; the file is cut off or damaged"
-            ),
-        ),
-    ] {
+    for (image, expected) in damaged::all() {
         assert_eq!(Images::default().with("a.vhd", image).message("a.vhd"), format!("a.vhd: {expected}"));
     }
-    let mut locator = sparse(CAPACITY, 1, Some(&crate::builder::Parent { id: 2, relative: "b.vhd", plain: "" }), &[]);
-    put32(&mut locator[512..1536], 584, 1 << 30);
-    seal(&mut locator[512..1536], 36);
-    assert_eq!(
-        Images::default().with("a.vhd", locator).message("a.vhd"),
-        "a.vhd: the path of its parent, 1073741824 bytes at offset 2048, lies outside of the file or is longer than 8192"
-    );
 }
 
 #[test]

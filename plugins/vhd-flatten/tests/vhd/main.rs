@@ -7,5 +7,6 @@
 mod against_qemu;
 mod builder;
 mod chains;
+mod damaged;
 mod hostile;
 mod memory;

@@ -1,5 +1,5 @@
-//! Drives the reader over files in memory and checks what must hold whatever is in them. Shared by the mutation tests and by the
-//! fuzz targets.
+//! Drives a flattener over files in memory and checks what must hold whatever is in them. Shared by the mutation tests and by the
+//! fuzz targets, those of other flatteners too.
 //!
 //! Whatever the files say: no panic, no read outside of a file, a map without gaps, zeros where the map says so, the same bytes
 //! whichever way they are asked for, and errors that are one printable line about the input.
@@ -12,7 +12,6 @@ use vmdk2kvm_plugin_api::{
     BlockSource, ErrorKind, Extent, ExtentKind, Flattener, Host, HostServices, LogRecord, PluginError, Result,
     Transport, read_exact_at,
 };
-use vmdk2kvm_vmdk_flatten::VmdkFlattener;
 
 /// A host without anything behind it.
 struct Nobody;
@@ -79,10 +78,15 @@ impl BlockSource for MemoryFile {
 const MOST_READ: u64 = 2 << 20;
 
 /// Opens `object` of these files and reads it; what goes wrong must be an error. Tells whether all could be read.
-pub fn exercise<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>, object: &str) -> bool {
+pub fn exercise<'a>(
+    flattener: &dyn Flattener,
+    format: &str,
+    files: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    object: &str,
+) -> bool {
     let memory = Memory(files.into_iter().map(|(name, bytes)| (name.to_owned(), Arc::from(bytes))).collect());
-    let disk = FlattenDisk { object: object.to_owned(), format: "vmdk".to_owned() };
-    let opened = VmdkFlattener::new(host()).flatten(&disk, Arc::new(memory));
+    let disk = FlattenDisk { object: object.to_owned(), format: format.to_owned() };
+    let opened = flattener.flatten(&disk, Arc::new(memory));
     match opened.and_then(|flat| read(&*flat.source)) {
         Ok(()) => true,
         Err(error) => {

@@ -14,3 +14,4 @@ mod names;
 mod random_disks;
 mod subformats;
 mod support;
+mod trap;

@@ -1,8 +1,9 @@
 //! Changed files of every format, always the same ones: what the fuzz targets look for, small enough for every run of the tests.
 
-use crate::exercise::exercise;
+use crate::exercise::{exercise, host};
 use crate::made::Noise;
 use crate::made::samples::Sample;
+use vmdk2kvm_vmdk_flatten::VmdkFlattener;
 
 /// Changes of each seed.
 const ROUNDS: usize = 300;
@@ -89,5 +90,6 @@ fn changed_files_never_make_the_reader_fall() {
 
 fn open(sample: Sample, bytes: &[u8]) -> bool {
     let files = sample.files(bytes);
-    exercise(files.iter().map(|(name, bytes)| (*name, bytes.as_slice())), files[0].0)
+    let named = files.iter().map(|(name, bytes)| (*name, bytes.as_slice()));
+    exercise(&VmdkFlattener::new(host()), "vmdk", named, files[0].0)
 }

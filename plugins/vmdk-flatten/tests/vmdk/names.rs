@@ -1,39 +1,15 @@
 //! Names inside of descriptors that lead elsewhere: extents and parents that are not plain files below the folder. The transport
 //! here is as strict as the host's, and the reader must go through it and name the line that is at fault.
 
-use std::os::unix::fs::symlink;
-use std::os::unix::net::UnixListener;
-use std::path::Path;
-
 use crate::made::descriptor;
 use crate::support::failure;
+use crate::trap::trap;
 use vmdk2kvm_plugin_api::ErrorKind;
 
 const OUTSIDE: &str = "leads outside of the source's folder";
 const GONE: &str = "No such file or directory (os error 2)";
 const LINK: &str = "Too many levels of symbolic links (os error 40)";
 const ODD: &str = "it is not a regular file";
-
-/// A folder with everything that is not a plain file, and next to it a file that no name may reach.
-fn trap(outer: &Path) -> std::path::PathBuf {
-    let folder = outer.join("vm");
-    std::fs::create_dir(&folder).unwrap();
-    std::fs::write(outer.join("secret"), [0x53; 4096]).unwrap();
-    std::fs::write(folder.join("plain"), [1; 4096]).unwrap();
-    std::fs::create_dir(folder.join("folder")).unwrap();
-    symlink("plain", folder.join("link-inside")).unwrap();
-    symlink("../secret", folder.join("link-outside")).unwrap();
-    symlink("/etc/passwd", folder.join("link-absolute")).unwrap();
-    symlink("link-loop", folder.join("link-loop")).unwrap();
-    symlink("gone", folder.join("link-dangling")).unwrap();
-    symlink("..", folder.join("up")).unwrap();
-    symlink("/proc/self/root", folder.join("root")).unwrap();
-    symlink("/dev/zero", folder.join("link-device")).unwrap();
-    let mode = rustix::fs::Mode::from_raw_mode(0o600);
-    rustix::fs::mknodat(rustix::fs::CWD, folder.join("fifo"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
-    drop(UnixListener::bind(folder.join("socket")).unwrap());
-    folder
-}
 
 /// Names, and why each of them is refused.
 const NAMES: &[(&str, &str)] = &[

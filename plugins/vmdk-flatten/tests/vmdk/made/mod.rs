@@ -3,6 +3,8 @@
 //! Uses nothing of the reader under test, so that the fuzz targets and the tests share it.
 
 pub mod cowd;
+pub mod damaged;
+pub mod damaged_sparse;
 pub mod hosted;
 pub mod samples;
 pub mod se_sparse;
