@@ -17,6 +17,15 @@ use crate::magic::{self, Archive, DiskFormat, Magic};
 use crate::names::{file_name, shown, stem};
 use crate::roots::Roots;
 
+/// The machines of an OVF's bytes. `stem` names one that has neither name nor id.
+pub fn read(bytes: &[u8], stem: &str) -> Result<Vec<Described>> {
+    let text = xml::decode(bytes)?;
+    let document = xml::parse(&text)?;
+    let root = root(&document)?;
+    let envelope = Envelope::read(root)?;
+    systems(root)?.into_iter().map(|system| describe(&envelope, system, stem)).collect()
+}
+
 /// A package, which is bound to the folder or the archive its OVF lies in.
 pub struct Package<'a> {
     roots: &'a Roots,
@@ -35,15 +44,7 @@ impl<'a> Package<'a> {
         let _span = error_span!("ovf", file = source.name()).entered();
         self.verify(self.object, None)?;
         let bytes = source.document("an OVF", xml::MAX_SIZE)?;
-        let read = || -> Result<Vec<Described>> {
-            let text = xml::decode(&bytes)?;
-            let document = xml::parse(&text)?;
-            let root = root(&document)?;
-            let envelope = Envelope::read(root)?;
-            let stem = stem(Path::new(self.object));
-            systems(root)?.into_iter().map(|system| describe(&envelope, system, &stem)).collect()
-        };
-        read().map_err(|error| error.context(source.name()))
+        read(&bytes, &stem(Path::new(self.object))).map_err(|error| error.context(source.name()))
     }
 
     /// The machine with its disks.

@@ -1,0 +1,6 @@
+//! Fuzzes an OVF: its encoding, its XML, its files, disks and hardware.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    targets::answered(vmdk2kvm_local::ovf::package::read(bytes, "x"));
+});
