@@ -18,6 +18,9 @@ const SMALL: u64 = 16 << 20;
 /// Seconds that a run may take, far beyond what any needs.
 const PATIENCE: &str = "300";
 
+/// The most memory that a process of a run may take, in bytes: what lies beyond is refused to it, and it ends.
+const MEMORY: u64 = 256 << 20;
+
 /// Makes a source in a folder.
 type Make = Arc<dyn Fn(&Path) + Send + Sync>;
 
@@ -74,9 +77,15 @@ impl Case {
         std::fs::write(outer.path().join("secret"), CANARY.repeat(4096 / CANARY.len() + 1)).unwrap();
         (self.make)(&folder);
         let output = outer.path().join("out");
-        let mut command = Command::new("timeout");
-        command.args(["--signal=KILL", PATIENCE]).arg(binary()).arg("flatten").arg(folder.join(&self.source));
-        command.arg("-o").arg(&output).args(["--json", "--format", "raw"]).current_dir(outer.path());
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--data={MEMORY}")).args(["timeout", "--signal=KILL", PATIENCE]).arg(binary());
+        command
+            .arg("flatten")
+            .arg(folder.join(&self.source))
+            .arg("-o")
+            .arg(&output)
+            .args(["--json", "--format", "raw"])
+            .current_dir(outer.path());
         let spool = outer.path().join("spool");
         std::fs::create_dir(&spool).unwrap();
         command.env("TMPDIR", &spool);
@@ -85,7 +94,7 @@ impl Case {
             Some(disk) => disk.inside(&command),
             None => command,
         };
-        let raw = alone(&mut command).output().expect("timeout (package coreutils)");
+        let raw = alone(&mut command).output().expect("prlimit (package util-linux)");
         let said = [raw.stdout.as_slice(), raw.stderr.as_slice()].concat();
         let run = outcome(&raw);
         let message = run.message().replace(folder.canonicalize().unwrap().to_str().unwrap(), "DIR");

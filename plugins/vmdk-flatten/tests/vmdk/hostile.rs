@@ -51,7 +51,8 @@ fn the_redundant_metadata_is_used_when_the_first_copy_is_damaged() {
     let path = folder.path();
     let good = sparse(path, "monolithicSparse");
     let raw = std::fs::read(path.join("disk.raw")).unwrap();
-    let cases: &[(Option<&str>, fn(&mut Vec<u8>))] = &[
+    type Damage = fn(&mut Vec<u8>);
+    let cases: &[(Option<&str>, Damage)] = &[
         (Some("its grain directory of 4 bytes at offset 512000000 lies outside of the file of 1114112 bytes"), |b| {
             put(b, GD, &1_000_000u64.to_le_bytes())
         }),
