@@ -76,14 +76,29 @@ impl Release {
 
     /// Builds the misbehaving plugin against the copy's contract.
     pub fn plugin(&self) -> PathBuf {
-        self.build(&["--example", &self.name]);
+        self.build(cargo().arg("build"), &target_folder(), &["--example", &self.name]);
         target_folder().join(format!("debug/examples/lib{}.so", self.name))
+    }
+
+    /// Builds the plugin as somebody else might: optimised, ended by a panic, and by another compiler of rustup's where one is named.
+    pub fn plugin_of(&self, compiler: Option<&str>) -> PathBuf {
+        let mut cargo = compiler.map_or_else(cargo, |compiler| {
+            let mut rustup = Command::new("rustup");
+            rustup.args(["run", compiler, "cargo"]);
+            // What cargo tells its tests about itself is of this compiler.
+            rustup.env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN");
+            rustup
+        });
+        let folder = target_folder().join(format!("{}-built-elsewhere", self.name));
+        let panics = ["--release", "--config", "profile.release.panic=\"abort\""];
+        self.build(cargo.args(["build"]).args(panics), &folder, &["--example", &self.name]);
+        folder.join(format!("release/examples/lib{}.so", self.name))
     }
 
     /// Builds the host with the copy's contract.
     pub fn program(&self) -> PathBuf {
         let name = format!("vmdk2kvm-{}", self.name);
-        self.build(&["--bin", &name]);
+        self.build(cargo().arg("build"), &target_folder(), &["--bin", &name]);
         target_folder().join("debug").join(name)
     }
 
@@ -100,13 +115,15 @@ impl Release {
         folder
     }
 
-    fn build(&self, what: &[&str]) {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut build = Command::new(cargo);
-        build.args(["build", "--offline", "--quiet", "--workspace", "--target-dir"]).arg(target_folder()).args(what);
-        let output = build.current_dir(self.write()).output().expect("cargo");
+    fn build(&self, cargo: &mut Command, folder: &Path, what: &[&str]) {
+        cargo.args(["--offline", "--quiet", "--workspace", "--target-dir"]).arg(folder).args(what);
+        let output = cargo.current_dir(self.write()).output().expect("cargo");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
 fn workspace() -> PathBuf {

@@ -2,7 +2,8 @@
 //! host has, or that was built against something else, is refused in one readable line.
 //!
 //! The grown contract is made at test time: a copy of `plugin-api` as 1.1.0, in which every object has one more method with a default body
-//! and is asked for it before every call, and the real host built with it. Compiling them takes a minute, once.
+//! and is asked for it before every call, and the real host built with it. Compiling them takes a minute, once. So does the plugin in another
+//! profile, for each compiler that is installed.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::fs;
@@ -81,6 +82,14 @@ fn migrate(host: &TempDir, plugins: &Path) -> Outcome {
     run_with(&host.path().join("vmdk2kvm"), &arguments)
 }
 
+/// An inventory in which the plugin panics.
+fn panic_in(host: &TempDir, plugins: &Path) -> Outcome {
+    let arguments = ["inventory", "bad:vm", "--plugin-dir", plugins.to_str().unwrap()];
+    let mut inventory = command(&host.path().join("vmdk2kvm"), &arguments);
+    inventory.env("BAD_PLUGIN_AT", "Catalog::inventory").env("BAD_PLUGIN_HOW", "panic");
+    outcome(&inventory.output().unwrap()).expect(1)
+}
+
 fn folder_with(library: &Library) -> (TempDir, PathBuf) {
     let folder = private_folder();
     let file = library.write(folder.path(), "libbad.so");
@@ -104,10 +113,7 @@ fn an_old_plugin_works_in_a_grown_host() {
     assert_eq!(report["converged"], true);
     assert_eq!(report["tool"]["api"], "1.1.0", "{report:#}");
     // Its errors come through as well: what it answers is understood, not only that it answers.
-    let arguments = ["inventory", "bad:vm", "--plugin-dir", plugins.path().to_str().unwrap()];
-    let mut inventory = command(&grown.path().join("vmdk2kvm"), &arguments);
-    inventory.env("BAD_PLUGIN_AT", "Catalog::inventory").env("BAD_PLUGIN_HOW", "panic");
-    let outcome = outcome(&inventory.output().unwrap()).expect(1);
+    let outcome = panic_in(grown, plugins.path());
     assert!(
         outcome.message().starts_with("panicked in Catalog::inventory: a deliberate panic"),
         "{}",
@@ -129,6 +135,36 @@ fn the_stock_plugins_work_in_a_grown_host() {
     let plugins = [stock.path().to_str().unwrap()];
     run_with(&grown.path().join("vmdk2kvm"), &[&arguments[..], &plugins].concat()).expect(0);
     assert!(out.join("disk-disk1.vdi").is_file());
+}
+
+/// What rustup has besides the compiler of this test, new enough for the crates: none on most machines.
+fn other_compilers() -> Vec<String> {
+    let says = |arguments: &[&str]| {
+        let output = Command::new("rustup").args(arguments).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let is_new = |compiler: &&str| {
+        let version = says(&["run", compiler, "rustc", "--version"]).unwrap_or_default();
+        version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok()).is_some_and(|minor| minor >= 85)
+    };
+    let list = says(&["toolchain", "list"]).unwrap_or_default();
+    let others = list.lines().filter(|line| !line.contains("active")).filter_map(|line| line.split(' ').next());
+    others.filter(is_new).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_plugin_of_another_profile_and_compiler_works() {
+    let (release, [host, _]) = (Release::new("elsewhere"), &*HOSTS);
+    let compilers: Vec<Option<String>> = std::iter::once(None).chain(other_compilers().into_iter().map(Some)).collect();
+    for compiler in compilers {
+        let (plugins, _) = folder_with(&Library::read(&release.plugin_of(compiler.as_deref())));
+        let report = migrate(host, plugins.path()).expect(0).json;
+        assert_eq!(report["converged"], true, "{compiler:?}");
+        // Its panics cannot be caught: they end the worker, by name.
+        let outcome = panic_in(host, plugins.path());
+        let expected = "the worker was killed by signal 6 inside plugin bad ";
+        assert!(outcome.message().starts_with(expected), "{compiler:?}: {}", outcome.message());
+    }
 }
 
 #[test]
