@@ -1,10 +1,9 @@
 //! What an ELF file says of itself, read without running it: is it a library for this machine, what does it need, and the manifest.
 
 use std::fs::File;
-use std::io::Read;
 
-use object::read::elf::{Dyn, ElfFile64, FileHeader};
-use object::{Endianness, Object, ObjectSection, elf};
+use object::read::elf::{Dyn, FileHeader, SectionHeader, SectionTable};
+use object::{Endianness, ReadCache, ReadRef, elf};
 use vmdk2kvm_plugin_api::{MANIFEST_SECTION, Manifest, PluginError, Result};
 
 use super::gate;
@@ -12,7 +11,7 @@ use super::gate;
 /// No plugin is larger than this, in bytes.
 const LIBRARY_LIMIT: u64 = 512 << 20;
 /// No manifest is larger than this, in bytes.
-const MANIFEST_LIMIT: usize = 1 << 20;
+const MANIFEST_LIMIT: u64 = 1 << 20;
 
 /// A shared object that claims to be a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,52 +23,53 @@ pub struct SharedObject {
 }
 
 impl SharedObject {
-    /// Reads an opened file.
+    /// Reads an opened file: its headers and two sections, not the rest, which with debug information is a hundred times larger.
     pub fn read(file: &mut File) -> Result<Self> {
         let size = file.metadata().map_err(|error| PluginError::from_io("its file", &error))?.len();
         if size > LIBRARY_LIMIT {
             return Err(PluginError::missing(format!("it is larger than {} MiB", LIBRARY_LIMIT >> 20)));
         }
-        let mut bytes = Vec::with_capacity(size as usize);
-        file.take(LIBRARY_LIMIT).read_to_end(&mut bytes).map_err(|error| PluginError::from_io("its file", &error))?;
-        Self::parse(&bytes)
+        Self::parse(&ReadCache::new(file))
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self> {
+    fn parse<'data>(file: impl ReadRef<'data>) -> Result<Self> {
         let broken = |error: object::Error| PluginError::missing(format!("it is not a whole ELF file: {error}"));
-        if bytes.len() < 20 || &bytes[..4] != b"\x7fELF" {
+        let start = file.read_bytes_at(0, 20).unwrap_or_default();
+        if start.len() < 20 || &start[..4] != b"\x7fELF" {
             return Err(PluginError::missing("it is not an ELF file"));
         }
-        if bytes[4] != elf::ELFCLASS64 {
+        if start[4] != elf::ELFCLASS64 {
             return Err(PluginError::missing("it is not a 64-bit library"));
         }
-        let machine = u16::from_le_bytes([bytes[18], bytes[19]]);
+        let machine = u16::from_le_bytes([start[18], start[19]]);
         let (ours, name) = this_machine();
         if machine != ours {
             return Err(PluginError::missing(format!(
                 "it was built for another machine (ELF machine {machine}), not for {name}"
             )));
         }
-        let library = ElfFile64::<Endianness>::parse(bytes).map_err(broken)?;
-        if library.elf_header().e_type(library.endian()) != elf::ET_DYN {
+        let header = Header::parse(file).map_err(broken)?;
+        let endian = header.endian().map_err(broken)?;
+        if header.e_type(endian) != elf::ET_DYN {
             return Err(PluginError::missing("it is not a shared library"));
         }
-        let manifest = match library.section_by_name(MANIFEST_SECTION) {
-            Some(section) => {
-                let data = section.data().map_err(broken)?;
-                if data.len() > MANIFEST_LIMIT {
-                    return Err(PluginError::missing(format!(
-                        "its manifest is larger than {} KiB",
-                        MANIFEST_LIMIT >> 10
-                    )));
-                }
+        let sections = header.sections(endian, file).map_err(broken)?;
+        let manifest = match sections.section_by_name(endian, MANIFEST_SECTION.as_bytes()) {
+            Some((_, section)) if section.sh_size(endian) > MANIFEST_LIMIT => {
+                let message = format!("its manifest is larger than {} KiB", MANIFEST_LIMIT >> 10);
+                return Err(PluginError::missing(message));
+            }
+            Some((_, section)) => {
+                let data = section.data(endian, file).map_err(broken)?;
                 Some(Manifest::parse(data).map_err(|error| of_another_contract(data).unwrap_or(error))?)
             }
             None => None,
         };
-        Ok(Self { manifest, needed: needed(&library).map_err(broken)? })
+        Ok(Self { manifest, needed: needed(endian, &sections, file).map_err(broken)? })
     }
 }
+
+type Header = elf::FileHeader64<Endianness>;
 
 /// A manifest of a contract that this host does not serve may hold words that it does not know: the version is what is wrong with it.
 fn of_another_contract(manifest: &[u8]) -> Option<PluginError> {
@@ -81,13 +81,16 @@ fn of_another_contract(manifest: &[u8]) -> Option<PluginError> {
     gate::check(&built.api).err()
 }
 
-fn needed(library: &ElfFile64<'_, Endianness>) -> Result<Vec<String>, object::Error> {
-    let (endian, sections) = (library.endian(), library.elf_section_table());
-    let Some((entries, strings)) = sections.dynamic(endian, library.data())? else { return Ok(Vec::new()) };
-    let strings = sections.strings(endian, library.data(), strings)?;
+fn needed<'data, R: ReadRef<'data>>(
+    endian: Endianness,
+    sections: &SectionTable<'data, Header, R>,
+    file: R,
+) -> Result<Vec<String>, object::Error> {
+    let Some((entries, strings)) = sections.dynamic(endian, file)? else { return Ok(Vec::new()) };
+    let strings = sections.strings(endian, file, strings)?;
     let needed = entries.iter().filter(|entry| entry.tag32(endian) == Some(elf::DT_NEEDED));
     Ok(needed
-        .filter_map(|entry| entry.string(endian, strings).ok())
+        .filter_map(|entry| strings.get(entry.val32(endian)?).ok())
         .map(|name| String::from_utf8_lossy(name).into_owned())
         .collect())
 }
@@ -122,9 +125,10 @@ mod tests {
     fn says_why_a_file_is_no_plugin() {
         let mut this = std::fs::read("/proc/self/exe").unwrap();
         let refused = |bytes: &[u8]| SharedObject::parse(bytes).unwrap_err().message;
+        assert_eq!(refused(b""), "it is not an ELF file");
         assert_eq!(refused(b"#!/bin/sh\nexit 0\n\n\n\n\n"), "it is not an ELF file");
         assert!(refused(&this[..4096]).starts_with("it is not a whole ELF file"));
-        let whole = SharedObject::parse(&this).unwrap();
+        let whole = SharedObject::parse(this.as_slice()).unwrap();
         assert_eq!(whole.manifest, None);
         assert!(whole.needed.iter().any(|name| name.starts_with("libc.so")), "{:?}", whole.needed);
         this[18] = 0xf3;
