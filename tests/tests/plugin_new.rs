@@ -36,7 +36,7 @@ impl New {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugin-new");
         cargo(&krate, &target, &["test"]);
         cargo(&krate, &target, &["build"]);
-        let (plugins, library) = (folder.path().join("plugins"), made["library"].as_str().unwrap().to_owned());
+        let (plugins, library) = (folder.path().join("plugins"), made["file_name"].as_str().unwrap().to_owned());
         fs::create_dir(&plugins).unwrap();
         fs::copy(target.join("debug").join(&library), plugins.join(&library)).unwrap();
         let library = plugins.join(library);

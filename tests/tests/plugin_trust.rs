@@ -19,7 +19,7 @@ impl Place {
         Self { program: lone_program(), settings: private_folder() }
     }
 
-    fn library(&self) -> PathBuf {
+    fn plugin_file(&self) -> PathBuf {
         self.program.path().canonicalize().unwrap().join("libbad.so")
     }
 
@@ -48,24 +48,24 @@ impl Place {
 fn only_what_a_lock_file_has_is_used() {
     let place = Place::new();
     assert_eq!(place.state(), ("available".into(), String::new()));
-    let trusted = place.trust("trust", &place.library()).expect(0).json;
-    assert_eq!(trusted["trusted"][0]["path"], place.library().to_str().unwrap());
-    let line = format!("{}  {}\n", trusted["trusted"][0]["sha256"].as_str().unwrap(), place.library().display());
+    let trusted = place.trust("trust", &place.plugin_file()).expect(0).json;
+    assert_eq!(trusted["trusted"][0]["path"], place.plugin_file().to_str().unwrap());
+    let line = format!("{}  {}\n", trusted["trusted"][0]["sha256"].as_str().unwrap(), place.plugin_file().display());
     assert_eq!(fs::read_to_string(place.lock()).unwrap(), line);
     assert_eq!(place.state().0, "available");
     place.run(&["inventory", "bad:vm"]).expect(0);
 
     // The same plugin, built again.
     let library = Library::read(&misbehaving()).replace("a deliberate panic", "another good panic");
-    library.write(self::parent(&place.library()), "libbad.so");
+    library.write(self::parent(&place.plugin_file()), "libbad.so");
     let why = "it is not the file that was trusted: its digest is in no plugins.lock";
     assert_eq!(place.state(), ("refused".into(), format!("refused: {why}")));
     let refused = place.run(&["inventory", "bad:vm"]).expect(69);
     assert!(refused.message().contains(why), "{}", refused.message());
-    place.trust("trust", &place.library()).expect(0);
+    place.trust("trust", &place.plugin_file()).expect(0);
     place.run(&["inventory", "bad:vm"]).expect(0);
 
-    place.trust("untrust", &place.library()).expect(0);
+    place.trust("untrust", &place.plugin_file()).expect(0);
     assert_eq!(place.state().1, "refused: it was not trusted: its digest is in no plugins.lock");
     // All that could be used.
     assert_eq!(place.run(&["plugin", "trust"]).expect(0).json["trusted"].as_array().unwrap().len(), 1);
@@ -93,7 +93,7 @@ fn a_lock_file_that_cannot_be_right_stops_everything() {
 #[test]
 fn what_is_no_plugin_or_not_trusted_is_said() {
     let place = Place::new();
-    let error = place.trust("untrust", &place.library()).expect(78);
+    let error = place.trust("untrust", &place.plugin_file()).expect(78);
     assert!(error.message().contains("libbad.so is not in "), "{}", error.message());
     let text = place.program.path().join("text.so");
     fs::write(&text, "text").unwrap();
@@ -106,7 +106,7 @@ fn what_is_no_plugin_or_not_trusted_is_said() {
 #[test]
 fn a_broken_promise_is_found_and_named() {
     let place = Place::new();
-    let outcome = place.trust("check", &place.library()).expect(65);
+    let outcome = place.trust("check", &place.plugin_file()).expect(65);
     assert_eq!(outcome.error("plugin"), "bad 0.1.0");
     assert!(outcome.message().contains("promises of the contract are broken, the first is "), "{}", outcome.message());
     let checks = outcome.json["checks"].as_array().unwrap();

@@ -19,8 +19,8 @@ pub struct Scaffold {
     pub name: String,
     /// Its kind.
     pub kind: Kind,
-    /// The library that it becomes, as cargo names it.
-    pub library: String,
+    /// The name of the library that it becomes, as cargo gives it.
+    pub file_name: String,
 }
 
 /// Makes the crate in a new folder of this name below `parent`. `api`: a folder with the sources of `plugin-api`; without one the crate
@@ -51,8 +51,8 @@ pub fn create(parent: &Path, name: &str, kind: Kind, api: Option<&Path>) -> Resu
         let path = folder.join(file);
         std::fs::write(&path, text).map_err(|error| failed(&path, error))?;
     }
-    let library = format!("lib{}.so", name.replace('-', "_"));
-    Ok(Scaffold { folder, name: name.to_owned(), kind, library })
+    let file_name = format!("lib{}.so", name.replace('-', "_"));
+    Ok(Scaffold { folder, name: name.to_owned(), kind, file_name })
 }
 
 fn template(kind: Kind) -> &'static str {
@@ -129,7 +129,7 @@ mod tests {
         for kind in Kind::ALL {
             let name = format!("acme-{}", kind.as_str());
             let made = create(folder.path(), &name, kind, None).unwrap();
-            assert_eq!(made.library, format!("libacme_{}.so", kind.as_str()));
+            assert_eq!(made.file_name, format!("libacme_{}.so", kind.as_str()));
             for file in ["Cargo.toml", "src/lib.rs", "README.md"] {
                 let text = std::fs::read_to_string(made.folder.join(file)).unwrap();
                 assert!(NAMES.iter().all(|name| !text.contains(name)) && !text.contains("KIND"), "{file}: {text}");

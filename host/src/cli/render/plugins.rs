@@ -145,7 +145,7 @@ pub fn scaffold(made: &Scaffold) -> String {
          cd {folder} && cargo test && cargo build\n\
          mkdir plugins && cp target/debug/{library} plugins/\n\
          vmdk2kvm plugin check plugins/{library}\n",
-        library = made.library
+        library = made.file_name
     )
 }
 
