@@ -10,7 +10,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use vmdk2kvm_tests::{Outcome, binary, command, outcome, private_folder, run};
+use vmdk2kvm_tests::{Outcome, binary, command, lone_program, outcome, private_folder, run, run_with};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
@@ -128,7 +128,16 @@ fn a_new_converter_keeps_its_promises() {
     assert_eq!(new.outcomes().iter().filter(|word| **word == "skipped").count(), 1, "{:#}", new.checked.json);
 }
 
+/// And a whole migration ends with its verdict, on a machine whose disk has no boot sector.
 #[test]
-fn a_new_tester_keeps_its_promises() {
-    New::of("tester", |_| None).assert_all_passed();
+fn a_new_tester_judges_a_migration() {
+    let new = New::of("tester", |_| None);
+    new.assert_all_passed();
+    let (host, out) = (lone_program(), new.folder.path().join("out"));
+    let (plugins, out) = (new.plugins(), out.to_str().unwrap());
+    let chosen = ["--plugin-dir", &plugins, "--set", "test.plugin=acme-tester"];
+    let arguments = [&["migrate", "bad:vm", "-o", out], &chosen[..]].concat();
+    let judged = run_with(&host.path().join("vmdk2kvm"), &arguments).expect(80);
+    assert_eq!(judged.error("plugin"), "acme-tester 0.1.0");
+    assert_eq!(judged.message(), "migrated, but the boot test failed: no-bootable-device");
 }
