@@ -76,11 +76,11 @@ impl Release {
 
     /// Builds the misbehaving plugin against the copy's contract.
     pub fn plugin(&self) -> PathBuf {
-        self.build(cargo().arg("build"), &target_folder(), &["--example", &self.name]);
+        self.build(&mut cargo(), &target_folder(), &["build", "--example", &self.name]);
         target_folder().join(format!("debug/examples/lib{}.so", self.name))
     }
 
-    /// Builds the plugin as somebody else might: optimised, ended by a panic, and by another compiler of rustup's where one is named.
+    /// Builds the plugin as somebody else might: optimised, and by another compiler of rustup's where one is named.
     pub fn plugin_of(&self, compiler: Option<&str>) -> PathBuf {
         let mut cargo = compiler.map_or_else(cargo, |compiler| {
             let mut rustup = Command::new("rustup");
@@ -90,15 +90,20 @@ impl Release {
             rustup
         });
         let folder = target_folder().join(format!("{}-built-elsewhere", self.name));
-        let panics = ["--release", "--config", "profile.release.panic=\"abort\""];
-        self.build(cargo.args(["build"]).args(panics), &folder, &["--example", &self.name]);
+        self.build(&mut cargo, &folder, &["build", "--release", "--example", &self.name]);
         folder.join(format!("release/examples/lib{}.so", self.name))
+    }
+
+    /// What the compiler says of the plugin when a panic is to end the process.
+    pub fn plugin_that_aborts(&self) -> String {
+        let abort = ["check", "--config", "profile.dev.panic=\"abort\"", "--example", &self.name];
+        self.run(&mut cargo(), &target_folder(), &abort).expect_err("it was built")
     }
 
     /// Builds the host with the copy's contract.
     pub fn program(&self) -> PathBuf {
         let name = format!("vmdk2kvm-{}", self.name);
-        self.build(cargo().arg("build"), &target_folder(), &["--bin", &name]);
+        self.build(&mut cargo(), &target_folder(), &["build", "--bin", &name]);
         target_folder().join("debug").join(name)
     }
 
@@ -116,9 +121,13 @@ impl Release {
     }
 
     fn build(&self, cargo: &mut Command, folder: &Path, what: &[&str]) {
-        cargo.args(["--offline", "--quiet", "--workspace", "--target-dir"]).arg(folder).args(what);
-        let output = cargo.current_dir(self.write()).output().expect("cargo");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        self.run(cargo, folder, what).unwrap_or_else(|said| panic!("{said}"));
+    }
+
+    fn run(&self, cargo: &mut Command, folder: &Path, what: &[&str]) -> Result<(), String> {
+        let options = ["--offline", "--quiet", "--workspace", "--target-dir"];
+        let output = cargo.args(what).args(options).arg(folder).current_dir(self.write()).output().expect("cargo");
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
     }
 }
 
