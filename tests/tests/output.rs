@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use vmdk2kvm_tests::{Outcome, Room, SmallDisk, contents, names, outcome};
+use vmdk2kvm_tests::{Outcome, Room, Running, SmallDisk, contents, names, outcome};
 
 /// Every command that leaves images, with its arguments but the output folder.
 fn commands(room: &Room) -> [Vec<String>; 4] {
@@ -47,14 +47,11 @@ fn a_name_that_is_taken_is_refused_and_what_has_it_is_not_touched() {
             std::fs::create_dir(&output).unwrap();
             std::fs::write(output.join(&name), "somebody else's").unwrap();
             let before = contents(&output);
-            let events = room.path("events");
-            let mut command = into(&room, &arguments, &output);
-            command.arg("--events").arg(&events);
-            let outcome = room.run(command);
-            refused(outcome, &format!("{} exists already", output.join(&name).display()));
-            let events = std::fs::read_to_string(events).unwrap();
-            let count = |kind: &str| events.lines().filter(|line| line.contains(kind)).count();
-            assert_eq!(count("\"stage_started\""), count("\"stage_finished\""), "{events}");
+            let mut run = Running::start(into(&room, &arguments, &output));
+            run.wait_for("the end of its stage", |event| {
+                event["event"] == "stage_finished" && event["status"] == "failed"
+            });
+            refused(run.end(), &format!("{} exists already", output.join(&name).display()));
             assert_eq!(contents(&output), before);
             assert!(!output.join(".vmdk2kvm-work").exists());
         }
