@@ -114,7 +114,11 @@ pub const KEYS: &[Key] = &[
     key("keep_work", Kind::Flag, "keep the work folder after success"),
     key("work_dir", Kind::Path, "keep unfinished work in this folder"),
     key("keys", Kind::Keys, "keys of encrypted volumes"),
-    key("test.plugin", Kind::Text, "tester: `qemu` names the plugin `qemu-test`; `none` leaves the boot test out"),
+    key(
+        "test.plugin",
+        Kind::Text,
+        "the tester's plugin; `qemu` and `libvirt` mean `qemu-test` and `libvirt-test`; `none` leaves the boot test out",
+    ),
     key("test.timeout_seconds", Kind::Number(1, 86_400), "give the boot test up after this time"),
     key("test.ssh_address", Kind::Text, "an sshd must answer at this address of the guest"),
     key("test.ssh_port", Kind::Number(1, 65_535), "port of that sshd"),
