@@ -43,12 +43,15 @@ fn restrict(territory: &Territory) -> Result<RestrictionStatus, RulesetError> {
     // What can be written is never run, unless it can be read by another rule, too.
     let write: BitFlags<AccessFs> = AccessFs::from_all(RIGHTS) & !BitFlags::from(AccessFs::Execute);
     let names: BitFlags<AccessFs> = AccessFs::ReadDir.into();
+    let sockets =
+        AccessFs::MakeDir | AccessFs::MakeSock | AccessFs::RemoveDir | AccessFs::RemoveFile | AccessFs::ReadDir;
     Ruleset::default()
         .handle_access(AccessFs::from_all(RIGHTS))?
         .create()?
         .add_rules(path_beneath_rules(&territory.read, AccessFs::from_read(RIGHTS)))?
         .add_rules(path_beneath_rules(&territory.write, write))?
         .add_rules(path_beneath_rules(&territory.list, names))?
+        .add_rules(path_beneath_rules(&territory.sockets, sockets))?
         .restrict_self()
 }
 
@@ -87,7 +90,12 @@ mod tests {
             std::fs::create_dir(path(name)).unwrap();
             std::fs::write(path(name).join("file"), name).unwrap();
         }
-        let territory = Territory { read: vec![path("read")], write: vec![path("write")], list: Vec::new() };
+        let territory = Territory {
+            read: vec![path("read")],
+            write: vec![path("write")],
+            sockets: vec![path("secret")],
+            ..Territory::default()
+        };
         let root = folder.path().to_owned();
         let (containment, tried) = inside(territory, move || {
             let read = |name: &str| std::fs::read(root.join(name).join("file")).is_ok();

@@ -56,6 +56,8 @@ pub(super) struct Territory {
     pub write: Vec<PathBuf>,
     /// Folders whose names may be listed.
     pub list: Vec<PathBuf>,
+    /// Folders to make sockets in, and to remove them again. No file in there can be read or written.
+    pub sockets: Vec<PathBuf>,
 }
 
 impl Territory {
@@ -103,7 +105,8 @@ impl Territory {
         }
         write.extend(own_cache());
         write.extend(private_folder::runtime());
-        Self { read, write, list: vec![PathBuf::from("/etc")] }
+        // Whatever TMPDIR says, libguestfs has root's sockets there (guestfs(3), guestfs_get_sockdir).
+        Self { read, write, list: vec![PathBuf::from("/etc")], sockets: vec![PathBuf::from("/tmp")] }
     }
 
     /// Every path in a plugin's settings: the user named it for the plugin. A folder may be for files of its own.
