@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use vmdk2kvm_plugin_api::model::{
-    Applied, Change, Controller, Cpus, Disk, Firmware, GuestBlockDevice, GuestDiskInfo, Inspection, Nic, NicKind,
-    OsFamily, OsInfo, PlanContext, VmSpec,
+    Applied, Change, Controller, Disk, GuestBlockDevice, GuestDiskInfo, Inspection, Nic, NicKind, OsFamily, OsInfo,
+    PlanContext, VmSpec,
 };
 use vmdk2kvm_plugin_api::{Entry, FileKind, Guest, PluginError, Result, Stat};
+use vmdk2kvm_plugin_testing::sample;
 
 /// Disk `index` with these partitions; UUIDs are `uuid-DISK-PART`, partition UUIDs `part-DISK-PART`.
 pub(crate) fn disk(index: u32, partitions: &[(u32, &str)]) -> GuestDiskInfo {
@@ -26,33 +27,16 @@ pub(crate) fn disk(index: u32, partitions: &[(u32, &str)]) -> GuestDiskInfo {
 
 /// A VM with this many SCSI disks at units 0, 1, ... and one card.
 pub(crate) fn vm(disks: u32) -> VmSpec {
-    VmSpec {
-        schema: 1,
-        name: "web".to_owned(),
-        uuid: None,
-        genid: None,
-        guest_id: None,
-        firmware: Firmware::Bios,
-        secure_boot: false,
-        tpm: false,
-        cpus: Cpus { count: 1, sockets: 1, cores_per_socket: 1 },
-        memory_bytes: 1 << 30,
-        disks: (0..disks)
-            .map(|unit| Disk {
-                name: format!("web_{unit}.vmdk"),
-                controller: Controller::Scsi,
-                bus: 0,
-                unit,
-                capacity_bytes: 4 << 30,
-                format: "vmdk".to_owned(),
-                path: None,
-            })
-            .collect(),
-        removable: vec![],
-        nics: vec![nic("00:50:56:aa:bb:01")],
-        guessed: vec![],
-        origin: None,
-    }
+    let disk = |unit| Disk {
+        name: format!("web_{unit}.vmdk"),
+        controller: Controller::Scsi,
+        bus: 0,
+        unit,
+        capacity_bytes: 4 << 30,
+        format: "vmdk".to_owned(),
+        path: None,
+    };
+    VmSpec { disks: (0..disks).map(disk).collect(), ..sample::vm("web") }
 }
 
 /// A card with this MAC.
@@ -66,18 +50,9 @@ pub(crate) fn context() -> PlanContext {
     PlanContext {
         vm: vm(1),
         inspection: Inspection {
-            schema: 1,
-            os: OsInfo { family: OsFamily::Linux, distro: "debian".to_owned(), ..OsInfo::default() },
-            firmware: Some(Firmware::Bios),
-            bootloader: None,
-            bootloader_config: None,
             root: Some("/dev/sda1".to_owned()),
-            mounts: vec![],
-            kernels: vec![],
-            network: Default::default(),
-            vmware_tools: Default::default(),
             disks,
-            findings: vec![],
+            ..sample::inspection(OsInfo { family: OsFamily::Linux, distro: "debian".to_owned(), ..OsInfo::default() })
         },
         live: false,
     }

@@ -11,8 +11,9 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use vmdk2kvm_plugin_api::model::{Action, AttachedDisk, Change, Cpus, Firmware, OpenGuest, VmSpec};
+use vmdk2kvm_plugin_api::model::{Action, AttachedDisk, Change, OpenGuest, VmSpec};
 use vmdk2kvm_plugin_api::{Host, HostServices, LogRecord, Result};
+use vmdk2kvm_plugin_testing::sample;
 
 /// A host that listens to nobody and can be told to cancel.
 #[derive(Default)]
@@ -48,32 +49,12 @@ pub fn host(settings: serde_json::Value) -> (Arc<TestHost>, Host) {
 /// A request for one raw disk.
 pub fn request(disk: &Path, work_dir: &Path, writable: bool) -> OpenGuest {
     OpenGuest {
-        vm: vm(),
+        vm: VmSpec { disks: Vec::new(), nics: Vec::new(), ..sample::vm("test") },
         disks: vec![AttachedDisk { path: disk.display().to_string(), format: "raw".into() }],
         writable,
         work_dir: work_dir.display().to_string(),
         socket_dir: String::new(),
         keys: Vec::new(),
-    }
-}
-
-fn vm() -> VmSpec {
-    VmSpec {
-        schema: 1,
-        name: "test".into(),
-        uuid: None,
-        genid: None,
-        guest_id: None,
-        firmware: Firmware::Bios,
-        secure_boot: false,
-        tpm: false,
-        cpus: Cpus { count: 1, sockets: 1, cores_per_socket: 1 },
-        memory_bytes: 1 << 30,
-        disks: Vec::new(),
-        removable: Vec::new(),
-        nics: Vec::new(),
-        guessed: Vec::new(),
-        origin: None,
     }
 }
 
