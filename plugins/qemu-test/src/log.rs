@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
+use tempfile::NamedTempFile;
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
 use crate::text::escape;
@@ -23,16 +24,13 @@ pub struct Log {
 }
 
 impl Log {
-    /// Begins a log of mode 0600 in `folder`, in place of an earlier test's.
+    /// Begins a log of mode 0600 in `folder`, in place of an earlier test's, and whole even where two tests run at once: each writes
+    /// its own file, and the name is the last one's.
     pub fn create(folder: &Path) -> Result<Self> {
         let path = folder.join(NAME);
         let open = || {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)
+            Ok::<_, std::io::Error>(NamedTempFile::new_in(folder)?.persist(&path)?)
         };
         let file = open().map_err(|error| {
             PluginError::new(ErrorKind::Output, format!("{}: cannot be created: {error}", path.display()))

@@ -5,10 +5,10 @@
 
 use std::fs;
 use std::io::BufWriter;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde_json::json;
+use tempfile::NamedTempFile;
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use crate::machine::Running;
@@ -64,21 +64,17 @@ pub fn save(machine: &mut Running, folder: &Path, target: &Path, stop: &dyn Fn()
         .map_err(|error| PluginError::io(format!("the screen could not be saved: {error}")))?;
     let bytes = fs::read(&file).map_err(|error| PluginError::from_io(file.display(), &error))?;
     let picture = Picture::parse(&bytes).ok_or_else(|| PluginError::io("qemu's picture of the screen is not a PPM"))?;
-    // A picture of an earlier test may be there.
-    let _ = fs::remove_file(target);
-    let output = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(target)
+    // A picture of an earlier test may be there, and another test may be writing one.
+    let output = NamedTempFile::new_in(target.parent().unwrap_or(Path::new(".")))
         .map_err(|error| PluginError::from_io(target.display(), &error))?;
-    let mut encoder = png::Encoder::new(BufWriter::new(output), picture.width, picture.height);
+    let mut encoder = png::Encoder::new(BufWriter::new(&output), picture.width, picture.height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     encoder
         .write_header()
         .and_then(|mut writer| writer.write_image_data(picture.pixels))
         .map_err(|error| PluginError::output(format!("{}: {error}", target.display())))?;
+    output.persist(target).map_err(|error| PluginError::from_io(target.display(), &error.error))?;
     Ok((picture.width, picture.height))
 }
 
