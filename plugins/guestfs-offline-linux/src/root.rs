@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use vmdk2kvm_linux_guest::fstab_mounts;
+use vmdk2kvm_linux_guest::{crypttab_devices, fstab_mounts, md_arrays};
 use vmdk2kvm_plugin_api::model::{Finding, GuestDiskInfo, MountInfo, OpenGuest, Severity};
 use vmdk2kvm_plugin_api::{FileKind, Guest, PluginError, Result, tracing};
 
@@ -172,7 +172,7 @@ fn look_into<'a>(
         files.cache().anything_changed();
         if holds_system(files)? {
             let guest = ApplianceGuest { files: files.clone(), mounts: Vec::new(), writable: false };
-            let fstab = fstab_mounts(&guest, &volumes.disks, Some(&request.vm)).unwrap_or_else(|error| {
+            let fstab = fstab(&guest, volumes, request).unwrap_or_else(|error| {
                 tracing::warn!(device = volume.device, %error, "its fstab cannot be read");
                 Vec::new()
             });
@@ -189,6 +189,24 @@ fn look_into<'a>(
         unmount(files)?;
     }
     Ok(None)
+}
+
+/// What the fstab mounts. Arrays, and what crypttab opened, have other names in the guest than here.
+fn fstab(guest: &dyn Guest, volumes: &Volumes, request: &OpenGuest) -> Result<Vec<MountInfo>> {
+    let mut mounts = fstab_mounts(guest, &volumes.disks, Some(&request.vm))?;
+    let opened = crypttab_devices(guest, &volumes.disks, Some(&request.vm))?;
+    let arrays = md_arrays(guest)?;
+    for mount in &mut mounts {
+        let own = mount.device.strip_prefix("/dev/mapper/").and_then(|name| opened.iter().find(|(own, _)| own == name));
+        let volume = match own {
+            Some((_, container)) => volumes.opened_from(container),
+            None => volumes.array(&mount.device, &arrays),
+        };
+        if let Some(volume) = volume {
+            mount.device.clone_from(&volume.device);
+        }
+    }
+    Ok(mounts)
 }
 
 /// Whether what is mounted as the root looks like one: a word on what it is, and programs (or their folder, for a `/usr` of its
@@ -327,6 +345,7 @@ mod tests {
             label: Some("os".into()),
             length: 1,
             esp: false,
+            inside: None,
         };
         for chosen in ["", "/dev/vg/root", "UUID=ab-1", "LABEL=os"] {
             assert!(is_chosen(&volume, chosen), "{chosen}");
@@ -348,8 +367,15 @@ mod tests {
 
     #[test]
     fn copies_of_an_xfs_can_be_mounted_together() {
-        let mut volume =
-            Volume { device: "/dev/sdb1".into(), fstype: "xfs".into(), uuid: None, label: None, length: 1, esp: false };
+        let mut volume = Volume {
+            device: "/dev/sdb1".into(),
+            fstype: "xfs".into(),
+            uuid: None,
+            label: None,
+            length: 1,
+            esp: false,
+            inside: None,
+        };
         assert_eq!(options(&volume, "", false), "ro,nouuid");
         volume.fstype = "btrfs".into();
         assert_eq!(options(&volume, "subvol=@", true), "rw,noatime,subvol=@");

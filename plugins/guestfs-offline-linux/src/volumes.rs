@@ -24,6 +24,19 @@ pub struct Volume {
     pub length: u64,
     /// An EFI system partition.
     pub esp: bool,
+    /// The encrypted device that it was opened from.
+    pub inside: Option<String>,
+}
+
+/// An array. The name that it has here is the appliance's: the guest's own says nothing to another host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Array {
+    /// Name in the inspector's naming.
+    device: String,
+    /// UUID, as mdadm prints it.
+    uuid: String,
+    /// The name that the guest gave it, without its host.
+    name: String,
 }
 
 /// What the disks hold.
@@ -33,6 +46,8 @@ pub struct Volumes {
     pub disks: Vec<GuestDiskInfo>,
     /// Everything with a filesystem or container on it.
     pub volumes: Vec<Volume>,
+    /// Every array.
+    pub arrays: Vec<Array>,
     /// A disk has code that a BIOS would run.
     pub bios_code: bool,
     /// What was noticed.
@@ -64,9 +79,15 @@ pub fn scan(appliance: &Appliance, request: &OpenGuest) -> Result<Volumes> {
             Err(error) => return Err(error),
         }
     }
-    found.unlock(appliance, request)?;
-    found.add_arrays(appliance)?;
-    found.add_logical_volumes(appliance)?;
+    // Containers may be in arrays and in logical volumes, and hold volume groups themselves.
+    let mut tried = Vec::new();
+    loop {
+        found.add_arrays(appliance)?;
+        found.add_logical_volumes(appliance)?;
+        if !found.unlock(appliance, request, &mut tried)? {
+            break;
+        }
+    }
     found.note_hibernation();
     Ok(found)
 }
@@ -89,6 +110,23 @@ impl Volumes {
             .find(|volume| bears("/dev/disk/by-uuid/", &volume.uuid) || bears("/dev/disk/by-label/", &volume.label))
     }
 
+    /// What this encrypted device, or the one that a link means, was opened as.
+    pub fn opened_from(&self, container: &str) -> Option<&Volume> {
+        let container = self.by_name(container).or_else(|| self.behind_link(container))?;
+        self.volumes.iter().find(|volume| volume.inside.as_ref() == Some(&container.device))
+    }
+
+    /// The array that the guest knows as `/dev/md0` or `/dev/md/NAME`; `configured` are the names and UUIDs of its mdadm.conf.
+    pub fn array(&self, device: &str, configured: &[(String, String)]) -> Option<&Volume> {
+        let named = configured.iter().find(|(own, _)| own == device);
+        let name = device.strip_prefix("/dev/md/").or_else(|| device.strip_prefix("/dev/md"))?;
+        let array = self.arrays.iter().find(|array| match named {
+            Some((_, uuid)) => array.uuid.eq_ignore_ascii_case(uuid),
+            None => array.name == name,
+        })?;
+        self.by_name(&array.device)
+    }
+
     fn has(&self, fstype: &str) -> bool {
         self.volumes.iter().any(|volume| volume.fstype == fstype)
     }
@@ -105,12 +143,13 @@ impl Volumes {
                 label: label.clone(),
                 length: *length,
                 esp: *kind == PartitionKind::Esp,
+                inside: None,
             });
         }
         self.disks.push(scan.info);
     }
 
-    fn add_named(&mut self, appliance: &Appliance, device: &str) -> Result<()> {
+    fn add_named(&mut self, appliance: &Appliance, device: &str, inside: Option<&str>) -> Result<()> {
         if self.by_name(device).is_some() {
             return Ok(());
         }
@@ -118,15 +157,24 @@ impl Volumes {
         if let Some(found) = superblock {
             let device = device.to_owned();
             let (fstype, uuid, label) = (found.fstype, found.uuid, found.label);
-            self.volumes.push(Volume { device, fstype, uuid, label, length: found.size, esp: false });
+            let inside = inside.map(str::to_owned);
+            self.volumes.push(Volume { device, fstype, uuid, label, length: found.size, esp: false, inside });
         }
         Ok(())
     }
 
-    fn unlock(&mut self, appliance: &Appliance, request: &OpenGuest) -> Result<()> {
-        let locked: Vec<Volume> =
-            self.volumes.iter().filter(|volume| volume.fstype == "crypto_LUKS").cloned().collect();
-        for (number, volume) in locked.iter().enumerate() {
+    /// Opens the encrypted devices that were not `tried` yet, as `luks0`, `luks1`...; whether there is something new to look at.
+    fn unlock(&mut self, appliance: &Appliance, request: &OpenGuest, tried: &mut Vec<String>) -> Result<bool> {
+        let locked: Vec<Volume> = self
+            .volumes
+            .iter()
+            .filter(|volume| volume.fstype == "crypto_LUKS" && !tried.contains(&volume.device))
+            .cloned()
+            .collect();
+        let mut opened = false;
+        for volume in &locked {
+            let name = format!("luks{}", tried.len());
+            tried.push(volume.device.clone());
             let uuid = volume.uuid.as_deref().unwrap_or_default();
             // A selector is a device, a UUID, or `all`.
             let keys = request.keys.iter().filter(|(selector, _)| {
@@ -134,7 +182,6 @@ impl Volumes {
                     || *selector == volume.device
                     || (!uuid.is_empty() && selector.eq_ignore_ascii_case(uuid))
             });
-            let name = format!("luks{number}");
             let mut open = false;
             for (_, secret) in keys {
                 let Some(key) = appliance.host().secret(secret)? else { continue };
@@ -150,7 +197,8 @@ impl Volumes {
                 }
             }
             if open {
-                self.add_named(appliance, &format!("/dev/mapper/{name}"))?;
+                self.add_named(appliance, &format!("/dev/mapper/{name}"), Some(&volume.device))?;
+                opened = true;
             } else {
                 let message = format!("{} is encrypted and no given key opens it", volume.device);
                 let hint = format!(
@@ -160,21 +208,32 @@ impl Volumes {
                 self.findings.push(Finding::new("encrypted-volume", Severity::Warn, message).hint(hint));
             }
         }
-        if self
-            .volumes
-            .iter()
-            .any(|volume| volume.device.starts_with("/dev/mapper/luks") && volume.fstype == "LVM2_member")
-        {
+        if opened && self.volumes.iter().any(|volume| volume.inside.is_some() && volume.fstype == "LVM2_member") {
             appliance.call(|handle| handle.scan_volume_groups())?;
         }
-        Ok(())
+        Ok(opened)
     }
 
     fn add_arrays(&mut self, appliance: &Appliance) -> Result<()> {
-        if self.has("linux_raid_member") {
-            for device in appliance.call(|handle| handle.arrays())? {
-                self.add_named(appliance, &device)?;
+        if !self.has("linux_raid_member") {
+            return Ok(());
+        }
+        for device in appliance.call(|handle| handle.arrays())? {
+            if self.arrays.iter().any(|array| array.device == device) {
+                continue;
             }
+            // Without them it is still an array.
+            let details = appliance.call(|handle| handle.array_details(&device)).unwrap_or_else(|error| {
+                tracing::debug!(device, %error.message, "an array does not say what it is");
+                Vec::new()
+            });
+            let detail = |key: &str| {
+                let found = details.chunks_exact(2).find(|pair| pair[0] == key);
+                found.map_or("", |pair| pair[1].as_str())
+            };
+            let name = detail("name").rsplit(':').next().unwrap_or_default().to_owned();
+            self.add_named(appliance, &device, None)?;
+            self.arrays.push(Array { device, uuid: detail("uuid").to_owned(), name });
         }
         Ok(())
     }
@@ -183,7 +242,7 @@ impl Volumes {
         if self.has("LVM2_member") {
             for device in appliance.call(|handle| handle.logical_volumes())? {
                 // A snapshot or a thin pool may not be readable; it is no reason to give up.
-                if let Err(error) = self.add_named(appliance, &device) {
+                if let Err(error) = self.add_named(appliance, &device, None) {
                     tracing::debug!(device, %error, "a logical volume cannot be read");
                 }
             }
@@ -234,5 +293,32 @@ impl ReadDevice for Device<'_> {
         let read: Result<Vec<u8>, CallError> =
             self.appliance.call(|handle| handle.pread_device(self.device, length, offset));
         Ok(read?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays_by_the_guests_own_names() {
+        let mut found = Volumes::default();
+        for (device, uuid, name) in [("/dev/md127", "a:1", "0"), ("/dev/md126", "b:2", "boot")] {
+            found.arrays.push(Array { device: device.to_owned(), uuid: uuid.to_owned(), name: name.to_owned() });
+            let (fstype, device) = ("ext4".to_owned(), device.to_owned());
+            found.volumes.push(Volume { device, fstype, uuid: None, label: None, length: 1, esp: false, inside: None });
+        }
+        let configured = [("/dev/md5".to_owned(), "B:2".to_owned()), ("/dev/md6".to_owned(), "c:3".to_owned())];
+        for (device, array) in [
+            ("/dev/md0", Some("/dev/md127")),
+            ("/dev/md/0", Some("/dev/md127")),
+            ("/dev/md/boot", Some("/dev/md126")),
+            ("/dev/md5", Some("/dev/md126")),
+            ("/dev/md6", None),
+            ("/dev/md1", None),
+            ("/dev/sda1", None),
+        ] {
+            assert_eq!(found.array(device, &configured).map(|volume| volume.device.as_str()), array, "{device}");
+        }
     }
 }

@@ -18,7 +18,8 @@ fn containers_are_opened_and_the_root_that_says_so_is_taken() {
     request
         .disks
         .extend(disks[1..].iter().map(|disk| AttachedDisk { path: disk.display().to_string(), format: "raw".into() }));
-    request.keys = vec![("all".into(), "wrong".into()), ("/dev/sda".into(), "right".into())];
+    request.keys =
+        vec![("all".into(), "wrong".into()), ("/dev/sda".into(), "right".into()), ("all".into(), "right".into())];
     services.secrets.lock().unwrap().extend([("wrong".into(), "guess".into()), ("right".into(), "secret\n".into())]);
     let attached = attach(&request, &Settings::default(), &host).unwrap();
 
@@ -29,18 +30,22 @@ fn containers_are_opened_and_the_root_that_says_so_is_taken() {
         ("/dev/mapper/luks0", "LVM2_member"),
         ("/dev/vg-one/root", "ext4"),
         ("/dev/vg-one/data", "ext4"),
+        ("/dev/vg-one/safe", "crypto_LUKS"),
+        ("/dev/mapper/luks1", "ext2"),
         ("/dev/sdb", "btrfs"),
         ("/dev/sdc", "linux_raid_member"),
         ("/dev/sdd", "linux_raid_member"),
     ] {
         assert!(devices.contains(&expected), "{expected:?} in {devices:?}");
     }
-    let mirrored = attached.volumes.volumes.iter().any(|volume| volume.label.as_deref() == Some("mirrored"));
-    assert!(mirrored, "{devices:?}");
+    let mirrored = attached.volumes.volumes.iter().find(|volume| volume.label.as_deref() == Some("mirrored"));
+    let mirrored = mirrored.unwrap_or_else(|| panic!("{devices:?}")).device.as_str();
 
     let mounts: Vec<(&str, &str)> =
         attached.mounted.mounts.iter().map(|mount| (mount.device.as_str(), mount.mountpoint.as_str())).collect();
-    assert_eq!(mounts, [("/dev/vg-one/root", "/"), ("/dev/vg-one/data", "/var")]);
+    let expected =
+        [("/dev/vg-one/root", "/"), ("/dev/vg-one/data", "/var"), ("/dev/mapper/luks1", "/boot"), (mirrored, "/usr")];
+    assert_eq!(mounts, expected);
     let messages: Vec<&str> = attached.mounted.findings.iter().map(|finding| finding.message.as_str()).collect();
     assert_eq!(messages, ["/dev/sdb holds a system as well; /dev/vg-one/root was taken"]);
     assert!(attached.guest.read("/etc/fstab", 100).unwrap().unwrap().starts_with(b"/dev/mapper/vg--one-root"));

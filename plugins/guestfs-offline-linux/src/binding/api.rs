@@ -174,6 +174,7 @@ symbols! {
     fn lvs(H) -> OwnedStrList;
     fn lvm_scan(H, c_int) -> c_int;
     fn list_md_devices(H) -> OwnedStrList;
+    fn md_detail(H, Str) -> OwnedStrList;
     fn cryptsetup_open_argv(H, Str, Str, Str, *const CryptsetupOpts) -> c_int;
     fn mount_options(H, Str, Str, Str) -> c_int;
     fn umount(H, Str) -> c_int;

@@ -93,6 +93,15 @@ impl Handle {
         self.owned_list("list_md_devices", list)
     }
 
+    /// What an array says about itself: keys and values, one behind the other.
+    pub fn array_details(&mut self, device: &str) -> Call<Vec<String>> {
+        let call = "md_detail";
+        let device = text(call, device)?;
+        // SAFETY: open handle, the string ends in NUL; the result is ours.
+        let list = unsafe { (self.api.md_detail)(self.raw, device.as_ptr()) };
+        self.owned_list(call, list)
+    }
+
     /// Unlocks an encrypted device as `/dev/mapper/<name>`.
     pub fn unlock(&mut self, device: &str, key: &str, name: &str, readonly: bool) -> Call<()> {
         let call = "cryptsetup_open";

@@ -119,7 +119,8 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
-/// Four disks: an encrypted one with a volume group, a btrfs with a system in `@`, and the halves of a mirror.
+/// Four disks: an encrypted one with a volume group that has an encrypted volume, a btrfs with a system in `@`, and the halves of a
+/// mirror.
 pub fn storage_disks(folder: &Path) -> Vec<PathBuf> {
     let disks: Vec<PathBuf> = ["luks", "btrfs", "half1", "half2"].iter().map(|name| folder.join(name)).collect();
     for disk in &disks {
@@ -129,7 +130,14 @@ pub fn storage_disks(folder: &Path) -> Vec<PathBuf> {
     let key = folder.join("key");
     fs::write(&key, "secret").unwrap();
     let (luks, key) = (disks[0].to_str().unwrap(), key.to_str().unwrap());
-    run("cryptsetup", &["luksFormat", "-q", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", luks, key]);
+    let inner = folder.join("inner");
+    fs::File::create(&inner).unwrap().set_len(20 << 20).unwrap();
+    for container in [luks, inner.to_str().unwrap()] {
+        run(
+            "cryptsetup",
+            &["luksFormat", "-q", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", container, key],
+        );
+    }
     let script = format!(
         "{}run
          luks-open /dev/sda lock keys-come-from-stdin
@@ -137,14 +145,20 @@ pub fn storage_disks(folder: &Path) -> Vec<PathBuf> {
          vgcreate vg-one /dev/mapper/lock
          lvcreate root vg-one 100
          lvcreate data vg-one 32
+         lvcreate safe vg-one 32
+         upload {} /dev/vg-one/safe
+         luks-open /dev/vg-one/safe inner keys-come-from-stdin
+         mkfs ext2 /dev/mapper/inner
          mkfs ext4 /dev/vg-one/root
          mkfs ext4 /dev/vg-one/data label:photos
          mount /dev/vg-one/root /
          mkdir /etc
          mkdir /usr
          mkdir-p /lib/modules/6.1
-         write /etc/fstab \"/dev/mapper/vg--one-root / ext4 defaults 0 1\\nLABEL=photos /var ext4 defaults 0 2\\n\"
+         write /etc/fstab \"/dev/mapper/vg--one-root / ext4 defaults 0 1\\nLABEL=photos /var ext4 defaults 0 2\\n/dev/mapper/safe_crypt /boot ext2 defaults 0 2\\n/dev/md/mirror /usr ext2 defaults 0 2\\n\"
+         write /etc/crypttab \"safe_crypt /dev/mapper/vg--one-safe none luks\\n\"
          mkdir /var
+         mkdir /boot
          umount /
          mkfs btrfs /dev/sdb
          mount /dev/sdb /
@@ -156,7 +170,8 @@ pub fn storage_disks(folder: &Path) -> Vec<PathBuf> {
          md-create mirror \"/dev/sdc /dev/sdd\" level:raid1
          mkfs ext2 /dev/md/mirror label:mirrored
          ",
-        disks.iter().map(|disk| format!("add {} format:raw\n", disk.display())).collect::<String>()
+        disks.iter().map(|disk| format!("add {} format:raw\n", disk.display())).collect::<String>(),
+        inner.display()
     );
     // The key is read from the line behind the command that wants it.
     guestfish(&script.replace(" keys-come-from-stdin", "\nsecret"));

@@ -1,6 +1,6 @@
 //! `/etc/crypttab`: encrypted devices by the UUID of their LUKS header, others by that of their partition.
 
-use vmdk2kvm_plugin_api::model::{Finding, FixerPlan, OsFamily, PlanContext, Severity};
+use vmdk2kvm_plugin_api::model::{Finding, FixerPlan, GuestDiskInfo, OsFamily, PlanContext, Severity, VmSpec};
 use vmdk2kvm_plugin_api::{Fixer, Guest, Result};
 
 use crate::devices::{Devices, Reference};
@@ -42,6 +42,23 @@ impl Fixer for Crypttab {
     }
 }
 
+/// What the guest opens at its start: the name below `/dev/mapper`, and the encrypted device in the inspector's naming, or its
+/// `/dev/disk/by-...` link where it is on no disk's list.
+pub fn crypttab_devices(
+    guest: &dyn Guest,
+    disks: &[GuestDiskInfo],
+    vm: Option<&VmSpec>,
+) -> Result<Vec<(String, String)>> {
+    let Some(file) = TextFile::read(guest, "/etc/crypttab", &mut Vec::new())? else { return Ok(Vec::new()) };
+    let devices = Devices::new(disks, vm);
+    let opened = file.lines().filter_map(|line| {
+        let mut fields = line.body.split_whitespace();
+        let name = fields.next().filter(|name| !name.starts_with('#'))?;
+        Some((name.to_owned(), devices.resolve(fields.next()?)?))
+    });
+    Ok(opened.collect())
+}
+
 /// The text with devices by place turned into their UUIDs, and what could not be.
 pub(super) fn by_uuid(text: &str, devices: &Devices<'_>) -> (String, Vec<Finding>) {
     let mut findings = Vec::new();
@@ -77,6 +94,18 @@ pub(super) fn by_uuid(text: &str, devices: &Devices<'_>) -> (String, Vec<Finding
 mod tests {
     use super::*;
     use crate::fixture;
+
+    #[test]
+    fn devices_that_are_opened() {
+        let text = "# <target> <source>\na_crypt /dev/sda5 none luks\nb /dev/mapper/vg--one-root /etc/keys/k luks\n\
+                    c UUID=abc none\nalone\n";
+        let guest = fixture::MapGuest::new(&[("/etc/crypttab", text)]);
+        let context = fixture::context();
+        let devices = crypttab_devices(&guest, &context.inspection.disks, Some(&context.vm)).unwrap();
+        let devices: Vec<(&str, &str)> =
+            devices.iter().map(|(name, device)| (name.as_str(), device.as_str())).collect();
+        assert_eq!(devices, [("a_crypt", "/dev/sda5"), ("b", "/dev/vg-one/root"), ("c", "/dev/disk/by-uuid/abc")]);
+    }
 
     #[test]
     fn by_uuid_of_the_header() {

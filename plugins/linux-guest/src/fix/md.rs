@@ -49,6 +49,28 @@ impl Fixer for Md {
     }
 }
 
+/// The arrays of `mdadm.conf` that have a UUID there: device and UUID.
+pub fn md_arrays(guest: &dyn Guest) -> Result<Vec<(String, String)>> {
+    let mut arrays = Vec::new();
+    for path in ["/etc/mdadm/mdadm.conf", "/etc/mdadm.conf"] {
+        let Some(file) = TextFile::read(guest, path, &mut Vec::new())? else { continue };
+        // The device of the array whose lines these are.
+        let mut device = None;
+        for line in file.lines() {
+            let mut words = line.body.split_whitespace();
+            if !line.body.starts_with([' ', '\t']) {
+                let is_array = words.next().is_some_and(|first| first.eq_ignore_ascii_case("array"));
+                device = if is_array { words.next() } else { None };
+            }
+            let uuid = words.find_map(|word| word.split_once('=').filter(|(key, _)| key.eq_ignore_ascii_case("uuid")));
+            if let (Some(device), Some((_, uuid))) = (device, uuid) {
+                arrays.push((device.to_owned(), uuid.to_owned()));
+            }
+        }
+    }
+    Ok(arrays)
+}
+
 pub(super) struct Fixed {
     pub text: String,
     /// An array has nothing but the names of its members.
@@ -113,6 +135,15 @@ pub(super) fn by_uuid(text: &str, devices: &Devices<'_>) -> Fixed {
 mod tests {
     use super::*;
     use crate::fixture;
+
+    #[test]
+    fn arrays_with_a_uuid() {
+        let text = "# ARRAY /dev/md9 UUID=9\nDEVICE partitions\nARRAY /dev/md0 metadata=1.2 UUID=a:b name=web:0\n\
+                    array /dev/md/boot\n\tuuid=c:d\nARRAY /dev/md2 name=web:2\nMAILADDR UUID=e\n";
+        let arrays = md_arrays(&fixture::MapGuest::new(&[("/etc/mdadm/mdadm.conf", text)])).unwrap();
+        let arrays: Vec<(&str, &str)> = arrays.iter().map(|(device, uuid)| (device.as_str(), uuid.as_str())).collect();
+        assert_eq!(arrays, [("/dev/md0", "a:b"), ("/dev/md/boot", "c:d")]);
+    }
 
     #[test]
     fn lines_of_real_files() {

@@ -19,6 +19,8 @@ mod uefi_fallback;
 mod vmware_tools;
 
 pub(crate) use cmdline::unstable_arguments;
+pub use crypttab::crypttab_devices;
 pub(crate) use fstab::entries;
+pub use md::md_arrays;
 pub use settings::{FixSettings, GuestAgent, InitramfsMode, fixers};
 pub(crate) use uefi_fallback::has_fallback_loader;
