@@ -12,10 +12,11 @@ const PATIENCE: Duration = Duration::from_secs(420);
 
 /// A running guest; ended when dropped.
 pub struct Booted {
+    command: Command,
     qemu: Child,
     port: u16,
     key: std::path::PathBuf,
-    _work: tempfile::TempDir,
+    work: tempfile::TempDir,
 }
 
 impl Drop for Booted {
@@ -25,31 +26,42 @@ impl Drop for Booted {
     }
 }
 
-/// Boots an overlay of `image` on virtio with fresh firmware variables, its network reached only at the guest's own static address, and
-/// waits until root can log in.
-pub fn boot(guest: &LabGuest, image: &Path) -> Booted {
+/// Boots overlays of the images in `folder` on virtio with fresh firmware variables, its network reached only at the guest's own
+/// static address, and waits until root can log in. A second card is in a network of its own, with a DHCP server.
+pub fn boot(guest: &LabGuest, folder: &Path) -> Booted {
     let work = tempfile::tempdir().unwrap();
-    let overlay = work.path().join("overlay.qcow2");
-    let made = Command::new("qemu-img")
-        .args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])
-        .args([image, &overlay])
-        .status()
-        .expect("qemu-img (package qemu-utils)");
-    assert!(made.success());
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (address, mac) = (guest.fact("ADDRESS"), guest.fact("MAC"));
     let mut qemu = Command::new("qemu-system-x86_64");
     qemu.args(["-nodefaults", "-display", "none", "-machine", "q35", "-m", "1024", "-smp", "2", "-no-reboot"])
         .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-vga", "std"])
         .arg("-serial")
-        .arg(format!("file:{}", work.path().join("console.log").display()))
-        .arg("-drive")
-        .arg(format!("if=none,id=disk,format=qcow2,file={}", overlay.display()))
-        .args(["-device", "virtio-blk-pci,drive=disk"])
-        .arg("-netdev")
+        .arg(format!("file:{}", work.path().join("console.log").display()));
+    for number in 1.. {
+        let image = folder.join(format!("{}-disk{number}.qcow2", guest.name));
+        if !image.is_file() {
+            break;
+        }
+        let overlay = work.path().join(format!("overlay{number}.qcow2"));
+        let made = Command::new("qemu-img")
+            .args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])
+            .args([&image, &overlay])
+            .status()
+            .expect("qemu-img (package qemu-utils)");
+        assert!(made.success());
+        qemu.arg("-drive")
+            .arg(format!("if=none,id=disk{number},format=qcow2,file={}", overlay.display()))
+            .arg("-device")
+            .arg(format!("virtio-blk-pci,drive=disk{number},bootindex={number}"));
+    }
+    qemu.arg("-netdev")
         .arg(format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-{address}:22"))
         .arg("-device")
         .arg(format!("virtio-net-pci,netdev=net,mac={mac}"));
+    if let Some(mac) = guest.find_fact("MAC_2") {
+        qemu.args(["-netdev", "user,id=second,restrict=on,net=192.168.77.0/24", "-device"])
+            .arg(format!("virtio-net-pci,netdev=second,mac={mac}"));
+    }
     if guest.fact("FIRMWARE") == "uefi" {
         let vars = work.path().join("vars.fd");
         std::fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", &vars).expect("OVMF (package ovmf)");
@@ -57,16 +69,29 @@ pub fn boot(guest: &LabGuest, image: &Path) -> Booted {
             .arg("-drive")
             .arg(format!("if=pflash,unit=1,format=raw,file={}", vars.display()));
     }
-    let qemu = qemu.stdin(Stdio::null()).spawn().expect("qemu-system-x86_64 (package qemu-system-x86)");
+    qemu.stdin(Stdio::null());
     let key = work.path().join("key");
     std::fs::copy(guest.folder.join("id_ed25519"), &key).unwrap();
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    let mut booted = Booted { qemu, port, key, _work: work };
+    let mut booted = Booted { qemu: start(&mut qemu), command: qemu, port, key, work };
     booted.wait();
     booted
 }
 
+fn start(command: &mut Command) -> Child {
+    command.spawn().expect("qemu-system-x86_64 (package qemu-system-x86)")
+}
+
 impl Booted {
+    /// Lets the guest restart itself, on what it wrote, and waits until root can log in again.
+    pub fn reboot(&mut self) {
+        self.ssh("systemctl reboot");
+        // With -no-reboot the machine ends where it would start anew.
+        assert!(self.qemu.wait().unwrap().success());
+        self.qemu = start(&mut self.command);
+        self.wait();
+    }
+
     fn wait(&mut self) {
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
@@ -80,7 +105,7 @@ impl Booted {
     }
 
     fn console(&self) -> String {
-        let text = std::fs::read(self._work.path().join("console.log")).unwrap_or_default();
+        let text = std::fs::read(self.work.path().join("console.log")).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
         text.lines().rev().take(30).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
     }
@@ -102,4 +127,26 @@ impl Booted {
     pub fn ssh(&self, command: &str) -> String {
         self.try_ssh(command).unwrap_or_else(|| panic!("`{command}` failed in the guest"))
     }
+}
+
+/// Panics unless the guest has its network, its name, every filesystem and swap of its fstab, and no broken service.
+pub fn is_whole(guest: &LabGuest, booted: &Booted) {
+    let address = guest.fact("ADDRESS");
+    assert!(booted.ssh("ip -4 -o addr show dev ens192").contains(&format!(" {address}/24 ")));
+    if guest.find_fact("MAC_2").is_some() {
+        assert!(booted.ssh("ip -4 -o addr show dev ens224").contains(" 192.168.77."));
+    }
+    assert_eq!(booted.ssh("hostname").trim(), guest.fact("HOSTNAME"));
+    // Every filesystem and swap that its fstab names is there, from a device of the new machine.
+    booted.ssh("findmnt --verify >&2; mount -a");
+    let unmounted = "awk '$1 !~ /^#/ && NF >= 4 && $4 !~ /noauto/ && $3 != \"swap\" { print $2 }' /etc/fstab \
+                     | while read -r where; do mountpoint -q \"$where\" || echo \"$where\"; done";
+    assert_eq!(booted.ssh(unmounted), "");
+    let swaps = booted.ssh("grep -cE '^[^#]+[[:space:]]swap[[:space:]]' /etc/fstab; tail -n +2 /proc/swaps | wc -l");
+    let counts: Vec<&str> = swaps.lines().collect();
+    assert_eq!(counts[0], counts[1], "swaps in fstab and in use");
+    // A service that only ran out of time, under emulation on a busy machine, starts when it is asked again; a broken one does not.
+    let broken = "systemctl --failed --no-legend --plain | while read -r unit rest; do \
+                  systemctl restart \"$unit\" </dev/null || systemctl status \"$unit\" </dev/null; done";
+    assert_eq!(booted.ssh(broken), "");
 }

@@ -34,6 +34,17 @@ impl LabGuest {
         &self.facts[key]
     }
 
+    /// A fact of `guest.env` that not every guest has.
+    pub fn find_fact(&self, key: &str) -> Option<&str> {
+        self.facts.get(key).map(String::as_str)
+    }
+
+    /// What `migrate` needs to open the guest's encrypted disk; nothing when it has none.
+    pub fn key(&self) -> Vec<String> {
+        let key = self.folder.join("key");
+        if key.is_file() { vec!["--key".to_owned(), format!("all:file:{}", key.display())] } else { Vec::new() }
+    }
+
     /// The VMX of a packaging: `sparse`, `chain`, `stream`.
     pub fn vmx(&self, packaging: &str) -> String {
         self.folder.join(packaging).join(format!("{}.vmx", self.name)).to_str().unwrap().to_owned()

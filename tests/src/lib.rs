@@ -13,7 +13,7 @@ mod running;
 mod small_disk;
 
 pub use bad::{Library, lone_program, misbehaving, private_folder};
-pub use guest::{Booted, boot};
+pub use guest::{Booted, boot, is_whole};
 pub use lab::{LabGuest, digest, lab};
 pub use program::{Outcome, alone, binary, command, outcome, plugin_folder, run, run_with};
 pub use release::Release;

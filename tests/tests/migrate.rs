@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use vmdk2kvm_tests::{Booted, LabGuest, Outcome, boot, lab, names, run};
+use vmdk2kvm_tests::{Booted, LabGuest, Outcome, boot, is_whole, lab, names, run};
 
 /// What a finished `migrate -o DIR` leaves, and nothing else.
 fn expected_files(name: &str) -> Vec<String> {
@@ -45,22 +45,8 @@ fn migrates_with(settings: &[&str], name: &str, packaging: &str) -> Booted {
     assert_eq!(names(output.path()), expected_files(name));
     valid_domain(&output.path().join(format!("{name}.xml")));
 
-    let booted = boot(&guest, &output.path().join(format!("{name}-disk1.qcow2")));
-    let address = guest.fact("ADDRESS");
-    assert!(booted.ssh("ip -4 -o addr show scope global").contains(&format!(" {address}/24 ")));
-    assert_eq!(booted.ssh("hostname").trim(), guest.fact("HOSTNAME"));
-    // Every filesystem and swap that its fstab names is there, from a device of the new machine.
-    booted.ssh("findmnt --verify >&2; mount -a");
-    let unmounted = "awk '$1 !~ /^#/ && NF >= 4 && $4 !~ /noauto/ && $3 != \"swap\" { print $2 }' /etc/fstab \
-                     | while read -r where; do mountpoint -q \"$where\" || echo \"$where\"; done";
-    assert_eq!(booted.ssh(unmounted), "");
-    let swaps = booted.ssh("grep -cE '^[^#]+[[:space:]]swap[[:space:]]' /etc/fstab; tail -n +2 /proc/swaps | wc -l");
-    let counts: Vec<&str> = swaps.lines().collect();
-    assert_eq!(counts[0], counts[1], "swaps in fstab and in use");
-    // A service that only ran out of time, under emulation on a busy machine, starts when it is asked again; a broken one does not.
-    let broken = "systemctl --failed --no-legend --plain | while read -r unit rest; do \
-                  systemctl restart \"$unit\" </dev/null || systemctl status \"$unit\" </dev/null; done";
-    assert_eq!(booted.ssh(broken), "");
+    let booted = boot(&guest, output.path());
+    is_whole(&guest, &booted);
     assert_ne!(booted.ssh("dpkg-query -W -f '${db:Status-Status}' open-vm-tools || true"), "installed");
     booted
 }

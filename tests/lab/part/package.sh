@@ -4,31 +4,39 @@
 
 : "${lab:?}" "${name:?}"
 
-# package FOLDER: from FOLDER/disk.raw into FOLDER/sparse, FOLDER/chain, FOLDER/stream.
+# package FOLDER PACKAGINGS: from FOLDER/disk.raw into FOLDER/sparse, FOLDER/chain, FOLDER/stream, as many as named. A guest of
+# several disks (FOLDER/disk2.raw...) has no chain.
 package() {
-    local stream
-    mkdir "$1/sparse" "$1/chain" "$1/stream"
+    local stream=''
     # Compressing takes one core and longest.
-    step "stream" package_flat "$1" stream streamOptimized &
-    stream=$!
-    step "sparse" package_flat "$1" sparse monolithicSparse
-    step "chain" package_chain "$1"
-    wait "$stream"
+    if [[ $2 == *stream* ]]; then
+        step "stream" package_flat "$1" stream streamOptimized &
+        stream=$!
+    fi
+    if [[ $2 == *sparse* ]]; then step "sparse" package_flat "$1" sparse monolithicSparse; fi
+    if [[ $2 == *chain* ]]; then step "chain" package_chain "$1"; fi
+    if [[ -n $stream ]]; then wait "$stream"; fi
 }
 
 # package_flat FOLDER KIND SUBFORMAT
 package_flat() {
-    local vmdk=$1/$2/$name.vmdk
-    qemu-img convert -f raw -O vmdk -o "subformat=$3,adapter_type=lsilogic" "$1/disk.raw" "$vmdk"
-    vmx "$name.vmdk" >"$1/$2/$name.vmx"
-    same_as_raw "$1" "$vmdk"
+    local folder=$1/$2 raw number vmdks=()
+    mkdir "$folder"
+    for raw in "$1"/disk*.raw; do
+        # VMware calls the second disk NAME_1.vmdk.
+        number=${#vmdks[@]}
+        if ((number == 0)); then vmdks+=("$name.vmdk"); else vmdks+=("${name}_$number.vmdk"); fi
+        qemu-img convert -f raw -O vmdk -o "subformat=$3,adapter_type=lsilogic" "$raw" "$folder/${vmdks[number]}"
+        same_as_raw "$raw" "$folder/${vmdks[number]}"
+    done
+    vmx "${vmdks[@]}" >"$folder/$name.vmx"
 }
 
 # package_chain FOLDER: a base and two snapshots. part/layers.py says which stripes each layer holds; a layer below the
 # one that decides a stripe holds other bytes there, the filesystem's superblock included.
 package_chain() {
     local chain=$1/chain layers=$1/layers
-    mkdir "$layers"
+    mkdir "$chain" "$layers"
     python3 "$lab/part/layers.py" "$1/disk.raw" "$layers"
     (
         cd "$chain" || exit
@@ -38,7 +46,7 @@ package_chain() {
     )
     rm -r "$layers"
     vmx "$name-000002.vmdk" >"$chain/$name.vmx"
-    same_as_raw "$1" "$chain/$name-000002.vmdk"
+    same_as_raw "$1/disk.raw" "$chain/$name-000002.vmdk"
     local below
     for below in "$name.vmdk" "$name-000001.vmdk"; do
         if qemu-img compare -q -f raw -F vmdk "$1/disk.raw" "$chain/$below"; then
@@ -56,7 +64,7 @@ add_snapshot() {
     [[ -z ${said//[[:space:]]/} ]] || fail "writing $2: $said"
 }
 
-# same_as_raw FOLDER VMDK
+# same_as_raw RAW VMDK
 same_as_raw() {
-    qemu-img compare -q -f raw -F vmdk "$1/disk.raw" "$2" || fail "$2 differs from disk.raw"
+    qemu-img compare -q -f raw -F vmdk "$1" "$2" || fail "$2 differs from $1"
 }

@@ -3,9 +3,9 @@
 
 : "${name:?}"
 
-# vmx DISK-FILE: the VMX on stdout, naming that file as scsi0:0.
+# vmx DISK-FILE...: the VMX on stdout, naming these files as scsi0:0, scsi0:1...
 vmx() {
-    : "${firmware:?}" "${guest_os:?}" "${bios_uuid:?}"
+    : "${firmware:?}" "${guest_os:?}" "${bios_uuid:?}" "${mac:?}"
     cat <<VMX
 .encoding = "UTF-8"
 config.version = "8"
@@ -35,10 +35,7 @@ powerType.reset = "default"
 scsi0.present = "TRUE"
 scsi0.virtualDev = "pvscsi"
 scsi0.pciSlotNumber = "160"
-scsi0:0.present = "TRUE"
-scsi0:0.deviceType = "scsi-hardDisk"
-scsi0:0.fileName = "$1"
-scsi0:0.redo = ""
+$(vmx_disks "$@")
 sata0.present = "TRUE"
 sata0.pciSlotNumber = "33"
 sata0:0.present = "TRUE"
@@ -50,23 +47,31 @@ floppy0.fileType = "device"
 floppy0.startConnected = "FALSE"
 floppy0.fileName = ""
 floppy0.clientDevice = "TRUE"
-ethernet0.present = "TRUE"
-ethernet0.virtualDev = "vmxnet3"
-ethernet0.networkName = "VM Network"
-$(vmx_address)
-ethernet0.wakeOnPcktRcv = "FALSE"
-ethernet0.pciSlotNumber = "192"
+$(vmx_card 0 "$mac" 192 "VM Network")
+$([[ -z ${mac_2:-} ]] || vmx_card 1 "$mac_2" 224 Backup)
 replay.supported = "FALSE"
 cleanShutdown = "TRUE"
 softPowerOff = "TRUE"
 VMX
 }
 
-# VMware keeps a MAC under one of two keys, by who chose it.
-vmx_address() {
-    : "${mac:?}" "${mac_type:?}"
+vmx_disks() {
+    local unit=0 file
+    for file in "$@"; do
+        printf 'scsi0:%s.present = "TRUE"\nscsi0:%s.deviceType = "scsi-hardDisk"\n' $unit $unit
+        printf 'scsi0:%s.fileName = "%s"\nscsi0:%s.redo = ""\n' $unit "$file" $unit
+        unit=$((unit + 1))
+    done
+}
+
+# vmx_card NUMBER MAC SLOT NETWORK: VMware keeps a MAC under one of two keys, by who chose it.
+vmx_card() {
+    : "${mac_type:?}"
+    local card=ethernet$1
+    printf '%s.present = "TRUE"\n%s.virtualDev = "vmxnet3"\n%s.networkName = "%s"\n' "$card" "$card" "$card" "$4"
     case $mac_type in
-        static) printf 'ethernet0.addressType = "static"\nethernet0.address = "%s"\n' "$mac" ;;
-        vpx) printf 'ethernet0.addressType = "vpx"\nethernet0.generatedAddress = "%s"\nethernet0.generatedAddressOffset = "0"\n' "$mac" ;;
+        static) printf '%s.addressType = "static"\n%s.address = "%s"\n' "$card" "$card" "$2" ;;
+        vpx) printf '%s.addressType = "vpx"\n%s.generatedAddress = "%s"\n%s.generatedAddressOffset = "0"\n' "$card" "$card" "$2" "$card" ;;
     esac
+    printf '%s.wakeOnPcktRcv = "FALSE"\n%s.pciSlotNumber = "%s"\n' "$card" "$card" "$3"
 }

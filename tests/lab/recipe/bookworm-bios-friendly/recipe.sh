@@ -2,11 +2,11 @@
 # shellcheck disable=SC2034 # read by part/build and, exported, by inside.sh
 # Guest (a) with stable names where virt-v2v 2.2 insists on them, for benchmarks against it: its initramfs still has
 # no virtio and VMware's tools are still there. Owns what differs from bookworm-bios.
-builds_on=bookworm-bios
 : "${lab:?}"
 
 # shellcheck source=recipe/bookworm-bios/recipe.sh
-source "$lab/recipe/$builds_on/recipe.sh"
+source "$lab/recipe/bookworm-bios/recipe.sh"
+uses+=("$lab/recipe/bookworm-bios")
 
 hostname=bookworm-bios-friendly
 address=10.0.2.79

@@ -3,17 +3,6 @@
 # Ages guest (a) from inside its tree: names of VMware's devices in everything that decides the boot, an initramfs without
 # virtio, VMware's tools and traces. Owns the contents of the guest's files.
 
-# --- identity and access
-echo "$hostname" >/etc/hostname
-printf '127.0.0.1\tlocalhost\n127.0.1.1\t%s\n' "$hostname" >/etc/hosts
-echo "$machine_id" >/etc/machine-id
-: >/etc/resolv.conf
-: >/etc/apt/sources.list
-rm -rf /etc/apt/sources.list.d/* /var/lib/apt/lists/* /var/cache/apt/*.bin
-install -d -m 0700 /root/.ssh
-echo "$authorized_key" >/root/.ssh/authorized_keys
-systemctl enable serial-getty@ttyS0.service
-
 # --- disks by VMware's names
 install -d /media/cdrom0 /mnt/hgfs
 cat >/etc/fstab <<FSTAB

@@ -3,17 +3,6 @@
 # Ages guest (b) from inside its tree: VMware's names for /boot, the ESP and the network, an initramfs without virtio, a
 # boot loader in \EFI\debian only, VMware's tools. Owns the contents of the guest's files.
 
-# --- identity and access
-echo "$hostname" >/etc/hostname
-printf '127.0.0.1\tlocalhost\n127.0.1.1\t%s\n' "$hostname" >/etc/hosts
-echo "$machine_id" >/etc/machine-id
-rm -f /etc/resolv.conf
-echo 'nameserver 10.0.2.3' >/etc/resolv.conf
-rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/* /var/lib/apt/lists/* /var/cache/apt/*.bin
-install -d -m 0700 /root/.ssh
-echo "$authorized_key" >/root/.ssh/authorized_keys
-systemctl enable serial-getty@ttyS0.service
-
 # --- disks by VMware's names
 install -d /boot/efi /media/cdrom0
 cat >/etc/fstab <<FSTAB
