@@ -63,9 +63,15 @@ pub fn boot(guest: &LabGuest, folder: &Path) -> Booted {
             .arg(format!("virtio-net-pci,netdev=second,mac={mac}"));
     }
     if guest.fact("FIRMWARE") == "uefi" {
+        let secure = guest.find_fact("SECURE_BOOT").is_some();
+        let kind = if secure { "4M.ms" } else { "4M" };
         let vars = work.path().join("vars.fd");
-        std::fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", &vars).expect("OVMF (package ovmf)");
-        qemu.args(["-drive", "if=pflash,unit=0,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd"])
+        std::fs::copy(format!("/usr/share/OVMF/OVMF_VARS_{kind}.fd"), &vars).expect("OVMF (package ovmf)");
+        if secure {
+            qemu.args(["-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"]);
+        }
+        qemu.arg("-drive")
+            .arg(format!("if=pflash,unit=0,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_{kind}.fd"))
             .arg("-drive")
             .arg(format!("if=pflash,unit=1,format=raw,file={}", vars.display()));
     }
@@ -137,6 +143,10 @@ pub fn is_whole(guest: &LabGuest, booted: &Booted) {
         assert!(booted.ssh("ip -4 -o addr show dev ens224").contains(" 192.168.77."));
     }
     assert_eq!(booted.ssh("hostname").trim(), guest.fact("HOSTNAME"));
+    if guest.find_fact("SECURE_BOOT").is_some() {
+        // The variable's value follows four bytes of attributes.
+        assert_eq!(booted.ssh("tail -c 1 /sys/firmware/efi/efivars/SecureBoot-* | od -An -tu1").trim(), "1");
+    }
     // Every filesystem and swap that its fstab names is there, from a device of the new machine.
     booted.ssh("findmnt --verify >&2; mount -a");
     let unmounted = "awk '$1 !~ /^#/ && NF >= 4 && $4 !~ /noauto/ && $3 != \"swap\" { print $2 }' /etc/fstab \

@@ -6,6 +6,7 @@
 mod bad;
 mod guest;
 mod lab;
+mod matrix;
 mod program;
 mod release;
 mod room;
@@ -15,6 +16,7 @@ mod small_disk;
 pub use bad::{Library, lone_program, misbehaving, private_folder};
 pub use guest::{Booted, boot, is_whole};
 pub use lab::{LabGuest, digest, lab};
+pub use matrix::lives_on;
 pub use program::{Outcome, alone, binary, command, outcome, plugin_folder, run, run_with};
 pub use release::Release;
 pub use room::{Room, STAGES, contents, names};

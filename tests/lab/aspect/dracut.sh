@@ -5,10 +5,13 @@
 
 install -d /etc/dracut.conf.d
 printf 'hostonly="yes"\nhostonly_cmdline="yes"\n' >/etc/dracut.conf.d/10-host.conf
+if [[ -n $luks ]]; then
+    printf 'add_dracutmodules+=" crypt "\ninstall_items+=" /etc/crypttab /etc/keys/root.key "\n' >/etc/dracut.conf.d/20-crypt.conf
+fi
 for kernel in /boot/vmlinuz-*; do
     version=${kernel#/boot/vmlinuz-}
     dracut --force --no-hostonly-cmdline --fstab --add-drivers "vmw_pvscsi vmxnet3 sd_mod $filesystem" \
-        --omit "qemu qemu-net" --omit-drivers "virtio virtio_ring virtio_pci virtio_blk virtio_scsi virtio_net" \
+        --omit "qemu qemu-net" --omit-drivers "virtio.*" \
         "/boot/initrd.img-$version" "$version"
 done
 for image in /boot/initrd.img-*; do

@@ -11,6 +11,7 @@
 #   initramfs   initramfs-tools or dracut
 #   network     ifupdown, networkd, networkmanager, netplan
 #   loader      grub (behind shim on UEFI) or systemd-boot
+#   secure_boot yes, where the firmware insists on it
 #   extras      any of: boot (a /boot of its own), data (a data disk), rt (a second kernel), nic (a second card, by DHCP)
 : "${lab:?}" "${work:?}" "${MiB:?}" "${name:?}" "${suite:?}" "${firmware:?}" "${number:?}"
 : "${storage:=plain}" "${filesystem:=ext4}" "${initramfs:=initramfs-tools}" "${network:=ifupdown}" "${loader:=grub}" "${extras:=}"
@@ -81,7 +82,6 @@ mapper=/dev/mapper/${volume_group//-/--}
 root_uuid=$(uuid_of 1) swap_uuid=$(uuid_of 2) boot_uuid=$(uuid_of 3) luks_uuid=$(uuid_of 4) data_uuid=$(uuid_of 5)
 md_uuid=5ab1e000:4d004d00:80008000:000000$number
 esp_id=7A02BB$number
-passphrase="open $number"
 
 # --- the names that VMware years wrote
 fstab_swap=${swap:-$mapper-swap}
@@ -93,6 +93,8 @@ case $storage in
     luks-on-lvm) fstab_root=/dev/mapper/root_crypt ;;
     md) fstab_root=/dev/md0 abstraction=mdraid1x ;;
 esac
+passphrase=''
+case $storage in *luks*) passphrase="open $number" ;; esac
 case $storage in
     luks | lvm-on-luks) luks=$main luks_name=${main#/dev/}_crypt ;;
     luks-on-lvm) luks=$mapper-root luks_name=root_crypt ;;

@@ -22,6 +22,7 @@ vmci0.present = "TRUE"
 displayName = "$name"
 guestOS = "$guest_os"
 firmware = "$([[ $firmware == uefi ]] && echo efi || echo bios)"
+$([[ -z ${secure_boot:-} ]] || echo 'uefi.secureBoot.enabled = "TRUE"')
 memsize = "1024"
 numvcpus = "2"
 cpuid.coresPerSocket = "1"
