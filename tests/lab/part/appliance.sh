@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # Owns running a script in the libguestfs appliance, for storage that the builder's kernel may not know.
 
+: "${lab:?}"
+
 # in_appliance SCRIPT TREE DISK...: runs SCRIPT with the caller's exported variables, the disks as sda, sdb... in this order and
 # TREE as $tree_device behind them. guestfish's --ro would be for all disks, wherever it stands.
 in_appliance() {

@@ -5,7 +5,7 @@
 suite=trixie
 firmware=bios
 number=19
-storage=luks-on-lvm
+storage="luks-on-lvm"
 network=networkmanager
 extras=boot
 # shellcheck source=matrix/matrix.sh
