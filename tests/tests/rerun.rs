@@ -94,9 +94,9 @@ fn of_two_at_once_one_wins_and_the_other_says_who() {
     let expected = room.run(room.migrate("alone", &[])).expect(0);
     let mut first = room.stop_in("fix", room.migrate("out", &[]));
     let worker = first.process("worker-process").unwrap();
-    // The copy goes on beside the stage that stands still; its record is the last that changes.
-    let record = room.path("out/.vmdk2kvm-work/copy-1.json");
-    first.wait_until("the copy's record", |_| record.exists());
+    // The copy goes on beside the stage that stands still; the last that changes is its journal, which its record replaces.
+    let copy = |ending| room.path("out/.vmdk2kvm-work").join(format!("copy-1.{ending}"));
+    first.wait_until("the copy's record", |_| copy("json").exists() && !copy("log").exists());
     let before = names(&room.path("out"));
     let second = room.run(room.migrate("out", &[])).expect(75);
     let message = format!("another run (process {worker}) is working in {}", room.path("out").display());
