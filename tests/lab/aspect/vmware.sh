@@ -11,3 +11,5 @@ cat >/etc/udev/rules.d/99-vmware-scsi-timeout.rules <<'RULES'
 ACTION=="add", SUBSYSTEMS=="scsi", ATTRS{vendor}=="VMware*", ATTRS{model}=="Virtual disk*", RUN+="/bin/sh -c 'echo 180 >/sys$DEVPATH/timeout'"
 RULES
 rm -rf /tmp/* /var/log/*.log /var/log/apt
+# What the guest has of the stock is installed; the kernel is for an update.
+find /opt/lab -mindepth 1 -maxdepth 1 ! -name kernel -exec rm -r {} +

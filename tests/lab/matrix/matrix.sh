@@ -154,7 +154,8 @@ make_disk() {
         new_disk "$disk" $((512 * MiB)) <<<'start=2048, type=83'
         disks+=("$disk")
     fi
-    mke2fs -q -F -t ext4 -d "$1" "$tree" $((capacity / 1024))k
+    # As small as a root of ext4 can begin, since that is a copy of it. Left out is what GRUB 2.06 cannot read and newer builders switch on.
+    mke2fs -q -F -t ext4 -U "$root_uuid" -O '^metadata_csum_seed,^orphan_file' -E lazy_itable_init=0 -d "$1" "$tree" 1280M
     in_appliance "$lab/matrix/fill" "$tree" "${disks[@]}"
     rm "$tree"
 }
