@@ -135,7 +135,7 @@ done
 uses=("$lab/matrix" "$lab/aspect/$initramfs.sh" "${inside[@]}")
 
 make_disk() {
-    local disk device tree=$work/tree.img
+    local disk tree=$work/tree.img tree_uuid=random
     new_disk "$2" "$capacity" <<<"$layout"
     if [[ $firmware == bios ]]; then put_bios_grub "$1" "$2"; fi
     local disks=("$2")
@@ -154,8 +154,10 @@ make_disk() {
         new_disk "$disk" $((512 * MiB)) <<<'start=2048, type=83'
         disks+=("$disk")
     fi
+    # One filesystem has that UUID, and the tree is none of the guest's unless it is copied as one.
+    if [[ $filesystem == ext4 ]]; then tree_uuid=$root_uuid; fi
     # As small as a root of ext4 can begin, since that is a copy of it. Left out is what GRUB 2.06 cannot read and newer builders switch on.
-    mke2fs -q -F -t ext4 -U "$root_uuid" -O '^metadata_csum_seed,^orphan_file' -E lazy_itable_init=0 -d "$1" "$tree" 1280M
+    mke2fs -q -F -t ext4 -U "$tree_uuid" -O '^metadata_csum_seed,^orphan_file' -E lazy_itable_init=0 -d "$1" "$tree" 1280M
     in_appliance "$lab/matrix/fill" "$tree" "${disks[@]}"
     rm "$tree"
 }
