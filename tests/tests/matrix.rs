@@ -1,7 +1,5 @@
-//! The guests of the matrix that are tested always: together they have both firmwares, both initramfs tools, and storage in layers.
-//! `full/matrix.rs` has the others.
+//! The guest of the matrix that is tested always: UEFI, LVM in LUKS, netplan, two cards. `full/matrix.rs` has the others.
 
 vmdk2kvm_tests::guests! {
-    bookworm_dracut_xfs
     trixie_lvm_on_luks
 }

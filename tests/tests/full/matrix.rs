@@ -1,16 +1,15 @@
 //! The matrix of real guests: firmware, storage, filesystem, initramfs tool, network stack and loader in combinations that cover each,
-//! every guest aged by years on VMware. Too many for every run: `tests/run --full` tests them, with those of `../matrix.rs`.
+//! every guest aged by years on VMware. Too many for every run: `tests/run --full` tests them, with that of `../matrix.rs`.
 
 vmdk2kvm_tests::guests! {
     bookworm_btrfs
+    bookworm_dracut_xfs
     bookworm_luks
     bookworm_md
     bookworm_two_disks
     bookworm_two_kernels
     bookworm_uefi_nm
     trixie_btrfs_sdboot
-    trixie_lvm_on_luks
-    bookworm_dracut_xfs
     trixie_dracut_luks
     trixie_dracut_lvm
     trixie_luks_on_lvm
