@@ -72,6 +72,10 @@ pub fn mount(files: &Arc<Files>, volumes: &Volumes, request: &OpenGuest, chosen:
     }
     files.cache().anything_changed();
     mount_esp(files, volumes, request, &fstab_text, &mut mounted)?;
+    for mount in &mut mounted.mounts {
+        let (bytes, inodes) = files.appliance.call(|handle| handle.free(&mount.mountpoint))?;
+        (mount.free_bytes, mount.free_inodes) = (Some(bytes), inodes);
+    }
     Ok(mounted)
 }
 
@@ -276,6 +280,7 @@ fn info(volume: &Volume, mountpoint: &str) -> MountInfo {
         mountpoint: mountpoint.to_owned(),
         fstype: volume.fstype.clone(),
         uuid: volume.uuid.clone(),
+        ..MountInfo::default()
     }
 }
 
