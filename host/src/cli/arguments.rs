@@ -325,9 +325,13 @@ pub(super) struct TesterArgs {
     pub(super) test: Option<String>,
 }
 
-/// Encrypted volumes.
+/// What is on the disks.
 #[derive(Debug, Args)]
 pub(super) struct KeyArgs {
+    /// Which of several systems: the device of its root as `inspect` names it, UUID=... or LABEL=...; else chosen by rule
+    #[arg(long, value_name = "DEVICE")]
+    pub(super) root: Option<String>,
+
     /// Open the encrypted volume SELECTOR (a UUID, a device, or `all`) with the key in a file; repeatable
     #[arg(long, value_name = "SELECTOR:file:PATH", value_parser = key)]
     pub(super) key: Vec<String>,

@@ -42,6 +42,7 @@ fn commands_become_requests_and_flags_become_settings() {
         ),
         ("inventory x.ova", source(Command::Inventory), json!({"source": {"uri": "x.ova"}})),
         ("inspect x --key u:file:k", source(Command::Inspect), json!({"source": {"uri": "x"}, "keys": ["u:file:k"]})),
+        ("plan x --root UUID=1", source(Command::Plan), json!({"source": {"uri": "x"}, "root": "UUID=1"})),
         (
             "plan x --out plan.json",
             Request { command: Command::Plan, operand: Operand::Source, plan_out: Some("plan.json".into()) },

@@ -166,6 +166,7 @@ impl Flags {
 
     fn keys(&mut self, keys: KeyArgs) {
         self.set_list("keys", keys.key);
+        self.set_some("root", keys.root);
     }
 
     fn name(&mut self, name: NameArgs) {

@@ -46,6 +46,8 @@ pub struct Job {
     pub work_dir: Option<PathBuf>,
     /// Where the keys of encrypted volumes are.
     pub keys: Vec<KeySource>,
+    /// Which of several systems: the device of its root, `UUID=...` or `LABEL=...`; `None`: the inspector chooses.
+    pub root: Option<String>,
     /// Which plugins do what.
     pub plugins: PluginOptions,
     /// Each plugin's own settings, by its name.

@@ -160,6 +160,7 @@ pub fn job(request: &Request, settings: Settings) -> Result<Job> {
         keep_work: settings.keep_work,
         work_dir: settings.work_dir,
         keys: keys.map_err(PluginError::config)?,
+        root: settings.root,
         plugins: settings.plugins,
         plugin: settings.plugin,
         target: TargetOptions { networks: settings.target.networks, disk_bus: settings.target.disk_bus },

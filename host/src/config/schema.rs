@@ -115,6 +115,11 @@ pub const KEYS: &[Key] = &[
     key("work_dir", Kind::Path, "keep unfinished work in this folder"),
     key("keys", Kind::Keys, "keys of encrypted volumes"),
     key(
+        "root",
+        Kind::Text,
+        "which of several systems: the device of its root, UUID=... or LABEL=...; else it is chosen by rule",
+    ),
+    key(
         "test.plugin",
         Kind::Text,
         "the tester's plugin; `qemu` and `libvirt` mean `qemu-test` and `libvirt-test`; `none` leaves the boot test out",

@@ -36,6 +36,8 @@ pub struct Settings {
     pub work_dir: Option<PathBuf>,
     /// `keys`
     pub keys: Vec<String>,
+    /// `root`
+    pub root: Option<String>,
     /// `test.*`
     pub test: TestSettings,
     /// `plugins.*`

@@ -51,6 +51,7 @@ pub(super) fn inspect(
         work_dir: work_dir.to_string_lossy().into_owned(),
         socket_dir: run.private.to_string_lossy().into_owned(),
         keys: run.job.keys.iter().map(key).collect(),
+        root: run.job.root.clone(),
     };
     let failed = |error| Failure::new(Stage::Inspect, error);
     run.services.set_stage(Stage::Inspect);

@@ -147,7 +147,8 @@ fn guest(loaded: &Loaded, given: &str, private: &Path) -> Result<OpenGuest> {
         let format = if is_qcow2 { "qcow2" } else { "raw" }.to_owned();
         disks.push(AttachedDisk { path: path.to_string_lossy().into_owned(), format });
     }
-    Ok(OpenGuest { vm, disks, writable: false, work_dir: private.clone(), socket_dir: private, keys: Vec::new() })
+    let work_dir = private.clone();
+    Ok(OpenGuest { vm, disks, writable: false, work_dir, socket_dir: private, keys: Vec::new(), root: None })
 }
 
 /// The kit's host, which cancels, and the run's, which has the log and may be interrupted.

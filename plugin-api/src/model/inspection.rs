@@ -95,6 +95,12 @@ pub struct MountInfo {
     /// Filesystem UUID.
     #[serde(default)]
     pub uuid: Option<String>,
+    /// Bytes that can still be written to it, where the inspector asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free_bytes: Option<u64>,
+    /// Files that can still be made on it; `None` also where the filesystem has no such limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free_inodes: Option<u64>,
 }
 
 /// An installed kernel.

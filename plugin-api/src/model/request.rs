@@ -44,6 +44,10 @@ pub struct OpenGuest {
     /// Names of secrets that hold keys of encrypted volumes, as `SELECTOR` of `--key` and secret name.
     #[serde(default)]
     pub keys: Vec<(String, String)>,
+    /// Which filesystem is the root (`--root`): a device as the inspector names it, `UUID=...` or `LABEL=...`. `None`: the inspector
+    /// chooses by rule, and names the others in its findings.
+    #[serde(default)]
+    pub root: Option<String>,
 }
 
 /// An image file that a program is to open.

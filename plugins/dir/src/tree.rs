@@ -139,10 +139,14 @@ impl Tree {
 
 /// Reads an open regular file of at most `limit` bytes.
 pub(crate) fn read_file(file: File, path: &str, limit: u64) -> Result<Vec<u8>> {
+    let too_large = || PluginError::unusable(format!("{path}: larger than {limit} bytes, the limit"));
+    if file.metadata().map_err(|error| PluginError::from_io(path, &error))?.len() > limit {
+        return Err(too_large());
+    }
     let mut bytes = Vec::new();
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| PluginError::from_io(path, &error))?;
     if bytes.len() as u64 > limit {
-        return Err(PluginError::unusable(format!("{path}: larger than {limit} bytes, the limit")));
+        return Err(too_large());
     }
     Ok(bytes)
 }

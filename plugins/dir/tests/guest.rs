@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use vmdk2kvm_dir::guest::DirGuest;
@@ -110,22 +110,41 @@ fn what_is_no_file_is_an_error_and_no_hang() {
     }
 }
 
+/// Requires root: others cannot give files away or label them.
 #[test]
-fn a_written_file_keeps_its_mode_and_its_link() {
+fn a_written_file_keeps_its_owner_its_mode_its_label_and_its_link() {
     let lab = Lab::new();
     fs::write(lab.path("etc/real"), "old").unwrap();
     fs::set_permissions(lab.path("etc/real"), fs::Permissions::from_mode(0o600)).unwrap();
     symlink("real", lab.path("etc/link")).unwrap();
+    std::os::unix::fs::chown(lab.path("etc/real"), Some(4711), Some(4712)).unwrap();
+    let (label, of_folder) = (b"system_u:object_r:shadow_t:s0\0", b"system_u:object_r:etc_t:s0\0");
+    let set = |path: &str, label: &[u8]| {
+        rustix::fs::setxattr(lab.path(path), "security.selinux", label, rustix::fs::XattrFlags::empty()).unwrap();
+    };
+    let label_of = |path: &str| {
+        let mut found = vec![0; 256];
+        let length = rustix::fs::getxattr(lab.path(path), "security.selinux", &mut found[..]).unwrap();
+        found.truncate(length);
+        found
+    };
+    set("etc/real", label);
+    set("etc", of_folder);
     let guest = lab.guest();
     let applied = guest.apply(&change("/etc/link", write("new", Some("old")))).unwrap();
     assert_eq!(applied.status, AppliedStatus::Done);
     assert!(lab.path("etc/link").is_symlink());
     assert_eq!(fs::read_to_string(lab.path("etc/real")).unwrap(), "new");
-    assert_eq!(fs::metadata(lab.path("etc/real")).unwrap().permissions().mode() & 0o7777, 0o600);
+    let real = fs::metadata(lab.path("etc/real")).unwrap();
+    assert_eq!((real.mode() & 0o7777, real.uid(), real.gid()), (0o600, 4711, 4712));
+    assert_eq!(label_of("etc/real"), label);
     assert_eq!(guest.apply(&change("/etc/link", write("new", Some("old")))).unwrap().status, AppliedStatus::Unchanged);
     guest.apply(&change("/a/b/c", write("deep", None))).unwrap();
     assert_eq!(fs::metadata(lab.path("a/b/c")).unwrap().permissions().mode() & 0o7777, 0o644);
     assert_eq!(fs::read_dir(lab.path("etc")).unwrap().count(), 2, "a temporary file was left");
+    // What is new has its folder's label, as the kernel would give it.
+    guest.apply(&change("/etc/new", write("new", None))).unwrap();
+    assert_eq!(label_of("etc/new"), of_folder);
 }
 
 #[test]

@@ -77,7 +77,7 @@ vmdk2kvm_plugin_api::export_plugin! {
         ("memory_mib", "integer", "1024", "memory of the appliance in MiB, at least 512"),
         ("quick_start", "boolean", "true", "under emulation start an unpacked copy of the appliance that is up sooner"),
         ("command_timeout_seconds", "integer", "900", "longest time for one program of the guest"),
-        ("root", "string", "", "which of several systems: a device, UUID= or LABEL=; empty: chosen by rule"),
+        ("skip_fixers", "strings", "[]", "fixers that are left out, by the names that a plan shows"),
         ("initramfs", "string", "auto", "how an initramfs gets its drivers: auto, append or rebuild"),
         ("remove_vmware_tools", "boolean", "true", "whether VMware Tools are removed"),
         ("keep_cloud_init_instance", "boolean", "true", "whether cloud-init is kept from taking the VM for a new one"),

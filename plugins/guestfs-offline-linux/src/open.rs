@@ -48,7 +48,7 @@ pub fn attach(request: &OpenGuest, settings: &Settings, host: &Host) -> Result<A
     let volumes = volumes::scan(&appliance, request)?;
     let begin = lap("disks", begin);
     let files = Arc::new(Files::new(appliance, PathBuf::from(&request.work_dir)));
-    let mounted = root::mount(&files, &volumes, request, &settings.root)?;
+    let mounted = root::mount(&files, &volumes, request)?;
     lap("mount", begin);
     let guest = ApplianceGuest {
         mounts: mounted.mounts.iter().map(|mount| (mount.mountpoint.clone(), mount.fstype.clone())).collect(),

@@ -42,9 +42,9 @@ const SUBVOLUMES: [&str; 4] = ["", "@", "root", "@rootfs"];
 ///
 /// For reading, everything is mounted read-only. For writing, the root is remounted once it is known: a journal that has to be
 /// replayed is replayed into the overlay, either way, as the guest's own kernel would have done at its next start.
-pub fn mount(files: &Arc<Files>, volumes: &Volumes, request: &OpenGuest, chosen: &str) -> Result<Mounted> {
+pub fn mount(files: &Arc<Files>, volumes: &Volumes, request: &OpenGuest) -> Result<Mounted> {
     let mut mounted = Mounted::default();
-    let Some(root) = find(files, volumes, request, chosen, &mut mounted)? else { return Ok(mounted) };
+    let Some(root) = find(files, volumes, request, &mut mounted)? else { return Ok(mounted) };
     let mountable = options(root.volume, &root.options, request.writable);
     if request.writable {
         files.appliance.transfer(|handle| handle.mount(&format!("remount,{mountable}"), &root.volume.device, "/"))?;
@@ -72,6 +72,10 @@ pub fn mount(files: &Arc<Files>, volumes: &Volumes, request: &OpenGuest, chosen:
     }
     files.cache().anything_changed();
     mount_esp(files, volumes, request, &fstab_text, &mut mounted)?;
+    for mount in &mut mounted.mounts {
+        let (bytes, inodes) = files.appliance.call(|handle| handle.free(&mount.mountpoint))?;
+        (mount.free_bytes, mount.free_inodes) = (Some(bytes), inodes);
+    }
     Ok(mounted)
 }
 
@@ -81,14 +85,14 @@ fn find<'a>(
     files: &Arc<Files>,
     volumes: &'a Volumes,
     request: &OpenGuest,
-    chosen: &str,
     mounted: &mut Mounted,
 ) -> Result<Option<Candidate<'a>>> {
+    let chosen = request.root.as_deref().unwrap_or_default();
     let mut left: Vec<&Volume> =
         volumes.volumes.iter().filter(|volume| may_hold_linux(&volume.fstype) && is_chosen(volume, chosen)).collect();
     if left.is_empty() && !chosen.is_empty() {
         let devices: Vec<&str> = volumes.volumes.iter().map(|volume| volume.device.as_str()).collect();
-        return Err(PluginError::config(format!("root: no filesystem of this VM is \"{}\"", chosen.escape_debug()))
+        return Err(PluginError::config(format!("--root: no filesystem of this VM is \"{}\"", chosen.escape_debug()))
             .hint(format!("choose one of {}", devices.join(", "))));
     }
     left.sort_by(|a, b| b.length.cmp(&a.length).then_with(|| a.device.cmp(&b.device)));
@@ -138,7 +142,7 @@ fn find<'a>(
         let message = format!("{} holds a system as well; {} was taken", other.volume.device, root.volume.device);
         mounted.findings.push(
             Finding::new("several-systems", Severity::Warn, message)
-                .hint("its files are left as they are; the setting `root` of guestfs-offline-linux chooses another"),
+                .hint("its files are left as they are; --root chooses another"),
         );
     }
     if at_root != Some(root.volume.device.as_str()) {
@@ -294,6 +298,7 @@ fn info(volume: &Volume, mountpoint: &str) -> MountInfo {
         mountpoint: mountpoint.to_owned(),
         fstype: volume.fstype.clone(),
         uuid: volume.uuid.clone(),
+        ..MountInfo::default()
     }
 }
 

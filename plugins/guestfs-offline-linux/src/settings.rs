@@ -16,8 +16,6 @@ pub struct Settings {
     pub quick_start: bool,
     /// Longest time in seconds for one program of the guest.
     pub command_timeout_seconds: u32,
-    /// The root among several: a device, `UUID=` or `LABEL=`; empty: chosen by rule.
-    pub root: String,
 }
 
 /// Choice of acceleration.
@@ -34,13 +32,7 @@ pub enum AccelSetting {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            accel: AccelSetting::Auto,
-            memory_mib: 1024,
-            quick_start: true,
-            command_timeout_seconds: 900,
-            root: String::new(),
-        }
+        Self { accel: AccelSetting::Auto, memory_mib: 1024, quick_start: true, command_timeout_seconds: 900 }
     }
 }
 
@@ -52,7 +44,7 @@ impl Settings {
             serde_json::Value::Object(table) => table,
             _ => return Err(PluginError::config("the plugin's settings are no table")),
         };
-        let own = ["accel", "memory_mib", "quick_start", "command_timeout_seconds", "root"]
+        let own = ["accel", "memory_mib", "quick_start", "command_timeout_seconds"]
             .into_iter()
             .filter_map(|key| table.remove_entry(key))
             .collect();
@@ -87,15 +79,10 @@ mod tests {
         assert_eq!(read(json!({})).unwrap(), Settings::default());
         assert_eq!(read(Value::Null).unwrap(), Settings::default());
         let table = json!({
-            "accel": "tcg", "memory_mib": 2048, "quick_start": false, "command_timeout_seconds": 60, "root": "LABEL=os"
+            "accel": "tcg", "memory_mib": 2048, "quick_start": false, "command_timeout_seconds": 60
         });
-        let expected = Settings {
-            accel: AccelSetting::Tcg,
-            memory_mib: 2048,
-            quick_start: false,
-            command_timeout_seconds: 60,
-            root: "LABEL=os".to_owned(),
-        };
+        let expected =
+            Settings { accel: AccelSetting::Tcg, memory_mib: 2048, quick_start: false, command_timeout_seconds: 60 };
         assert_eq!(read(table).unwrap(), expected);
     }
 
@@ -106,6 +93,7 @@ mod tests {
             (json!({"command_timeout_seconds": 0}), "command_timeout_seconds: must not be 0"),
             (json!({"accel": "xen"}), "unknown variant `xen`"),
             (json!({"no_such_key": 1}), "no_such_key"),
+            (json!({"skip_fixers": ["linux-magic"]}), "skip_fixers: there is no fixer \"linux-magic\""),
             (json!([]), "no table"),
         ] {
             let error = read(table).unwrap_err();

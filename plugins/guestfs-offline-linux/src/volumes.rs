@@ -7,7 +7,7 @@ use vmdk2kvm_plugin_api::{Result, tracing};
 
 use crate::appliance::{Appliance, disk_name};
 use crate::binding::CallError;
-use crate::layout::{DiskScan, PartitionKind, ReadDevice, scan_disk, scan_volume};
+use crate::layout::{DiskScan, Health, PartitionKind, ReadDevice, scan_disk, scan_volume};
 
 /// A device that can be mounted, or could if it were understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,6 +134,9 @@ impl Volumes {
     fn add_disk(&mut self, scan: DiskScan) {
         // A protective MBR on a GPT disk holds GRUB's code as well when a BIOS is to start it.
         self.bios_code |= scan.boot_code || scan.kinds.contains(&PartitionKind::BiosBoot);
+        for (device, health) in scan.info.devices.iter().zip(&scan.health) {
+            self.findings.extend(sick(&device.device, *health));
+        }
         for ((device, kind), length) in scan.info.devices.iter().zip(&scan.kinds).zip(&scan.lengths) {
             let GuestBlockDevice { device, fstype: Some(fstype), uuid, label, .. } = device else { continue };
             self.volumes.push(Volume {
@@ -155,6 +158,7 @@ impl Volumes {
         }
         let superblock = scan_volume(&mut Device { appliance, device })?;
         if let Some(found) = superblock {
+            self.findings.extend(sick(device, found.health));
             let device = device.to_owned();
             let (fstype, uuid, label) = (found.fstype, found.uuid, found.label);
             let inside = inside.map(str::to_owned);
@@ -262,6 +266,26 @@ impl Volumes {
             );
         }
     }
+}
+
+/// What a filesystem's own word on its state means to the user.
+fn sick(device: &str, health: Health) -> Option<Finding> {
+    let (code, severity, what, hint) = match health {
+        Health::Fine => return None,
+        Health::InUse => (
+            "filesystem-in-use",
+            Severity::Info,
+            "was in use when it was copied; its journal is replayed, as after a power cut",
+            "shut the VM down before it is migrated, to be sure that nothing is missing",
+        ),
+        Health::Errors => (
+            "filesystem-errors",
+            Severity::Warn,
+            "has errors that were noticed while it was in use, and was not checked since",
+            "start the VM once, let it check its disk (fsck.mode=force), shut it down, and migrate again",
+        ),
+    };
+    Some(Finding::new(code, severity, format!("{device} {what}")).hint(hint))
 }
 
 /// A disk's size as its image says: asking the appliance starts a program in it. The images are the host's own overlays; of other

@@ -32,7 +32,10 @@ fn a_guest_is_read_and_changed_and_stays_inside_of_itself() {
     // What the disks hold.
     assert_eq!(attached.volumes.disks[0].table, "none");
     assert_eq!(attached.volumes.disks[0].devices[0].fstype.as_deref(), Some("ext4"));
-    assert_eq!(attached.mounted.mounts[0].device, "/dev/sda");
+    let root = &attached.mounted.mounts[0];
+    assert_eq!(root.device, "/dev/sda");
+    assert!(root.free_bytes.is_some_and(|free| (1 << 20..96 << 20).contains(&free)), "{root:?}");
+    assert!(root.free_inodes.is_some_and(|free| (100..100_000).contains(&free)), "{root:?}");
 
     // Reading, also through symlinks, which end inside.
     assert_eq!(guest.read("/etc/os-release", 100).unwrap().unwrap(), b"ID=debian\n");

@@ -54,14 +54,15 @@ fn containers_are_opened_and_the_root_that_says_so_is_taken() {
 
     // The user may say which system it is.
     request.writable = false;
-    let other = Settings { root: "/dev/sdb".to_owned(), ..Settings::default() };
-    let attached = attach(&request, &other, &host).unwrap();
+    request.root = Some("/dev/sdb".to_owned());
+    let attached = attach(&request, &Settings::default(), &host).unwrap();
     assert_eq!(attached.mounted.mounts[0].device, "/dev/sdb");
     assert!(attached.mounted.findings.is_empty(), "{:?}", attached.mounted.findings);
     drop(attached);
 
     // Without its disk's key the guest is another one; that the disk is locked is said.
     request.keys.clear();
+    request.root = None;
     let attached = attach(&request, &Settings::default(), &host).unwrap();
     assert_eq!(attached.mounted.mounts[0].device, "/dev/sdb");
     assert_eq!(attached.guest.read("/etc/os-release", 100).unwrap().unwrap(), b"ID=other\n");

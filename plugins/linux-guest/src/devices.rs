@@ -3,9 +3,11 @@
 //! A name by place (`/dev/sdb1`, a by-path, a by-id) is resolved through the disk order of the VM, controller and unit, never
 //! through the names an appliance happens to use. What cannot be resolved is unknown, never the nearest disk.
 
+mod multipath;
 mod place;
 
-use vmdk2kvm_plugin_api::model::{Controller, GuestBlockDevice, GuestDiskInfo, VmSpec};
+use vmdk2kvm_plugin_api::model::{Controller, GuestBlockDevice, GuestDiskInfo, PlanContext, VmSpec};
+use vmdk2kvm_plugin_api::{Guest, Result};
 
 use place::{Place, parse};
 
@@ -31,12 +33,24 @@ pub(crate) struct Devices<'a> {
     vm: Option<&'a VmSpec>,
     /// PCI address and number of the SCSI controller of which it is known that they belong together.
     anchor: Option<(String, u32)>,
+    /// Names of multipath's maps.
+    maps: Vec<String>,
 }
 
 impl<'a> Devices<'a> {
     /// The devices of these disks; `vm` says on which controller and unit each is.
     pub fn new(disks: &'a [GuestDiskInfo], vm: Option<&'a VmSpec>) -> Self {
-        Self { disks, vm: vm.filter(|vm| !vm.disks.is_empty()), anchor: None }
+        Self { disks, vm: vm.filter(|vm| !vm.disks.is_empty()), anchor: None, maps: Vec::new() }
+    }
+
+    /// The devices of the VM that a plan is made for, with what the guest calls them.
+    pub fn of(context: &'a PlanContext, guest: &dyn Guest) -> Result<Self> {
+        Self::new(&context.inspection.disks, Some(&context.vm)).with_names_of(guest)
+    }
+
+    /// The same with the names that this guest's own configuration gives to disks.
+    pub fn with_names_of(self, guest: &dyn Guest) -> Result<Self> {
+        Ok(Self { maps: multipath::names(guest)?, ..self })
     }
 
     /// Learns from an entry that surely means `device` (the root filesystem's) at which PCI address its controller is, so that
@@ -61,7 +75,7 @@ impl<'a> Devices<'a> {
         if is_removable(name) {
             return Reference::Removable;
         }
-        match parse(spec) {
+        match parse(spec).or_else(|| multipath::place(&self.maps, spec)) {
             Some(place) => self.at(&place).map_or(Reference::Unknown, Reference::Place),
             None if name.starts_with("disk/by-path/") || name.starts_with("dm-") => Reference::Unknown,
             None if name.starts_with("disk/by-id/") && !is_stable_id(&name[11..]) => Reference::Unknown,

@@ -5,6 +5,7 @@
 //! of its own (but for the files of the user that settings name) and knows no appliance: the plugins that open guests bring the files.
 #![warn(missing_docs)]
 
+mod careful;
 mod devices;
 mod fix;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod inspect;
 mod kernel_version;
 mod modules;
 pub mod program;
+mod space;
 mod textfile;
 
 pub use fix::{FixSettings, GuestAgent, InitramfsMode, crypttab_devices, fixers, md_arrays};

@@ -2,7 +2,9 @@
 //! guests do that, each in its own way.
 
 use vmdk2kvm_plugin_api::model::{InitramfsTool, PackageManager};
-use vmdk2kvm_plugin_api::{Guest, PluginError, Result};
+use vmdk2kvm_plugin_api::{FileKind, Guest, PluginError, Result};
+
+use crate::textfile::TextFile;
 
 /// What the programs find in their environment, besides nothing: no language, and no question that nobody answers.
 pub const ENVIRONMENT: [(&str, &str); 4] = [
@@ -67,6 +69,43 @@ pub fn remove_packages(manager: PackageManager, packages: &[String]) -> Result<V
     Ok(command)
 }
 
+/// What SELinux's own service looks for: a system that finds it gives every file its label anew when it starts, and restarts.
+pub const RELABEL_ORDER: &str = "/.autorelabel";
+
+/// Whether the guest's SELinux is on, and so wants a label on every file.
+pub fn wants_labels(guest: &dyn Guest) -> Result<bool> {
+    Ok(selinux_setting(guest, "SELINUX=")?.is_some_and(|mode| matches!(mode.as_str(), "enforcing" | "permissive")))
+}
+
+/// The command that gives labels to what a package manager touches, for a guest that wants them; `None` where the guest has no means
+/// to do that. A package manager that runs without the guest's policy leaves files without labels, of which an enforcing system
+/// refuses to read some (`ld.so.cache`).
+pub fn restore_labels(guest: &dyn Guest) -> Result<Option<Vec<String>>> {
+    const TOUCHED: [&str; 6] =
+        ["/etc", "/var/lib/rpm", "/usr/lib/sysimage/rpm", "/var/lib/systemd", "/var/cache/ldconfig", "/var/log"];
+    let policy = selinux_setting(guest, "SELINUXTYPE=")?.unwrap_or_else(|| "targeted".to_owned());
+    let contexts = format!("/etc/selinux/{policy}/contexts/files/file_contexts");
+    let has_program = guest.stat("/usr/sbin/setfiles")?.is_some() || guest.stat("/sbin/setfiles")?.is_some();
+    if !has_program || word("policy", &policy).is_err() || guest.stat(&contexts)?.is_none() {
+        return Ok(None);
+    }
+    let mut command = vec!["setfiles".to_owned(), contexts];
+    for path in TOUCHED {
+        // Each has to be there, and a link would be followed out of what was meant.
+        if guest.stat(path)?.is_some_and(|stat| stat.kind == FileKind::Dir) {
+            command.push(path.to_owned());
+        }
+    }
+    Ok(Some(command))
+}
+
+fn selinux_setting(guest: &dyn Guest, key: &str) -> Result<Option<String>> {
+    let file = TextFile::read(guest, "/etc/selinux/config", &mut Vec::new())?;
+    let value =
+        file.and_then(|file| file.text.lines().find_map(|line| line.trim().strip_prefix(key).map(str::to_owned)));
+    Ok(value.map(|value| value.trim().to_owned()))
+}
+
 /// A word of the guest (a package, a kernel release, a driver) that becomes an argument of a program: never an option, never
 /// anything that a program would take apart.
 pub fn word<'a>(what: &str, word: &'a str) -> Result<&'a str> {
@@ -112,6 +151,25 @@ mod tests {
         }
         let evil = make_initramfs(&MapGuest::new(&[]), InitramfsTool::Dracut, "/boot/i", "--version", &drivers);
         assert_eq!(evil.unwrap_err().message, "\"--version\" is no name of a kernel release");
+    }
+
+    #[test]
+    fn labels_of_what_was_touched() {
+        let off = [("/etc/selinux/config", "SELINUX=disabled\n")];
+        assert!(!wants_labels(&MapGuest::new(&off)).unwrap() && !wants_labels(&MapGuest::new(&[])).unwrap());
+        let on = [
+            ("/etc/selinux/config", "# SELINUX= can take\nSELINUX=enforcing\nSELINUXTYPE=minimum \n"),
+            ("/usr/sbin/setfiles", "x"),
+            ("/var/lib/rpm/rpmdb.sqlite", "x"),
+        ];
+        assert!(wants_labels(&MapGuest::new(&on)).unwrap());
+        assert_eq!(restore_labels(&MapGuest::new(&on)).unwrap(), None);
+        let contexts = ("/etc/selinux/minimum/contexts/files/file_contexts", "/.* system_u:object_r:default_t:s0\n");
+        let command = restore_labels(&MapGuest::new(&[&on[..], &[contexts]].concat())).unwrap().unwrap();
+        assert_eq!(command.join(" "), format!("setfiles {} /etc /var/lib/rpm", contexts.0));
+        let evil = [("/etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=../x\n"), on[1]];
+        let contexts = ("/etc/selinux/../x/contexts/files/file_contexts", "");
+        assert_eq!(restore_labels(&MapGuest::new(&[&evil[..], &[contexts]].concat())).unwrap(), None);
     }
 
     #[test]

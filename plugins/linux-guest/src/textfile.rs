@@ -164,6 +164,21 @@ pub(crate) fn map_lines(text: &str, mut edit: impl FnMut(&str) -> Option<String>
     out
 }
 
+/// The text with these lines behind it, ended as the text's own are.
+pub(crate) fn with_lines<'a>(text: &str, more: impl IntoIterator<Item = &'a str>) -> String {
+    let ending = lines(text).next().map_or("\n", |first| first.ending).to_owned();
+    let ending = if ending.is_empty() { "\n" } else { ending.as_str() };
+    let mut out = text.to_owned();
+    for line in more {
+        if !out.is_empty() && !out.ends_with('\n') {
+            out.push_str(ending);
+        }
+        out.push_str(line);
+        out.push_str(ending);
+    }
+    out
+}
+
 /// Where the words of a line are: byte ranges of what whitespace separates.
 pub(crate) fn words(line: &str) -> Vec<std::ops::Range<usize>> {
     let mut out = Vec::new();
@@ -205,6 +220,15 @@ mod tests {
         let change = file.rewrite(&file.text.replace('1', "2"), WHY).unwrap();
         let Action::WriteFile { content, .. } = change.action else { panic!() };
         assert_eq!(content.to_bytes().unwrap(), b"gr\xfcn = 2\n");
+    }
+
+    #[test]
+    fn new_lines_end_as_the_others() {
+        for (old, new) in
+            [("", "x\ny\n"), ("a", "a\nx\ny\n"), ("a\r\nb", "a\r\nb\r\nx\r\ny\r\n"), ("\na\n", "\na\nx\ny\n")]
+        {
+            assert_eq!(with_lines(old, ["x", "y"]), new);
+        }
     }
 
     #[test]

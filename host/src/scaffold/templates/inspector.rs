@@ -152,6 +152,7 @@ mod tests {
             work_dir: "/nonexistent".into(),
             socket_dir: String::new(),
             keys: vec![],
+            root: None,
         };
         let opened = MyPlugin.open(&request).unwrap();
         let report = conformance::inspector(&MyPlugin, &FakeHost::new(), Some(&request));

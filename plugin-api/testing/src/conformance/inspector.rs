@@ -20,6 +20,7 @@ pub fn inspector(inspector: &dyn Inspector, host: &FakeHost, request: Option<&Op
             work_dir: "/nonexistent".to_owned(),
             socket_dir: String::new(),
             keys: Vec::new(),
+            root: None,
         };
         match inspector.accepts(&nothing)? {
             0 => Ok(()),

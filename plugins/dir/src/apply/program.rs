@@ -4,7 +4,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use vmdk2kvm_linux_guest::program::{self, ENVIRONMENT, SERVICE_VETO, SERVICE_VETO_SCRIPT};
+use vmdk2kvm_linux_guest::program::{self, ENVIRONMENT, RELABEL_ORDER, SERVICE_VETO, SERVICE_VETO_SCRIPT};
 use vmdk2kvm_plugin_api::model::{Applied, PackageManager};
 use vmdk2kvm_plugin_api::{ErrorKind, Guest, PluginError, Result};
 
@@ -21,6 +21,10 @@ const NO_PROGRAM: i32 = 127;
 /// Removes packages.
 pub(super) fn remove_packages(guest: &DirGuest, manager: PackageManager, packages: &[String]) -> Result<Applied> {
     let command = program::remove_packages(manager, packages)?;
+    if manager == PackageManager::Rpm && program::wants_labels(guest)? {
+        let said = run(guest, &command)?;
+        return restore_labels(guest).map(|how| done(format!("{said}{how}")));
+    }
     if manager != PackageManager::Dpkg || guest.stat(SERVICE_VETO)?.is_some() || guest.list("/usr/sbin")?.is_none() {
         return run(guest, &command).map(done);
     }
@@ -29,6 +33,16 @@ pub(super) fn remove_packages(guest: &DirGuest, manager: PackageManager, package
     let result = run(guest, &command);
     remove(&guest.tree, SERVICE_VETO, Some(&sha256_hex(SERVICE_VETO_SCRIPT)))?;
     result.map(done)
+}
+
+/// Gives labels to what the package manager touched; where that fails, orders the system to do it.
+fn restore_labels(guest: &DirGuest) -> Result<&'static str> {
+    let Some(command) = program::restore_labels(guest)? else { return Ok("") };
+    if run(guest, &command).is_ok() {
+        return Ok("; SELinux labels restored");
+    }
+    replace(&guest.tree, RELABEL_ORDER, b"", None)?;
+    Ok("; SELinux labels are given anew at the first boot")
 }
 
 /// Runs a program of the guest and returns the end of what it said.

@@ -8,12 +8,12 @@ use std::os::unix::fs::PermissionsExt;
 use crate::support::{Tree, change, disk, kinds};
 use vmdk2kvm_linux_guest::initramfs::{contents, has_driver};
 use vmdk2kvm_plugin_api::Guest;
-use vmdk2kvm_plugin_api::model::{Action, Change, Firmware, InitramfsTool, Severity};
+use vmdk2kvm_plugin_api::model::{Action, Change, Firmware, InitramfsTool, PackageManager, Severity};
 
 const KERNEL: &str = "6.1.0-37-amd64";
 
 /// Guest (a).
-fn bios() -> Tree {
+pub fn bios() -> Tree {
     let tree = Tree::new(Firmware::Bios, Some("/dev/sda1"), vec![disk(0, &[(1, "ext4"), (5, "swap")])]);
     for (path, text) in [
         (
@@ -57,7 +57,7 @@ fn bios() -> Tree {
 }
 
 /// Guest (b).
-fn uefi() -> Tree {
+pub fn uefi() -> Tree {
     let parts = [(1, "vfat"), (2, "ext4"), (3, "LVM2_member")];
     let tree = Tree::new(Firmware::Uefi, Some("/dev/vg/root"), vec![disk(0, &parts)]);
     for (path, text) in [
@@ -242,4 +242,32 @@ fn a_rebuilt_archive_replaces_the_old_one_only_when_it_is_right() {
     assert!(names.iter().all(|name| !name.contains("vmdk2kvm")), "{names:?}");
     fs::remove_file(tree.path("usr/sbin/update-initramfs")).unwrap();
     assert_eq!(rebuild("virtio_blk").unwrap_err().message, "update-initramfs is missing in the guest");
+}
+
+/// Requires root, and `sh` of this machine, which becomes the tree's own.
+#[test]
+fn what_rpm_touched_gets_its_labels_again() {
+    let tree = bios();
+    tree.program("/bin/sh");
+    for (path, text) in
+        [("usr/bin/rpm", "#!/bin/sh\necho gone\n"), ("usr/sbin/setfiles", "#!/bin/sh\necho \"$@\" >/labelled\n")]
+    {
+        tree.write(path, text);
+        fs::set_permissions(tree.path(path), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    tree.write("etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=targeted\n");
+    tree.write("etc/selinux/targeted/contexts/files/file_contexts", "");
+    let remove = || {
+        let action =
+            Action::RemovePackages { manager: PackageManager::Rpm, packages: vec!["open-vm-tools".to_owned()] };
+        tree.guest().apply(&Change { action, ..change("open-vm-tools") }).unwrap().detail
+    };
+    assert_eq!(remove(), "gone; SELinux labels restored");
+    let labelled = fs::read_to_string(tree.path("labelled")).unwrap();
+    assert_eq!(labelled, "/etc/selinux/targeted/contexts/files/file_contexts /etc\n");
+    assert!(!tree.path(".autorelabel").exists());
+    // What cannot be done here the system does at its first boot.
+    tree.write("usr/sbin/setfiles", "#!/bin/sh\nexit 1\n");
+    assert_eq!(remove(), "gone; SELinux labels are given anew at the first boot");
+    assert!(tree.path(".autorelabel").exists());
 }

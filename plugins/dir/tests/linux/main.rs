@@ -3,4 +3,5 @@
 
 mod families;
 mod guests;
+mod hostile;
 mod support;

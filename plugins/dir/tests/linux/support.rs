@@ -141,7 +141,11 @@ impl Tree {
         }
     }
 
-    fn vm(&self) -> VmSpec {
+    pub fn layout(&self) -> &DiskLayout {
+        &self.layout
+    }
+
+    pub fn vm(&self) -> VmSpec {
         let disks = self.layout.disks.iter().map(|disk| Disk {
             name: format!("web_{}.vmdk", disk.index),
             controller: Controller::Scsi,
@@ -193,7 +197,7 @@ pub fn change(target: &str) -> Change {
 /// Applies a change. No package manager is in a tree: what it would take away by which a package is known goes.
 fn carry_out(guest: &DirGuest, folder: &Path, change: &Change) {
     if matches!(change.action, Action::RemovePackages { .. }) {
-        for path in ["usr/bin/vmtoolsd", "lib/apk/db/installed"] {
+        for path in ["usr/bin/vmtoolsd", "lib/apk/db/installed", "var/lib/dpkg/status"] {
             fs::remove_file(folder.join(path)).ok();
         }
         return;

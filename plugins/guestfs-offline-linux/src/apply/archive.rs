@@ -35,7 +35,7 @@ pub fn extend(
     if added.is_empty() {
         return Ok(unchanged());
     }
-    let free = store.appliance.call(|handle| handle.free_bytes(parent(&path)))?;
+    let (free, _) = store.appliance.call(|handle| handle.free(parent(&path)))?;
     if free < added.len() as u64 {
         return Err(PluginError::unusable(format!(
             "{target}: {} bytes have to be added, and its filesystem has {free} left",

@@ -4,7 +4,7 @@ use vmdk2kvm_linux_guest::program;
 use vmdk2kvm_plugin_api::model::{Applied, PackageManager};
 use vmdk2kvm_plugin_api::{PluginError, Result, tracing};
 
-use super::{done, run, unchanged};
+use super::{done, files, run, unchanged};
 use crate::files::Place;
 use crate::guest::ApplianceGuest;
 
@@ -37,7 +37,26 @@ pub fn remove(guest: &ApplianceGuest, manager: PackageManager, packages: &[Strin
             return Err(PluginError::unusable(format!("dpkg ended well, but {} is still there", left.join(", "))));
         }
     }
-    Ok(done(last_lines(&output)))
+    let labels = if manager == PackageManager::Rpm { restore_labels(guest)? } else { "" };
+    Ok(done(format!("{}{labels}", last_lines(&output))))
+}
+
+/// Gives labels to what the package manager touched; where that fails, orders the system to do it at its first boot.
+fn restore_labels(guest: &ApplianceGuest) -> Result<&'static str> {
+    if !program::wants_labels(guest)? {
+        return Ok("");
+    }
+    let Some(command) = program::restore_labels(guest)? else { return Ok("") };
+    let restored = run(guest, &command);
+    guest.files.cache().anything_changed();
+    match restored {
+        Ok(_) => Ok("; SELinux labels restored"),
+        Err(error) => {
+            tracing::warn!(error = error.message, "SELinux labels cannot be restored");
+            files::write(guest, program::RELABEL_ORDER, b"", None, None)?;
+            Ok("; SELinux labels are given anew at the first boot")
+        }
+    }
 }
 
 /// Which of the packages dpkg knows as more than a memory.

@@ -105,7 +105,10 @@ pub(super) struct Statvfs {
     pub blocks: i64,
     pub bfree: i64,
     pub bavail: i64,
-    pub rest: [i64; 6],
+    pub files: i64,
+    pub ffree: i64,
+    pub favail: i64,
+    pub rest: [i64; 3],
 }
 
 type H = *mut RawHandle;

@@ -235,8 +235,9 @@ impl Handle {
         self.done("upload_offset", result)
     }
 
-    /// Bytes that an ordinary user could still write to the filesystem of this path.
-    pub fn free_bytes(&mut self, path: &str) -> Call<u64> {
+    /// Bytes that an ordinary user could still write to the filesystem of this path, and files that could be made there; `None`
+    /// where that is not limited.
+    pub fn free(&mut self, path: &str) -> Call<(u64, Option<u64>)> {
         let path = text("statvfs", path)?;
         // SAFETY: open handle, string ends in NUL; the result is ours.
         let found = unsafe { (self.api.statvfs)(self.raw, path.as_ptr()) };
@@ -244,10 +245,12 @@ impl Handle {
             return Err(self.error("statvfs"));
         }
         // SAFETY: not NULL.
-        let (blocks, size) = unsafe { ((*found).bavail, (*found).frsize) };
+        let found_here = unsafe { &*found };
+        let (blocks, size) = (found_here.bavail, found_here.frsize);
+        let files = (found_here.files > 0).then(|| u64::try_from(found_here.favail).unwrap_or(0));
         // SAFETY: made by the library, not used afterwards.
         unsafe { (self.api.free_statvfs)(found) };
-        Ok(u64::try_from(blocks).unwrap_or(0).saturating_mul(u64::try_from(size).unwrap_or(0)))
+        Ok((u64::try_from(blocks).unwrap_or(0).saturating_mul(u64::try_from(size).unwrap_or(0)), files))
     }
 
     /// An extended attribute, symlinks not followed.

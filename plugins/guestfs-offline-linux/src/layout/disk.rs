@@ -3,9 +3,10 @@
 use vmdk2kvm_plugin_api::Result;
 use vmdk2kvm_plugin_api::model::{GuestBlockDevice, GuestDiskInfo};
 
+use super::array_member::{TAIL, at_end};
 use super::superblock::WINDOW;
 use super::table::{self, Partition};
-use super::{PartitionKind, ReadDevice, Superblock, TableKind};
+use super::{Health, PartitionKind, ReadDevice, Superblock, TableKind};
 
 /// Read at once: the table, the first partition at 1 MiB and what begins there.
 const AHEAD: u32 = (1 << 20) + WINDOW;
@@ -21,6 +22,8 @@ pub struct DiskScan {
     pub kinds: Vec<PartitionKind>,
     /// Lengths in bytes, for each device of `info`.
     pub lengths: Vec<u64>,
+    /// What each filesystem says about its own state, for each device of `info`.
+    pub health: Vec<Health>,
 }
 
 /// Reads the disk of `size` bytes at `device` (its name, e.g. `/dev/sda`), the VM's disk number `index`.
@@ -28,7 +31,7 @@ pub fn scan_disk(index: u32, device: &str, size: u64, source: &mut dyn ReadDevic
     let mut source = Ahead { source, windows: Vec::new() };
     let table = table::read(device, size, &mut source)?;
     let whole = match table.kind {
-        TableKind::None => Superblock::read(&source.read(0, WINDOW)?),
+        TableKind::None => superblock(0, size, WINDOW, &mut source)?,
         _ => None,
     };
     let mut scan = DiskScan {
@@ -36,13 +39,16 @@ pub fn scan_disk(index: u32, device: &str, size: u64, source: &mut dyn ReadDevic
         boot_code: table.boot_code,
         kinds: Vec::new(),
         lengths: Vec::new(),
+        health: Vec::new(),
     };
+    scan.health.push(health(&whole));
     scan.push(named(device.to_owned(), 0, whole), PartitionKind::Other, size);
     for partition in table.partitions {
         let superblock = match partition.kind {
             PartitionKind::Extended | PartitionKind::BiosBoot => None,
-            _ => Superblock::read(&source.read(partition.start, window(&partition))?),
+            _ => superblock(partition.start, partition.length, window(&partition), &mut source)?,
         };
+        scan.health.push(health(&superblock));
         let mut found = named(partition_name(device, partition.number), partition.number, superblock);
         found.partuuid = partition.partuuid;
         found.partlabel = partition.partlabel;
@@ -62,6 +68,20 @@ impl DiskScan {
         self.kinds.push(kind);
         self.lengths.push(length);
     }
+}
+
+/// What is in a part of the disk: an array says so at its start or at its end, everything else at its start.
+fn superblock(start: u64, length: u64, window: u32, source: &mut dyn ReadDevice) -> Result<Option<Superblock>> {
+    let at_start = Superblock::read(&source.read(start, window)?);
+    let known = at_start.as_ref().is_some_and(|found| found.fstype == "linux_raid_member");
+    let Some(tail) = length.checked_sub(u64::from(TAIL)).filter(|_| !known) else { return Ok(at_start) };
+    // A member's start looks like the filesystem of the array.
+    let member = at_end(&source.read(start.saturating_add(tail), TAIL)?, length);
+    Ok(member.or(at_start))
+}
+
+fn health(superblock: &Option<Superblock>) -> Health {
+    superblock.as_ref().map(|found| found.health).unwrap_or_default()
 }
 
 fn window(partition: &Partition) -> u32 {

@@ -1,15 +1,16 @@
 //! What is on the disks, read from their bytes: partition tables and superblocks.
 //!
 //! The appliance could be asked (`list_filesystems`, `blkid`), but each of those calls starts programs in it: a tenth of a
-//! second each under emulation, several seconds in all. One or two reads for each disk say the same.
+//! second each under emulation, several seconds in all. One read for each disk and one for each partition say the same.
 
+mod array_member;
 mod bytes;
 mod disk;
 mod superblock;
 mod table;
 
 pub use disk::{DiskScan, scan_disk, scan_volume};
-pub use superblock::Superblock;
+pub use superblock::{Health, Superblock};
 pub use table::{PartitionKind, TableKind};
 
 /// Gives `length` bytes at `offset` of one device, or fewer where the device ends.

@@ -20,6 +20,20 @@ pub struct Superblock {
     pub label: Option<String>,
     /// Size in bytes that a filesystem says it has; 0 when it is not known.
     pub size: u64,
+    /// What a filesystem says about its own state.
+    pub health: Health,
+}
+
+/// What a filesystem says about its own state. Nothing is checked for it: a check of a large filesystem takes longer than its copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Health {
+    /// Nothing that is wrong.
+    #[default]
+    Fine,
+    /// It was in use: its journal has to be replayed, or it was not unmounted.
+    InUse,
+    /// Its kernel noticed errors, and nobody has checked it since.
+    Errors,
 }
 
 impl Superblock {
@@ -31,6 +45,10 @@ impl Superblock {
             .find_map(|reader| reader(start))
     }
 
+    fn with_health(self, health: Health) -> Self {
+        Self { health, ..self }
+    }
+
     fn sized(mut self, size: Option<u64>) -> Self {
         self.size = size.unwrap_or(0);
         self
@@ -38,7 +56,7 @@ impl Superblock {
 }
 
 fn found(fstype: &str, uuid: Option<String>, label: Option<String>) -> Option<Superblock> {
-    Some(Superblock { fstype: fstype.to_owned(), uuid, label, size: 0 })
+    Some(Superblock { fstype: fstype.to_owned(), uuid, label, ..Superblock::default() })
 }
 
 fn ext(start: &[u8]) -> Option<Superblock> {
@@ -59,7 +77,15 @@ fn ext(start: &[u8]) -> Option<Superblock> {
         // The high half of the count is beyond what any VM's disk has with 4 KiB blocks.
         u64::from(blocks).checked_mul(1024u64.checked_shl(log)?)
     });
-    Some(found(fstype, uuid(start, 1024 + 0x68), text(start, 1024 + 0x78, 16))?.sized(size))
+    // s_state: bit 0 unmounted cleanly, bit 1 errors; "recover" among the incompatible features: a journal to replay.
+    let state = le16(start, 1024 + 0x3a)?;
+    let health = match (state & 0x2 != 0, incompat & 0x4 != 0 || state & 0x1 == 0) {
+        (true, _) => Health::Errors,
+        (false, true) => Health::InUse,
+        (false, false) => Health::Fine,
+    };
+    let found = found(fstype, uuid(start, 1024 + 0x68), text(start, 1024 + 0x78, 16))?;
+    Some(found.sized(size).with_health(health))
 }
 
 fn xfs(start: &[u8]) -> Option<Superblock> {
@@ -77,7 +103,10 @@ fn btrfs(start: &[u8]) -> Option<Superblock> {
     if !has(start, 0x10040, b"_BHRfS_M") {
         return None;
     }
-    Some(found("btrfs", uuid(start, 0x10020), text(start, 0x1012b, 256))?.sized(le64(start, 0x10070)))
+    // log_root: a log tree that the next mount replays.
+    let health = if le64(start, 0x10060)? == 0 { Health::Fine } else { Health::InUse };
+    let found = found("btrfs", uuid(start, 0x10020), text(start, 0x1012b, 256))?;
+    Some(found.sized(le64(start, 0x10070)).with_health(health))
 }
 
 fn swap(start: &[u8]) -> Option<Superblock> {

@@ -55,6 +55,7 @@ pub fn request(disk: &Path, work_dir: &Path, writable: bool) -> OpenGuest {
         work_dir: work_dir.display().to_string(),
         socket_dir: String::new(),
         keys: Vec::new(),
+        root: None,
     }
 }
 

@@ -30,8 +30,9 @@ impl Fixer for CloudInit {
         // Only where it has set up this very VM before, and still runs.
         let has_run = is_there("/etc/cloud/cloud.cfg")? && is_there("/var/lib/cloud/instance")?;
         if has_run && !is_there("/etc/cloud/cloud-init.disabled")? && !is_there(OURS)? {
-            let text = "# Written by vmdk2kvm: the machine has moved, it is no new one. Remove this file to let cloud-init look for its\n\
-                # data source again.\nmanual_cache_clean: true\n";
+            let text = "# Written by vmdk2kvm: the machine has moved, it is no new one, and the network that was set up stays. Remove this\n\
+                # file to let cloud-init look for its data source again.\n\
+                manual_cache_clean: true\nnetwork:\n  config: disabled\n";
             let why = Why {
                 summary: "cloud-init keeps the machine's identity and network",
                 reason: "without its old data source it would take the machine for a new one and write its network anew",

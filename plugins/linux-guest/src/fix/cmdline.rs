@@ -21,12 +21,16 @@ pub(super) struct CommandLine;
 type Grammar = fn(&str, &mut Arguments<'_>) -> String;
 
 /// Files with a fixed path.
-const FILES: [(&str, Grammar); 18] = [
+const FILES: [(&str, Grammar); 21] = [
     ("/etc/default/grub", default_grub::fix),
     ("/etc/kernel/cmdline", loaders::whole),
     ("/boot/grub/grub.cfg", loaders::grub_cfg),
     ("/boot/grub2/grub.cfg", loaders::grub_cfg),
     ("/boot/grub/custom.cfg", loaders::grub_cfg),
+    ("/boot/grub2/custom.cfg", loaders::grub_cfg),
+    // Copied into grub.cfg as it is.
+    ("/etc/grub.d/40_custom", loaders::grub_cfg),
+    ("/etc/dracut.conf", loaders::dracut),
     ("/boot/grub/grubenv", loaders::grubenv),
     ("/boot/grub2/grubenv", loaders::grubenv),
     ("/boot/grub/menu.lst", loaders::menu_lst),
@@ -73,7 +77,7 @@ impl Fixer for CommandLine {
 
     fn plan(&self, context: &PlanContext, guest: &dyn Guest) -> Result<FixerPlan> {
         let mut plan = FixerPlan::default();
-        let devices = Devices::new(&context.inspection.disks, Some(&context.vm));
+        let devices = Devices::of(context, guest)?;
         // The kernel itself understands PARTUUID= only; UUID= is the initramfs's work.
         let kernels = &context.inspection.kernels;
         let bare = !kernels.is_empty() && kernels.iter().all(|kernel| kernel.initramfs.is_none());
@@ -125,9 +129,9 @@ fn files(guest: &dyn Guest) -> Result<Vec<(String, Grammar)>> {
             }
         }
     }
-    for vendor in guest.list("/boot/efi/EFI")?.into_iter().flatten() {
-        if vendor.kind == FileKind::Dir {
-            let folder = format!("/boot/efi/EFI/{}", vendor.name);
+    for loaders_of in ["/boot/efi/EFI", "/efi/EFI", "/boot/EFI"] {
+        for vendor in guest.list(loaders_of)?.into_iter().flatten().filter(|entry| entry.kind == FileKind::Dir) {
+            let folder = format!("{loaders_of}/{}", vendor.name);
             files.push((format!("{folder}/grub.cfg"), loaders::grub_cfg));
             files.push((format!("{folder}/grubenv"), loaders::grubenv));
             // GRUB legacy for UEFI, of RHEL 6.

@@ -28,16 +28,19 @@ impl Fixer for Crypttab {
 
     fn plan(&self, context: &PlanContext, guest: &dyn Guest) -> Result<FixerPlan> {
         let mut plan = FixerPlan::default();
-        let Some(file) = TextFile::read(guest, "/etc/crypttab", &mut plan.findings)? else { return Ok(plan) };
-        let devices = Devices::new(&context.inspection.disks, Some(&context.vm));
-        let (text, findings) = by_uuid(&file.text, &devices);
-        plan.findings.extend(findings);
-        let why = Why {
-            summary: "encrypted devices by UUID",
-            reason: "names by place do not exist on KVM, and an encrypted device that is not found stops the boot",
-            critical: true,
-        };
-        plan.changes.extend(file.rewrite(&text, why));
+        let devices = Devices::of(context, guest)?;
+        // The second is what Arch's sd-encrypt hook puts into the initramfs as its crypttab.
+        for path in ["/etc/crypttab", "/etc/crypttab.initramfs"] {
+            let Some(file) = TextFile::read(guest, path, &mut plan.findings)? else { continue };
+            let (text, findings) = by_uuid(&file.text, &devices);
+            plan.findings.extend(findings);
+            let why = Why {
+                summary: "encrypted devices by UUID",
+                reason: "names by place do not exist on KVM, and an encrypted device that is not found stops the boot",
+                critical: true,
+            };
+            plan.changes.extend(file.rewrite(&text, why));
+        }
         Ok(plan)
     }
 }

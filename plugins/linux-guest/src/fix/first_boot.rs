@@ -10,7 +10,7 @@ use vmdk2kvm_plugin_api::model::{Action, Content, Finding, FixerPlan, OsFamily, 
 use vmdk2kvm_plugin_api::{Fixer, Guest, PluginError, Result};
 
 use super::settings::GuestAgent;
-use crate::textfile::{Why, sha256_hex};
+use crate::textfile::{Why, read as read_guest, sha256_hex};
 
 /// The fixer of what is to come.
 pub(super) struct FirstBoot {
@@ -105,7 +105,11 @@ struct Installing<'a> {
 impl Installing<'_> {
     fn put(&mut self, path: &str, content: &[u8], mode: u32, summary: &str) -> Result<()> {
         let why = Why { summary, reason: "the settings of this migration ask for it", critical: false };
-        let old = self.guest.read(path, PACKAGE_LIMIT)?;
+        let before = self.plan.findings.len();
+        let old = read_guest(self.guest, path, PACKAGE_LIMIT, &mut self.plan.findings)?;
+        if self.plan.findings.len() > before {
+            return Ok(());
+        }
         let has_mode = self.guest.stat(path)?.is_some_and(|stat| stat.mode & 0o777 == mode);
         if old.as_deref() != Some(content) || !has_mode {
             let content = Content::from_bytes(content.to_vec());

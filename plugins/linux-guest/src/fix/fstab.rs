@@ -34,7 +34,7 @@ impl Fixer for Fstab {
     fn plan(&self, context: &PlanContext, guest: &dyn Guest) -> Result<FixerPlan> {
         let mut plan = FixerPlan::default();
         let Some(file) = TextFile::read(guest, "/etc/fstab", &mut plan.findings)? else { return Ok(plan) };
-        let fixed = fix(&file.text, context);
+        let fixed = fix(&file.text, context, Devices::of(context, guest)?);
         plan.findings.extend(fixed.findings);
         let summary = fixed.summary.join("; ");
         let why = Why {
@@ -141,8 +141,7 @@ struct Fixed {
     findings: Vec<Finding>,
 }
 
-fn fix(text: &str, context: &PlanContext) -> Fixed {
-    let mut devices = Devices::new(&context.inspection.disks, Some(&context.vm));
+fn fix<'a>(text: &str, context: &'a PlanContext, mut devices: Devices<'a>) -> Fixed {
     let root = context.inspection.root.as_deref();
     if let Some(root) = root {
         entries(text).filter(|entry| entry.mountpoint() == "/").for_each(|entry| devices.learn(entry.spec(), root));

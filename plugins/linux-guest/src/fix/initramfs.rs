@@ -46,7 +46,7 @@ impl Fixer for Initramfs {
 
     fn plan(&self, context: &PlanContext, guest: &dyn Guest) -> Result<FixerPlan> {
         let mut plan = FixerPlan::default();
-        let devices = Devices::new(&context.inspection.disks, Some(&context.vm));
+        let devices = Devices::of(context, guest)?;
         let files = overrides::Wanted::gather(guest, &devices, &mut plan.findings)?;
         let tool = persist::tool(guest)?;
         let mut lacking = Vec::new();

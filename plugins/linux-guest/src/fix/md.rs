@@ -24,7 +24,7 @@ impl Fixer for Md {
 
     fn plan(&self, context: &PlanContext, guest: &dyn Guest) -> Result<FixerPlan> {
         let mut plan = FixerPlan::default();
-        let devices = Devices::new(&context.inspection.disks, Some(&context.vm));
+        let devices = Devices::of(context, guest)?;
         for path in ["/etc/mdadm/mdadm.conf", "/etc/mdadm.conf"] {
             let Some(file) = TextFile::read(guest, path, &mut plan.findings)? else { continue };
             let why = Why {

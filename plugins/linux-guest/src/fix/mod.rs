@@ -3,12 +3,15 @@
 mod cloud_init;
 mod cmdline;
 mod crypttab;
+mod driver_bans;
 mod first_boot;
 mod fstab;
 mod initramfs;
 mod lvm;
 mod md;
+mod mount_units;
 mod network;
+mod other_tools;
 #[cfg(test)]
 mod properties;
 mod resume;

@@ -6,6 +6,7 @@
 
 mod hardware;
 mod pin;
+mod tuning;
 
 use std::collections::BTreeSet;
 
@@ -38,6 +39,7 @@ impl Fixer for Network {
         let configuration = Configuration::read(guest)?;
         let cards = cards(context);
         hardware::plan(&configuration, &cards, guest, &mut plan)?;
+        tuning::plan(guest, &mut plan)?;
         let unbound = unbind_rules(&configuration, guest, &mut plan)?;
         let names = Names { configuration: &configuration, unbound: &unbound };
         let pairs = names.pair(&cards, &mut plan.findings);

@@ -31,7 +31,7 @@ impl Fixer for Resume {
 
     fn plan(&self, context: &PlanContext, guest: &dyn Guest) -> Result<FixerPlan> {
         let mut plan = FixerPlan::default();
-        let devices = Devices::new(&context.inspection.disks, Some(&context.vm));
+        let devices = Devices::of(context, guest)?;
         let Some(entries) = guest.list(FOLDER)? else { return Ok(plan) };
         let mut paths: Vec<String> = entries
             .into_iter()

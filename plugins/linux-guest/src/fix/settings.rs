@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use vmdk2kvm_plugin_api::{Fixer, PluginError, Result};
 
+use crate::careful::CarefulFixer;
+
 /// The user's choices: settings of the plugin that opens the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FixSettings {
+    /// Fixers that are left out, by the names that a plan shows.
+    pub skip_fixers: Vec<String>,
     /// How an initramfs gets its drivers.
     pub initramfs: InitramfsMode,
     /// Whether VMware Tools are removed.
@@ -26,6 +30,7 @@ pub struct FixSettings {
 impl Default for FixSettings {
     fn default() -> Self {
         Self {
+            skip_fixers: Vec::new(),
             initramfs: InitramfsMode::Auto,
             remove_vmware_tools: true,
             keep_cloud_init_instance: true,
@@ -37,8 +42,13 @@ impl Default for FixSettings {
 }
 
 impl FixSettings {
-    /// Refuses paths that would mean another file in another folder, and files that nobody can install.
+    /// Refuses names of no fixer, paths that would mean another file in another folder, and files that nobody can install.
     pub fn check(&self) -> Result<()> {
+        let known: Vec<String> = fixers(&Self::default()).iter().map(|fixer| fixer.name()).collect();
+        if let Some(other) = self.skip_fixers.iter().find(|name| !known.contains(name)) {
+            return Err(PluginError::config(format!("skip_fixers: there is no fixer \"{}\"", other.escape_debug()))
+                .hint(format!("the fixers are {}", known.join(", "))));
+        }
         let relative =
             |key: &str, path: &Path| PluginError::config(format!("{key}: {} is not an absolute path", path.display()));
         for (key, paths) in [("first_boot", &self.first_boot), ("units", &self.units)] {
@@ -110,6 +120,7 @@ pub enum InitramfsMode {
 pub fn fixers(settings: &FixSettings) -> Vec<Box<dyn Fixer>> {
     let mut all: Vec<Box<dyn Fixer>> = vec![
         Box::new(super::fstab::Fstab),
+        Box::new(super::mount_units::MountUnits),
         Box::new(super::crypttab::Crypttab),
         Box::new(super::resume::Resume),
         Box::new(super::lvm::Lvm),
@@ -117,6 +128,8 @@ pub fn fixers(settings: &FixSettings) -> Vec<Box<dyn Fixer>> {
         Box::new(super::cmdline::CommandLine),
         Box::new(super::uefi_fallback::UefiFallback),
         Box::new(super::network::Network),
+        Box::new(super::driver_bans::DriverBans),
+        Box::new(super::other_tools::OtherTools),
         Box::new(super::initramfs::Initramfs { mode: settings.initramfs }),
         Box::new(super::first_boot::FirstBoot {
             scripts: settings.first_boot.clone(),
@@ -130,7 +143,8 @@ pub fn fixers(settings: &FixSettings) -> Vec<Box<dyn Fixer>> {
     if settings.keep_cloud_init_instance {
         all.push(Box::new(super::cloud_init::CloudInit));
     }
-    all
+    all.retain(|fixer| !settings.skip_fixers.contains(&fixer.name()));
+    all.into_iter().map(|fixer| Box::new(CarefulFixer(fixer)) as Box<dyn Fixer>).collect()
 }
 
 #[cfg(test)]
@@ -149,6 +163,12 @@ mod tests {
         ] {
             assert_eq!(fixers(&fewer).len(), all.len() - 1);
         }
+        for fixer in &all {
+            let without = FixSettings { skip_fixers: vec![fixer.name()], ..FixSettings::default() };
+            without.check().unwrap();
+            let left: Vec<String> = fixers(&without).iter().map(|fixer| fixer.name()).collect();
+            assert!(left.len() == all.len() - 1 && !left.contains(&fixer.name()), "{left:?}");
+        }
     }
 
     #[test]
@@ -158,6 +178,7 @@ mod tests {
         assert_eq!(read(r#"{"guest_agent": "first-boot"}"#).guest_agent, GuestAgent::FirstBoot);
         for (text, message) in [
             (r#"{"first_boot": ["a.sh"]}"#, "first_boot: a.sh is not an absolute path"),
+            (r#"{"skip_fixers": ["linux-fstab", "fstab"]}"#, "skip_fixers: there is no fixer \"fstab\""),
             (r#"{"units": ["/a", "b"]}"#, "units: b is not an absolute path"),
             (r#"{"guest_agent": "latest"}"#, "guest_agent: latest is not an absolute path"),
             (r#"{"guest_agent": "/agent.zip"}"#, "guest_agent: /agent.zip is no .deb or .rpm file"),

@@ -7,6 +7,7 @@ use vmdk2kvm_plugin_api::model::{Action, Finding, FixerPlan, OsFamily, PackageMa
 use vmdk2kvm_plugin_api::{FileKind, Fixer, Guest, Result};
 
 use crate::inspect::tools::Tools;
+use crate::program::{RELABEL_ORDER, restore_labels, wants_labels};
 use crate::textfile::{TextFile, Why, create, lines, map_lines};
 
 /// The fixer of VMware's leftovers.
@@ -42,7 +43,7 @@ struct Place {
     reason: &'static str,
 }
 
-const PLACES: [Place; 7] = [
+const PLACES: [Place; 9] = [
     Place {
         folder: "/etc/modprobe.d",
         is_ours: |name| name.ends_with(".conf"),
@@ -77,6 +78,20 @@ const PLACES: [Place; 7] = [
         is_stale: |line| ["vmware-toolbox-cmd", "vmware-rpctool", "vmtoolsd"].iter().any(|tool| line.contains(tool)),
         summary: "jobs of VMware Tools removed",
         reason: "they call tools that do nothing outside of VMware",
+    },
+    Place {
+        folder: "/etc/apt",
+        is_ours: |name| name == "sources.list",
+        is_stale: |line| line.contains(TOOLS_REPOSITORY),
+        summary: "VMware's package source removed",
+        reason: "it holds VMware Tools only, and an update that does not reach it fails",
+    },
+    Place {
+        folder: "/etc/zypp/repos.d",
+        is_ours: |name| name.to_ascii_lowercase().contains("vmware-tools"),
+        is_stale: |_| true,
+        summary: "VMware's package source removed",
+        reason: "it holds VMware Tools only, and an update that does not reach it fails",
     },
     Place {
         folder: "/etc/apt/sources.list.d",
@@ -156,7 +171,9 @@ fn clean(place: &Place, file: &TextFile, plan: &mut FixerPlan) {
     }
     let why = Why { summary: place.summary, reason: place.reason, critical: false };
     let is_left = |line: &str| is_active(line) && !is_stale(line) && !is_cron_setting(place, line);
-    if !file.lines().any(|line| is_left(line.body)) && file.path != "/etc/modules" {
+    if !file.lines().any(|line| is_left(line.body))
+        && !["/etc/modules", "/etc/apt/sources.list"].contains(&file.path.as_str())
+    {
         plan.changes.push(file.remove(why));
         return;
     }
@@ -192,8 +209,7 @@ fn stale_modprobe(line: &str) -> bool {
     match words[..] {
         ["alias", _, driver, ..] => is_old_driver(driver),
         ["options" | "install" | "remove" | "softdep", driver, ..] => is_old_driver(driver),
-        ["blacklist", driver, ..] => driver.replace('-', "_").starts_with("virtio_"),
-        _ => false,
+        _ => super::driver_bans::is_ban(line),
     }
 }
 
@@ -219,19 +235,15 @@ fn displays(guest: &dyn Guest, plan: &mut FixerPlan) -> Result<()> {
     Ok(())
 }
 
-/// A package manager that runs without the guest's policy leaves files without labels, of which an enforcing system refuses to
-/// read some (`ld.so.cache`): the system gives labels anew at its first boot.
+/// Where the labels of what a package manager touches cannot be restored, the system gives them anew at its first boot.
 fn relabel(guest: &dyn Guest, plan: &mut FixerPlan) -> Result<()> {
-    const ORDER: &str = "/.autorelabel";
-    let Some(config) = TextFile::read(guest, "/etc/selinux/config", &mut plan.findings)? else { return Ok(()) };
-    let is_on = config.lines().any(|line| matches!(line.body.trim(), "SELINUX=enforcing" | "SELINUX=permissive"));
-    if is_on && guest.stat(ORDER)?.is_none() {
+    if wants_labels(guest)? && restore_labels(guest)?.is_none() && guest.stat(RELABEL_ORDER)?.is_none() {
         let why = Why {
             summary: "SELinux labels are given anew at the first boot, which restarts once",
             reason: "removing packages offline leaves files without labels",
             critical: false,
         };
-        plan.changes.push(create(ORDER, "", why));
+        plan.changes.push(create(RELABEL_ORDER, "", why));
     }
     Ok(())
 }

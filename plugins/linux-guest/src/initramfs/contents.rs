@@ -158,6 +158,7 @@ fn is_kept(name: &str) -> bool {
     name.starts_with("conf/")
         || name.starts_with("etc/cmdline.d/")
         || name.starts_with("etc/lvm/")
+        || name.starts_with("etc/modprobe.d/")
         || matches!(base, "mdadm.conf" | "crypttab")
         || (base.starts_with("modules.") && matches!(base, "modules.dep" | "modules.builtin"))
         || base.ends_with(".link")

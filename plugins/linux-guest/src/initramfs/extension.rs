@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use vmdk2kvm_plugin_api::model::Content;
-use vmdk2kvm_plugin_api::{Guest, PluginError, Result};
+use vmdk2kvm_plugin_api::{ErrorKind, Guest, PluginError, Result};
 
 use super::contents::contents;
 use super::cpio::{Writer, bad};
@@ -97,6 +97,30 @@ pub fn extension(
     let mut out = vec![0; existing.len().next_multiple_of(512) - existing.len()];
     out.extend_from_slice(&writer.finish()?);
     Ok(out)
+}
+
+/// At most how many bytes [`extension`] adds for these drivers; 0 when the modules do not even have an index.
+pub(crate) fn room(guest: &dyn Guest, kernel: &str, drivers: &[String]) -> Result<u64> {
+    struct Modules<'a>(&'a dyn Guest);
+    impl ModuleSource for Modules<'_> {
+        fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+            self.0.read(path, FILE_LIMIT)
+        }
+    }
+    let at = format!("/lib/modules/{kernel}");
+    let files =
+        guest_index(&Modules(guest), &at).and_then(|index| missing_modules(&index, kernel, drivers, &BTreeMap::new()));
+    let files = match files {
+        Ok(files) if !files.is_empty() => files,
+        Err(error) if error.kind != ErrorKind::Unusable => return Err(error),
+        _ => return Ok(0),
+    };
+    let indexes = INDEXES.into_iter().chain(["modules.dep", "modules.dep.bin"]);
+    let mut bytes = 0u64;
+    for file in files.iter().map(String::as_str).chain(indexes) {
+        bytes = bytes.saturating_add(guest.stat(&format!("{at}/{file}"))?.map_or(0, |stat| stat.size.min(FILE_LIMIT)));
+    }
+    Ok(bytes)
 }
 
 /// The files of the drivers and their dependencies that the initramfs lacks, relative to the modules' folder.

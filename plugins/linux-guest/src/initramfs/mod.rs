@@ -10,4 +10,5 @@ pub(crate) mod tests;
 
 pub use compression::Compression;
 pub use contents::{Contents, contents, has_driver};
+pub(crate) use extension::room;
 pub use extension::{ModuleSource, extension};

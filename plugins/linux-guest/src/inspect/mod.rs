@@ -12,6 +12,7 @@ mod weaknesses;
 use vmdk2kvm_plugin_api::model::{Firmware, GuestDiskInfo, Inspection, MountInfo, OsFamily, VmSpec};
 use vmdk2kvm_plugin_api::{Guest, Result};
 
+use crate::careful::Careful;
 use crate::devices::Devices;
 use crate::fix::entries;
 use crate::textfile::TextFile;
@@ -32,6 +33,13 @@ pub struct DiskLayout {
 /// Reads the guest: system, kernels, boot loader, network, VMware Tools, and its weaknesses. A guest that is no Linux gives an
 /// inspection of family `unknown` that says what is on the disks and nothing else.
 pub fn inspect(guest: &dyn Guest, layout: &DiskLayout) -> Result<Inspection> {
+    let careful = Careful::new(guest);
+    let mut inspection = read(&careful, layout)?;
+    inspection.findings.extend(careful.findings());
+    Ok(inspection)
+}
+
+fn read(guest: &dyn Guest, layout: &DiskLayout) -> Result<Inspection> {
     let mut inspection = Inspection {
         schema: 1,
         os: os::read(guest)?,
@@ -69,7 +77,7 @@ pub fn inspect(guest: &dyn Guest, layout: &DiskLayout) -> Result<Inspection> {
 /// that mean no device of this VM are left out.
 pub fn fstab_mounts(guest: &dyn Guest, disks: &[GuestDiskInfo], vm: Option<&VmSpec>) -> Result<Vec<MountInfo>> {
     let Some(file) = TextFile::read(guest, "/etc/fstab", &mut Vec::new())? else { return Ok(Vec::new()) };
-    let devices = Devices::new(disks, vm);
+    let devices = Devices::new(disks, vm).with_names_of(guest)?;
     let mounts = entries(&file.text).filter(|entry| entry.mountpoint().starts_with('/') && entry.fstype() != "swap");
     Ok(mounts
         .filter_map(|entry| {
@@ -81,6 +89,7 @@ pub fn fstab_mounts(guest: &dyn Guest, disks: &[GuestDiskInfo], vm: Option<&VmSp
                 fstype: of_disk.unwrap_or_else(|| entry.fstype().to_owned()),
                 uuid: known.and_then(|known| known.uuid.clone()),
                 device,
+                ..MountInfo::default()
             })
         })
         .collect())

@@ -20,7 +20,7 @@ const OTHER_TOOLS: [(&str, &str); 5] = [
 /// Every weakness.
 pub(super) fn find(inspection: &Inspection, network: &Configuration, guest: &dyn Guest) -> Result<Vec<Finding>> {
     let mut out = Vec::new();
-    let devices = Devices::new(&inspection.disks, None);
+    let devices = Devices::new(&inspection.disks, None).with_names_of(guest)?;
     for kernel in &inspection.kernels {
         let missing: Vec<&str> = ["virtio_pci", "virtio_blk", "virtio_scsi"]
             .into_iter()
@@ -63,7 +63,7 @@ pub(super) fn find(inspection: &Inspection, network: &Configuration, guest: &dyn
     for (path, name) in OTHER_TOOLS {
         if guest.stat(path)?.is_some() {
             let message = format!("{name} are installed and do nothing on KVM");
-            let hint = "they stay: remove them in the guest when it is not to go back";
+            let hint = "the fix disables their services; remove them in the guest when it is not to go back";
             out.push(Finding::new("other-hypervisor-tools", Severity::Info, message).hint(hint));
         }
     }

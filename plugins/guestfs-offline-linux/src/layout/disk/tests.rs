@@ -115,7 +115,7 @@ fn an_mbr_with_logical_partitions_and_ext4_and_swap() {
         ]
     );
     assert_eq!(scan.info.devices[3].partuuid.as_deref(), Some("1234abcd-05"));
-    assert_eq!(reads, 3);
+    assert_eq!(reads, 6);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_gpt_with_esp_bios_boot_and_names() {
     );
     assert_eq!(scan.info.devices[1].partuuid.as_deref(), Some("0fc63daf-8483-4772-8e79-3d69d8477de4"));
     assert_eq!(scan.info.devices[1].partlabel.as_deref(), Some("EFI System"));
-    assert_eq!(reads, 2);
+    assert_eq!(reads, 4);
 }
 
 #[test]
@@ -202,6 +202,19 @@ fn filesystems_and_containers_on_whole_disks() {
         assert_eq!(scan.info.table, "none", "{program}");
         let found = summary(&scan).join("\n");
         assert!(found.contains(expected), "{program} {arguments:?}: {found}");
+    }
+}
+
+#[test]
+fn a_filesystem_says_how_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("one");
+    run("mke2fs", &["-q", "-t", "ext4", sparse(&path, 16)], "");
+    let health = || scan(&path).0.health;
+    assert_eq!(health(), [Health::Fine]);
+    for (command, expected) in [("feature needs_recovery", Health::InUse), ("ssv state 2", Health::Errors)] {
+        run("debugfs", &["-w", "-R", command, path.to_str().unwrap()], "");
+        assert_eq!(health(), [expected], "{command}");
     }
 }
 

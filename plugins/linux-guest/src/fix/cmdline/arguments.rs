@@ -1,22 +1,44 @@
 //! The arguments of a kernel command line that name devices: found in any text, changed in place.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use crate::devices::{Devices, Reference};
 
-/// What names a device. `cryptdevice=` has `:NAME` behind it; `boot=` is that of FIPS mode, `rootpartition=` a variable of Photon's
-/// `grub.cfg`.
-const KEYS: [&str; 10] = [
-    "root=",
-    "real_root=",
-    "resume=",
-    "real_resume=",
-    "cryptdevice=",
-    "crypt_root=",
-    "swap=",
-    "boot=",
-    "mount.usr=",
-    "rootpartition=",
+/// Where in a value the device stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// It is the value.
+    Whole,
+    /// `DEVICE:NAME`, `DEVICE:FSTYPE:PATH`.
+    BeforeColon,
+    /// `PATH:DEVICE`, `PATH:DEVICE:ENCRYPTED`.
+    BehindColon,
+    /// `target=NAME,source=DEVICE,key=PATH`.
+    Source,
+}
+
+/// What names a device. `boot=` is that of FIPS mode, `rootpartition=` a variable of Photon's `grub.cfg`, `real_` and `crypt_` are
+/// Gentoo's, `cryptroot=` is Alpine's, `cryptopts=` Debian's, `cryptdevice=` and `cryptkey=` are Arch's, `rd.luks.key=` is dracut's and
+/// systemd's.
+const KEYS: [(&str, Shape); 17] = [
+    ("root=", Shape::Whole),
+    ("real_root=", Shape::Whole),
+    ("resume=", Shape::Whole),
+    ("real_resume=", Shape::Whole),
+    ("cryptdevice=", Shape::BeforeColon),
+    ("cryptkey=", Shape::BeforeColon),
+    ("cryptroot=", Shape::Whole),
+    ("cryptopts=", Shape::Source),
+    ("crypt_root=", Shape::Whole),
+    ("crypt_swap=", Shape::Whole),
+    ("root_keydev=", Shape::Whole),
+    ("rd.luks.key=", Shape::BehindColon),
+    ("luks.key=", Shape::BehindColon),
+    ("swap=", Shape::Whole),
+    ("boot=", Shape::Whole),
+    ("mount.usr=", Shape::Whole),
+    ("rootpartition=", Shape::Whole),
 ];
 
 /// Changes arguments and remembers those that name nothing.
@@ -42,22 +64,21 @@ impl<'a> Arguments<'a> {
         let mut rest = text;
         let mut fresh = true;
         while let Some(first) = rest.chars().next() {
-            let key = KEYS.iter().find(|key| fresh && rest.starts_with(**key));
-            if let Some(key) = key {
+            let key = KEYS.iter().find(|(key, _)| fresh && rest.starts_with(*key));
+            if let Some((key, shape)) = key {
                 let value = &rest[key.len()..];
                 // A quoted value: `root="/dev/sda1"`.
                 let quote =
                     value.chars().next().filter(|letter| matches!(letter, '"' | '\'')).map_or("", |_| &value[..1]);
                 let value = &value[quote.len()..];
-                let stop = if *key == "cryptdevice=" { &[':'][..] } else { &[] };
                 let end = value
-                    .find(|letter: char| {
-                        letter.is_whitespace() || matches!(letter, '"' | '\'' | '\\') || stop.contains(&letter)
-                    })
+                    .find(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\'' | '\\'))
                     .unwrap_or(value.len());
+                let device = device(&value[..end], *shape);
                 out.push_str(key);
                 out.push_str(quote);
-                let old = &value[..end];
+                out.push_str(&value[..device.start]);
+                let old = &value[device.clone()];
                 match self.devices.refer(old) {
                     Reference::Stable | Reference::Removable | Reference::Other => out.push_str(old),
                     found @ (Reference::Place(_) | Reference::Unknown) => {
@@ -71,6 +92,7 @@ impl<'a> Arguments<'a> {
                         }
                     }
                 }
+                out.push_str(&value[device.end..end]);
                 rest = &value[end..];
                 fresh = false;
                 continue;
@@ -86,4 +108,20 @@ impl<'a> Arguments<'a> {
         let Reference::Place(device) = found else { return None };
         if self.bare { self.devices.partition_name(device) } else { self.devices.stable_name(device) }
     }
+}
+
+/// Where the device stands in a value; nowhere, at its end, when it has none.
+fn device(value: &str, shape: Shape) -> Range<usize> {
+    let (start, stop) = match shape {
+        Shape::Whole => (Some(0), None),
+        Shape::BeforeColon => (Some(0), Some(':')),
+        Shape::BehindColon => (value.find(':').map(|colon| colon + 1), Some(':')),
+        Shape::Source => {
+            let found = value.match_indices("source=").find(|(at, _)| *at == 0 || value[..*at].ends_with(','));
+            (found.map(|(at, key)| at + key.len()), Some(','))
+        }
+    };
+    let start = start.unwrap_or(value.len());
+    let end = stop.and_then(|stop| value[start..].find(stop)).map_or(value.len(), |length| start + length);
+    start..end
 }

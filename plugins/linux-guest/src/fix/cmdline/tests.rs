@@ -99,6 +99,26 @@ fn other_loaders() {
             "kernel_cmdline=\"rd.auto root=/dev/sda1\"\nadd_drivers+=\" root=/dev/sda1 \"\n",
             "kernel_cmdline=\"rd.auto root=UUID=uuid-0-1\"\nadd_drivers+=\" root=/dev/sda1 \"\n",
         ),
+        (
+            loaders::whole,
+            "cryptopts=target=root,source=/dev/sda1,key=none,lvm=vg-root x=1,source=/dev/sda1",
+            "cryptopts=target=root,source=UUID=uuid-0-1,key=none,lvm=vg-root x=1,source=/dev/sda1",
+        ),
+        (
+            loaders::whole,
+            "cryptopts=source=/dev/sda5 cryptopts=target=x",
+            "cryptopts=source=UUID=uuid-0-5 cryptopts=target=x",
+        ),
+        (
+            loaders::whole,
+            "rd.luks.key=/key:/dev/sda5:UUID=1 rd.luks.key=/key rd.luks.key=1=/key:LABEL=usb rd.luks.uuid=1",
+            "rd.luks.key=/key:UUID=uuid-0-5:UUID=1 rd.luks.key=/key rd.luks.key=1=/key:LABEL=usb rd.luks.uuid=1",
+        ),
+        (
+            loaders::whole,
+            "cryptroot=/dev/sda5 cryptdm=root cryptkey=/dev/sda1:ext4:/key cryptkey=rootfs:/key",
+            "cryptroot=UUID=uuid-0-5 cryptdm=root cryptkey=UUID=uuid-0-1:ext4:/key cryptkey=rootfs:/key",
+        ),
         (loaders::whole, "fips=1 boot=/dev/sda1 boot=live", "fips=1 boot=UUID=uuid-0-1 boot=live"),
         (
             loaders::syslinux,

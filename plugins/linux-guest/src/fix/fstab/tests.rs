@@ -3,6 +3,10 @@
 use super::*;
 use crate::fixture;
 
+fn fix(text: &str, context: &PlanContext) -> Fixed {
+    super::fix(text, context, Devices::new(&context.inspection.disks, Some(&context.vm)))
+}
+
 fn fixed(line: &str) -> String {
     fix(line, &fixture::context()).text
 }

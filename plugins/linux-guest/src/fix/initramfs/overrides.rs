@@ -5,6 +5,7 @@ use vmdk2kvm_plugin_api::{Guest, Result};
 
 use super::super::cmdline::arguments::Arguments;
 use super::super::crypttab;
+use super::super::driver_bans::without_bans;
 use super::super::lvm::{by_identity, open_filters};
 use super::super::md::by_uuid;
 use super::super::resume::stable_resume;
@@ -57,6 +58,10 @@ impl<'a> Wanted<'a> {
             let Some(data) = inside.file(path) else { continue };
             let old = String::from_utf8_lossy(data);
             push(&mut out, path, data, crypttab::by_uuid(&old, self.devices).0);
+        }
+        // A ban holds for the early udev too.
+        for (path, data) in inside.files_below("etc/modprobe.d") {
+            push(&mut out, path, data, without_bans(&String::from_utf8_lossy(data)));
         }
         // What LVM and md may look at, as their fixers have it.
         for (path, data) in inside.files_below("etc/lvm") {

@@ -3,7 +3,7 @@
 use vmdk2kvm_plugin_api::model::{FixerPlan, InitramfsTool};
 use vmdk2kvm_plugin_api::{Guest, Result};
 
-use crate::textfile::{TextFile, Why, map_lines, put};
+use crate::textfile::{TextFile, Why, map_lines, put, with_lines};
 
 const WHY: Why<'static> = Why {
     summary: "the next initramfs has virtio drivers",
@@ -80,15 +80,7 @@ fn initramfs_tools(drivers: &[&str], lacking: bool, guest: &dyn Guest, plan: &mu
     put(guest, "/etc/initramfs-tools/modules", WHY, plan, |text| {
         let listed: Vec<String> =
             text.lines().filter_map(|line| line.split_whitespace().next()).map(|name| name.replace('-', "_")).collect();
-        let mut new = text.to_owned();
-        for driver in drivers.iter().filter(|driver| !listed.iter().any(|own| own == *driver)) {
-            if !new.is_empty() && !new.ends_with('\n') {
-                new.push('\n');
-            }
-            new.push_str(driver);
-            new.push('\n');
-        }
-        new
+        with_lines(text, drivers.iter().copied().filter(|driver| !listed.iter().any(|own| own == driver)))
     })
 }
 
@@ -124,9 +116,8 @@ fn mkinitcpio(drivers: &[&str], guest: &dyn Guest, plan: &mut FixerPlan) -> Resu
     let all: Vec<_> = file.lines().collect();
     let begins = |body: &str| body.strip_prefix("MODULES=").is_some_and(|value| value.starts_with(['(', '"']));
     let Some(first) = all.iter().rposition(|line| begins(line.body)) else {
-        let gap = if file.text.is_empty() || file.text.ends_with('\n') { "" } else { "\n" };
-        let text = format!("{}{gap}MODULES=({})\n", file.text, drivers.join(" "));
-        plan.changes.extend(file.rewrite(&text, WHY));
+        let line = format!("MODULES=({})", drivers.join(" "));
+        plan.changes.extend(file.rewrite(&with_lines(&file.text, [line.as_str()]), WHY));
         return Ok(());
     };
     // The array may go on over lines.

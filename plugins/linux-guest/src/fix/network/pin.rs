@@ -5,7 +5,7 @@ use vmdk2kvm_plugin_api::{FileKind, Guest, Result};
 
 use crate::inspect::network::Configuration;
 use crate::inspect::network::udev::NEW_DRIVER;
-use crate::textfile::{Why, put};
+use crate::textfile::{Why, put, with_lines};
 
 /// A card of the VM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,19 +74,10 @@ pub(super) fn plan(
                 Card::Mac(mac) => format!("DRIVERS==\"?*\", ATTR{{address}}==\"{mac}\""),
                 Card::Only => format!("DRIVERS==\"{NEW_DRIVER}\""),
             };
-            format!("SUBSYSTEM==\"net\", ACTION==\"add\", {matching}, ATTR{{type}}==\"1\", NAME=\"{name}\"\n")
+            format!("SUBSYSTEM==\"net\", ACTION==\"add\", {matching}, ATTR{{type}}==\"1\", NAME=\"{name}\"")
         })
         .collect();
-    let add = |old: &str| {
-        let mut text = old.to_owned();
-        for line in lines.iter().filter(|line| !old.contains(line.as_str())) {
-            if !text.is_empty() && !text.ends_with('\n') {
-                text.push('\n');
-            }
-            text.push_str(line);
-        }
-        text
-    };
+    let add = |old: &str| with_lines(old, lines.iter().map(String::as_str).filter(|line| !old.contains(line)));
     put(guest, RULES, Why { summary: "interface names by MAC", reason: REASON, critical: true }, plan, add)
 }
 

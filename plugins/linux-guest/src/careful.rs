@@ -1,0 +1,164 @@
+//! What holds for every question to a guest, whoever asks: a folder that cannot be read (a ring of symlinks, millions of entries) is
+//! a finding and not the end of a plan, and a file that is reached by two names is changed once.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use vmdk2kvm_plugin_api::model::{Action, Applied, Change, Finding, FixerPlan, OsFamily, PlanContext, Severity};
+use vmdk2kvm_plugin_api::{Entry, ErrorKind, FileKind, Fixer, Guest, PluginError, Result, Stat};
+
+use crate::space;
+
+/// Symlinks on the way to one file, as in the kernel.
+const LINK_LIMIT: u32 = 40;
+
+/// A guest in which a name that leads nowhere is nothing.
+pub(crate) struct Careful<'a> {
+    guest: &'a dyn Guest,
+    /// Sentences about what could not be looked at.
+    odd: Mutex<BTreeSet<String>>,
+}
+
+impl<'a> Careful<'a> {
+    /// A guest that is asked carefully.
+    pub fn new(guest: &'a dyn Guest) -> Self {
+        Self { guest, odd: Mutex::default() }
+    }
+
+    /// What could not be looked at.
+    pub fn findings(self) -> impl Iterator<Item = Finding> {
+        let odd = self.odd.into_inner().unwrap_or_else(PoisonError::into_inner);
+        odd.into_iter().map(|message| {
+            Finding::new("unreadable-folder", Severity::Warn, message)
+                .hint("look at it by hand; what is below it was left as it is")
+        })
+    }
+
+    fn or_nothing<T>(&self, found: Result<Option<T>>) -> Result<Option<T>> {
+        match found {
+            Err(error) if error.kind == ErrorKind::Unusable => {
+                self.odd.lock().unwrap_or_else(PoisonError::into_inner).insert(error.message);
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+}
+
+impl Guest for Careful<'_> {
+    fn stat(&self, path: &str) -> Result<Option<Stat>> {
+        self.or_nothing(self.guest.stat(path))
+    }
+
+    fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        self.guest.read(path, limit)
+    }
+
+    fn list(&self, path: &str) -> Result<Option<Vec<Entry>>> {
+        self.or_nothing(self.guest.list(path))
+    }
+
+    fn read_link(&self, path: &str) -> Result<String> {
+        self.guest.read_link(path)
+    }
+
+    fn apply(&self, _change: &Change) -> Result<Applied> {
+        Err(PluginError::defect("this guest is only read"))
+    }
+
+    fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A fixer that asks carefully.
+pub(crate) struct CarefulFixer(pub Box<dyn Fixer>);
+
+impl Fixer for CarefulFixer {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    fn guests(&self) -> Vec<OsFamily> {
+        self.0.guests()
+    }
+
+    fn order(&self) -> u32 {
+        self.0.order()
+    }
+
+    fn live(&self) -> bool {
+        self.0.live()
+    }
+
+    fn plan(&self, context: &PlanContext, guest: &dyn Guest) -> Result<FixerPlan> {
+        let guest = Careful::new(guest);
+        let mut plan = self.0.plan(context, &guest)?;
+        plan.changes = once(plan.changes, &guest)?;
+        plan.findings.extend(space::lacking(&context.inspection.mounts, &plan.changes, &guest)?);
+        plan.findings.extend(guest.findings());
+        Ok(plan)
+    }
+}
+
+/// The changes without those of a file that an earlier one changes under another name: `menu.lst` is a link to `grub.conf`,
+/// `grubenv` one to the EFI system partition, and both are looked at by both names.
+fn once(changes: Vec<Change>, guest: &dyn Guest) -> Result<Vec<Change>> {
+    let mut seen = BTreeSet::new();
+    let mut kept = Vec::with_capacity(changes.len());
+    for mut change in changes {
+        let place = match &change.action {
+            Action::WriteFile { .. } => Some(real_path(guest, &change.target, true)?),
+            Action::Remove { .. } => Some(real_path(guest, &change.target, false)?),
+            _ => None,
+        };
+        let Some(place) = place else {
+            kept.push(change);
+            continue;
+        };
+        // A link is removed as a link: what it points to may be somebody else's.
+        if let Action::Remove { old_sha256: old @ Some(_) } = &mut change.action {
+            if guest.stat(&place)?.is_some_and(|stat| stat.kind == FileKind::Symlink) {
+                *old = None;
+            }
+        }
+        if seen.insert(place) {
+            kept.push(change);
+        }
+    }
+    Ok(kept)
+}
+
+/// The path without symlinks in its folders, and without one in its last part when `follow`; the path itself when it leads in a
+/// ring.
+pub(crate) fn real_path(guest: &dyn Guest, path: &str, follow: bool) -> Result<String> {
+    let mut pending: VecDeque<String> = path.split('/').map(str::to_owned).collect();
+    let mut at = String::new();
+    let mut links = 0;
+    while let Some(part) = pending.pop_front() {
+        match part.as_str() {
+            "" | "." => continue,
+            ".." => {
+                at.truncate(at.rfind('/').unwrap_or(0));
+                continue;
+            }
+            _ => {}
+        }
+        let next = format!("{at}/{part}");
+        let is_link = guest.stat(&next)?.is_some_and(|stat| stat.kind == FileKind::Symlink);
+        if !is_link || (pending.is_empty() && !follow) {
+            at = next;
+            continue;
+        }
+        links += 1;
+        if links > LINK_LIMIT {
+            return Ok(path.to_owned());
+        }
+        let to = guest.read_link(&next)?;
+        if to.starts_with('/') {
+            at.clear();
+        }
+        to.split('/').rev().for_each(|part| pending.push_front(part.to_owned()));
+    }
+    Ok(at)
+}
