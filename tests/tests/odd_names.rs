@@ -86,6 +86,54 @@ fn write_vmx(folder: &Path, name: &[u8], disks: &[&[u8]]) {
     fs::write(folder.join("m.vmx"), vmx).unwrap();
 }
 
+/// An OVF of a machine with a raw disk in each of these files.
+fn ovf(files: &[&[u8]]) -> Vec<u8> {
+    let mut references = Vec::new();
+    let (mut disks, mut items) = (String::new(), String::new());
+    for (unit, file) in files.iter().enumerate() {
+        references.extend(format!("<File ovf:id=\"f{unit}\" ovf:href=\"").bytes());
+        for byte in *file {
+            match byte {
+                b'"' | b'&' | b'<' | b'\t' | b'\n' => references.extend(format!("&#{byte};").bytes()),
+                byte => references.push(*byte),
+            }
+        }
+        references.extend(b"\"/>");
+        disks += &format!(
+            "<Disk ovf:diskId=\"d{unit}\" ovf:fileRef=\"f{unit}\" ovf:capacity=\"{DISK}\" ovf:format=\"raw\"/>"
+        );
+        items += &format!(
+            "<Item><rasd:AddressOnParent>{unit}</rasd:AddressOnParent><rasd:HostResource>ovf:/disk/d{unit}</rasd:HostResource>\
+             <rasd:InstanceID>{}</rasd:InstanceID><rasd:Parent>1</rasd:Parent><rasd:ResourceType>17</rasd:ResourceType></Item>",
+            unit + 2
+        );
+    }
+    let head = "<Envelope xmlns=\"http://schemas.dmtf.org/ovf/envelope/1\" xmlns:ovf=\"http://schemas.dmtf.org/ovf/envelope/1\" \
+        xmlns:rasd=\"http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ResourceAllocationSettingData\"><References>";
+    let rest = format!(
+        "</References><DiskSection><Info/>{disks}</DiskSection><VirtualSystem ovf:id=\"m\"><Info/><VirtualHardwareSection>\
+         <Item><rasd:InstanceID>1</rasd:InstanceID><rasd:ResourceType>6</rasd:ResourceType></Item>{items}\
+         </VirtualHardwareSection></VirtualSystem></Envelope>"
+    );
+    [head.as_bytes(), &references, rest.as_bytes()].concat()
+}
+
+/// Writes `m.ova`: a tar of an OVF and the disks that it names.
+fn write_ova(folder: &Path, disks: &[(&[u8], u8)]) {
+    let mut tar = tar::Builder::new(fs::File::create(folder.join("m.ova")).unwrap());
+    let mut append = |name: &[u8], content: &[u8]| {
+        let mut header = tar::Header::new_ustar();
+        header.as_old_mut().name[..name.len()].copy_from_slice(name);
+        header.set_size(content.len() as u64);
+        header.set_cksum();
+        tar.append(&header, content).unwrap();
+    };
+    let names: Vec<_> = disks.iter().map(|(name, _)| *name).collect();
+    append(b"m.ovf", &ovf(&names));
+    disks.iter().for_each(|(name, seed)| append(name, &vec![*seed; DISK]));
+    tar.finish().unwrap();
+}
+
 #[test]
 fn a_disk_of_any_name_given_on_the_command_line() {
     for name in NAMES {
@@ -117,7 +165,9 @@ fn a_disk_of_any_name_in_a_vmx_and_in_a_descriptor() {
         // A descriptor has no way to write a quote or a line feed in a name; a backslash parts folders, as on Windows; bytes that are
         // not of the encoding that is stated stand for no name.
         let refused = match name {
-            b"a\"b" => Some("a\\\"b.vmdk"),
+            b"a\"b" => {
+                Some("a\\\"b.vmdk: the extent in line 6 of its descriptor has a file name that goes on behind a quote")
+            }
             b"a\nb" => Some("a\\nb.vmdk"),
             b"a\\b" => Some("a/b.vmdk"),
             b"a\xffb" => Some("a\u{fffd}b.vmdk"),
@@ -131,6 +181,47 @@ fn a_disk_of_any_name_in_a_vmx_and_in_a_descriptor() {
             assert_eq!(found.expect(0).json["vms"][0]["name"].as_str().unwrap().as_bytes(), name);
             flattened.expect(0);
             assert_flattened(&folder.path().join("out"), &[7]);
+        }
+    }
+}
+
+/// In an OVF beside the disk, and in a tar with both.
+#[test]
+fn a_disk_of_any_name_in_a_package() {
+    for name in NAMES {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join(OsStr::from_bytes(name)), vec![7; DISK]).unwrap();
+        fs::write(folder.path().join("m.ovf"), ovf(&[name])).unwrap();
+        write_ova(folder.path(), &[(name, 7)]);
+        for (package, output) in [("m.ovf", "from-ovf"), ("m.ova", "from-ova")] {
+            let found = run_in(folder.path(), &[b"inventory", package.as_bytes()]);
+            let output_option = format!("-o{output}");
+            let arguments = ["flatten", package, "--format=raw", &output_option].map(str::as_bytes);
+            let flattened = run_in(folder.path(), &arguments);
+            // A backslash parts folders. XML cannot hold control characters, and what is no text has no place in it or in a report.
+            let refused = match (name, package) {
+                (b"a\\b", "m.ovf") => Some("m.ovf: disk 'd0': a/b: there is no such file"),
+                (b"a\x1b[2Jb", "m.ovf") => {
+                    Some("m.ovf: its XML is malformed: a non-XML character '\\u{1b}' found at 1:247")
+                }
+                (b"a\x1b[2Jb", _) => {
+                    Some("m.ova/m.ovf: its XML is malformed: a non-XML character '\\u{1b}' found at 1:247")
+                }
+                (b"a\xffb", "m.ovf") => Some("m.ovf: it is not UTF-8, as it should be"),
+                (b"a\xffb", _) => Some("m.ova: the member 'a\\xffb' has a name that is not UTF-8"),
+                _ => None,
+            };
+            let here = format!("{}/", folder.path().canonicalize().unwrap().display());
+            if let Some(sentence) = refused {
+                for refused in [found.expect(65), flattened.expect(65)] {
+                    assert_eq!(refused.message().replace(&here, ""), sentence, "{package}");
+                }
+                assert!(!folder.path().join(output).exists());
+            } else {
+                assert_eq!(found.expect(0).json["vms"][0]["disks"][0]["capacity_bytes"], DISK, "{package}");
+                flattened.expect(0);
+                assert_flattened(&folder.path().join(output), &[7]);
+            }
         }
     }
 }
@@ -175,6 +266,13 @@ fn disks_of_equal_names_stay_apart() {
     let given: [&[u8]; 7] = [b"flatten", b"b/disk.vmdk", b"--disk", b"a/disk.vmdk", b"--format=raw", b"-o", b"given"];
     run_in(folder.path(), &given).expect(0);
     assert_flattened(&folder.path().join("given"), &[2, 1]);
+    fs::write(folder.path().join("m.ovf"), ovf(&[b"a/disk-flat.vmdk", b"b/disk-flat.vmdk"])).unwrap();
+    write_ova(folder.path(), &[(b"b/disk", 2), (b"a/disk", 1)]);
+    for (package, seeds) in [("m.ovf", [1, 2]), ("m.ova", [2, 1])] {
+        let output = format!("-oof-{package}");
+        run_in(folder.path(), &["flatten", package, "--format=raw", &output].map(str::as_bytes)).expect(0);
+        assert_flattened(&folder.path().join(&output[2..]), &seeds);
+    }
     // The same file twice is no second disk.
     write_vmx(folder.path(), b"m", &[b"a/disk.vmdk", b"a/disk.vmdk"]);
     let refused = run_in(folder.path(), &[b"inventory", b"m.vmx"]).expect(65);

@@ -132,7 +132,7 @@ impl<'a> Copy<'a> {
         let log = records.log(name);
         records.remove(name)?;
         let failed = |error| create_error(target, &error);
-        let file = if Log::is_of(&log, &key)? && target.symlink_metadata().is_ok() {
+        let file = if Log::read(&log, &key, |_| Ok(false))? && target.symlink_metadata().is_ok() {
             DurableFile::open(target).map_err(failed)?
         } else {
             // In this order: a log never stands beside an image that it does not speak of.
@@ -140,10 +140,10 @@ impl<'a> Copy<'a> {
             remove_file(target)?;
             let file = DurableFile::create(target).map_err(failed)?;
             sync_folder(target.parent().unwrap_or(Path::new("/")))?;
-            Log::create(&log, &key)?;
+            Log::create(&log, &key, records.fence())?;
             file
         };
-        Ok(Self { pace, request, control, file: ImageFile::new(file), size, key })
+        Ok(Self { pace, request, control, file: ImageFile::new(file, records.fence().clone()), size, key })
     }
 
     fn run(&self) -> Result<CopyOutcome> {
@@ -157,7 +157,7 @@ impl<'a> Copy<'a> {
         let CopyRequest { source, records, name, .. } = *self.request;
         let mut settle = Settle::new(source.size(), self.size);
         let (mut end, mut sound, length) = (0, true, self.file.length()?);
-        let log = Log::open(&records.log(name), &self.key, |record| {
+        let log = Log::open(&records.log(name), &self.key, records.fence(), |record| {
             let commit = Commit::decode(record, self.size).filter(|commit| commit.image_end <= length);
             let Some(commit) = commit else { return false };
             settle.restore(&commit);
@@ -191,14 +191,15 @@ impl<'a> Copy<'a> {
 
     /// After a failure: keeps what was committed; an image without a commit is of no use to anybody. The failure is what is reported.
     fn leave(&self) {
-        let log = self.request.records.log(self.request.name);
+        let CopyRequest { target, records, name, .. } = *self.request;
+        let log = records.log(name);
         let mut committed = false;
-        let opened = Log::open(&log, &self.key, |_| {
+        let read = Log::read(&log, &self.key, |_| {
             committed = true;
-            true
+            Ok(true)
         });
-        if opened.is_ok() && !committed {
-            let _ = remove_file(&log).and_then(|()| remove_file(self.request.target));
+        if read.is_ok() && !committed && records.fence().check().is_ok() {
+            let _ = remove_file(&log).and_then(|()| remove_file(target));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use super::output_error::write_error;
-use crate::journal::DurableFile;
+use crate::journal::{DurableFile, Fence};
 
 /// The kernel is told to begin writing to the disk each time this many bytes have been added. Left alone it begins when a tenth of the
 /// memory is dirty, and the sync at the end waits for all of it.
@@ -15,17 +15,20 @@ const WRITE_BACK_EVERY: u64 = 64 << 20;
 /// A file that an image is written to, from several threads.
 pub(super) struct ImageFile {
     file: DurableFile,
+    fence: Fence,
     written: AtomicU64,
     lost: AtomicBool,
 }
 
 impl ImageFile {
-    pub(super) fn new(file: DurableFile) -> Self {
-        Self { file, written: AtomicU64::new(0), lost: AtomicBool::new(false) }
+    /// A file that may be changed as long as `fence` holds.
+    pub(super) fn new(file: DurableFile, fence: Fence) -> Self {
+        Self { file, fence, written: AtomicU64::new(0), lost: AtomicBool::new(false) }
     }
 
     /// Writes all of `bytes` at `offset`.
     pub(super) fn write(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        self.fence.check()?;
         self.file.write(bytes, offset).map_err(|error| self.failed(&error))?;
         let length = bytes.len() as u64;
         let before = self.written.fetch_add(length, Ordering::Relaxed);
@@ -43,6 +46,7 @@ impl ImageFile {
 
     /// Gives the file its length; what was not written reads as zeros.
     pub(super) fn set_len(&self, length: u64) -> Result<()> {
+        self.fence.check()?;
         self.file.set_length(length).map_err(|error| self.failed(&error))
     }
 

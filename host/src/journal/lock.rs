@@ -1,9 +1,9 @@
 //! One run at a time: the output folder and the work folder are locked by `flock`, which goes with the process, however it ends.
 //!
-//! The output folder itself is locked, so that no file for it is left behind. In the work folder a file is, which says who holds both.
+//! The output folder itself is locked, so that no file for it is left behind. In the work folder a file is, which says who holds both. What a run that
+//! has lost its lock may still do is decided in `fence`.
 
 use std::fs::File;
-use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -11,9 +11,10 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
+use super::fence::{Fence, Holder};
 use super::promote::{create_private_folder, output_error};
 
-/// The file in a work folder that is locked, and that holds the process's number.
+/// The file in a work folder that is locked, and that says which process holds it.
 pub const LOCK_FILE: &str = "lock";
 
 /// How often an output folder may vanish between its making and its locking, because another run that made it takes it away.
@@ -45,8 +46,8 @@ impl Lock {
             .hint("wait until the other run has ended"))
     }
 
-    /// Takes the lock of a work folder, which is there.
-    pub fn work(folder: &Path) -> Result<Self> {
+    /// Takes the lock of a work folder, which is there; the fence tells later whether it still holds.
+    pub fn work(folder: &Path) -> Result<(Self, Fence)> {
         let path = folder.join(LOCK_FILE);
         let failed = |error: &std::io::Error| output_error(path.display(), error);
         let mut file = File::options()
@@ -66,19 +67,14 @@ impl Lock {
                     .hint("name a work folder on a local file system with --work-dir"));
             }
         }
-        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(|error| failed(&error))?;
-        Ok(Self { _file: file })
+        let fence = Fence::put_up(&path, &mut file).map_err(|error| failed(&error))?;
+        Ok((Self { _file: file }, fence))
     }
 }
 
-/// The error of the second run. The holder's number is a courtesy: the lock itself has decided.
+/// The error of the second run.
 fn busy(folder: &Path, work: &Path) -> PluginError {
-    let mut holder = String::new();
-    if let Ok(file) = File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(work.join(LOCK_FILE)) {
-        let _ = file.take(64).read_to_string(&mut holder);
-    }
-    let holder = holder.trim();
-    let who = if holder.is_empty() { String::new() } else { format!(" (process {})", crate::events::escape(holder)) };
+    let who = Holder::read(&work.join(LOCK_FILE)).map_or_else(String::new, |holder| holder.shown());
     PluginError::new(ErrorKind::Temporary, format!("another run{who} is working in {}", folder.display()))
         .hint("wait until it has ended, or use another output folder")
 }
@@ -105,6 +101,41 @@ mod tests {
         drop(first);
         Lock::output(&output, &work).unwrap();
         Lock::work(&work).unwrap();
+    }
+
+    #[test]
+    fn a_run_that_lost_its_lock_finds_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let work = folder.path().join("work");
+        let take = || Lock::work(&work).unwrap();
+        std::fs::create_dir(&work).unwrap();
+        let (lock, stale) = take();
+        stale.check().unwrap();
+        drop(lock);
+        stale.check().unwrap();
+        let me = std::process::id();
+        let (lock, later) = take();
+        later.check().unwrap();
+        assert!(later.generation() > stale.generation());
+        let error = stale.check().unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Temporary);
+        assert_eq!(error.message, format!("another run (process {me}) has taken over {}", work.display()));
+        // The folder is removed under its holder, and another run makes it anew.
+        std::fs::remove_dir_all(&work).unwrap();
+        let error = later.check().unwrap_err();
+        assert_eq!(error.message, format!("another run has taken over {}", work.display()));
+        std::fs::create_dir(&work).unwrap();
+        let (_, last) = take();
+        drop(lock);
+        last.check().unwrap();
+        later.check().unwrap_err();
+        // A clock that was set back, and a file that somebody has written to.
+        std::fs::write(work.join(LOCK_FILE), format!("1 {}\n", u64::MAX - 1)).unwrap();
+        last.check().unwrap_err();
+        assert_eq!(take().1.generation(), u64::MAX);
+        std::fs::write(work.join(LOCK_FILE), "1\n").unwrap();
+        last.check().unwrap_err();
+        take().1.check().unwrap();
     }
 
     #[test]

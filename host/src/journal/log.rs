@@ -1,8 +1,11 @@
 //! A log of finished work: records appended one after the other, each synced, for a step that takes hours and can be continued.
 //!
 //! The file is a sequence of frames: the length of the content (u32, little endian), the first 8 bytes of its SHA-256, the content. The first frame holds
-//! the key of the work. A frame that is cut, torn or changed ends the log: what follows it counts for nothing, and the next record is written in its
-//! place. What a record claims is done must be synced before the record is appended; what records mean is for their writer.
+//! the key of the work. A frame that is cut, torn or changed ends the log: what follows it counts for nothing. What a record claims is done must be
+//! synced before the record is appended; what records mean is for their writer.
+//!
+//! Whoever continues a log does so in a new file, with what counts of the old one. A run that has lost its lock without knowing (see `fence`) may still
+//! have the old one open, and what it writes there misleads nobody.
 
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -10,9 +13,10 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use super::promote::{output_error, remove_file, sync_folder};
+use super::fence::Fence;
+use super::promote::{output_error, part_of, remove_file, sync_folder};
 use super::record::StageKey;
-use super::steps::DurableFile;
+use super::steps::{self, DurableFile};
 
 /// Length and digest.
 const FRAME_HEAD: usize = 12;
@@ -25,71 +29,84 @@ const LONGEST: usize = 32 << 20;
 pub struct Log {
     file: DurableFile,
     end: u64,
+    fence: Fence,
 }
 
 impl Log {
     /// Begins an empty log in place of one that may be there.
-    pub fn create(path: &Path, key: &StageKey) -> Result<Self> {
+    pub fn create(path: &Path, key: &StageKey, fence: &Fence) -> Result<Self> {
+        fence.check()?;
         remove_file(path)?;
         let failed = |error: io::Error| failed(path, &error);
-        let mut log = Self { file: DurableFile::create(path).map_err(failed)?, end: 0 };
+        let mut log = Self { file: DurableFile::create(path).map_err(failed)?, end: 0, fence: fence.clone() };
         log.append(key.as_str().as_bytes())?;
         sync_folder(path.parent().unwrap_or(Path::new("/")))?;
         Ok(log)
     }
 
-    /// Whether there is a log of this work.
-    pub fn is_of(path: &Path, key: &StageKey) -> Result<bool> {
-        let read = || -> io::Result<bool> {
-            let mut content = Vec::new();
-            let file = DurableFile::open(path)?;
-            Ok(next(&mut BufReader::new(file.file()), &mut content)? && content == key.as_str().as_bytes())
-        };
-        match read() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            other => other.map_err(|error| failed(path, &error)),
-        }
-    }
-
-    /// Opens the log of this work and shows its records in their order to `read`, until that returns false for one it cannot use. `None`
-    /// when there is no log of this work.
-    pub fn open(path: &Path, key: &StageKey, mut read: impl FnMut(&[u8]) -> bool) -> Result<Option<Self>> {
+    /// Shows the records of the log of this work in their order to `read`, until that returns false for one it cannot use. False when there is no
+    /// log of this work.
+    pub fn read(path: &Path, key: &StageKey, mut read: impl FnMut(&[u8]) -> Result<bool>) -> Result<bool> {
         let file = match DurableFile::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             other => other.map_err(|error| failed(path, &error))?,
         };
         let mut reader = BufReader::new(file.file());
+        let mut next = |content: &mut Vec<u8>| next(&mut reader, content).map_err(|error| failed(path, &error));
         let mut content = Vec::new();
-        let mut end = 0;
-        let mut first = true;
-        while next(&mut reader, &mut content).map_err(|error| failed(path, &error))? {
-            let usable = if first { content == key.as_str().as_bytes() } else { read(&content) };
-            if !usable {
-                break;
-            }
-            first = false;
-            end += (FRAME_HEAD + content.len()) as u64;
+        if !next(&mut content)? || content != key.as_str().as_bytes() {
+            return Ok(false);
         }
-        if end == 0 {
+        while next(&mut content)? && read(&content)? {}
+        Ok(true)
+    }
+
+    /// Continues the log of this work, and shows its records as [`Self::read`] does. `None` when there is no log of this work.
+    pub fn open(
+        path: &Path,
+        key: &StageKey,
+        fence: &Fence,
+        mut read: impl FnMut(&[u8]) -> bool,
+    ) -> Result<Option<Self>> {
+        fence.check()?;
+        let failed = |error: io::Error| failed(path, &error);
+        let part = part_of(path);
+        steps::remove(&part).map_err(failed)?;
+        let mut log = Self { file: DurableFile::create(&part).map_err(failed)?, end: 0, fence: fence.clone() };
+        log.write(key.as_str().as_bytes()).map_err(failed)?;
+        let found = Self::read(path, key, |record| {
+            let usable = read(record);
+            if usable {
+                log.write(record).map_err(failed)?;
+            }
+            Ok(usable)
+        })?;
+        if !found {
+            steps::remove(&part).map_err(failed)?;
             return Ok(None);
         }
-        drop(reader);
-        // Otherwise a record of before could follow a shorter one that was written in the place of a damaged one.
-        file.set_length(end).map_err(|error| failed(path, &error))?;
-        Ok(Some(Self { file, end }))
+        log.file.sync().and_then(|()| steps::replace(&part, path)).map_err(failed)?;
+        sync_folder(path.parent().unwrap_or(Path::new("/")))?;
+        // By the name that it has now.
+        Ok(Some(Self { file: DurableFile::open(path).map_err(failed)?, ..log }))
     }
 
     /// Appends a record and syncs it.
     pub fn append(&mut self, content: &[u8]) -> Result<()> {
+        self.fence.check()?;
         if content.len() > LONGEST {
             return Err(PluginError::defect(format!("a log record of {} bytes is too long", content.len())));
         }
+        let written = self.write(content).and_then(|()| self.file.sync());
+        written.map_err(|error| failed(self.file.path(), &error))
+    }
+
+    fn write(&mut self, content: &[u8]) -> io::Result<()> {
         let mut frame = Vec::with_capacity(FRAME_HEAD + content.len());
         frame.extend((content.len() as u32).to_le_bytes());
         frame.extend(check(content));
         frame.extend(content);
-        let written = self.file.write(&frame, self.end).and_then(|()| self.file.sync());
-        written.map_err(|error| failed(self.file.path(), &error))?;
+        self.file.write(&frame, self.end)?;
         self.end += frame.len() as u64;
         Ok(())
     }
@@ -128,24 +145,27 @@ fn filled(read: io::Result<()>) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use vmdk2kvm_plugin_api::ErrorKind;
+
+    use super::super::lock::Lock;
     use super::*;
 
     fn records(path: &Path, key: &StageKey) -> Option<Vec<Vec<u8>>> {
         let mut records = Vec::new();
-        let log = Log::open(path, key, |record| {
+        let found = Log::read(path, key, |record| {
             records.push(record.to_vec());
-            true
+            Ok(true)
         });
-        log.unwrap().map(|_| records)
+        found.unwrap().then_some(records)
     }
 
     #[test]
-    fn a_damaged_record_ends_the_log_and_the_next_takes_its_place() {
+    fn a_damaged_record_ends_the_log_and_it_goes_on_before() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("copy.log");
         let (key, other) = (StageKey::new(&["a"]), StageKey::new(&["b"]));
         assert_eq!(records(&path, &key), None);
-        let mut log = Log::create(&path, &key).unwrap();
+        let mut log = Log::create(&path, &key, &Fence::default()).unwrap();
         for record in [&b"one"[..], b"", b"three"] {
             log.append(record).unwrap();
         }
@@ -168,8 +188,30 @@ mod tests {
         let mut changed = whole.clone();
         changed[90] ^= 1;
         std::fs::write(&path, &changed).unwrap();
-        let mut log = Log::open(&path, &key, |_| true).unwrap().unwrap();
+        let mut log = Log::open(&path, &key, &Fence::default(), |_| true).unwrap().unwrap();
         log.append(b"two").unwrap();
         assert_eq!(records(&path, &key).unwrap(), [b"two"]);
+        assert!(Log::open(&path, &other, &Fence::default(), |_| true).unwrap().is_none());
+        assert_eq!(records(&path, &key).unwrap(), [b"two"]);
+    }
+
+    #[test]
+    fn a_run_without_its_lock_writes_to_no_log_that_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, key) = (folder.path().join("copy.log"), StageKey::new(&[]));
+        let take = || Lock::work(folder.path()).unwrap().1;
+        let stale = take();
+        let mut log = Log::create(&path, &key, &stale).unwrap();
+        log.append(b"one").unwrap();
+        let fence = take();
+        let taken_over = |result: Result<()>| assert_eq!(result.unwrap_err().kind, ErrorKind::Temporary);
+        taken_over(log.append(b"late"));
+        taken_over(Log::open(&path, &key, &stale, |_| true).map(drop));
+        taken_over(Log::create(&path, &key, &stale).map(drop));
+        Log::open(&path, &key, &fence, |_| true).unwrap().unwrap().append(b"two").unwrap();
+        // It looked at its lock, slept, and writes.
+        log.fence = Fence::default();
+        log.append(b"late").unwrap();
+        assert_eq!(records(&path, &key).unwrap(), [b"one", b"two"]);
     }
 }

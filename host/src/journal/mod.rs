@@ -5,12 +5,14 @@
 
 #[cfg(test)]
 pub(crate) mod crash;
+mod fence;
 mod lock;
 mod log;
 mod promote;
 mod record;
 mod steps;
 
+pub use fence::Fence;
 pub use lock::{LOCK_FILE, Lock};
 pub use log::Log;
 pub use promote::{create_private_folder, output_error, promote, remove_file, sync_folder, write_file};

@@ -1,7 +1,7 @@
 //! Final names: a file gets its name only when it is complete and synced, and never takes another's place.
 
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
@@ -59,9 +59,7 @@ pub fn promote(part: &Path, target: &Path) -> Result<()> {
 
 /// Writes a small file whole, synced, mode 0600, in place of one that may be there.
 pub fn write_file(path: &Path, content: &[u8]) -> Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    let part = path.with_file_name(name);
+    let part = part_of(path);
     let write = || -> std::io::Result<()> {
         // What an earlier attempt may have left is of no use to anybody.
         steps::remove(&part)?;
@@ -75,6 +73,13 @@ pub fn write_file(path: &Path, content: &[u8]) -> Result<()> {
         output_error(path.display(), &error)
     })?;
     sync_folder(path.parent().unwrap_or(Path::new("/")))
+}
+
+/// Where what will have this name grows.
+pub(super) fn part_of(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    path.with_file_name(name)
 }
 
 /// Removes a file that may not be there; afterwards nothing may rely on it, a power cut or not.

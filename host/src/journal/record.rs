@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
+use super::fence::Fence;
 use super::promote::{remove_file, write_file};
 
 /// Version of what records mean: a record of another version is as if it were not there.
@@ -37,6 +38,7 @@ impl StageKey {
 #[derive(Debug, Clone)]
 pub struct Records {
     folder: PathBuf,
+    fence: Fence,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -47,9 +49,14 @@ struct Stored<T> {
 }
 
 impl Records {
-    /// The records in a folder that exists.
-    pub fn in_folder(folder: &Path) -> Self {
-        Self { folder: folder.to_path_buf() }
+    /// The records in a folder that exists, which is this run's as long as `fence` holds.
+    pub fn in_folder(folder: &Path, fence: Fence) -> Self {
+        Self { folder: folder.to_path_buf(), fence }
+    }
+
+    /// Tells whether the folder is still this run's.
+    pub fn fence(&self) -> &Fence {
+        &self.fence
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -70,6 +77,7 @@ impl Records {
 
     /// Writes a record, synced. What it says is done must be synced before.
     pub fn write<T: Serialize>(&self, name: &str, key: &StageKey, record: &T) -> Result<()> {
+        self.fence.check()?;
         let stored = Stored { version: VERSION, key: key.clone(), record };
         let text = serde_json::to_vec(&stored).map_err(|error| PluginError::defect(error.to_string()))?;
         write_file(&self.path(name), &text)
@@ -77,6 +85,7 @@ impl Records {
 
     /// Removes a record, synced: what follows may no longer rely on it.
     pub fn remove(&self, name: &str) -> Result<()> {
+        self.fence.check()?;
         remove_file(&self.path(name))
     }
 
@@ -93,7 +102,7 @@ mod tests {
     #[test]
     fn a_record_counts_under_its_own_key_only() {
         let folder = tempfile::tempdir().unwrap();
-        let records = Records::in_folder(folder.path());
+        let records = Records::in_folder(folder.path(), Fence::default());
         let (key, other) = (StageKey::new(&["copy", "a", "b"]), StageKey::new(&["copy", "ab", ""]));
         assert_ne!(key, other);
         records.write("copy-1", &key, &7u32).unwrap();

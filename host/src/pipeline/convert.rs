@@ -108,6 +108,7 @@ pub(super) fn finish(
     }
     output.records.write(PROMOTING, key, &Promoting { images })?;
     for (index, part) in parts {
+        output.records.fence().check()?;
         promote(&part, &output.image(index, format))?;
     }
     // Converted images leave their working images behind, and so does a run that was killed in here.

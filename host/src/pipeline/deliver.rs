@@ -35,6 +35,7 @@ pub(super) struct Delivery<'a, 'r> {
 impl Delivery<'_, '_> {
     /// Makes everything, and removes the work folder: the last step of a run.
     pub fn deliver(&self, summary: &mut Summary) -> Result<Value, Failure> {
+        self.output.records.fence().check()?;
         let job = self.run.job;
         let has_domain = matches!(job.command, Command::Migrate | Command::Apply);
         let domain = if has_domain { self.write_domain(summary)? } else { String::new() };

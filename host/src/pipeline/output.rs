@@ -45,11 +45,11 @@ impl Output {
         };
         let output_lock = Lock::output(&dir, &work)?;
         create_private_folder(&work)?;
-        let work_lock = Lock::work(&work)?;
+        let (work_lock, fence) = Lock::work(&work)?;
         let scratch = work.join(SCRATCH_FOLDER);
         remove_folder(&scratch)?;
         create_private_folder(&scratch)?;
-        let records = Records::in_folder(&work);
+        let records = Records::in_folder(&work, fence);
         Ok(Self { records, dir, name, work, scratch, _locks: [output_lock, work_lock] })
     }
 
@@ -126,11 +126,15 @@ impl Output {
 
     /// Removes the work folder.
     pub fn remove_work(&self) -> Result<()> {
+        self.records.fence().check()?;
         remove_folder(&self.work)
     }
 
     /// After a failure: removes what the run needed for itself, and the work folder when there is nothing to resume from.
     pub fn abandon(&self) {
+        if self.records.fence().check().is_err() {
+            return;
+        }
         // Best effort, all of it: the failure that led here is the one to report.
         let _ = remove_folder(&self.scratch);
         let lock_only = std::fs::read_dir(&self.work)

@@ -4,7 +4,7 @@
 
 use vmdk2kvm_plugin_api::Result;
 
-use crate::fault::{EXPORT_FIRST, damaged, shown, unusable};
+use crate::fault::{EXPORT_FIRST, RENAME_FIRST, damaged, shown, unusable};
 use crate::names::decode;
 
 /// An extent as its line describes it.
@@ -74,6 +74,9 @@ pub fn parse(object: &str, line: usize, text: &[u8], encoding: Option<&str>) -> 
     let sectors = number(sectors).filter(|sectors| *sectors > 0).ok_or_else(|| malformed("has no length"))?;
     let kind = String::from_utf8_lossy(kind).to_ascii_uppercase();
     let (name, rest) = quoted(rest).map_err(malformed)?;
+    if goes_on(rest) {
+        return Err(malformed("has a file name that goes on behind a quote").hint(RENAME_FIRST));
+    }
     let file = |name: Option<&[u8]>| match name {
         Some(name) if !name.is_empty() => decode(object, name, encoding),
         _ => Err(malformed("names no file")),
@@ -81,6 +84,11 @@ pub fn parse(object: &str, line: usize, text: &[u8], encoding: Option<&str>) -> 
     let place = match kind.as_str() {
         "FLAT" | "VMFS" => {
             let (offset, device) = word(rest);
+            let offset = match offset {
+                // ESX leaves it out: the whole file is the extent. Elsewhere it is part of the format.
+                b"" if kind == "VMFS" => 0,
+                text => number(text).ok_or_else(|| malformed("has no offset"))?,
+            };
             if !device.is_empty() {
                 return Err(unusable(
                     object,
@@ -88,11 +96,6 @@ pub fn parse(object: &str, line: usize, text: &[u8], encoding: Option<&str>) -> 
                 )
                 .hint(EXPORT_FIRST));
             }
-            let offset = match offset {
-                // ESX leaves it out: the whole file is the extent. Elsewhere it is part of the format.
-                b"" if kind == "VMFS" => 0,
-                text => number(text).ok_or_else(|| malformed("has no offset"))?,
-            };
             Place::Flat { name: file(name)?, offset }
         }
         "SPARSE" => Place::Sparse { name: file(name)?, format: SparseFormat::Hosted },
@@ -126,16 +129,22 @@ fn word(text: &[u8]) -> (&[u8], &[u8]) {
     (&text[..end], text[end..].trim_ascii_start())
 }
 
-/// The name in quotes, if any, and what follows it.
+/// The name in quotes, if any, and what follows it as it stands.
 fn quoted(text: &[u8]) -> Result<(Option<&[u8]>, &[u8]), &'static str> {
     match text {
         [] => Ok((None, text)),
         [b'"', rest @ ..] => match rest.iter().position(|byte| *byte == b'"') {
-            Some(end) => Ok((Some(&rest[..end]), rest[end + 1..].trim_ascii_start())),
+            Some(end) => Ok((Some(&rest[..end]), &rest[end + 1..])),
             None => Err("has a file name without its closing quote"),
         },
         _ => Err("has a file name without quotes"),
     }
+}
+
+/// Whether the quote before `text` was not the name's end: neither a blank nor an offset follows it. The format has no way to write a name
+/// with a quote in it, and whoever reads on would take the rest of the name for something else.
+fn goes_on(text: &[u8]) -> bool {
+    !text.first().is_none_or(u8::is_ascii_whitespace) || text.contains(&b'"') && number(word(text).0).is_none()
 }
 
 fn number(text: &[u8]) -> Option<u64> {
@@ -176,6 +185,14 @@ mod tests {
             ("RW 8 FLAT \"a\"", "has no offset"),
             ("RW 8 FLAT \"a\" x", "has no offset"),
             ("RW 8 FLAT \"a\" 0 uuid device", "maps a partition of a device"),
+            ("RW 8 FLAT \"a\" 0 uuid \"device\"", "maps a partition of a device"),
+            ("RW 8 FLAT \"a\"b\" 0", "has a file name that goes on behind a quote"),
+            ("RW 8 FLAT \"a\" b\" 0", "has a file name that goes on behind a quote"),
+            ("RW 8 FLAT \"a\" \"b\" 0", "has a file name that goes on behind a quote"),
+            ("RW 8 FLAT \"a\"1\" 0", "has a file name that goes on behind a quote"),
+            ("RW 8 VMFS \"\"a\"", "has a file name that goes on behind a quote"),
+            ("RW 8 SPARSE \"a\"b\"", "has a file name that goes on behind a quote"),
+            ("RW 8 FLAT \"a\" b c", "has no offset"),
             ("RW 8 FLAT", "has no offset"),
             ("RW 8 VMFS", "names no file"),
             ("RW 8 SPARSE \"\"", "names no file"),

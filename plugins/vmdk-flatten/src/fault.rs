@@ -15,6 +15,10 @@ pub const EXPORT_FIRST: &str =
 pub const CLONE_FIRST: &str =
     "clone the disk with VMware's tools, which gives it a plain description, and take the clone";
 
+/// What to do about a name that a descriptor cannot say.
+pub const RENAME_FIRST: &str =
+    "a descriptor cannot hold a name with a quote in it: rename the file, and name it there by its new name";
+
 /// The longest part of a name that a message shows, in characters.
 const SHOWN: usize = 200;
 

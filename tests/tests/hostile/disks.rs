@@ -27,10 +27,19 @@ fn disk(format: &'static str, name: &str, sentence: &str, bytes: &[u8]) -> Case 
     let sentence = match bytes {
         [] => "the file is empty",
         [b'C', b'O', b'W', b'D', ..] => sentence,
-        _ if NOT_ONE.contains(&sentence) => "it is named like * and does not begin like one",
+        _ if NOT_ONE.contains(&sentence) => &unlike_its_name(name),
         _ => sentence,
     };
     Case::of(format, &[(name, bytes)], format!("DIR/{name}: {sentence}"))
+}
+
+/// What the fetcher says of a file whose first bytes are not its name's.
+fn unlike_its_name(name: &str) -> String {
+    let named = match name.rsplit_once('.').unwrap().1 {
+        "vmdk" => "VMDK".to_owned(),
+        other => format!("{} image", other.to_uppercase()),
+    };
+    format!("it is named like a {named} and does not begin like one")
 }
 
 /// COWD, seSparse, hosted sparse and streamed extents below a descriptor.
@@ -96,9 +105,13 @@ fn qcow2s() -> Vec<Case> {
     let damaged = |(change, sentence): &qcow2::damaged::Case| {
         let mut bytes = qcow2::damaged::image().build();
         change(&mut bytes);
-        // The plugin's tests read 4,096 bytes at a time, the program a cluster.
-        let sentence = match sentence.split_once("4096 bytes long") {
-            Some((_, rest)) => format!("guest offset 0 is stored at offset *, 65536 bytes long{rest}"),
+        // The plugin's tests read 4,096 bytes at a time, the program the cluster from its beginning.
+        let sentence = match sentence.split_once(", 4096 bytes long") {
+            Some((place, rest)) => {
+                let numbers: Vec<u64> = place.split(' ').filter_map(|word| word.parse().ok()).collect();
+                let stored = numbers[1] - numbers[0];
+                format!("guest offset 0 is stored at offset {stored}, 65536 bytes long{rest}")
+            }
             None => (*sentence).to_owned(),
         };
         disk("QCOW2", "x.qcow2", &sentence, &bytes)
@@ -112,9 +125,8 @@ fn vdis_and_vhdxs() -> Vec<Case> {
     };
     let vdis = vdi_vhdx::vdi(&made("vdi", vdi_vhdx::VDI));
     let vhdxs = vdi_vhdx::vhdx(&made("vhdx", vdi_vhdx::VHDX));
-    let any = |sentence: &str| if sentence.is_empty() { "*".to_owned() } else { sentence.to_owned() };
-    let vdis = vdis.iter().map(|(bytes, sentence)| disk("VDI", "x.vdi", &any(sentence), bytes));
-    let vhdxs = vhdxs.iter().map(|(bytes, sentence)| disk("VHDX", "x.vhdx", &any(sentence), bytes));
+    let vdis = vdis.iter().map(|(bytes, sentence)| disk("VDI", "x.vdi", sentence, bytes));
+    let vhdxs = vhdxs.iter().map(|(bytes, sentence)| disk("VHDX", "x.vhdx", sentence, bytes));
     vdis.chain(vhdxs).collect()
 }
 
@@ -124,12 +136,12 @@ fn raws() -> Vec<Case> {
     put(&mut iso, 32769, b"CD001");
     vec![
         disk("raw", "x.raw", "the file is empty", b""),
-        disk("raw", "x.img", "*", b"text\n"),
-        disk("raw", "x.iso", "*", &iso),
-        disk("raw", "x.vmdk", "*", &[1; 4096]),
-        disk("raw", "x.qcow2", "*", &[1; 4096]),
-        disk("raw", "x.vhdx", "*", &[1; 4096]),
+        disk("raw", "x.img", "it is a text file, not a disk", b"text\n"),
+        disk("raw", "x.iso", "it is a CD-ROM image, which is not read yet", &iso),
     ]
+    .into_iter()
+    .chain(["x.vmdk", "x.qcow2", "x.vhdx"].map(|name| disk("raw", name, &unlike_its_name(name), &[1; 4096])))
+    .collect()
 }
 
 /// Runs qemu-img in a folder with this `raw`, writes into the `image` it makes, and returns that.

@@ -18,7 +18,7 @@ pub fn all() -> Vec<Case> {
         ("memsize = \"1\"\nMemSize = \"2\"\n", "line 2 gives memsize a second value"),
         ("encryption.keySafe = \"vmware:key/list/x\"\n", "the virtual machine is encrypted"),
         ("scsi0.present = \"TRUE\"\nscsi0:0.present = \"TRUE\"\n", "disk scsi0:0 has no file name"),
-        ("a = \"\0\"\n", "*"),
+        ("a = \"\0\"\n", "it is named like a VMX and is not text"),
     ]
     .map(|(text, sentence)| (text.to_owned(), sentence.to_owned()))
     .into();

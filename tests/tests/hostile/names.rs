@@ -46,7 +46,13 @@ const NAMES: &[(&str, &str)] = &[
 ];
 
 pub fn all() -> Vec<Case> {
-    NAMES.iter().flat_map(|(name, reason)| cases(name, reason)).chain(parents()).chain(sources()).collect()
+    NAMES
+        .iter()
+        .flat_map(|(name, reason)| cases(name, reason))
+        .chain(parents())
+        .chain(quotes())
+        .chain(sources())
+        .collect()
 }
 
 /// What the transport says of a name that `from` holds.
@@ -86,6 +92,17 @@ fn cases(name: &str, reason: &str) -> Vec<Case> {
     ]
 }
 
+/// A quote in a name that a descriptor says: what follows it is not taken for an offset or a device.
+fn quotes() -> Vec<Case> {
+    ["RW 8 FLAT \"a\"b\" 0", "RW 8 FLAT \"a\" /dev/sda\" 0", "RW 8 VMFS \"\"a\"", "RW 8 SPARSE \"a\"b\""]
+        .map(|extent| {
+            let said =
+                "DIR/d.vmdk: the extent in line 10 of its descriptor has a file name that goes on behind a quote";
+            Case::of("names in a VMDK", &[("d.vmdk", descriptor("vmfs", 1, None, extent).as_bytes())], said)
+        })
+        .into()
+}
+
 /// A source that is itself no plain file.
 fn sources() -> Vec<Case> {
     let is = |name: &str, what: &str| Case::new("names given", name, format!("DIR/{name}: {what}"), |_: &Path| {});
@@ -123,10 +140,10 @@ fn parents() -> Vec<Case> {
         qcow2("x.qcow2", Some("qcow2"), "the backing chain comes back to this file"),
         qcow2("link-outside", Some("raw"), LINK),
         qcow2("fifo", Some("raw"), FIFO),
-        vhd("..\\secret", "*"),
-        vhd("C:\\secret", "*"),
-        vhd("x.vhd", "*"),
-        vhd("link-outside", "*"),
-        vhd("fifo", "*"),
+        vhd("..\\secret", &format!("its parent: DIR/x.vhd: the name '..\\secret' {OUTSIDE}")),
+        vhd("C:\\secret", &format!("its parent: DIR/x.vhd: the name 'C:\\secret' {WINDOWS}")),
+        vhd("x.vhd", "the chain of parents comes back to this file"),
+        vhd("link-outside", &format!("its parent: DIR/link-outside: {LINK}")),
+        vhd("fifo", &format!("its parent: DIR/fifo: {FIFO}")),
     ]
 }

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use crate::case::Case;
 use crate::made_by::documents::{disk, usual};
 use crate::made_by::{ovfs, tars};
@@ -39,7 +41,12 @@ fn ovas() -> Vec<Case> {
         [in_tar(&ovf), tars::file("web.mf", format!("SHA256(web.ovf)= {}\n", "0".repeat(64)).as_bytes())].concat();
     let mut cases: Vec<_> = tars::hostile(&ovf)
         .iter()
-        .map(|(tar, sentence)| Case::of("OVA", &[("web.ova", tar)], format!("DIR/web.ova*{sentence}")))
+        .map(|(tar, sentence)| {
+            // Of a member, or of the whole.
+            let of_member = ["disk: ", "a: ", "web.ovf: "].iter().any(|member| sentence.starts_with(member));
+            let message = format!("DIR/web.ova{}{sentence}", if of_member { "/" } else { ": " });
+            Case::of("OVA", &[("web.ova", tar)], message.replace(": a.vmdk: ", ": DIR/web.ova/a.vmdk: "))
+        })
         .collect();
     let name = "the name '../secret' is refused: it is a path that leads outside of its folder";
     cases.push(Case::of(
@@ -50,7 +57,11 @@ fn ovas() -> Vec<Case> {
     cases.push(Case::of(
         "OVA",
         &[("web.ova", &wrong)],
-        format!("DIR/web.ova/web.ovf: its SHA256 is *, and the manifest says {}", "0".repeat(64)),
+        format!(
+            "DIR/web.ova/web.ovf: its SHA256 is {:x}, and the manifest says {}",
+            Sha256::digest(&ovf),
+            "0".repeat(64)
+        ),
     ));
     cases
 }
@@ -93,13 +104,16 @@ fn zips() -> Vec<Case> {
         (zip(&["-y", "web.ovf", "link.vmdk"]), "its member 'link.vmdk' is a link or a device, not a file"),
         (zip(&["-P", "secret", "web.ovf"]), "its member 'web.ovf' is encrypted"),
         (good[..good.len() / 2].to_vec(), "the ZIP is damaged or cut off (*)"),
-        (small, "*: it unpacks to more than the 1000 bytes that were announced"),
         (shared, "two of its members overlap"),
     ]
-    .map(|(zip, sentence)| {
-        Case::of("zip", &[("x.zip", &zip)], format!("DIR/x.zip: {sentence}").replace(": *: ", "*: "))
-    })
-    .into()
+    .map(|(zip, sentence)| Case::of("zip", &[("x.zip", &zip)], format!("DIR/x.zip: {sentence}")))
+    .into_iter()
+    .chain([Case::of(
+        "zip",
+        &[("x.zip", &small)],
+        "DIR/x.zip/web.ovf: disk 'd1': DIR/x.zip/a.vmdk: it unpacks to more than the 1000 bytes that were announced",
+    )])
+    .collect()
 }
 
 /// Files that are cut, and bombs: 64 MiB that are not zero, on a file system without room for it.
@@ -112,16 +126,22 @@ fn compressed() -> Vec<Case> {
         let name = format!("x.raw.{extension}");
         let cut = format!("DIR/{name}: the compressed data is damaged or cut off (*)");
         cases.push(Case::of("compressed", &[(&name, &good[..good.len() - 9])], cut));
-        let full = format!("DIR/{name}: there is no space left in * to unpack it");
+        let full = format!("DIR/{name}: there is no space left in SPOOL to unpack it");
         let bytes = Arc::clone(&bomb);
         let make = move |folder: &Path| std::fs::write(folder.join(format!("x.raw.{extension}")), &*bytes).unwrap();
         cases.push(Case::new("compressed", &name, full, make).code(73).on_small_disk());
     }
     // A document may not unpack to more than a document has.
     let spaces = packed("gzip", &vec![b' '; 1 << 20], 20);
-    cases.push(Case::of("compressed", &[("x.ovf.gz", &spaces)], "*"));
+    cases.push(Case::of(
+        "compressed",
+        &[("x.ovf.gz", &spaces)],
+        "DIR/x.ovf.gz/x.ovf: an OVF of 20971520 bytes; the limit is 16777216",
+    ));
     let nested = (0..4).fold(packed("gzip", b"text", 1), |inner, _| packed("gzip", &inner, 1));
-    cases.push(Case::of("compressed", &[("x.raw.gz.gz.gz.gz.gz", &nested)], "*"));
+    let name = "x.raw.gz.gz.gz.gz";
+    let deep = format!("DIR/{name}.gz/{name}: an archive in an archive in an archive; one in another is read");
+    cases.push(Case::of("compressed", &[(&format!("{name}.gz"), &nested)], deep));
     cases
 }
 

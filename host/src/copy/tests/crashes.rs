@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -12,10 +13,10 @@ use vmdk2kvm_plugin_api::{BlockSource, ErrorKind, Result};
 
 use super::super::commit::Pace;
 use super::super::image::copy_at;
-use super::super::{Control, CopyRequest, ImageFormat, content_sha256};
+use super::super::{Control, CopyRequest, ImageFormat, Progress, content_sha256};
 use super::sources::MapSource;
 use crate::journal::crash::{Disk, Fault, Kept};
-use crate::journal::{Records, StageKey, promote};
+use crate::journal::{Fence, Lock, Records, StageKey, promote};
 
 /// A small disk with data in five spans, so that there are commits between, an odd end, and for qcow2 a second L2 table. Gives also where
 /// the spans begin; past the last, nothing is read.
@@ -40,7 +41,7 @@ const PACE: Pace = Pace { bytes: 1, after: Duration::ZERO, workers: Some(1) };
 
 /// What `flatten` does to the disk, in a folder that holds `out` and `work`.
 fn flatten(source: &MapSource, folder: &Path, format: ImageFormat) -> Result<()> {
-    let (records, key) = (Records::in_folder(&folder.join("work")), StageKey::new(&["fingerprint"]));
+    let (records, key) = (Records::in_folder(&folder.join("work"), Fence::default()), StageKey::new(&["fingerprint"]));
     let (target, image) = (folder.join("out/disk.part"), folder.join("out/disk"));
     if image.exists() {
         return Ok(());
@@ -227,7 +228,8 @@ fn a_changed_source_begins_anew() {
     drop(disk);
     let (mut other, _) = source(ImageFormat::Qcow2);
     other.zero_every = 3;
-    let (records, key) = (Records::in_folder(&folder.path().join("work")), StageKey::new(&["another fingerprint"]));
+    let (records, key) =
+        (Records::in_folder(&folder.path().join("work"), Fence::default()), StageKey::new(&["another fingerprint"]));
     let target = folder.path().join("out/disk.part");
     let format = ImageFormat::Qcow2;
     let request = CopyRequest { source: &other, target: &target, format, records: &records, name: "copy-1", key: &key };
@@ -237,13 +239,45 @@ fn a_changed_source_begins_anew() {
     assert!(content(&target, format, other.size()) == clusters(&other));
 }
 
+/// A run loses its lock while it copies, and another one begins: the first changes nothing any more, and the second ends right.
+#[test]
+fn a_run_that_lost_its_lock_changes_nothing() {
+    for format in [ImageFormat::Raw, ImageFormat::Qcow2] {
+        let scene = Scene::new(format);
+        let folder = scene.fresh();
+        let (work, target) = (folder.path().join("work"), folder.path().join("out/disk.part"));
+        let (source, key) = (&scene.source, StageKey::new(&[]));
+        let take = || Records::in_folder(&work, Lock::work(&work).unwrap().1);
+        let files = || [&target, &work.join("copy.log"), &work.join("lock")].map(|path| std::fs::read(path).unwrap());
+        let copy = |records: &Records, control: &Control<'_>| {
+            let request = CopyRequest { source, target: &target, format, records, name: "copy", key: &key };
+            copy_at(PACE, &request, control)
+        };
+        let taken = OnceLock::new();
+        let progress = |_: Progress| _ = taken.get_or_init(|| (take(), files()));
+        let stale = take();
+        let error = copy(&stale, &Control { progress: &progress, ..Control::unattended() }).unwrap_err();
+        let (records, left) = taken.into_inner().unwrap();
+        assert_eq!(error.kind, ErrorKind::Temporary);
+        let me = std::process::id();
+        assert_eq!(error.message, format!("another run (process {me}) has taken over {}", work.display()));
+        assert!(files() == left);
+        for refused in [copy(&stale, &Control::unattended()).map(drop), stale.write("copy", &key, &())] {
+            assert_eq!(refused.unwrap_err().message, error.message);
+        }
+        assert!(files() == left);
+        copy(&records, &Control::unattended()).unwrap();
+        assert!(content(&target, format, source.size()) == scene.truth);
+    }
+}
+
 /// The digest and the figures of a continued copy are those of one in one go, and qemu finds nothing wrong with the image.
 #[test]
 fn a_continued_copy_is_the_same() {
     for format in [ImageFormat::Raw, ImageFormat::Qcow2] {
         let scene = Scene::new(format);
         let folder = scene.fresh();
-        let records = Records::in_folder(folder.path());
+        let records = Records::in_folder(folder.path(), Fence::default());
         let (target, key) = (folder.path().join("disk.part"), StageKey::new(&[]));
         let source = &scene.source;
         let request = CopyRequest { source, target: &target, format, records: &records, name: "copy", key: &key };

@@ -11,11 +11,11 @@ use std::path::Path;
 use vmdk2kvm_plugin_api::{BlockSource, Result};
 
 use super::{Control, CopyOutcome, CopyRequest, ImageFormat, copy_image};
-use crate::journal::{Records, StageKey};
+use crate::journal::{Fence, Records, StageKey};
 
 /// Copies to `target`, with the records beside it.
 fn copy(source: &dyn BlockSource, target: &Path, format: ImageFormat, control: &Control<'_>) -> Result<CopyOutcome> {
-    let records = Records::in_folder(target.parent().unwrap());
+    let records = Records::in_folder(target.parent().unwrap(), Fence::default());
     let name = target.file_name().unwrap().to_str().unwrap();
     let key = StageKey::new(&["test"]);
     copy_image(&CopyRequest { source, target, format, records: &records, name, key: &key }, control)

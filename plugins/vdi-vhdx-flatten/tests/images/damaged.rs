@@ -1,5 +1,5 @@
-//! What is done to images of QEMU, and the sentence each is then refused with; without one, any that says where it lies outside. The
-//! plugin's own tests read them, and so does the hostile corpus of the whole program.
+//! What is done to images of QEMU, and the sentence each is then refused with. The plugin's own tests read them, and so does the hostile
+//! corpus of the whole program.
 
 /// Options and writes that QEMU makes the VDI of. Both images have 5,243,392 bytes for the guest.
 pub const VDI: (&str, &[&str]) = ("static=off", &["write -P 1 0 512", "write -P 2 2M 512"]);
@@ -90,6 +90,14 @@ pub fn vhdx(image: &[u8]) -> Vec<(Vec<u8>, String)> {
     };
     let (parameters, capacity, sector) =
         (item(&[0x37, 0x67, 0xa1, 0xca]), item(&[0x24, 0x42, 0xa5, 0x2f]), item(&[0x1d, 0xbf, 0x41, 0x81]));
+    let outside = |what: &str, length: usize, offset: u64, size: usize| {
+        format!(
+            "{what}, {length} bytes at offset {offset}, lies outside of the file of {size} bytes; the file is cut off or damaged"
+        )
+    };
+    // What lies at `at`, with its most significant byte changed.
+    let far = |at: usize| u64::from_le_bytes(image[at..at + 8].try_into().unwrap()) | 0x7f << 56;
+    let cut = size - (1 << 20);
     let mut both_headers = changed(64 * KIB, b"x");
     both_headers[128 * KIB] = b'x';
     let mut both_regions = changed(192 * KIB, b"x");
@@ -103,7 +111,7 @@ pub fn vhdx(image: &[u8]) -> Vec<(Vec<u8>, String)> {
         (headers(&|header| header[50] = 2), "it was not closed, and changes wait in its log".into()),
         (regions(&|table| table[8] = 0), "it has no table of blocks or no metadata".into()),
         (regions(&|table| (table[16], table[44]) = (1, 1)), "it needs a region that is not known".into()),
-        (regions(&|table| table[39] = 0x7f), String::new()),
+        (regions(&|table| table[39] = 0x7f), outside("a region of it", 1 << 20, far(192 * KIB + 32), size)),
         (changed(metadata, b"x"), "its metadata is damaged".into()),
         (changed(metadata + 10, &[0, 0]), "its metadata has no block size".into()),
         (changed(parameters + 4, &[2]), "it hangs on a parent, and chains of VHDX images are not read".into()),
@@ -113,7 +121,8 @@ pub fn vhdx(image: &[u8]) -> Vec<(Vec<u8>, String)> {
         (changed(capacity, &[0xff; 8]), "its capacity of 18446744073709551615 bytes is no number of sectors up to 70368744177664 bytes".into()),
         (changed(capacity + 5, &[1]), "its table has 1048576 bytes, and its 1048582 blocks need 8390704".into()),
         (changed(table, &[7]), "its block 0 is in state 7, which an image without a parent does not have".into()),
-        (changed(table + 7, &[0x7f]), String::new()),
-        (image[..size - (1 << 20)].to_vec(), String::new()),
+        // The lowest 20 bits are the block's state.
+        (changed(table + 7, &[0x7f]), outside("its block 0", 1 << 20, far(table) >> 20 << 20, size)),
+        (image[..cut].to_vec(), outside("its block 5", 512, cut as u64, cut)),
     ]
 }

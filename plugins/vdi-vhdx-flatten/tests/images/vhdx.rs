@@ -22,9 +22,7 @@ fn each_damage_has_its_sentence() {
     let (image, expected) = made("vhdx", VHDX.0, VHDX.1);
     for (image, expected) in damaged::vhdx(&image) {
         let error = flatten("vhdx", &image).err().unwrap();
-        assert_eq!(error.kind.exit_code(), 65);
-        assert!(expected.is_empty() || error.message == format!("image: {expected}"), "{error}\nexpected: {expected}");
-        assert!(!expected.is_empty() || error.message.contains("lies outside of the file"), "{error}");
+        assert_eq!((error.kind.exit_code(), error.message), (65, format!("image: {expected}")));
         assert!(error.hint.is_some());
     }
     // One whole header and one whole region table are enough.
