@@ -20,8 +20,17 @@ use crate::volumes::{Volume, Volumes};
 pub struct Mounted {
     /// The root first; empty when no root was found.
     pub mounts: Vec<MountInfo>,
+    /// With which options, for each of them.
+    pub options: Vec<String>,
     /// What was noticed.
     pub findings: Vec<Finding>,
+}
+
+impl Mounted {
+    fn push(&mut self, volume: &Volume, mountpoint: &str, options: String) {
+        self.mounts.push(info(volume, mountpoint));
+        self.options.push(options);
+    }
 }
 
 /// A filesystem that holds a system.
@@ -49,7 +58,7 @@ pub fn mount(files: &Arc<Files>, volumes: &Volumes, request: &OpenGuest, chosen:
     if request.writable {
         files.appliance.transfer(|handle| handle.mount(&format!("remount,{mountable}"), &root.volume.device, "/"))?;
     }
-    mounted.mounts.push(info(root.volume, "/"));
+    mounted.push(root.volume, "/", mountable);
     let fstab_text = fstab_text(files)?;
     let mut wanted: Vec<&MountInfo> = root.fstab.iter().filter(|mount| is_needed(&mount.mountpoint)).collect();
     wanted.sort_by_key(|mount| path::parts(&mount.mountpoint).count());
@@ -64,7 +73,7 @@ pub fn mount(files: &Arc<Files>, volumes: &Volumes, request: &OpenGuest, chosen:
         let options =
             options(volume, &subvolume.map_or_else(String::new, |name| format!("subvol={name}")), request.writable);
         match files.appliance.transfer(|handle| handle.mount(&options, &volume.device, &mount.mountpoint)) {
-            Ok(()) => mounted.mounts.push(info(volume, &mount.mountpoint)),
+            Ok(()) => mounted.push(volume, &mount.mountpoint, options),
             Err(error) => {
                 mounted.findings.push(not_mounted(&mount.mountpoint, format!("{}: {error}", mount.mountpoint)))
             }
@@ -171,7 +180,7 @@ fn look_into<'a>(
         }
         files.cache().anything_changed();
         if holds_system(files)? {
-            let guest = ApplianceGuest { files: files.clone(), mounts: Vec::new(), writable: false };
+            let guest = ApplianceGuest::reading(files.clone());
             let fstab = fstab_mounts(&guest, &volumes.disks, Some(&request.vm)).unwrap_or_else(|error| {
                 tracing::warn!(device = volume.device, %error, "its fstab cannot be read");
                 Vec::new()
@@ -228,7 +237,7 @@ fn mount_esp(
         }
         let options = options(esp, "", request.writable);
         match files.appliance.transfer(|handle| handle.mount(&options, &esp.device, mountpoint)) {
-            Ok(()) => mounted.mounts.push(info(esp, mountpoint)),
+            Ok(()) => mounted.push(esp, mountpoint, options),
             Err(error) => mounted.findings.push(not_mounted(mountpoint, format!("{mountpoint}: {error}"))),
         }
         files.cache().anything_changed();

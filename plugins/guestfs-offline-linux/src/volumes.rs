@@ -26,6 +26,29 @@ pub struct Volume {
     pub esp: bool,
 }
 
+/// An encrypted device that was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// The encrypted device.
+    pub device: String,
+    /// What it was opened as, `/dev/mapper/<name>`.
+    pub name: String,
+    /// Name of the secret that holds its key.
+    pub secret: String,
+}
+
+impl Opened {
+    /// The name without its folder.
+    pub fn mapper_name(&self) -> &str {
+        self.name.trim_start_matches("/dev/mapper/")
+    }
+
+    /// Whether it lies on `/dev/GROUP/VOLUME`, and on no disk or partition.
+    pub fn is_on_logical_volume(&self) -> bool {
+        self.device.trim_start_matches("/dev/").contains('/')
+    }
+}
+
 /// What the disks hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Volumes {
@@ -33,6 +56,8 @@ pub struct Volumes {
     pub disks: Vec<GuestDiskInfo>,
     /// Everything with a filesystem or container on it.
     pub volumes: Vec<Volume>,
+    /// Every encrypted device that a given key opened.
+    pub opened: Vec<Opened>,
     /// A disk has code that a BIOS would run.
     pub bios_code: bool,
     /// What was noticed.
@@ -141,7 +166,14 @@ impl Volumes {
                 match appliance
                     .call(|handle| handle.unlock(&volume.device, key.trim_end_matches('\n'), &name, !request.writable))
                 {
-                    Ok(()) => open = true,
+                    Ok(()) => {
+                        open = true;
+                        self.opened.push(Opened {
+                            device: volume.device.clone(),
+                            name: format!("/dev/mapper/{name}"),
+                            secret: secret.clone(),
+                        });
+                    }
                     // The library's message can hold no key; it says that none fits.
                     Err(error) => tracing::debug!(device = volume.device, %error.message, "a key does not fit"),
                 }
@@ -224,9 +256,9 @@ fn own_size(disk: &AttachedDisk) -> Option<u64> {
 }
 
 /// Reads a device through the appliance.
-struct Device<'a> {
-    appliance: &'a Appliance,
-    device: &'a str,
+pub(crate) struct Device<'a> {
+    pub appliance: &'a Appliance,
+    pub device: &'a str,
 }
 
 impl ReadDevice for Device<'_> {

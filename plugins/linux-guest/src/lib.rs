@@ -16,5 +16,5 @@ mod modules;
 pub mod program;
 mod textfile;
 
-pub use fix::{FixSettings, GuestAgent, InitramfsMode, fixers};
+pub use fix::{FILESYSTEM_SLACK, FixSettings, GuestAgent, InitramfsMode, fixers};
 pub use inspect::{DiskLayout, fstab_mounts, inspect};

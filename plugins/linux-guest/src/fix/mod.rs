@@ -5,6 +5,7 @@ mod cmdline;
 mod crypttab;
 mod first_boot;
 mod fstab;
+mod grow;
 mod initramfs;
 mod lvm;
 mod md;
@@ -20,5 +21,6 @@ mod vmware_tools;
 
 pub(crate) use cmdline::unstable_arguments;
 pub(crate) use fstab::entries;
+pub use grow::FILESYSTEM_SLACK;
 pub use settings::{FixSettings, GuestAgent, InitramfsMode, fixers};
 pub(crate) use uefi_fallback::has_fallback_loader;
