@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Applied, Change};
+use crate::model::{Applied, Change, Storage};
 use crate::{PluginError, Result};
 
 /// The largest text file that [`Guest::read_text`] reads, in bytes.
@@ -35,6 +35,11 @@ pub trait Guest: Send + Sync {
 
     /// Where the symlink at `path` points to, as stored.
     fn read_link(&self, path: &str) -> Result<String>;
+
+    /// What the guest's filesystems lie on. A guest that is no disks, or that does not know, says so by [`Storage::unknown`].
+    fn storage(&self) -> Result<Storage> {
+        Ok(Storage::unknown())
+    }
 
     /// Carries out one change. Reads back what it can. An error leaves the guest as before this change.
     fn apply(&self, change: &Change) -> Result<Applied>;

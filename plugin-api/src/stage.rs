@@ -96,7 +96,7 @@ pub trait Fixer: Send + Sync {
     /// The families it understands; it is not asked about others.
     fn guests(&self) -> Vec<OsFamily>;
 
-    /// Fixers are asked in ascending order: 100 storage names, 200 boot, 300 network, 400 removal of software, 500 addition,
+    /// Fixers are asked in ascending order: 50 room for what the others write, 100 storage names, 200 boot, 300 network, 400 removal of software, 500 addition,
     /// 900 what must come last (initramfs). Equal numbers by name.
     fn order(&self) -> u32 {
         500

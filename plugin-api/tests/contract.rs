@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 use vmdk2kvm_plugin_api::model::{
     Applied, ChainReport, Change, CommitOverlay, Convert, CreateOverlay, FixerPlan, FlattenDisk, Inspection, OpenGuest,
-    Plan, PlanContext, SourceRef, TestRequest, Verdict, VmSpec,
+    Plan, PlanContext, SourceRef, Storage, TestRequest, Verdict, VmSpec,
 };
 use vmdk2kvm_plugin_api::{Manifest, PluginError};
 
@@ -128,6 +128,7 @@ fn again(name: &str, document: &Value) -> Value {
         PlanContext,
         PluginError,
         SourceRef,
+        Storage,
         TestRequest,
         Verdict,
         VmSpec

@@ -5,7 +5,8 @@ use crate::{boot, is_whole, lab, run};
 /// Installs the kernel again from the lab's package, as an update would: its scripts make the initramfs and the menu anew.
 const REINSTALL: &str = "dpkg --install /opt/lab/kernel/linux-image-*.deb >/root/reinstall.log 2>&1 || { cat /root/reinstall.log >&2; exit 1; }";
 
-/// Panics unless the guest comes through all of it.
+/// Panics unless the guest comes through all of it; says how long that took.
+#[expect(clippy::print_stdout, reason = "under emulation these times are worth knowing")]
 pub fn lives_on(name: &str) {
     let guest = lab(name);
     let began = std::time::Instant::now();
@@ -28,7 +29,9 @@ pub fn lives_on(name: &str) {
     booted.reboot();
     is_whole(&guest, &booted);
     let ended = began.elapsed().as_secs();
-    println!("{name}: migrated after {migrated} s, whole {whole} s, kernel reinstalled {reinstalled} s, whole again {ended} s");
+    println!(
+        "{name}: migrated after {migrated} s, whole {whole} s, kernel reinstalled {reinstalled} s, whole again {ended} s"
+    );
 }
 
 /// A test for each guest, which has the guest's name with other dashes.

@@ -34,7 +34,7 @@ fn images_get_the_new_size_and_keep_the_bytes() {
             flatten(folder.path(), &["--format", format, "--resize", "1=+3M", "--resize", "b.raw=2M"]).expect(0).json;
         let warnings = report["warnings"].to_string();
         assert!(
-            warnings.contains("a.raw grows from 1.00 MiB to 4.00 MiB: its partitions keep their sizes"),
+            warnings.contains("a.raw grows from 1.00 MiB to 4.00 MiB, and what is on it keeps its size"),
             "{warnings}"
         );
         for (index, (size, seed)) in [(4 * MIB, 1), (2 * MIB, 2)].into_iter().enumerate() {

@@ -293,7 +293,8 @@ pub(super) struct ImageArgs {
 /// Disks that get larger.
 #[derive(Debug, Args)]
 pub(super) struct ResizeArgs {
-    /// Make a disk, by its number or name, larger by SIZE (1=+20G) or as large as SIZE (1=40G); repeatable
+    /// Make a disk, by its number or name, larger by SIZE (1=+20G) or as large as SIZE (1=40G), and what the root lies on with it
+    /// where the guest allows it; repeatable
     #[arg(long, value_name = "DISK=SIZE", value_parser = resize)]
     pub(super) resize: Vec<String>,
 }

@@ -1,6 +1,6 @@
 //! FIX: applies the plan through the guest, change by change, and plans again: nothing may be left.
 
-use vmdk2kvm_plugin_api::model::{AppliedStatus, Change, Inspection, Plan, VmSpec};
+use vmdk2kvm_plugin_api::model::{AppliedStatus, Change, Plan, PlanContext};
 use vmdk2kvm_plugin_api::{ErrorKind, Guest, PluginError, Result};
 
 use super::plan::{self, Fixers};
@@ -48,12 +48,11 @@ fn failed(run: &Run<'_>, change: &Change, error: PluginError) -> Result<ChangeRe
 pub(super) fn converge(
     run: &Run<'_>,
     fixers: &Fixers,
-    vm: &VmSpec,
-    inspection: &Inspection,
+    context: &PlanContext,
     guest: &dyn Guest,
     changes: Vec<ChangeRecord>,
 ) -> Result<Fixed> {
-    let again = plan::plan(run, fixers, vm, inspection, None, guest)?;
+    let again = plan::plan(run, fixers, context, None, guest)?;
     for change in &again.changes {
         run.services
             .warn(format!("planning again still wants: {} ({}), from {}", change.summary, change.target, change.fixer));

@@ -19,6 +19,8 @@ pub(super) struct FlatDisk {
     pub report: ChainReport,
     /// The plugin that reads it; `None` for raw and empty disks.
     pub plugin: Option<String>,
+    /// Its size in the source in bytes, when it is to be larger.
+    pub grown_from: Option<u64>,
 }
 
 impl FlatDisk {
@@ -77,7 +79,13 @@ fn open_disk(run: &Run<'_>, disk: &Disk, transport: Option<&Arc<dyn Transport>>)
             return Err(PluginError::unusable(format!("{}: the disk has neither a file nor a size", disk.name)));
         }
         let report = report(disk.capacity_bytes, Vec::new());
-        return Ok(FlatDisk { name, source: Arc::new(ZeroSource(disk.capacity_bytes)), report, plugin: None });
+        return Ok(FlatDisk {
+            name,
+            source: Arc::new(ZeroSource(disk.capacity_bytes)),
+            report,
+            plugin: None,
+            grown_from: None,
+        });
     };
     let transport = transport.ok_or_else(|| PluginError::defect("the source names disks but offers no transport"))?;
     if disk.format == RAW {
@@ -89,7 +97,13 @@ fn open_disk(run: &Run<'_>, disk: &Disk, transport: Option<&Arc<dyn Transport>>)
             content_id: None,
             parent_content_id: None,
         };
-        return Ok(FlatDisk { name, report: report(source.size(), vec![link]), source, plugin: None });
+        return Ok(FlatDisk {
+            name,
+            report: report(source.size(), vec![link]),
+            source,
+            plugin: None,
+            grown_from: None,
+        });
     }
     let flattener = run.registry.flattener(run.job.plugins.flattener.as_deref(), &disk.format)?;
     let request = FlattenDisk { object: object.clone(), format: disk.format.clone() };
@@ -97,7 +111,13 @@ fn open_disk(run: &Run<'_>, disk: &Disk, transport: Option<&Arc<dyn Transport>>)
     for warning in &flat.report.warnings {
         run.services.warn(format!("{}: {warning}", disk.name));
     }
-    Ok(FlatDisk { name, source: Arc::from(flat.source), report: flat.report, plugin: Some(flattener.label) })
+    Ok(FlatDisk {
+        name,
+        source: Arc::from(flat.source),
+        report: flat.report,
+        plugin: Some(flattener.label),
+        grown_from: None,
+    })
 }
 
 fn report(capacity_bytes: u64, links: Vec<ChainLink>) -> ChainReport {

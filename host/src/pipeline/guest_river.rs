@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use vmdk2kvm_plugin_api::PluginError;
-use vmdk2kvm_plugin_api::model::{Inspection, Plan, VmSpec};
+use vmdk2kvm_plugin_api::model::{Inspection, Plan, PlanContext, VmSpec};
 
 use super::attach::{self, Attached, OVERLAY_FORMAT};
 use super::fix;
@@ -11,6 +11,7 @@ use super::flatten::FlatDisk;
 use super::inspect::{self, OpenedGuest};
 use super::output::Output;
 use super::plan::{self, Fixers};
+use super::resize;
 use super::rivers::Copying;
 use super::run::Run;
 use super::summary::Summary;
@@ -62,7 +63,7 @@ impl GuestRiver<'_, '_> {
             for stage in [Stage::Inspect, Stage::Plan, Stage::Fix] {
                 self.run.pass_over(stage, StageStatus::Unchanged);
             }
-            return Ok(take_over(record, summary));
+            return Ok(self.take_over(record, summary));
         }
         let attached = self.attach()?;
         // The source's own failure, seen by the appliance as a broken disk, is the one to report.
@@ -79,7 +80,18 @@ impl GuestRiver<'_, '_> {
             synced.map_err(|error| Failure::new(Stage::Fix, output_error(path.display(), &error)))?;
         }
         self.output.records.write(FIX, self.key, &record)?;
-        Ok(take_over(record, summary))
+        Ok(self.take_over(record, summary))
+    }
+
+    /// Puts what is remembered into the summary. Returns whether there is something to commit.
+    fn take_over(&self, record: FixRecord, summary: &mut Summary) -> bool {
+        resize::warn(self.run, self.disks, &record.plan);
+        let commit = !record.changes.is_empty();
+        summary.inspection = Some(record.inspection);
+        summary.findings = record.plan.findings;
+        summary.changes = record.changes;
+        summary.converged = record.converged;
+        commit
     }
 
     fn attach(&self) -> Result<Attached, Failure> {
@@ -112,7 +124,7 @@ impl GuestRiver<'_, '_> {
         let plan = run.stage(Stage::Plan, |_| {
             let plan = match self.saved {
                 Some(plan) => plan.clone(),
-                None => plan::plan(run, &fixers, self.vm, &inspection, None, opened.guest()?)?,
+                None => plan::plan(run, &fixers, &self.context(&inspection), None, opened.guest()?)?,
             };
             plan::refuse_blocked(&plan)?;
             Ok(plan)
@@ -125,6 +137,16 @@ impl GuestRiver<'_, '_> {
             return Ok(Some(record));
         }
         self.fix(record, &mut opened, &fixers, copying).map(Some)
+    }
+
+    /// What the fixers are told.
+    fn context(&self, inspection: &Inspection) -> PlanContext {
+        PlanContext {
+            vm: self.vm.clone(),
+            inspection: inspection.clone(),
+            live: false,
+            grown: resize::grown(self.disks),
+        }
     }
 
     fn fix(
@@ -142,21 +164,11 @@ impl GuestRiver<'_, '_> {
             }
             let guest = opened.guest()?;
             let changes = fix::apply(run, &record.plan, guest)?;
-            let fixed = fix::converge(run, fixers, self.vm, &record.inspection, guest, changes)?;
+            let fixed = fix::converge(run, fixers, &self.context(&record.inspection), guest, changes)?;
             // The overlay is whole only when the appliance has let go of it.
             opened.close()?;
             (record.changes, record.converged) = (fixed.changes, Some(fixed.converged));
             Ok(record)
         })
     }
-}
-
-/// Puts what is remembered into the summary. Returns whether there is something to commit.
-fn take_over(record: FixRecord, summary: &mut Summary) -> bool {
-    let commit = !record.changes.is_empty();
-    summary.inspection = Some(record.inspection);
-    summary.findings = record.plan.findings;
-    summary.changes = record.changes;
-    summary.converged = record.converged;
-    commit
 }

@@ -1,7 +1,7 @@
 //! The commands that only look: `inventory`, `inspect`, `plan`. They copy no disk and leave nothing but their result.
 
 use serde_json::{Value, json};
-use vmdk2kvm_plugin_api::model::{GuestFingerprint, SourceRef, VmSpec};
+use vmdk2kvm_plugin_api::model::{GuestFingerprint, PlanContext, SourceRef, VmSpec};
 use vmdk2kvm_plugin_api::{PluginError, Result, Transport};
 
 use super::attach::{self, OVERLAY_FORMAT};
@@ -65,9 +65,12 @@ pub(super) fn look(run: &Run<'_>) -> Result<Value, Failure> {
             vm: fetched.source.vm.clone(),
             disks: fingerprints(&disks, fetched.transport.as_deref())?,
         };
-        plan::plan(run, &fixers, &fetched.vm, &inspection, Some(fingerprint), guest.opened.guest()?)
+        let vm = fetched.vm.clone();
+        let context = PlanContext { vm, inspection, live: false, grown: resize::grown(&disks) };
+        plan::plan(run, &fixers, &context, Some(fingerprint), guest.opened.guest()?)
     })?;
     guest.opened.close().map_err(|error| Failure::new(Stage::Plan, error))?;
+    resize::warn(run, &disks, &plan);
     let document = serde_json::to_value(&plan).map_err(|error| PluginError::defect(error.to_string()))?;
     plan::refuse_blocked(&plan)
         .map_err(|error| Failure { result: Some(document.clone()), ..Failure::new(Stage::Plan, error) })?;

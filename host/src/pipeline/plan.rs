@@ -1,9 +1,7 @@
 //! PLAN: every fixer that understands the guest is asked in turn, over a guest on which the changes planned before are laid in memory.
 
 use similar::TextDiff;
-use vmdk2kvm_plugin_api::model::{
-    Action, Change, Finding, GuestFingerprint, Inspection, Plan, PlanContext, Severity, VmSpec,
-};
+use vmdk2kvm_plugin_api::model::{Action, Change, Finding, GuestFingerprint, Plan, PlanContext, Severity};
 use vmdk2kvm_plugin_api::{ErrorKind, Fixer, Guest, PluginError, Result};
 
 use super::planned_guest::PlannedGuest;
@@ -24,25 +22,23 @@ pub(super) type Fixers = Vec<Chosen<Box<dyn Fixer>>>;
 pub(super) fn plan(
     run: &Run<'_>,
     fixers: &Fixers,
-    vm: &VmSpec,
-    inspection: &Inspection,
+    context: &PlanContext,
     fingerprint: Option<GuestFingerprint>,
     guest: &dyn Guest,
 ) -> Result<Plan> {
-    let context = PlanContext { vm: vm.clone(), inspection: inspection.clone(), live: false };
     let planned = PlannedGuest::new(guest);
     let mut plan = Plan {
         schema: 1,
-        vm: vm.clone(),
-        inspection: inspection.clone(),
-        findings: inspection.findings.clone(),
+        vm: context.vm.clone(),
+        inspection: context.inspection.clone(),
+        findings: context.inspection.findings.clone(),
         changes: Vec::new(),
         guest: fingerprint,
     };
     for fixer in fixers {
         run.check_cancelled()?;
         let name = fixer.stage.name();
-        let answer = fixer.stage.plan(&context, &planned)?;
+        let answer = fixer.stage.plan(context, &planned)?;
         let broken = |error: PluginError| {
             let mut error = error.context(format_args!("the fixer {name} plans what cannot be done"));
             error.kind = ErrorKind::Defect;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use vmdk2kvm_plugin_api::model::{Action, Applied, AppliedStatus, Change};
+use vmdk2kvm_plugin_api::model::{Action, Applied, AppliedStatus, Change, Storage};
 use vmdk2kvm_plugin_api::{Entry, FileKind, Guest, PluginError, Result, Stat};
 
 /// No path has more symlinks than this (as in the kernel).
@@ -183,7 +183,11 @@ impl Guest for PlannedGuest<'_> {
         self.read_link_resolved(&self.resolve(path)?)
     }
 
-    /// Lays a change over the guest. What runs a tool of the guest cannot be foreseen and leaves no trace here.
+    fn storage(&self) -> Result<Storage> {
+        self.below.storage()
+    }
+
+    /// Lays a change over the guest. What runs a tool of the guest cannot be foreseen and leaves no trace here, nor do larger devices.
     fn apply(&self, change: &Change) -> Result<Applied> {
         let target = &change.target;
         match &change.action {

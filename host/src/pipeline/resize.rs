@@ -1,15 +1,15 @@
 //! Disks that get larger: a flat view with a hole behind its end. Everything after FLATTEN, the guest's appliance included, sees a disk of
-//! the new size, and the source is none the wiser.
+//! the new size, and the source is none the wiser. What lies on the disk grows by changes of the plan, if at all.
 
 use std::sync::Arc;
 
-use vmdk2kvm_plugin_api::model::VmSpec;
+use vmdk2kvm_plugin_api::model::{Action, GrownDisk, Plan, VmSpec};
 use vmdk2kvm_plugin_api::{BlockSource, ErrorKind, Extent, ExtentKind, Hints, PluginError, Result};
 
 use super::flatten::FlatDisk;
 use super::run::Run;
-use crate::config::Resize;
-use crate::events::{bytes, escape};
+use crate::config::{Command, Resize};
+use crate::events::{Stage, bytes, escape};
 
 /// Grows the disks that are named.
 pub(super) fn grow(run: &Run<'_>, resizes: &[Resize], vm: &mut VmSpec, disks: &mut [FlatDisk]) -> Result<()> {
@@ -34,15 +34,44 @@ pub(super) fn grow(run: &Run<'_>, resizes: &[Resize], vm: &mut VmSpec, disks: &m
                 .hint("give a larger size, or +SIZE to grow it; shrink it in the guest before it is migrated"));
         }
         if size > now {
-            let (name, old, new) = (escape(&disk.name), bytes(now), bytes(size));
-            run.services.warn(format!(
-                "{name} grows from {old} to {new}: its partitions keep their sizes, grow them in the guest"
-            ));
+            disk.grown_from = Some(now);
         }
         disk.source = Arc::new(Grown { source: Arc::clone(&disk.source), size });
         vm.disks[index].capacity_bytes = size;
     }
+    if !wants_growth(run) {
+        warn_of_each(run, disks);
+    }
     Ok(())
+}
+
+/// Whether what lies on the disks is to grow with them.
+fn wants_growth(run: &Run<'_>) -> bool {
+    run.job.command == Command::Plan || run.job.wants(Stage::Fix)
+}
+
+/// The disks that grew, for the fixers.
+pub(super) fn grown(disks: &[FlatDisk]) -> Vec<GrownDisk> {
+    let grown = (0u32..).zip(disks).filter_map(|(index, disk)| {
+        Some(GrownDisk { index, old_bytes: disk.grown_from?, new_bytes: disk.source.size() })
+    });
+    grown.collect()
+}
+
+/// Says so when a plan makes nothing on the larger disks larger. Why, is among its findings.
+pub(super) fn warn(run: &Run<'_>, disks: &[FlatDisk], plan: &Plan) {
+    let grows = plan.changes.iter().any(|change| matches!(change.action, Action::Grow { .. }));
+    if !grows && wants_growth(run) {
+        warn_of_each(run, disks);
+    }
+}
+
+fn warn_of_each(run: &Run<'_>, disks: &[FlatDisk]) {
+    for disk in disks {
+        let Some(old) = disk.grown_from else { continue };
+        let (name, old, new) = (escape(&disk.name), bytes(old), bytes(disk.source.size()));
+        run.services.warn(format!("{name} grows from {old} to {new}, and what is on it keeps its size"));
+    }
 }
 
 /// A disk with a hole behind its end.

@@ -15,7 +15,7 @@ use super::root::PluginRootRef;
 use super::stages;
 use super::traits::{BlockSourceObj, GuestObj, HostObj, PluginObj};
 use super::types::{AbiResult, from_json, to_json};
-use crate::model::{Applied, Change};
+use crate::model::{Applied, Change, Storage};
 use crate::{
     BlockSource, Converter, Entry, Extent, Fetcher, Fixer, Flattener, Guest, Hints, HostServices, Inspector, LogRecord,
     PluginError, Result, Stat, Tester, check_map,
@@ -131,6 +131,10 @@ impl Guest for Remote<GuestObj<'_>> {
     fn read_link(&self, path: &str) -> Result<String> {
         let _call = enter(self.label, "Guest::read_link");
         self.take(self.object.read_link(RStr::from_str(path))).map(String::from)
+    }
+    fn storage(&self) -> Result<Storage> {
+        let _call = enter(self.label, "Guest::storage");
+        self.document(self.object.storage())
     }
     fn apply(&self, change: &Change) -> Result<Applied> {
         let _call = enter(self.label, "Guest::apply");

@@ -99,6 +99,9 @@ impl<G: AsGuest> GuestAbi for Guarded<G> {
     fn read_link(&self, path: RStr<'_>) -> AbiResult<RString> {
         guard("Guest::read_link", || self.0.guest().read_link(path.as_str()).map(RString::from))
     }
+    fn storage(&self) -> AbiResult<RString> {
+        guard("Guest::storage", || to_json(&self.0.guest().storage()?))
+    }
     fn apply(&self, change: RStr<'_>) -> AbiResult<RString> {
         guard("Guest::apply", || to_json(&self.0.guest().apply(&given(change)?)?))
     }

@@ -21,6 +21,8 @@ pub trait GuestAbi: Send + Sync {
     fn read(&self, path: RStr<'_>, limit: u64) -> AbiResult<ROption<RVec<u8>>>;
     fn list(&self, path: RStr<'_>) -> AbiResult<ROption<RVec<AbiEntry>>>;
     fn read_link(&self, path: RStr<'_>) -> AbiResult<RString>;
+    /// `Storage` out.
+    fn storage(&self) -> AbiResult<RString>;
     /// `Change` in, `Applied` out.
     fn apply(&self, change: RStr<'_>) -> AbiResult<RString>;
     #[sabi(last_prefix_field)]

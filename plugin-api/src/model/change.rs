@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::GrowLayer;
+
 /// One change of the guest: what, where, why, and what it would look like.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
@@ -14,7 +16,7 @@ pub struct Change {
     /// What is done; its `kind` and parameters are members of the change itself.
     #[serde(flatten)]
     pub action: Action,
-    /// What it is done to: a path in the guest, or a package, or a kernel.
+    /// What it is done to: a path in the guest, or a package, or a kernel, or a device in the inspector's naming.
     pub target: String,
     /// One line for people: what.
     pub summary: String,
@@ -119,6 +121,15 @@ pub enum Action {
         #[serde(default)]
         files: Vec<(String, Content)>,
     },
+    /// Make the device at `target`, or what begins on it, larger. Refused when it has neither the one nor the other size.
+    Grow {
+        /// What of it.
+        layer: GrowLayer,
+        /// Bytes when planned.
+        old_bytes: u64,
+        /// Bytes afterwards; a filesystem may leave a few MiB at its end.
+        new_bytes: u64,
+    },
 }
 
 impl Action {
@@ -142,6 +153,7 @@ impl Action {
             Self::RemovePackages { .. } => "remove_packages",
             Self::RebuildInitramfs { .. } => "rebuild_initramfs",
             Self::ExtendInitramfs { .. } => "extend_initramfs",
+            Self::Grow { .. } => "grow",
         }
     }
 }

@@ -11,6 +11,7 @@ mod inspection;
 mod plan;
 mod request;
 pub(crate) mod schema;
+mod storage;
 mod verdict;
 mod vm;
 
@@ -27,5 +28,6 @@ pub use request::{
     TestExpectation, TestRequest,
 };
 pub use schema::SCHEMA;
+pub use storage::{GrowLayer, GrownDisk, Layer, PartitionRole, Storage, StorageDevice};
 pub use verdict::{Evidence, Verdict, VerdictKind};
 pub use vm::{Controller, Cpus, Disk, Firmware, Nic, NicKind, Origin, Removable, RemovableKind, VmSpec};

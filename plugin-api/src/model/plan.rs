@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Finding, Inspection, VmSpec};
+use super::{Change, Finding, GrownDisk, Inspection, VmSpec};
 
 /// Findings and an ordered list of changes. Can be saved, reviewed, and applied later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,9 @@ pub struct PlanContext {
     /// The guest is running: only what is safe on a live system may be planned.
     #[serde(default)]
     pub live: bool,
+    /// Disks that the user wants larger, and that are.
+    #[serde(default)]
+    pub grown: Vec<GrownDisk>,
 }
 
 /// What a fixer answers.

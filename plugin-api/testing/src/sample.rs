@@ -79,7 +79,7 @@ pub fn context(family: OsFamily) -> PlanContext {
         arch: "x86_64".to_owned(),
         ..OsInfo::default()
     };
-    PlanContext { vm: vm("web"), inspection: inspection(os), live: false }
+    PlanContext { vm: vm("web"), inspection: inspection(os), live: false, grown: Vec::new() }
 }
 
 /// The context of a Debian 12.

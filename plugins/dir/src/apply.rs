@@ -25,6 +25,9 @@ pub(crate) fn apply(guest: &DirGuest, change: &Change) -> Result<Applied> {
         Action::ExtendInitramfs { kernel, drivers, files } => archive::extend(guest, target, kernel, drivers, files),
         Action::RebuildInitramfs { kernel, tool, drivers } => archive::rebuild(guest, target, kernel, *tool, drivers),
         Action::RemovePackages { manager, packages } => program::remove_packages(guest, *manager, packages),
+        Action::Grow { .. } => {
+            Err(PluginError::unusable(format!("{target}: a plain directory has no disks that can grow")))
+        }
         other => {
             Err(PluginError::unusable(format!("{target}: this plugin does not know the change \"{}\"", other.kind()))
                 .hint("install the version of dir that belongs to the plugin that planned it"))

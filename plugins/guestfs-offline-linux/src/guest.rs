@@ -2,18 +2,34 @@
 
 use std::sync::Arc;
 
-use vmdk2kvm_plugin_api::model::{Applied, Change};
+use vmdk2kvm_plugin_api::model::{Applied, Change, Storage};
 use vmdk2kvm_plugin_api::{Entry, FileKind, Guest, PluginError, Result, Stat};
 
 use crate::apply;
 use crate::files::{Files, Place};
+use crate::storage;
+use crate::volumes::Opened;
 
 /// A guest opened in an appliance.
 pub struct ApplianceGuest {
     pub(crate) files: Arc<Files>,
-    /// What is mounted where with which filesystem, for what depends on the filesystem.
-    pub(crate) mounts: Vec<(String, String)>,
+    /// What is mounted where, the root first.
+    pub(crate) mounts: Vec<Mount>,
     pub(crate) writable: bool,
+    /// Sizes of the disks in bytes, in their order.
+    pub(crate) disks: Vec<u64>,
+    /// Encrypted devices that are open.
+    pub(crate) opened: Vec<Opened>,
+    pub(crate) has_volume_groups: bool,
+}
+
+/// A mounted filesystem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mount {
+    pub device: String,
+    pub mountpoint: String,
+    pub fstype: String,
+    pub options: String,
 }
 
 impl Guest for ApplianceGuest {
@@ -52,6 +68,10 @@ impl Guest for ApplianceGuest {
         }
     }
 
+    fn storage(&self) -> Result<Storage> {
+        storage::read(&self.files.appliance, &self.disks, &self.opened)
+    }
+
     fn apply(&self, change: &Change) -> Result<Applied> {
         if !self.writable {
             return Err(PluginError::defect(format!("{}: the guest was opened for reading only", change.target)));
@@ -66,17 +86,29 @@ impl Guest for ApplianceGuest {
 }
 
 impl ApplianceGuest {
+    /// The files of what is mounted at the moment, only to be read.
+    pub(crate) fn reading(files: Arc<Files>) -> Self {
+        Self {
+            files,
+            mounts: Vec::new(),
+            writable: false,
+            disks: Vec::new(),
+            opened: Vec::new(),
+            has_volume_groups: false,
+        }
+    }
+
     /// The filesystem type at a resolved path.
     pub(crate) fn fstype_at(&self, path: &str) -> &str {
         self.mounts
             .iter()
-            .filter(|(mountpoint, _)| {
-                mountpoint == "/"
+            .filter(|mount| {
+                mount.mountpoint == "/"
                     || path
-                        .strip_prefix(mountpoint.as_str())
+                        .strip_prefix(mount.mountpoint.as_str())
                         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             })
-            .max_by_key(|(mountpoint, _)| mountpoint.len())
-            .map_or("", |(_, fstype)| fstype.as_str())
+            .max_by_key(|mount| mount.mountpoint.len())
+            .map_or("", |mount| mount.fstype.as_str())
     }
 }

@@ -14,12 +14,15 @@ mod cache;
 pub mod files;
 pub mod guest;
 pub mod layout;
+mod lvm_text;
 pub mod open;
 mod path;
 mod private_dir;
 mod quickstart;
 pub mod root;
 mod settings;
+mod storage;
+mod suspended;
 pub mod volumes;
 mod watch;
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use vmdk2kvm_linux_guest::{DiskLayout, inspect};
-use vmdk2kvm_plugin_api::model::{Finding, Firmware, Inspection, OpenGuest, OsInfo, Severity};
+use vmdk2kvm_plugin_api::model::{Finding, Firmware, Inspection, MountInfo, OpenGuest, OsInfo, Severity};
 use vmdk2kvm_plugin_api::{FileKind, Host, Opened, PluginError, Result, tracing};
 
 use crate::appliance::Appliance;
 use crate::files::Files;
-use crate::guest::ApplianceGuest;
+use crate::guest::{ApplianceGuest, Mount};
 use crate::root::{self, Mounted};
 use crate::settings::Settings;
 use crate::volumes::{self, Volumes};
@@ -51,11 +51,23 @@ pub fn attach(request: &OpenGuest, settings: &Settings, host: &Host) -> Result<A
     let mounted = root::mount(&files, &volumes, request)?;
     lap("mount", begin);
     let guest = ApplianceGuest {
-        mounts: mounted.mounts.iter().map(|mount| (mount.mountpoint.clone(), mount.fstype.clone())).collect(),
+        mounts: mounted.mounts.iter().zip(&mounted.options).map(mount).collect(),
         writable: request.writable && !mounted.mounts.is_empty(),
+        disks: volumes.disks.iter().map(|disk| disk.size_bytes).collect(),
+        opened: volumes.opened.clone(),
+        has_volume_groups: volumes.volumes.iter().any(|volume| volume.fstype == "LVM2_member"),
         files,
     };
     Ok(Attached { guest, volumes, mounted })
+}
+
+fn mount((mount, options): (&MountInfo, &String)) -> Mount {
+    Mount {
+        device: mount.device.clone(),
+        mountpoint: mount.mountpoint.clone(),
+        fstype: mount.fstype.clone(),
+        options: options.clone(),
+    }
 }
 
 fn describe(guest: &ApplianceGuest, volumes: Volumes, mounted: Mounted, request: &OpenGuest) -> Result<Inspection> {

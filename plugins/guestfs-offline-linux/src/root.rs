@@ -20,8 +20,17 @@ use crate::volumes::{Volume, Volumes};
 pub struct Mounted {
     /// The root first; empty when no root was found.
     pub mounts: Vec<MountInfo>,
+    /// With which options, for each of them.
+    pub options: Vec<String>,
     /// What was noticed.
     pub findings: Vec<Finding>,
+}
+
+impl Mounted {
+    fn push(&mut self, volume: &Volume, mountpoint: &str, options: String) {
+        self.mounts.push(info(volume, mountpoint));
+        self.options.push(options);
+    }
 }
 
 /// A filesystem that holds a system.
@@ -49,7 +58,7 @@ pub fn mount(files: &Arc<Files>, volumes: &Volumes, request: &OpenGuest) -> Resu
     if request.writable {
         files.appliance.transfer(|handle| handle.mount(&format!("remount,{mountable}"), &root.volume.device, "/"))?;
     }
-    mounted.mounts.push(info(root.volume, "/"));
+    mounted.push(root.volume, "/", mountable);
     let fstab_text = fstab_text(files)?;
     let mut wanted: Vec<&MountInfo> = root.fstab.iter().filter(|mount| is_needed(&mount.mountpoint)).collect();
     wanted.sort_by_key(|mount| path::parts(&mount.mountpoint).count());
@@ -64,7 +73,7 @@ pub fn mount(files: &Arc<Files>, volumes: &Volumes, request: &OpenGuest) -> Resu
         let options =
             options(volume, &subvolume.map_or_else(String::new, |name| format!("subvol={name}")), request.writable);
         match files.appliance.transfer(|handle| handle.mount(&options, &volume.device, &mount.mountpoint)) {
-            Ok(()) => mounted.mounts.push(info(volume, &mount.mountpoint)),
+            Ok(()) => mounted.push(volume, &mount.mountpoint, options),
             Err(error) => {
                 mounted.findings.push(not_mounted(&mount.mountpoint, format!("{}: {error}", mount.mountpoint)))
             }
@@ -175,7 +184,7 @@ fn look_into<'a>(
         }
         files.cache().anything_changed();
         if holds_system(files)? {
-            let guest = ApplianceGuest { files: files.clone(), mounts: Vec::new(), writable: false };
+            let guest = ApplianceGuest::reading(files.clone());
             let fstab = fstab(&guest, volumes, request).unwrap_or_else(|error| {
                 tracing::warn!(device = volume.device, %error, "its fstab cannot be read");
                 Vec::new()
@@ -250,7 +259,7 @@ fn mount_esp(
         }
         let options = options(esp, "", request.writable);
         match files.appliance.transfer(|handle| handle.mount(&options, &esp.device, mountpoint)) {
-            Ok(()) => mounted.mounts.push(info(esp, mountpoint)),
+            Ok(()) => mounted.push(esp, mountpoint, options),
             Err(error) => mounted.findings.push(not_mounted(mountpoint, format!("{mountpoint}: {error}"))),
         }
         files.cache().anything_changed();
@@ -350,7 +359,6 @@ mod tests {
             label: Some("os".into()),
             length: 1,
             esp: false,
-            inside: None,
         };
         for chosen in ["", "/dev/vg/root", "UUID=ab-1", "LABEL=os"] {
             assert!(is_chosen(&volume, chosen), "{chosen}");
@@ -372,15 +380,8 @@ mod tests {
 
     #[test]
     fn copies_of_an_xfs_can_be_mounted_together() {
-        let mut volume = Volume {
-            device: "/dev/sdb1".into(),
-            fstype: "xfs".into(),
-            uuid: None,
-            label: None,
-            length: 1,
-            esp: false,
-            inside: None,
-        };
+        let mut volume =
+            Volume { device: "/dev/sdb1".into(), fstype: "xfs".into(), uuid: None, label: None, length: 1, esp: false };
         assert_eq!(options(&volume, "", false), "ro,nouuid");
         volume.fstype = "btrfs".into();
         assert_eq!(options(&volume, "subvol=@", true), "rw,noatime,subvol=@");

@@ -24,8 +24,6 @@ pub struct Volume {
     pub length: u64,
     /// An EFI system partition.
     pub esp: bool,
-    /// The encrypted device that it was opened from.
-    pub inside: Option<String>,
 }
 
 /// An array. The name that it has here is the appliance's: the guest's own says nothing to another host.
@@ -39,6 +37,29 @@ pub struct Array {
     name: String,
 }
 
+/// An encrypted device that was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// The encrypted device.
+    pub device: String,
+    /// What it was opened as, `/dev/mapper/<name>`.
+    pub name: String,
+    /// Name of the secret that holds its key.
+    pub secret: String,
+}
+
+impl Opened {
+    /// The name without its folder.
+    pub fn mapper_name(&self) -> &str {
+        self.name.trim_start_matches("/dev/mapper/")
+    }
+
+    /// Whether it lies on `/dev/GROUP/VOLUME`, and on no disk or partition.
+    pub fn is_on_logical_volume(&self) -> bool {
+        self.device.trim_start_matches("/dev/").contains('/')
+    }
+}
+
 /// What the disks hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Volumes {
@@ -48,6 +69,8 @@ pub struct Volumes {
     pub volumes: Vec<Volume>,
     /// Every array.
     pub arrays: Vec<Array>,
+    /// Every encrypted device that a given key opened.
+    pub opened: Vec<Opened>,
     /// A disk has code that a BIOS would run.
     pub bios_code: bool,
     /// What was noticed.
@@ -113,7 +136,8 @@ impl Volumes {
     /// What this encrypted device, or the one that a link means, was opened as.
     pub fn opened_from(&self, container: &str) -> Option<&Volume> {
         let container = self.by_name(container).or_else(|| self.behind_link(container))?;
-        self.volumes.iter().find(|volume| volume.inside.as_ref() == Some(&container.device))
+        let opened = self.opened.iter().find(|opened| opened.device == container.device)?;
+        self.by_name(&opened.name)
     }
 
     /// The array that the guest knows as `/dev/md0` or `/dev/md/NAME`; `configured` are the names and UUIDs of its mdadm.conf.
@@ -146,13 +170,12 @@ impl Volumes {
                 label: label.clone(),
                 length: *length,
                 esp: *kind == PartitionKind::Esp,
-                inside: None,
             });
         }
         self.disks.push(scan.info);
     }
 
-    fn add_named(&mut self, appliance: &Appliance, device: &str, inside: Option<&str>) -> Result<()> {
+    fn add_named(&mut self, appliance: &Appliance, device: &str) -> Result<()> {
         if self.by_name(device).is_some() {
             return Ok(());
         }
@@ -161,8 +184,7 @@ impl Volumes {
             self.findings.extend(sick(device, found.health));
             let device = device.to_owned();
             let (fstype, uuid, label) = (found.fstype, found.uuid, found.label);
-            let inside = inside.map(str::to_owned);
-            self.volumes.push(Volume { device, fstype, uuid, label, length: found.size, esp: false, inside });
+            self.volumes.push(Volume { device, fstype, uuid, label, length: found.size, esp: false });
         }
         Ok(())
     }
@@ -192,7 +214,11 @@ impl Volumes {
                 match appliance
                     .call(|handle| handle.unlock(&volume.device, key.trim_end_matches('\n'), &name, !request.writable))
                 {
-                    Ok(()) => open = true,
+                    Ok(()) => {
+                        open = true;
+                        let (device, secret) = (volume.device.clone(), secret.clone());
+                        self.opened.push(Opened { device, name: format!("/dev/mapper/{name}"), secret });
+                    }
                     // The library's message can hold no key; it says that none fits.
                     Err(error) => tracing::debug!(device = volume.device, %error.message, "a key does not fit"),
                 }
@@ -201,7 +227,7 @@ impl Volumes {
                 }
             }
             if open {
-                self.add_named(appliance, &format!("/dev/mapper/{name}"), Some(&volume.device))?;
+                self.add_named(appliance, &format!("/dev/mapper/{name}"))?;
                 opened = true;
             } else {
                 let message = format!("{} is encrypted and no given key opens it", volume.device);
@@ -212,7 +238,8 @@ impl Volumes {
                 self.findings.push(Finding::new("encrypted-volume", Severity::Warn, message).hint(hint));
             }
         }
-        if opened && self.volumes.iter().any(|volume| volume.inside.is_some() && volume.fstype == "LVM2_member") {
+        let holds_group = |one: &Opened| self.by_name(&one.name).is_some_and(|volume| volume.fstype == "LVM2_member");
+        if opened && self.opened.iter().any(holds_group) {
             appliance.call(|handle| handle.scan_volume_groups())?;
         }
         Ok(opened)
@@ -236,7 +263,7 @@ impl Volumes {
                 found.map_or("", |pair| pair[1].as_str())
             };
             let name = detail("name").rsplit(':').next().unwrap_or_default().to_owned();
-            self.add_named(appliance, &device, None)?;
+            self.add_named(appliance, &device)?;
             self.arrays.push(Array { device, uuid: detail("uuid").to_owned(), name });
         }
         Ok(())
@@ -246,7 +273,7 @@ impl Volumes {
         if self.has("LVM2_member") {
             for device in appliance.call(|handle| handle.logical_volumes())? {
                 // A snapshot or a thin pool may not be readable; it is no reason to give up.
-                if let Err(error) = self.add_named(appliance, &device, None) {
+                if let Err(error) = self.add_named(appliance, &device) {
                     tracing::debug!(device, %error, "a logical volume cannot be read");
                 }
             }
@@ -307,9 +334,9 @@ fn own_size(disk: &AttachedDisk) -> Option<u64> {
 }
 
 /// Reads a device through the appliance.
-struct Device<'a> {
-    appliance: &'a Appliance,
-    device: &'a str,
+pub(crate) struct Device<'a> {
+    pub appliance: &'a Appliance,
+    pub device: &'a str,
 }
 
 impl ReadDevice for Device<'_> {
@@ -330,7 +357,7 @@ mod tests {
         for (device, uuid, name) in [("/dev/md127", "a:1", "0"), ("/dev/md126", "b:2", "boot")] {
             found.arrays.push(Array { device: device.to_owned(), uuid: uuid.to_owned(), name: name.to_owned() });
             let (fstype, device) = ("ext4".to_owned(), device.to_owned());
-            found.volumes.push(Volume { device, fstype, uuid: None, label: None, length: 1, esp: false, inside: None });
+            found.volumes.push(Volume { device, fstype, uuid: None, label: None, length: 1, esp: false });
         }
         let configured = [("/dev/md5".to_owned(), "B:2".to_owned()), ("/dev/md6".to_owned(), "c:3".to_owned())];
         for (device, array) in [

@@ -55,6 +55,7 @@ pub(crate) fn context() -> PlanContext {
             ..sample::inspection(OsInfo { family: OsFamily::Linux, distro: "debian".to_owned(), ..OsInfo::default() })
         },
         live: false,
+        grown: Vec::new(),
     }
 }
 

@@ -18,5 +18,5 @@ pub mod program;
 mod space;
 mod textfile;
 
-pub use fix::{FixSettings, GuestAgent, InitramfsMode, crypttab_devices, fixers, md_arrays};
+pub use fix::{FILESYSTEM_SLACK, FixSettings, GuestAgent, InitramfsMode, crypttab_devices, fixers, md_arrays};
 pub use inspect::{DiskLayout, fstab_mounts, inspect};

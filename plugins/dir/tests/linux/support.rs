@@ -113,7 +113,7 @@ impl Tree {
     /// What all fixers say, in the host's order; a later fixer sees an earlier one's changes, as on a host, because they are
     /// tried on a copy of the tree.
     pub fn plan(&self) -> FixerPlan {
-        let context = PlanContext { vm: self.vm(), inspection: self.inspection(), live: false };
+        let context = PlanContext { vm: self.vm(), inspection: self.inspection(), live: false, grown: Vec::new() };
         let copy = tempfile::tempdir().unwrap();
         let copied =
             std::process::Command::new("cp").arg("-a").arg(self.folder.path().join(".")).arg(copy.path()).status();

@@ -3,6 +3,7 @@
 mod archive;
 mod checked;
 mod files;
+mod grow;
 mod packages;
 
 use vmdk2kvm_linux_guest::program;
@@ -26,6 +27,7 @@ pub fn apply(guest: &ApplianceGuest, change: &Change) -> Result<Applied> {
         Action::RemovePackages { manager, packages } => packages::remove(guest, *manager, packages),
         Action::RebuildInitramfs { kernel, tool, drivers } => archive::rebuild(guest, target, kernel, *tool, drivers),
         Action::ExtendInitramfs { kernel, drivers, files } => archive::extend(guest, target, kernel, drivers, files),
+        Action::Grow { layer, old_bytes, new_bytes } => grow::grow(guest, target, *layer, *old_bytes, *new_bytes),
         other => Err(PluginError::unusable(format!("this plugin does not know the change \"{}\"", other.kind()))
             .hint("install the version of guestfs-offline-linux that belongs to the plugin that planned it")),
     };

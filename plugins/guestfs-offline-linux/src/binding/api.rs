@@ -53,6 +53,30 @@ pub(super) struct CryptsetupOpts {
 /// Bit of [`CryptsetupOpts::bitmask`].
 pub(super) const CRYPTSETUP_READONLY: u64 = 1 << 0;
 
+/// `struct guestfs_xfs_growfs_argv`.
+#[repr(C)]
+pub(super) struct XfsGrowfs {
+    pub bitmask: u64,
+    pub datasec: c_int,
+    pub logsec: c_int,
+    pub rtsec: c_int,
+    pub datasize: i64,
+    pub logsize: i64,
+    pub rtsize: i64,
+    pub rtextsize: i64,
+    pub maxpct: c_int,
+}
+
+/// Bit of [`XfsGrowfs::bitmask`].
+pub(super) const XFS_DATASEC: u64 = 1 << 0;
+
+/// `struct guestfs_btrfs_filesystem_resize_argv`.
+#[repr(C)]
+pub(super) struct BtrfsResize {
+    pub bitmask: u64,
+    pub size: i64,
+}
+
 /// `struct guestfs_statns`.
 #[repr(C)]
 pub(super) struct Statns {
@@ -208,6 +232,18 @@ symbols! {
     fn lchown(H, c_int, c_int, Str) -> c_int;
     fn lsetxattr(H, Str, Str, c_int, Str) -> c_int;
     fn command(H, StrList) -> OwnedStr;
+
+    fn part_expand_gpt(H, Str) -> c_int;
+    fn part_resize(H, Str, c_int, i64) -> c_int;
+    fn pvresize(H, Str) -> c_int;
+    fn lvresize(H, Str, c_int) -> c_int;
+    fn resize2fs(H, Str) -> c_int;
+    fn xfs_growfs_argv(H, Str, *const XfsGrowfs) -> c_int;
+    fn btrfs_filesystem_resize_argv(H, Str, *const BtrfsResize) -> c_int;
+    fn vgmeta(H, Str, *mut usize) -> OwnedStr;
+    fn vg_activate_all(H, c_int) -> c_int;
+    fn cryptsetup_close(H, Str) -> c_int;
+    fn drop_caches(H, c_int) -> c_int;
 }
 
 const LIBRARY: &str = "libguestfs.so.0";

@@ -5,6 +5,7 @@
 mod api;
 mod calls;
 mod error;
+mod growth;
 mod handle;
 
 pub use calls::{DirEntry, FileStat};

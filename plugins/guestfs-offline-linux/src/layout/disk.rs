@@ -88,8 +88,8 @@ fn window(partition: &Partition) -> u32 {
     u32::try_from(partition.length).unwrap_or(u32::MAX).min(WINDOW)
 }
 
-/// The kernel puts a `p` between a name that ends in a digit and the number.
-fn partition_name(device: &str, number: u32) -> String {
+/// The name of a partition: the kernel puts a `p` between a disk's name that ends in a digit and the number.
+pub fn partition_name(device: &str, number: u32) -> String {
     let separator = if device.ends_with(|last: char| last.is_ascii_digit()) { "p" } else { "" };
     format!("{device}{separator}{number}")
 }

@@ -9,9 +9,9 @@ mod disk;
 mod superblock;
 mod table;
 
-pub use disk::{DiskScan, scan_disk, scan_volume};
+pub use disk::{DiskScan, partition_name, scan_disk, scan_volume};
 pub use superblock::{Health, Superblock};
-pub use table::{PartitionKind, TableKind};
+pub use table::{PartitionKind, TableKind, read as read_table};
 
 /// Gives `length` bytes at `offset` of one device, or fewer where the device ends.
 pub trait ReadDevice {

@@ -179,7 +179,8 @@ pub fn storage_disks(folder: &Path) -> Vec<PathBuf> {
     disks
 }
 
-fn guestfish(script: &str) {
+/// Runs a script in guestfish; keys are read from the lines behind the commands that want them.
+pub fn guestfish(script: &str) {
     let mut guestfish = Command::new("guestfish")
         .arg("--keys-from-stdin")
         .env("LIBGUESTFS_BACKEND", "direct")

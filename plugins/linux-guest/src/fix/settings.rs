@@ -119,6 +119,7 @@ pub enum InitramfsMode {
 /// Every Linux fixer.
 pub fn fixers(settings: &FixSettings) -> Vec<Box<dyn Fixer>> {
     let mut all: Vec<Box<dyn Fixer>> = vec![
+        Box::new(super::grow::Grow),
         Box::new(super::fstab::Fstab),
         Box::new(super::mount_units::MountUnits),
         Box::new(super::crypttab::Crypttab),

@@ -1,0 +1,135 @@
+//! What lies on what, as it is now: `Guest::storage`. Read anew each time, since changes make devices larger.
+
+use vmdk2kvm_plugin_api::model::{Layer, PartitionRole, SCHEMA, Storage, StorageDevice};
+use vmdk2kvm_plugin_api::{ErrorKind, Result, tracing};
+
+use crate::appliance::{Appliance, disk_name};
+use crate::layout::{PartitionKind, Superblock, TableKind, partition_name, read_table, scan_volume};
+use crate::lvm_text;
+use crate::volumes::{Device, Opened};
+
+/// Names of containers.
+const LVM: &str = "LVM2_member";
+const MD: &str = "linux_raid_member";
+
+/// Looks at every disk, given their sizes in bytes, and at what is on them.
+pub fn read(appliance: &Appliance, disks: &[u64], opened: &[Opened]) -> Result<Storage> {
+    let mut found = Reading { appliance, devices: Vec::new(), physical: Vec::new() };
+    for (index, size) in disks.iter().enumerate() {
+        appliance.host().check_cancelled()?;
+        found.disk(index, *size)?;
+    }
+    if found.has(MD) {
+        for device in appliance.call(|handle| handle.arrays())? {
+            found.device(&device, Layer::Array)?;
+        }
+    }
+    for one in opened {
+        found.device(&one.name, Layer::Container { on: one.device.clone() })?;
+    }
+    if !found.physical.is_empty() {
+        found.volume_groups()?;
+    }
+    Ok(Storage { schema: SCHEMA, devices: found.devices })
+}
+
+struct Reading<'a> {
+    appliance: &'a Appliance,
+    devices: Vec<StorageDevice>,
+    /// UUIDs of physical volumes, and where they are among the devices.
+    physical: Vec<(String, usize)>,
+}
+
+impl Reading<'_> {
+    fn has(&self, fstype: &str) -> bool {
+        self.devices.iter().any(|device| device.fstype.as_deref() == Some(fstype))
+    }
+
+    fn disk(&mut self, index: usize, size: u64) -> Result<()> {
+        let name = disk_name(index);
+        let table = read_table(&name, size, &mut Device { appliance: self.appliance, device: &name });
+        let table = match table {
+            Ok(table) => table,
+            // A damaged one was reported when the guest was opened.
+            Err(error) if error.kind == ErrorKind::Unusable => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let number = u32::try_from(index).unwrap_or(u32::MAX);
+        let layer = Layer::Disk { index: number, table: table.kind.word().to_owned() };
+        let whole = if table.kind == TableKind::None { self.superblock(&name)? } else { None };
+        self.push(&name, size, layer, whole);
+        for partition in table.partitions {
+            let device = partition_name(&name, partition.number);
+            let role = match partition.kind {
+                PartitionKind::Extended => PartitionRole::Extended,
+                _ if table.kind == TableKind::Mbr && partition.number > 4 => PartitionRole::Logical,
+                _ => PartitionRole::Primary,
+            };
+            let holds = match partition.kind {
+                PartitionKind::Extended | PartitionKind::BiosBoot => None,
+                _ => self.superblock(&device)?,
+            };
+            let layer = Layer::Partition { on: name.clone(), start_bytes: partition.start, role };
+            self.push(&device, partition.length, layer, holds);
+        }
+        Ok(())
+    }
+
+    /// A device whose size the appliance tells.
+    fn device(&mut self, device: &str, layer: Layer) -> Result<()> {
+        let size = self.appliance.call(|handle| handle.device_size(device))?;
+        let holds = self.superblock(device)?;
+        self.push(device, size, layer, holds);
+        Ok(())
+    }
+
+    /// Through the device's own node: its cache is the one that the filesystem's driver keeps right.
+    fn superblock(&self, device: &str) -> Result<Option<Superblock>> {
+        scan_volume(&mut Device { appliance: self.appliance, device })
+    }
+
+    fn push(&mut self, device: &str, size_bytes: u64, layer: Layer, holds: Option<Superblock>) {
+        let used_bytes = holds.as_ref().map_or(0, |found| found.size);
+        if let Some(uuid) = holds.as_ref().filter(|found| found.fstype == LVM).and_then(|found| found.uuid.clone()) {
+            self.physical.push((uuid, self.devices.len()));
+        }
+        let device = device.to_owned();
+        let fstype = holds.map(|found| found.fstype);
+        self.devices.push(StorageDevice { device, size_bytes, layer, fstype, used_bytes, unit_bytes: 0 });
+    }
+
+    /// Volume groups, from LVM's own description of each.
+    fn volume_groups(&mut self) -> Result<()> {
+        let volumes = self.appliance.call(|handle| handle.logical_volumes())?;
+        let mut groups: Vec<&str> = volumes.iter().filter_map(|volume| names(volume)).map(|(group, _)| group).collect();
+        groups.dedup();
+        for group in groups {
+            let text = self.appliance.call(|handle| handle.volume_group_text(group))?;
+            let Some(described) = lvm_text::read(&String::from_utf8_lossy(&text)) else {
+                tracing::warn!(group, "LVM's description of the volume group cannot be read");
+                continue;
+            };
+            let mut on = Vec::new();
+            for own in &described.physical {
+                let Some((_, at)) = self.physical.iter().find(|(uuid, _)| *uuid == own.uuid) else { continue };
+                let device = &mut self.devices[*at];
+                (device.used_bytes, device.unit_bytes) = (own.used_bytes, described.extent_bytes);
+                on.push(device.device.clone());
+            }
+            for volume in &volumes {
+                let Some((_, name)) = names(volume).filter(|(own, _)| *own == group) else { continue };
+                let linear = described.logical.iter().any(|one| one.name == name && one.linear);
+                // A snapshot or a thin pool may not be readable; it is no reason to give up.
+                if let Err(error) = self.device(volume, Layer::LogicalVolume { on: on.clone(), linear }) {
+                    tracing::debug!(volume, %error, "a logical volume cannot be read");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Group and volume of `/dev/GROUP/VOLUME`.
+fn names(volume: &str) -> Option<(&str, &str)> {
+    volume.strip_prefix("/dev/")?.split_once('/')
+}
