@@ -48,7 +48,7 @@ fn containers_are_opened_and_the_root_that_says_so_is_taken() {
     assert_eq!(mounts, expected);
     let messages: Vec<&str> = attached.mounted.findings.iter().map(|finding| finding.message.as_str()).collect();
     assert_eq!(messages, ["/dev/sdb holds a system as well; /dev/vg-one/root was taken"]);
-    assert!(attached.guest.read("/etc/fstab", 100).unwrap().unwrap().starts_with(b"/dev/mapper/vg--one-root"));
+    assert!(attached.guest.read("/etc/fstab", 4096).unwrap().unwrap().starts_with(b"/dev/mapper/vg--one-root"));
     attached.guest.close().unwrap();
     drop(attached);
 

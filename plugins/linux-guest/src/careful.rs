@@ -4,7 +4,9 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
-use vmdk2kvm_plugin_api::model::{Action, Applied, Change, Finding, FixerPlan, OsFamily, PlanContext, Severity};
+use vmdk2kvm_plugin_api::model::{
+    Action, Applied, Change, Finding, FixerPlan, OsFamily, PlanContext, Severity, Storage,
+};
 use vmdk2kvm_plugin_api::{Entry, ErrorKind, FileKind, Fixer, Guest, PluginError, Result, Stat};
 
 use crate::space;
@@ -60,6 +62,10 @@ impl Guest for Careful<'_> {
 
     fn read_link(&self, path: &str) -> Result<String> {
         self.guest.read_link(path)
+    }
+
+    fn storage(&self) -> Result<Storage> {
+        self.guest.storage()
     }
 
     fn apply(&self, _change: &Change) -> Result<Applied> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use vmdk2kvm_plugin_api::model::{Applied, AppliedStatus, Change, FixerPlan, PlanContext};
+use vmdk2kvm_plugin_api::model::{Applied, AppliedStatus, Change, FixerPlan, PlanContext, Storage};
 use vmdk2kvm_plugin_api::{Entry, Fixer, Guest, PluginError, Result, Stat};
 
 use super::{Checks, Report, Why, failed, is_plain, skipped, well_refused};
@@ -138,6 +138,9 @@ impl Guest for Spy<'_> {
     }
     fn read_link(&self, path: &str) -> Result<String> {
         self.see(path).read_link(path)
+    }
+    fn storage(&self) -> Result<Storage> {
+        self.guest.storage()
     }
     fn apply(&self, change: &Change) -> Result<Applied> {
         self.guest.apply(change)

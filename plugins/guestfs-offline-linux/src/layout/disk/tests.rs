@@ -197,7 +197,8 @@ fn filesystems_and_containers_on_whole_disks() {
         let name = sparse(&path, mib).to_owned();
         let arguments: Vec<&str> =
             arguments.iter().map(|one| if *one == "FILE" { name.as_str() } else { one }).collect();
-        run(program, &arguments, "secret");
+        // The others may end before they could be written to.
+        run(program, &arguments, if program == "cryptsetup" { "secret" } else { "" });
         let (scan, _) = scan(&path);
         assert_eq!(scan.info.table, "none", "{program}");
         let found = summary(&scan).join("\n");
