@@ -9,6 +9,7 @@ use vmdk2kvm_plugin_api::model::{
 };
 use vmdk2kvm_plugin_api::{Entry, ErrorKind, FileKind, Fixer, Guest, PluginError, Result, Stat};
 
+use crate::fix::{Grow, with_room};
 use crate::space;
 
 /// Symlinks on the way to one file, as in the kernel.
@@ -101,7 +102,13 @@ impl Fixer for CarefulFixer {
         let guest = Careful::new(guest);
         let mut plan = self.0.plan(context, &guest)?;
         plan.changes = once(plan.changes, &guest)?;
-        plan.findings.extend(space::lacking(&context.inspection.mounts, &plan.changes, &guest)?);
+        let mounts = &context.inspection.mounts;
+        let mut lacking = space::lacking(mounts, &plan.changes, &guest)?;
+        if !lacking.is_empty() && !context.grown.is_empty() {
+            let growth = Grow.plan(context, &guest)?.changes;
+            lacking = space::lacking(&with_room(mounts, &growth), &plan.changes, &guest)?;
+        }
+        plan.findings.extend(lacking);
         plan.findings.extend(guest.findings());
         Ok(plan)
     }

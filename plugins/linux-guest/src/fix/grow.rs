@@ -4,13 +4,13 @@
 //! Owns the decision, over [`Storage`] alone; the guest carries it out. Nothing grows only because there is room at the end of a disk.
 
 use vmdk2kvm_plugin_api::model::{
-    Action, Change, Finding, FixerPlan, GrowLayer, GrownDisk, Layer, OsFamily, PartitionRole, PlanContext, Severity,
-    Storage, StorageDevice,
+    Action, Change, Finding, FixerPlan, GrowLayer, GrownDisk, Layer, MountInfo, OsFamily, PartitionRole, PlanContext,
+    Severity, Storage, StorageDevice,
 };
 use vmdk2kvm_plugin_api::{Fixer, Guest, PluginError, Result};
 
 /// The fixer of the root's size.
-pub(super) struct Grow;
+pub(crate) struct Grow;
 
 /// A filesystem that is smaller than its device by less than this, in bytes, is as large as it can be: it leaves alone what is
 /// less than a group of its blocks with their tables.
@@ -46,6 +46,21 @@ impl Fixer for Grow {
             _ => Ok(FixerPlan::default()),
         }
     }
+}
+
+/// The mounts with the room that these changes of [`Grow`] give them, but for a tenth, which a filesystem's own tables may take.
+pub(crate) fn with_room(mounts: &[MountInfo], changes: &[Change]) -> Vec<MountInfo> {
+    let mut mounts = mounts.to_vec();
+    for change in changes {
+        let Action::Grow { layer: GrowLayer::Filesystem, old_bytes, new_bytes } = change.action else { continue };
+        for mount in mounts.iter_mut().filter(|mount| mount.device == change.target) {
+            let more = new_bytes.saturating_sub(old_bytes) / 10 * 9;
+            mount.free_bytes = mount.free_bytes.map(|free| free.saturating_add(more));
+            // They come with the room.
+            mount.free_inodes = None;
+        }
+    }
+    mounts
 }
 
 /// What grows, the lowest layer first.

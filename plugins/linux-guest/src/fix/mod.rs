@@ -26,6 +26,7 @@ pub(crate) use cmdline::unstable_arguments;
 pub use crypttab::crypttab_devices;
 pub(crate) use fstab::entries;
 pub use grow::FILESYSTEM_SLACK;
+pub(crate) use grow::{Grow, with_room};
 pub use md::md_arrays;
 pub use settings::{FixSettings, GuestAgent, InitramfsMode, fixers};
 pub(crate) use uefi_fallback::has_fallback_loader;

@@ -311,3 +311,20 @@ fn a_ring_of_devices_is_refused() {
     let error = decide(&Storage { schema: 1, devices: ring.to_vec() }, "/dev/mapper/a", &grown).unwrap_err();
     assert_eq!(error.message, "/dev/mapper/a lies on more than 8 layers");
 }
+
+#[test]
+fn what_grows_has_room_for_what_the_others_write() {
+    let mount = |device: &str, mountpoint: &str| MountInfo {
+        device: device.to_owned(),
+        mountpoint: mountpoint.to_owned(),
+        free_bytes: Some(MIB),
+        free_inodes: Some(3),
+        ..MountInfo::default()
+    };
+    let storage = Storage { schema: 1, devices: vec![disk(0, "gpt", 6 * GIB), part("/dev/sda1", 1, 4095, "ext4")] };
+    let grown = [GrownDisk { index: 0, old_bytes: 4 * GIB, new_bytes: 6 * GIB }];
+    let changes = decide(&storage, "/dev/sda1", &grown).unwrap().changes;
+    let mounts = with_room(&[mount("/dev/sda1", "/"), mount("/dev/sdb1", "/boot")], &changes);
+    assert!(mounts[0].free_bytes.is_some_and(|free| free > 17 * GIB / 10 && free < 2 * GIB), "{mounts:?}");
+    assert_eq!((mounts[0].free_inodes, mounts[1].free_bytes, mounts[1].free_inodes), (None, Some(MIB), Some(3)));
+}
