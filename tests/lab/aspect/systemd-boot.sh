@@ -4,7 +4,8 @@
 # for each with the root by VMware's name.
 
 # The EFI system partition is a plain folder yet, and kernel-install wants a file system of its own.
-mount -t tmpfs esp /boot/efi
+# Its mode becomes the one of the folder, and FAT takes no other.
+mount -t tmpfs -o mode=755 esp /boot/efi
 install -d /boot/efi/EFI/systemd /boot/efi/EFI/BOOT /boot/efi/loader/entries "/boot/efi/$machine_id"
 # As bootctl does, the signed one where there is one.
 binary=/usr/lib/systemd/boot/efi/systemd-bootx64.efi

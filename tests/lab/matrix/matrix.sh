@@ -24,6 +24,8 @@ uuid_of() { printf '5ab1e000-%04x-4d00-8000-%012x' "$number" "$1"; }
 packages=linux-image-amd64,initramfs-tools,systemd-sysv,udev,dbus,kmod,zstd,login,passwd,procps,iproute2,iputils-ping
 packages+=,openssh-server,open-vm-tools,ifupdown,network-manager,netplan.io,isc-dhcp-client
 packages+=,e2fsprogs,xfsprogs,btrfs-progs,dosfstools,lvm2,mdadm,cryptsetup,cryptsetup-initramfs
+# Of its own since Debian 13, and what opens a container in an initramfs by dracut.
+if [[ $suite == trixie ]]; then packages+=,systemd-cryptsetup; fi
 packages+=,grub-pc-bin,grub-efi-amd64-bin,grub2-common,grub-efi-amd64-signed,shim-signed
 left_out=''
 # Half of the kernel's drivers are for hardware that no VM has, and copying them takes long where processors are emulated.
