@@ -44,6 +44,12 @@ pub trait Guest: Send + Sync {
     /// Carries out one change. Reads back what it can. An error leaves the guest as before this change.
     fn apply(&self, change: &Change) -> Result<Applied>;
 
+    /// Gives the blocks that no filesystem of the guest uses back to its images, so that deleted data takes no room there. Called once, after
+    /// changes were applied. What cannot be given back, for whatever reason, stays, and is no error.
+    fn discard_unused(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Writes everything out and lets go of the disks. No call may follow.
     fn close(&self) -> Result<()>;
 }

@@ -50,17 +50,17 @@ static GROWN: LazyLock<Release> = LazyLock::new(|| {
     release
 });
 
-/// After the last method of each trait's frozen part, one with a default body.
+/// After the last method of each trait, one with a default body.
 fn with_one_more_method(traits: &str) -> String {
     let mut text = String::new();
-    let mut lines = traits.lines();
-    while let Some(line) = lines.next() {
-        text.push_str(&format!("{line}\n"));
-        if line.contains("last_prefix_field") {
-            let last = lines.next().unwrap();
-            assert!(last.ends_with(';'), "{last}");
-            text.push_str(&format!("{last}\n    fn grown(&self) -> u32 {{\n        7\n    }}\n"));
+    let mut in_trait = false;
+    for line in traits.lines() {
+        in_trait |= line.starts_with("pub trait ");
+        if in_trait && line == "}" {
+            text.push_str("    fn grown(&self) -> u32 {\n        7\n    }\n");
+            in_trait = false;
         }
+        text.push_str(&format!("{line}\n"));
     }
     text
 }

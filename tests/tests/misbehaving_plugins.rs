@@ -17,7 +17,7 @@ fn program() -> PathBuf {
 }
 
 /// The methods that a migration to VDI calls, with the stage each belongs to; empty where two rivers may be the first to call it.
-const METHODS: [(&str, &str); 38] = [
+const METHODS: [(&str, &str); 39] = [
     ("Plugin::new", "fetch"),
     ("Plugin::fetcher", "fetch"),
     ("Fetcher::accepts", "fetch"),
@@ -52,6 +52,7 @@ const METHODS: [(&str, &str); 38] = [
     ("Guest::read_link", "plan"),
     ("Guest::read", "plan"),
     ("Guest::apply", "fix"),
+    ("Guest::discard_unused", "fix"),
     ("Guest::close", "fix"),
     ("Converter::commit_overlay", "convert"),
     ("Converter::convert", "convert"),

@@ -165,6 +165,10 @@ impl GuestRiver<'_, '_> {
             let guest = opened.guest()?;
             let changes = fix::apply(run, &record.plan, guest)?;
             let fixed = fix::converge(run, fixers, &self.context(&record.inspection), guest, changes)?;
+            // A guest that nothing was wrong with stays as it is, to the last bit.
+            if !fixed.changes.is_empty() {
+                guest.discard_unused()?;
+            }
             // The overlay is whole only when the appliance has let go of it.
             opened.close()?;
             (record.changes, record.converged) = (fixed.changes, Some(fixed.converged));

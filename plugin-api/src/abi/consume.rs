@@ -141,6 +141,10 @@ impl Guest for Remote<GuestObj<'_>> {
         let change = to_json(change)?;
         self.document(self.object.apply(change.as_rstr()))
     }
+    fn discard_unused(&self) -> Result<()> {
+        let _call = enter(self.label, "Guest::discard_unused");
+        self.take(self.object.discard_unused())
+    }
     fn close(&self) -> Result<()> {
         let _call = enter(self.label, "Guest::close");
         self.take(self.object.close())

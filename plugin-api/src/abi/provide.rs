@@ -108,6 +108,9 @@ impl<G: AsGuest> GuestAbi for Guarded<G> {
     fn close(&self) -> AbiResult<()> {
         guard("Guest::close", || self.0.guest().close())
     }
+    fn discard_unused(&self) -> AbiResult<()> {
+        guard("Guest::discard_unused", || self.0.guest().discard_unused())
+    }
 }
 
 /// Owned by the other side from now on.

@@ -27,6 +27,9 @@ pub trait GuestAbi: Send + Sync {
     fn apply(&self, change: RStr<'_>) -> AbiResult<RString>;
     #[sabi(last_prefix_field)]
     fn close(&self) -> AbiResult<()>;
+    fn discard_unused(&self) -> AbiResult<()> {
+        AbiResult::ROk(())
+    }
 }
 /// A guest lent for the length of one call, or owned when `'static`.
 pub type GuestObj<'a> = GuestAbi_TO<'a, RBox<()>>;

@@ -72,7 +72,8 @@ pub struct CreateOverlay {
     pub size_bytes: u64,
 }
 
-/// Move what an overlay holds onto an image of the same content as its backing.
+/// Move what an overlay holds onto an image of the same content as its backing. What was discarded in the overlay takes no room in the
+/// image any more, where its format allows that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitOverlay {
     /// The overlay.

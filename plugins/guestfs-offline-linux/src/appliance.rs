@@ -26,6 +26,8 @@ pub struct Appliance {
 
 /// Longest time for a call that runs no program of the guest, however large the file.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(600);
+/// Longest time for discarding what a filesystem does not use: some thousand requests for each TiB.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(3600);
 /// Longest start of an appliance. It takes 3 to 20 seconds; the first one ever builds the appliance as well.
 const START_TIMEOUT: Duration = Duration::from_secs(300);
 /// Longest start with hardware virtualisation, which may pass the probe and hang all the same.
@@ -69,6 +71,11 @@ impl Appliance {
     /// Makes a call that moves many bytes; a cancelled run ends it.
     pub fn transfer<T>(&self, call: impl FnOnce(&mut Handle) -> Result<T, CallError>) -> Result<T> {
         self.watched("a transfer", TRANSFER_TIMEOUT, call)
+    }
+
+    /// Makes a call that discards what a filesystem does not use; a cancelled run ends it.
+    pub fn discard(&self, call: impl FnOnce(&mut Handle) -> Result<(), CallError>) -> Result<()> {
+        self.watched("a discard", DISCARD_TIMEOUT, call)
     }
 
     /// Runs a program of the guest; a cancelled run ends it, and so does its time limit.
@@ -180,7 +187,12 @@ fn start(request: &OpenGuest, settings: &Settings, way: &Way, host: &Host) -> Re
         handle.set_path(&kernel.to_string_lossy())?;
     }
     for disk in &request.disks {
-        handle.add_drive(Drive { path: Path::new(&disk.path), format: &disk.format, readonly: !request.writable })?;
+        handle.add_drive(Drive {
+            path: Path::new(&disk.path),
+            format: &disk.format,
+            readonly: !request.writable,
+            discard: settings.discard_unused,
+        })?;
     }
     // Every disk's path, or the library's overlay in the work folder, is in the hypervisor's arguments.
     let mark = request.disks.first().filter(|_| request.writable).map_or(&request.work_dir, |disk| &disk.path);

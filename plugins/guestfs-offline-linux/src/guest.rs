@@ -6,6 +6,7 @@ use vmdk2kvm_plugin_api::model::{Applied, Change, Storage};
 use vmdk2kvm_plugin_api::{Entry, FileKind, Guest, PluginError, Result, Stat};
 
 use crate::apply;
+use crate::discard;
 use crate::files::{Files, Place};
 use crate::storage;
 use crate::volumes::Opened;
@@ -21,6 +22,8 @@ pub struct ApplianceGuest {
     /// Encrypted devices that are open.
     pub(crate) opened: Vec<Opened>,
     pub(crate) has_volume_groups: bool,
+    /// Whether the job wants unused blocks discarded.
+    pub(crate) discards: bool,
 }
 
 /// A mounted filesystem.
@@ -80,6 +83,10 @@ impl Guest for ApplianceGuest {
         apply::apply(self, change)
     }
 
+    fn discard_unused(&self) -> Result<()> {
+        if self.writable && self.discards { discard::discard_unused(self) } else { Ok(()) }
+    }
+
     fn close(&self) -> Result<()> {
         self.files.appliance.close()
     }
@@ -95,6 +102,7 @@ impl ApplianceGuest {
             disks: Vec::new(),
             opened: Vec::new(),
             has_volume_groups: false,
+            discards: false,
         }
     }
 

@@ -11,6 +11,7 @@ pub mod appliance;
 mod apply;
 pub mod binding;
 mod cache;
+mod discard;
 pub mod files;
 pub mod guest;
 pub mod layout;
@@ -80,6 +81,7 @@ vmdk2kvm_plugin_api::export_plugin! {
         ("memory_mib", "integer", "1024", "memory of the appliance in MiB, at least 512"),
         ("quick_start", "boolean", "true", "under emulation start an unpacked copy of the appliance that is up sooner"),
         ("command_timeout_seconds", "integer", "900", "longest time for one program of the guest"),
+        ("discard_unused", "boolean", "true", "whether what filesystems do not use is discarded from the images after changes"),
         ("skip_fixers", "strings", "[]", "fixers that are left out, by the names that a plan shows"),
         ("initramfs", "string", "auto", "how an initramfs gets its drivers: auto, append or rebuild"),
         ("remove_vmware_tools", "boolean", "true", "whether VMware Tools are removed"),

@@ -55,6 +55,7 @@ pub fn attach(request: &OpenGuest, settings: &Settings, host: &Host) -> Result<A
         writable: request.writable && !mounted.mounts.is_empty(),
         disks: volumes.disks.iter().map(|disk| disk.size_bytes).collect(),
         opened: volumes.opened.clone(),
+        discards: settings.discard_unused,
         has_volume_groups: volumes.volumes.iter().any(|volume| volume.fstype == "LVM2_member"),
         files,
     };

@@ -16,6 +16,8 @@ pub struct Settings {
     pub quick_start: bool,
     /// Longest time in seconds for one program of the guest.
     pub command_timeout_seconds: u32,
+    /// Whether blocks that no filesystem uses are discarded once the guest was changed.
+    pub discard_unused: bool,
 }
 
 /// Choice of acceleration.
@@ -32,7 +34,13 @@ pub enum AccelSetting {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { accel: AccelSetting::Auto, memory_mib: 1024, quick_start: true, command_timeout_seconds: 900 }
+        Self {
+            accel: AccelSetting::Auto,
+            memory_mib: 1024,
+            quick_start: true,
+            command_timeout_seconds: 900,
+            discard_unused: true,
+        }
     }
 }
 
@@ -44,7 +52,7 @@ impl Settings {
             serde_json::Value::Object(table) => table,
             _ => return Err(PluginError::config("the plugin's settings are no table")),
         };
-        let own = ["accel", "memory_mib", "quick_start", "command_timeout_seconds"]
+        let own = ["accel", "memory_mib", "quick_start", "command_timeout_seconds", "discard_unused"]
             .into_iter()
             .filter_map(|key| table.remove_entry(key))
             .collect();
@@ -79,10 +87,15 @@ mod tests {
         assert_eq!(read(json!({})).unwrap(), Settings::default());
         assert_eq!(read(Value::Null).unwrap(), Settings::default());
         let table = json!({
-            "accel": "tcg", "memory_mib": 2048, "quick_start": false, "command_timeout_seconds": 60
+            "accel": "tcg", "memory_mib": 2048, "quick_start": false, "command_timeout_seconds": 60, "discard_unused": false
         });
-        let expected =
-            Settings { accel: AccelSetting::Tcg, memory_mib: 2048, quick_start: false, command_timeout_seconds: 60 };
+        let expected = Settings {
+            accel: AccelSetting::Tcg,
+            memory_mib: 2048,
+            quick_start: false,
+            command_timeout_seconds: 60,
+            discard_unused: false,
+        };
         assert_eq!(read(table).unwrap(), expected);
     }
 

@@ -1,5 +1,5 @@
 //! A small made-up guest in a real appliance: reading, hostile names, every change of files, a cancelled run.
-//! Requires libguestfs0, qemu-system-x86, e2fsprogs, and a kernel in /boot for the appliance.
+//! Requires libguestfs0, qemu-system-x86, qemu-utils, e2fsprogs, and a kernel in /boot for the appliance.
 
 mod support;
 
@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
-use support::{change, file, guest_tree, host, image, request, run};
+use support::{allocated, change, file, guest_tree, host, image, request, run};
 use vmdk2kvm_guestfs_offline_linux::Settings;
 use vmdk2kvm_guestfs_offline_linux::open::attach;
-use vmdk2kvm_plugin_api::model::{Action, AppliedStatus, Content};
+use vmdk2kvm_plugin_api::model::{Action, AppliedStatus, AttachedDisk, Content};
 use vmdk2kvm_plugin_api::{ErrorKind, FileKind, Guest};
 
 fn sha256(text: &str) -> String {
@@ -25,8 +25,14 @@ fn text(text: &str) -> Content {
 fn a_guest_is_read_and_changed_and_stays_inside_of_itself() {
     let folder = tempfile::tempdir().unwrap();
     let disk = image(folder.path(), guest_tree);
+    let before = allocated(&disk);
+    // As the host has it: an overlay, committed at the end.
+    let overlay = folder.path().join("overlay.qcow2").display().to_string();
+    run("qemu-img", &["create", "-q", "-f", "qcow2", "-b", disk.to_str().unwrap(), "-F", "raw", &overlay]);
+    let mut request = request(&disk, folder.path(), true);
+    request.disks[0] = AttachedDisk { path: overlay.clone(), format: "qcow2".into() };
     let (services, host) = host(serde_json::json!({}));
-    let attached = attach(&request(&disk, folder.path(), true), &Settings::default(), &host).unwrap();
+    let attached = attach(&request, &Settings::default(), &host).unwrap();
     let guest = &attached.guest;
 
     // What the disks hold.
@@ -112,16 +118,24 @@ fn a_guest_is_read_and_changed_and_stays_inside_of_itself() {
     assert_eq!(apply(remove(Some("x")), "/etc/many/1"), Ok(AppliedStatus::Unchanged));
     assert_eq!(apply(remove(None), "/etc/loop-a"), Ok(AppliedStatus::Done));
     assert!(apply(remove(Some("x")), "/etc/pipe").is_err());
+    assert_eq!(apply(remove(Some(&"\u{7}".repeat(9 << 20))), "/usr/share/big"), Ok(AppliedStatus::Done));
+    guest.discard_unused().unwrap();
 
     // Everything is on the disk afterwards, and nothing under a temporary name.
     guest.close().unwrap();
     guest.close().unwrap();
     assert!(guest.stat("/never-looked-at/x").unwrap_err().message.contains("the guest was closed"));
+    run("qemu-img", &["commit", "-q", "-d", &overlay]);
     let debugfs = |command: &str| run("debugfs", &["-R", command, disk.to_str().unwrap()]);
     assert_eq!(debugfs("cat /etc/default/grub"), "GRUB_TIMEOUT=1\n");
     assert_eq!(debugfs("cat /boot/copy"), "ID=debian\n");
     assert!(debugfs("ls -l /etc").lines().all(|line| !line.contains("vmdk2kvm-new")));
     assert!(run("e2fsck", &["-fn", disk.to_str().unwrap()]).contains("files"));
+    let after = allocated(&disk);
+    assert!(
+        after + (8 << 20) < before,
+        "the image has {before} bytes and then {after}: what was removed is still there"
+    );
     drop(services);
 }
 

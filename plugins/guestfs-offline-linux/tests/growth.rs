@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use support::{guestfish, host, request, run};
+use support::{allocated, guestfish, host, request, run};
 use vmdk2kvm_guestfs_offline_linux::Settings;
 use vmdk2kvm_guestfs_offline_linux::open::attach;
 use vmdk2kvm_linux_guest::{FixSettings, fixers};
@@ -60,12 +60,14 @@ fn plan(guest: &dyn Guest, root: &str) -> FixerPlan {
     grow.plan(&context, guest).unwrap()
 }
 
-/// Makes the disk larger and carries out what is planned: each layer with its device and what it gained, in MiB.
-fn grow(path: &Path, request: &OpenGuest, keys: &[(&str, &str)]) -> Vec<(GrowLayer, String, u64)> {
+/// Makes the disk larger and carries out what is planned: each layer with its device and what it gained, in MiB. Nothing can be, or is
+/// to be, discarded.
+fn grow(path: &Path, request: &OpenGuest, settings: &Settings, keys: &[(&str, &str)]) -> Vec<(GrowLayer, String, u64)> {
     fs::File::options().write(true).open(path).unwrap().set_len(NEW).unwrap();
+    let before = allocated(path);
     let (services, host) = host(serde_json::json!({}));
     services.secrets.lock().unwrap().extend(keys.iter().map(|(name, key)| ((*name).into(), (*key).into())));
-    let attached = attach(request, &Settings::default(), &host).unwrap();
+    let attached = attach(request, settings, &host).unwrap();
     let (guest, root) = (&attached.guest, attached.mounted.mounts[0].device.as_str());
     let first = plan(guest, root);
     assert_eq!(first.findings, []);
@@ -87,7 +89,9 @@ fn grow(path: &Path, request: &OpenGuest, keys: &[(&str, &str)]) -> Vec<(GrowLay
     other.action = Action::Grow { layer: GrowLayer::Filesystem, old_bytes: 1, new_bytes: NEW * 2 };
     let refused = guest.apply(&other).unwrap_err();
     assert_eq!(refused.message, format!("{root} has another size since the plan was made"));
+    guest.discard_unused().unwrap();
     guest.close().unwrap();
+    assert!(allocated(path) >= before, "something was discarded");
     grown
 }
 
@@ -96,6 +100,9 @@ const SYSTEM: &str = "mkdir /etc
     mkdir-p /lib/modules/6.1
     write /etc/os-release \"ID=debian\\n\"
     write /etc/hostname \"grown\\n\"
+    fill 7 64M /waste
+    sync
+    rm /waste
     umount /
     ";
 
@@ -137,7 +144,8 @@ fn a_root_on_xfs_on_lvm_in_an_encrypted_logical_partition() {
     let (code, before) = (put_boot_code(&path), table(&path, &["2", "6"]));
     let mut request = request(&path, folder.path(), true);
     request.keys = vec![("all".into(), "right".into())];
-    let grown = grow(&path, &request, &[("right", "secret\n")]);
+    // What is encrypted passes no discard on, and that is no error.
+    let grown = grow(&path, &request, &Settings::default(), &[("right", "secret\n")]);
     let expected = [
         (GrowLayer::Partition, "/dev/sda2", 512),
         (GrowLayer::Partition, "/dev/sda6", 512),
@@ -172,7 +180,8 @@ fn a_root_on_btrfs_on_a_gpt() {
         path.display()
     ));
     let before = table(&path, &["2"]);
-    let grown = grow(&path, &request(&path, folder.path(), true), &[]);
+    let settings = Settings { discard_unused: false, ..Settings::default() };
+    let grown = grow(&path, &request(&path, folder.path(), true), &settings, &[]);
     // The old disk's end, where the backup of the table was, is its own now.
     let expected = [(GrowLayer::Partition, "/dev/sda2", 513), (GrowLayer::Filesystem, "/dev/sda2", 513)];
     assert_eq!(grown, expected.map(|(layer, device, mib)| (layer, device.to_owned(), mib)));

@@ -9,13 +9,15 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::{converter, qemu, read_guest, text, write_guest};
+use support::{converter, discard_guest, qemu, read_guest, text, write_guest};
 use tempfile::TempDir;
 use vmdk2kvm_plugin_api::ErrorKind;
 use vmdk2kvm_plugin_api::model::{CommitOverlay, Convert, CreateOverlay};
 use vmdk2kvm_plugin_testing::FakeHost;
 
 const SIZE: u64 = 48 << 20;
+/// Half of what [`raw`] writes in the middle.
+const GONE: u64 = 512 << 10;
 
 /// A folder whose name has all that qemu takes for syntax somewhere.
 fn awkward() -> (TempDir, std::path::PathBuf) {
@@ -149,9 +151,11 @@ fn an_overlay_is_committed_onto_a_copy_and_the_backing_stays() {
         converter.create_overlay(&request).unwrap();
         assert_eq!(std::fs::metadata(&overlay).unwrap().permissions().mode() & 0o7777, 0o600);
         write_guest(&overlay, "qcow2", 0x44, 20 << 20, 4096);
+        discard_guest(&overlay, "qcow2", (20 << 20) + GONE, GONE);
 
         let image = folder.join("image,1");
         converter.convert(&convert(&base, &image, format, false)).unwrap();
+        let took = support::allocated(&image);
         let commit = CommitOverlay { overlay: overlay.clone(), image: text(&image), format: format.into() };
         converter.commit_overlay(&commit).unwrap();
         // As after a crash in the middle: once more gives the same.
@@ -159,6 +163,9 @@ fn an_overlay_is_committed_onto_a_copy_and_the_backing_stays() {
 
         assert_eq!(read_guest(&text(&image), format, 20 << 20), 0x44);
         assert_eq!(read_guest(&text(&image), format, (20 << 20) + 4096), 0x22);
+        assert_eq!(read_guest(&text(&image), format, (20 << 20) + GONE), 0);
+        // What was discarded takes no room.
+        assert_eq!(took - support::allocated(&image), GONE);
         assert!(std::fs::read(&base).unwrap() == before, "the backing file was written to");
     }
 }

@@ -201,6 +201,11 @@ impl Guest for InMemory {
         Ok(Applied { status: AppliedStatus::Done, detail: String::new() })
     }
 
+    fn discard_unused(&self) -> Result<()> {
+        self.fault.at("Guest::discard_unused");
+        Ok(())
+    }
+
     fn close(&self) -> Result<()> {
         self.fault.at("Guest::close");
         Ok(())

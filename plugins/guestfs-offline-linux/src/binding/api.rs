@@ -41,6 +41,7 @@ pub(super) struct AddDriveOpts {
 pub(super) const DRIVE_READONLY: u64 = 1 << 0;
 pub(super) const DRIVE_FORMAT: u64 = 1 << 1;
 pub(super) const DRIVE_CACHEMODE: u64 = 1 << 9;
+pub(super) const DRIVE_DISCARD: u64 = 1 << 10;
 
 /// `struct guestfs_cryptsetup_open_argv`.
 #[repr(C)]
@@ -76,6 +77,18 @@ pub(super) struct BtrfsResize {
     pub bitmask: u64,
     pub size: i64,
 }
+
+/// `struct guestfs_fstrim_argv`.
+#[repr(C)]
+pub(super) struct Fstrim {
+    pub bitmask: u64,
+    pub offset: i64,
+    pub length: i64,
+    pub minimumfreeextent: i64,
+}
+
+/// Bit of [`Fstrim::bitmask`].
+pub(super) const FSTRIM_MINIMUMFREEEXTENT: u64 = 1 << 2;
 
 /// `struct guestfs_statns`.
 #[repr(C)]
@@ -244,6 +257,7 @@ symbols! {
     fn vg_activate_all(H, c_int) -> c_int;
     fn cryptsetup_close(H, Str) -> c_int;
     fn drop_caches(H, c_int) -> c_int;
+    fn fstrim_argv(H, Str, *const Fstrim) -> c_int;
 }
 
 const LIBRARY: &str = "libguestfs.so.0";

@@ -128,6 +128,18 @@ impl Handle {
         self.done(call, result)
     }
 
+    /// Discards what the filesystem that is mounted there does not use, in stretches of at least so many bytes.
+    pub fn trim(&mut self, mountpoint: &str, at_least: u64) -> Call<()> {
+        let call = "fstrim";
+        let mountpoint = text(call, mountpoint)?;
+        let minimumfreeextent = i64::try_from(at_least).unwrap_or(i64::MAX);
+        let bitmask = api::FSTRIM_MINIMUMFREEEXTENT;
+        let options = api::Fstrim { bitmask, offset: 0, length: 0, minimumfreeextent };
+        // SAFETY: open handle; string and structure outlive the call; members whose bit is not set are not read.
+        let result = unsafe { (self.api.fstrim_argv)(self.raw, mountpoint.as_ptr(), &raw const options) };
+        self.done(call, result)
+    }
+
     /// Unmounts everything.
     pub fn umount_all(&mut self) -> Call<()> {
         // SAFETY: open handle.

@@ -28,6 +28,8 @@ pub struct Drive<'a> {
     pub format: &'a str,
     /// Nothing may be written to the file: the library lays its own overlay over it.
     pub readonly: bool,
+    /// What is discarded in the appliance takes no room in the file any more, where its format can. Not of a drive that is only read.
+    pub discard: bool,
 }
 
 type Call<T> = Result<T, CallError>;
@@ -165,6 +167,10 @@ impl Handle {
             // whoever commits the overlay reads it through the same page cache.
             options.bitmask |= api::DRIVE_CACHEMODE;
             options.cachemode = c"unsafe".as_ptr();
+        }
+        if drive.discard && !drive.readonly {
+            options.bitmask |= api::DRIVE_DISCARD;
+            options.discard = c"besteffort".as_ptr();
         }
         // SAFETY: open handle; the strings and the structure outlive the call, which copies them; members whose bit is not
         // set are not read.

@@ -28,8 +28,16 @@ pub fn qemu(program: &str, arguments: &[&str]) -> Output {
 
 /// Fills a range of the virtual disk.
 pub fn write_guest(image: &str, format: &str, pattern: u8, offset: u64, length: u64) {
-    let command = format!("write -P {pattern} {offset} {length}");
-    let out = qemu("qemu-io", &["-f", format, "-c", &command, image]);
+    qemu_io(image, format, &format!("write -P {pattern} {offset} {length}"));
+}
+
+/// Discards a range of the virtual disk, as a guest does.
+pub fn discard_guest(image: &str, format: &str, offset: u64, length: u64) {
+    qemu_io(image, format, &format!("discard {offset} {length}"));
+}
+
+fn qemu_io(image: &str, format: &str, command: &str) {
+    let out = qemu("qemu-io", &["-f", format, "-d", "unmap", "-c", command, image]);
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
 }
 
