@@ -8,7 +8,7 @@ use crate::{PluginError, Result};
 
 /// The host's side of the services. Authors use [`Host`]; test support and the host implement this.
 pub trait HostServices: Send + Sync {
-    /// Reports progress of a task: `done` of `total` bytes (0: not known).
+    /// Reports progress of a task: `done` of `total` bytes (0: not known). A task without bytes is reported once, with 0 of 0, when it begins.
     fn progress(&self, task: &str, done: u64, total: u64);
 
     /// Whether the run was asked to stop. Costs nanoseconds: ask at least once per MiB or per 100 ms of work.
@@ -54,7 +54,8 @@ impl Host {
             .map_err(|error| PluginError::config(format!("the plugin's settings: {error}")))
     }
 
-    /// Reports progress of a task: `done` of `total` bytes (0: not known).
+    /// Reports progress of a task: `done` of `total` bytes (0: not known). A task without bytes is reported once, with 0 of 0, when it begins.
+    /// What a stage reports is in the run's report as its phases: each lasts until it has all its bytes, another task reports, or the stage ends.
     pub fn progress(&self, task: &str, done: u64, total: u64) {
         self.services.progress(task, done, total);
     }

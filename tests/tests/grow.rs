@@ -51,6 +51,15 @@ fn grown(changes: &Value) -> Vec<(&str, &str, u64)> {
         .collect()
 }
 
+/// What the time of a stage went to; all of it is within the stage's own.
+fn phases<'a>(report: &'a Value, stage: &str) -> Vec<&'a str> {
+    let stage = report["stages"].as_array().unwrap().iter().find(|record| record["name"] == stage).unwrap();
+    let phases = stage["phases"].as_array().unwrap();
+    let seconds: f64 = phases.iter().map(|phase| phase["seconds"].as_f64().unwrap()).sum();
+    assert!(seconds > 0.0 && seconds <= stage["seconds"].as_f64().unwrap(), "{stage:#}");
+    phases.iter().map(|phase| phase["name"].as_str().unwrap()).collect()
+}
+
 #[test]
 fn a_root_on_lvm_takes_the_room_of_a_larger_disk() {
     let guest = lab("trixie-uefi");
@@ -70,6 +79,12 @@ fn a_root_on_lvm_takes_the_room_of_a_larger_disk() {
     assert_eq!(grown(&report["changes"]), expected);
     assert!(report["changes"].as_array().unwrap().iter().all(|change| change["status"] == "done"));
     assert!(!report["warnings"].to_string().contains("keeps its size"), "{}", report["warnings"]);
+    assert_eq!(phases(&report, "inspect"), ["launch", "disks", "mount", "inspect"]);
+    let of_fix = phases(&report, "fix");
+    assert!(of_fix.ends_with(&["plan again", "discard", "close"]), "{of_fix:?}");
+    for done in ["grow", "write_file", "extend_initramfs"] {
+        assert!(of_fix.contains(&done), "{done}: {of_fix:?}");
+    }
     assert_eq!(guest.digests("sparse"), before, "the source changed");
 
     // Seen from outside: the table has its identities, and the rest is as large as the report says.

@@ -15,8 +15,14 @@ const REDRAWS: u8 = 10;
 pub struct Bars {
     screen: MultiProgress,
     logs: bool,
-    stages: HashMap<Stage, ProgressBar>,
+    stages: HashMap<Stage, StageBar>,
     tasks: HashMap<(Stage, String, Option<u32>), ProgressBar>,
+}
+
+/// A stage's own line: what it is, and behind that the task without bytes that it is at.
+struct StageBar {
+    bar: ProgressBar,
+    text: String,
 }
 
 impl Bars {
@@ -32,16 +38,16 @@ impl Bars {
     fn stage_started(&mut self, stage: Stage, text: String) {
         let bar = self.screen.add(ProgressBar::new_spinner());
         bar.set_style(style("{spinner} {msg} {elapsed:.dim}"));
-        bar.set_message(text);
+        bar.set_message(text.clone());
         bar.enable_steady_tick(Duration::from_millis(250));
-        if let Some(former) = self.stages.insert(stage, bar) {
-            former.finish_and_clear();
+        if let Some(former) = self.stages.insert(stage, StageBar { bar, text }) {
+            former.bar.finish_and_clear();
         }
     }
 
     fn stage_finished(&mut self, stage: Stage) {
-        if let Some(bar) = self.stages.remove(&stage) {
-            bar.finish_and_clear();
+        if let Some(of_stage) = self.stages.remove(&stage) {
+            of_stage.bar.finish_and_clear();
         }
         self.tasks.retain(|(of, _, _), bar| {
             if *of == stage {
@@ -52,6 +58,12 @@ impl Bars {
     }
 
     fn progress(&mut self, stage: Stage, name: &str, disk: Option<u32>, done: u64, total: u64) {
+        if done == 0 && total == 0 {
+            if let Some(StageBar { bar, text }) = self.stages.get(&stage) {
+                bar.set_message(format!("{text}: {}", task(name, disk)));
+            }
+            return;
+        }
         let key = (stage, name.to_owned(), disk);
         let bar = self.tasks.entry(key).or_insert_with(|| {
             let bar = self.screen.add(ProgressBar::no_length());
@@ -73,8 +85,8 @@ impl Bars {
     }
 
     fn clear(&mut self) {
-        for (_, bar) in self.stages.drain() {
-            bar.finish_and_clear();
+        for (_, of_stage) in self.stages.drain() {
+            of_stage.bar.finish_and_clear();
         }
         for (_, bar) in self.tasks.drain() {
             bar.finish_and_clear();

@@ -54,6 +54,8 @@ fn every_task_has_a_bar_and_the_end_leaves_only_lines() {
         total_bytes,
     };
     bars.event(&Event::StageStarted { stage: Stage::Convert, plugin: Some("qemu-img".into()) });
+    let step = "check".to_owned();
+    bars.event(&Event::Progress { stage: Stage::Convert, task: step, disk: None, done_bytes: 0, total_bytes: 0 });
     bars.event(&progress(Some(0), 1 << 20, 4 << 20));
     bars.event(&progress(Some(1), 1 << 20, 4 << 20));
     bars.event(&progress(None, 1 << 20, 0));
@@ -68,7 +70,7 @@ fn every_task_has_a_bar_and_the_end_leaves_only_lines() {
     assert_eq!((bars.stages.len(), bars.tasks.len()), (0, 0));
     drop(bars);
     let text = paper.0.lock().unwrap().clone();
-    assert!(text.contains("CONVERT  qemu-img"), "{text}");
+    assert!(text.contains("CONVERT  qemu-img: check"), "{text}");
     assert!(text.contains("CONVERT  copy\\x1b[2J disk 1"), "{text}");
     assert!(text.contains("1.00 MiB of 4.00 MiB"), "{text}");
     assert!(text.contains("CONVERT  done in 1.0 s, 4.00 MiB"), "{text}");

@@ -49,7 +49,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         plugin: Option<String>,
     },
-    /// A task within a stage advanced.
+    /// A task within a stage advanced. One without bytes is reported once, with 0 of 0, when it begins.
     Progress {
         /// Which stage.
         stage: Stage,

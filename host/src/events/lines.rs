@@ -32,6 +32,9 @@ impl<W: Write> Lines<W> {
     }
 
     fn progress(&mut self, stage: Stage, name: &str, disk: Option<u32>, done: u64, total: u64) -> Option<String> {
+        if done == 0 && total == 0 {
+            return None;
+        }
         let now = Instant::now();
         let task_state = self.tasks.entry((stage, name.to_owned(), disk)).or_insert(Task {
             started: now,
@@ -163,6 +166,8 @@ mod tests {
 
     #[test]
     fn progress_is_said_at_most_every_interval() {
+        let step = Event::Progress { stage: Stage::Fix, task: "x".into(), disk: None, done_bytes: 0, total_bytes: 0 };
+        assert_eq!(shown(Duration::ZERO, false, &[step]), "");
         let many: Vec<Event> = (0..1000).map(|n| progress(n << 20)).collect();
         assert_eq!(shown(Duration::from_secs(60), false, &many), "");
         assert_eq!(shown(Duration::ZERO, false, &many).lines().count(), 1000);

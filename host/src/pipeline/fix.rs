@@ -18,6 +18,7 @@ pub(super) fn apply(run: &Run<'_>, plan: &Plan, guest: &dyn Guest) -> Result<Vec
     let mut records = Vec::with_capacity(plan.changes.len());
     for change in &plan.changes {
         run.check_cancelled()?;
+        run.services.step(change.action.kind());
         let record = match guest.apply(change) {
             Ok(applied) if applied.status == AppliedStatus::Failed => {
                 failed(run, change, PluginError::new(ErrorKind::Unusable, applied.detail))?
@@ -52,6 +53,7 @@ pub(super) fn converge(
     guest: &dyn Guest,
     changes: Vec<ChangeRecord>,
 ) -> Result<Fixed> {
+    run.services.step("plan again");
     let again = plan::plan(run, fixers, context, None, guest)?;
     for change in &again.changes {
         run.services

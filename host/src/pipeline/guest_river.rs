@@ -167,9 +167,11 @@ impl GuestRiver<'_, '_> {
             let fixed = fix::converge(run, fixers, &self.context(&record.inspection), guest, changes)?;
             // A guest that nothing was wrong with stays as it is, to the last bit.
             if !fixed.changes.is_empty() {
+                run.services.step("discard");
                 guest.discard_unused()?;
             }
             // The overlay is whole only when the appliance has let go of it.
+            run.services.step("close");
             opened.close()?;
             (record.changes, record.converged) = (fixed.changes, Some(fixed.converged));
             Ok(record)

@@ -8,7 +8,7 @@ use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
 use super::{look, migrate, retest};
 use crate::config::{Command, Job};
-use crate::events::{Event, Stage, StageStatus};
+use crate::events::{Event, Phases, Stage, StageStatus};
 use crate::plugins::{self, Registry, Services};
 use crate::report::{Containment, StageRecord};
 use crate::worker::Failure;
@@ -21,6 +21,8 @@ pub fn run(
     private: &Path,
     containment: Containment,
 ) -> Result<serde_json::Value, Failure> {
+    let phases = Phases::default();
+    services.events().add(Box::new(phases.clone()));
     let run = Run {
         job,
         services,
@@ -28,6 +30,7 @@ pub fn run(
         containment,
         registry: Registry::new(job, services.clone())?,
         started: Instant::now(),
+        phases,
         records: Mutex::default(),
     };
     let outcome = match job.command {
@@ -62,6 +65,7 @@ pub(super) struct Run<'a> {
     pub containment: Containment,
     pub registry: Registry,
     pub started: Instant,
+    phases: Phases,
     records: Mutex<Vec<StageRecord>>,
 }
 
@@ -83,6 +87,7 @@ impl Began<'_> {
 
     fn note(&mut self, status: StageStatus, bytes: u64) {
         self.has_end = true;
+        let phases = self.run.phases.end(self.stage);
         let record = StageRecord {
             name: self.stage,
             plugin: self.plugin.take(),
@@ -90,6 +95,7 @@ impl Began<'_> {
             started_seconds: (self.at - self.run.started).as_secs_f64(),
             seconds: self.at.elapsed().as_secs_f64(),
             bytes,
+            phases,
         };
         self.run.services.events().emit(Event::StageFinished {
             stage: record.name,

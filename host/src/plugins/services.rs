@@ -91,6 +91,16 @@ impl Services {
         self.stage.store(stage as u8, Ordering::Relaxed);
     }
 
+    /// Says what the stage in the foreground does from now on, where no bytes are counted.
+    pub fn step(&self, name: &str) {
+        self.progress(name, 0, 0);
+    }
+
+    fn progress(&self, task: &str, done_bytes: u64, total_bytes: u64) {
+        let (stage, task) = (self.stage(), task.chars().take(100).collect());
+        self.events.emit(Event::Progress { stage, task, disk: None, done_bytes, total_bytes });
+    }
+
     fn stage(&self) -> Stage {
         Stage::ALL[usize::from(self.stage.load(Ordering::Relaxed)).min(Stage::ALL.len() - 1)]
     }
@@ -108,13 +118,7 @@ struct ForPlugin {
 
 impl HostServices for ForPlugin {
     fn progress(&self, task: &str, done: u64, total: u64) {
-        self.services.events.emit(Event::Progress {
-            stage: self.services.stage(),
-            task: task.chars().take(100).collect(),
-            disk: None,
-            done_bytes: done,
-            total_bytes: total,
-        });
+        self.services.progress(task, done, total);
     }
 
     fn cancelled(&self) -> bool {

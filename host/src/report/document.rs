@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use vmdk2kvm_plugin_api::model::{AppliedStatus, ChainReport, Change, Finding, Inspection, Verdict, VmSpec};
 
-use crate::events::{ErrorDocument, Stage, StageStatus};
+use crate::events::{ErrorDocument, Phase, Stage, StageStatus};
 
 /// Schema number of `report.json`.
 pub const SCHEMA: u32 = 1;
@@ -141,6 +141,9 @@ pub struct StageRecord {
     pub seconds: f64,
     /// Bytes it read or wrote.
     pub bytes: u64,
+    /// What the time went to, as far as it was told, in the order of beginning.
+    #[serde(default)]
+    pub phases: Vec<Phase>,
 }
 
 /// A change of the plan and what became of it.

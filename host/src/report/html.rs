@@ -3,7 +3,7 @@
 use vmdk2kvm_plugin_api::base64;
 
 use super::markup::Markup;
-use super::summary::{change_mood, machine, marks, outcome, severity, stage_mood};
+use super::summary::{change_mood, machine, marks, outcome, phases, severity, stage_mood};
 use super::{ChangeRecord, ImageRecord, Report};
 use crate::events::{bytes, duration};
 
@@ -96,6 +96,9 @@ fn stages(body: &mut Markup, report: &Report) {
                 row.leaf("td", &[("class", "number")], &duration(stage.seconds));
                 row.tag("td", &[("class", "track")], |cell| {
                     cell.leaf("div", &[("class", &format!("bar {mood}")), ("style", &place)], "");
+                    if !stage.phases.is_empty() {
+                        cell.leaf("div", &[("class", "phases")], &phases(&stage.phases));
+                    }
                 });
                 row.leaf(
                     "td",

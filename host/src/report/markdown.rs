@@ -1,7 +1,7 @@
 //! report.md: the same for mail, tickets and terminals.
 
 use super::Report;
-use super::summary::{machine, marks, outcome, severity};
+use super::summary::{machine, marks, outcome, phases, severity};
 use crate::events::{bytes, duration, escape, escape_lines};
 
 /// The document.
@@ -36,6 +36,9 @@ pub(super) fn markdown(report: &Report) -> String {
             vec![stage.name.to_string(), plugin, stage.status.as_str().into(), duration(stage.seconds), amount]
         }),
     );
+    for stage in report.stages.iter().filter(|stage| !stage.phases.is_empty()) {
+        text.push_str(&format!("\n{}: {}\n", stage.name, plain(&phases(&stage.phases))));
+    }
     if let Some(test) = &report.test {
         text.push_str(&format!("\n## Boot test\n\n{}, {}\n\n", plain(&test.plugin), duration(test.verdict.seconds)));
         for evidence in &test.verdict.evidence {

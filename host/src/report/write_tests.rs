@@ -20,7 +20,8 @@ fn report(name: &str) -> Report {
             {"name": "flatten", "plugin": "vmdk-flatten 0.1.0", "status": "done", "started_seconds": 0.1, "seconds": 0.2, "bytes": 0},
             {"name": "inspect", "plugin": "guestfs-offline-linux 0.1.0", "status": "done", "started_seconds": 0.4, "seconds": 12.4, "bytes": 0},
             {"name": "plan", "plugin": null, "status": "done", "started_seconds": 12.8, "seconds": 1.5, "bytes": 0},
-            {"name": "fix", "plugin": "guestfs-offline-linux 0.1.0", "status": "done", "started_seconds": 14.3, "seconds": 9.1, "bytes": 0},
+            {"name": "fix", "plugin": "guestfs-offline-linux 0.1.0", "status": "done", "started_seconds": 14.3, "seconds": 9.1, "bytes": 0,
+                "phases": [{"name": "write_file", "seconds": 0.3}, {"name": name, "seconds": 8.8}]},
             {"name": "convert", "plugin": "qemu-img 0.1.0", "status": "done", "started_seconds": 0.4, "seconds": 24.6, "bytes": 926_941_184},
             {"name": "test", "plugin": "qemu-test 0.1.0", "status": "done", "started_seconds": 25.2, "seconds": 44.0, "bytes": 0}],
         "chain": [{"schema": 1, "capacity_bytes": 4_294_967_296_u64, "links": [
@@ -67,6 +68,11 @@ fn the_reports_are_whole_private_and_leave_nothing_else() {
     assert_eq!(document["changes"][1]["status"], "failed");
     assert_eq!(document["test"]["verdict"], "passed");
     assert_eq!(document["stages"][5]["name"], "convert");
+    assert_eq!(document["stages"][4]["phases"][0], json!({"name": "write_file", "seconds": 0.3}));
+    for name in ["report.html", "report.md"] {
+        let text = std::fs::read_to_string(dir.path().join(name)).unwrap();
+        assert!(text.replace('\\', "").contains("write_file 0.3 s, web 8.8 s"), "{name}: {text}");
+    }
 }
 
 #[test]

@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 use vmdk2kvm_linux_guest::{DiskLayout, inspect};
 use vmdk2kvm_plugin_api::model::{Finding, Firmware, Inspection, MountInfo, OpenGuest, OsInfo, Severity};
-use vmdk2kvm_plugin_api::{FileKind, Host, Opened, PluginError, Result, tracing};
+use vmdk2kvm_plugin_api::{FileKind, Host, Opened, PluginError, Result};
 
 use crate::appliance::Appliance;
 use crate::files::Files;
@@ -18,10 +17,9 @@ use crate::volumes::{self, Volumes};
 /// Opens a guest with all its disks and inspects it.
 pub fn open(request: &OpenGuest, settings: &Settings, host: &Host) -> Result<Opened> {
     let attached = attach(request, settings, host)?;
-    let begin = Instant::now();
+    step(host, "inspect");
     let guest = attached.guest;
     let inspection = describe(&guest, attached.volumes, attached.mounted, request)?;
-    lap("inspect", begin);
     Ok(Opened { guest: Box::new(guest), inspection })
 }
 
@@ -42,14 +40,13 @@ pub fn attach(request: &OpenGuest, settings: &Settings, host: &Host) -> Result<A
             return Err(PluginError::unusable(format!("{}: not a file", disk.path)));
         }
     }
-    let begin = Instant::now();
+    step(host, "launch");
     let appliance = Appliance::launch(request, settings, host)?;
-    let begin = lap("launch", begin);
+    step(host, "disks");
     let volumes = volumes::scan(&appliance, request)?;
-    let begin = lap("disks", begin);
+    step(host, "mount");
     let files = Arc::new(Files::new(appliance, PathBuf::from(&request.work_dir)));
     let mounted = root::mount(&files, &volumes, request)?;
-    lap("mount", begin);
     let guest = ApplianceGuest {
         mounts: mounted.mounts.iter().zip(&mounted.options).map(mount).collect(),
         writable: request.writable && !mounted.mounts.is_empty(),
@@ -160,8 +157,7 @@ fn has_loader(guest: &ApplianceGuest, mountpoints: &[&str]) -> Result<bool> {
     Ok(false)
 }
 
-/// Tells how long a phase took; gives the start of the next.
-fn lap(phase: &str, begin: Instant) -> Instant {
-    tracing::info!(phase, seconds = begin.elapsed().as_secs_f64(), "opening the guest");
-    Instant::now()
+/// Tells what is done from now on, in which no bytes are counted.
+fn step(host: &Host, name: &str) {
+    host.progress(name, 0, 0);
 }

@@ -33,6 +33,7 @@ fn a_guest_is_read_and_changed_and_stays_inside_of_itself() {
     request.disks[0] = AttachedDisk { path: overlay.clone(), format: "qcow2".into() };
     let (services, host) = host(serde_json::json!({}));
     let attached = attach(&request, &Settings::default(), &host).unwrap();
+    assert_eq!(*services.tasks.lock().unwrap(), ["launch", "disks", "mount"]);
     let guest = &attached.guest;
 
     // What the disks hold.

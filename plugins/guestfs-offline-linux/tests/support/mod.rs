@@ -20,10 +20,14 @@ use vmdk2kvm_plugin_testing::sample;
 pub struct TestHost {
     pub secrets: Mutex<HashMap<String, String>>,
     pub cancelled: AtomicBool,
+    /// The tasks that were reported.
+    pub tasks: Mutex<Vec<String>>,
 }
 
 impl HostServices for TestHost {
-    fn progress(&self, _: &str, _: u64, _: u64) {}
+    fn progress(&self, task: &str, _: u64, _: u64) {
+        self.tasks.lock().unwrap().push(task.to_owned());
+    }
 
     fn cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
