@@ -6,7 +6,7 @@
 //!
 //! A record is, in 64-bit little-endian numbers: the offset of the disk that everything before is committed; the length of the image then; the data
 //! bytes read so far; then for each span its start, its filled clusters (a bit each), where they lie, where a table was written just before (0: none), and
-//! the SHA-256 of each of its chunks that has a filled cluster.
+//! the BLAKE3 hash of each of its chunks that has a filled cluster.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -46,7 +46,7 @@ const HEAD: usize = 3 * 8;
 const SPAN: usize = 4 * 8;
 
 /// Bytes of a digest.
-const SHA256: usize = 32;
+const DIGEST: usize = 32;
 
 /// A span as a record has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub(super) struct Span {
     /// Where a table was written just before this span was settled; 0 when none was.
     pub table: u64,
     /// Digests of the chunks that have a filled cluster.
-    pub chunks: Vec<[u8; SHA256]>,
+    pub chunks: Vec<[u8; DIGEST]>,
 }
 
 /// What a record says.
@@ -79,13 +79,13 @@ pub(super) struct Notes {
 }
 
 impl Notes {
-    pub(super) fn add(&mut self, placed: &Placed, table: u64, chunks: impl Iterator<Item = [u8; SHA256]>) {
+    pub(super) fn add(&mut self, placed: &Placed, table: u64, chunks: impl Iterator<Item = [u8; DIGEST]>) {
         if placed.filled.count() == 0 {
             return;
         }
         self.stored += placed.filled.count() * CLUSTER as u64;
         self.bytes.extend([placed.start, placed.filled.0, placed.host, table].map(u64::to_le_bytes).as_flattened());
-        chunks.for_each(|sha256| self.bytes.extend(sha256));
+        chunks.for_each(|digest| self.bytes.extend(digest));
     }
 
     /// Whether there is something to commit, and the time has come.
@@ -120,8 +120,8 @@ impl Commit {
                 return None;
             }
             after = end + 1;
-            let (chunks, next) = digests.split_at_checked(filled.chunks().count() * SHA256)?;
-            let chunks = chunks.chunks_exact(SHA256).map(|sha256| std::array::from_fn(|at| sha256[at])).collect();
+            let (chunks, next) = digests.split_at_checked(filled.chunks().count() * DIGEST)?;
+            let chunks = chunks.chunks_exact(DIGEST).map(|digest| std::array::from_fn(|at| digest[at])).collect();
             spans.push(Span { placed: Placed { start, filled, host }, table, chunks });
             rest = next;
         }
@@ -173,7 +173,7 @@ mod tests {
 
     fn span(start: u64, filled: u64, chunks: u8) -> Span {
         let placed = Placed { start, filled: Filled(filled), host: start + 65_536 };
-        Span { placed, table: start / 2, chunks: (0..chunks).map(|number| [number; SHA256]).collect() }
+        Span { placed, table: start / 2, chunks: (0..chunks).map(|number| [number; DIGEST]).collect() }
     }
 
     fn record(spans: &[Span]) -> Vec<u8> {
@@ -189,7 +189,7 @@ mod tests {
         let commit = Commit { position: 8 << 20, image_end: 9 << 20, data: 7, spans };
         assert_eq!(Commit::decode(&record, 8 << 20), Some(commit));
         assert_eq!(Commit::decode(&record, 7 << 20), None);
-        for cut in (0..record.len()).filter(|cut| ![HEAD, HEAD + SPAN + SHA256].contains(cut)) {
+        for cut in (0..record.len()).filter(|cut| ![HEAD, HEAD + SPAN + DIGEST].contains(cut)) {
             assert_eq!(Commit::decode(&record[..cut], 8 << 20), None, "cut at {cut}");
         }
         for spans in [[span(1 << 20, 1, 1), span(0, 1, 1)], [span(0, 1, 1), span(0, 1, 1)]] {

@@ -6,9 +6,11 @@
 //!
 //! - `size` as 8 bytes, little endian;
 //! - then, for each chunk that has a byte other than zero, in ascending order: its index (`offset / 1 MiB`) as 8 bytes, little
-//!   endian, and the 32 bytes of the SHA-256 of its bytes.
+//!   endian, and the 32 bytes of the BLAKE3 hash of its bytes.
 //!
-//! So it does not depend on the format, on holes, or on the number of threads, and an empty terabyte costs nothing.
+//! So it does not depend on the format, on holes, or on the number of threads, and an empty terabyte costs nothing. Chunks are
+//! hashed with BLAKE3 because it is the part that every byte goes through: it keeps up with memory on processors that have no SHA
+//! instructions, too, and on those that do it takes a third of the time.
 
 use std::fmt::Write as _;
 
@@ -18,7 +20,6 @@ use vmdk2kvm_plugin_api::{BlockSource, Result};
 use super::control::Control;
 use super::engine::Pass;
 use super::settle::Settle;
-use super::sha256_pair::sha256_pair;
 use super::sink::Discard;
 use super::tasks::CHUNK;
 
@@ -34,19 +35,13 @@ pub(super) fn virtual_size(size: u64) -> u64 {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ChunkDigest {
     pub index: u64,
-    pub sha256: [u8; 32],
+    pub blake3: [u8; 32],
 }
 
 impl ChunkDigest {
-    /// Digests a chunk, given with its offset in the disk.
-    pub(super) fn of((offset, bytes): (u64, &[u8])) -> Self {
-        Self { index: offset / CHUNK as u64, sha256: Sha256::digest(bytes).into() }
-    }
-
-    /// Digests two chunks in little more than the time of one.
-    pub(super) fn of_two(one: (u64, &[u8]), other: (u64, &[u8])) -> [Self; 2] {
-        let [first, second] = sha256_pair(one.1, other.1);
-        [Self { index: one.0 / CHUNK as u64, sha256: first }, Self { index: other.0 / CHUNK as u64, sha256: second }]
+    /// Digests the chunk at this offset of the disk.
+    pub(super) fn of(offset: u64, bytes: &[u8]) -> Self {
+        Self { index: offset / CHUNK as u64, blake3: blake3::hash(bytes).into() }
     }
 }
 
@@ -60,7 +55,7 @@ impl ContentDigest {
 
     pub(super) fn add(&mut self, chunk: &ChunkDigest) {
         self.0.update(chunk.index.to_le_bytes());
-        self.0.update(chunk.sha256);
+        self.0.update(chunk.blake3);
     }
 
     pub(super) fn finish(self) -> String {

@@ -26,8 +26,8 @@ const MAX_WORKERS: usize = 32;
 /// Requests are never smaller than this, whatever a source wishes (unless the data is).
 const MIN_REQUEST: u64 = 64 << 10;
 
-/// The shortest span: two chunks, which are digested together.
-const MIN_SPAN: usize = 2 * CHUNK;
+/// The shortest span.
+const MIN_SPAN: usize = CHUNK;
 
 /// How long a worker waits before it looks again whether to stop.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -77,7 +77,7 @@ impl Pass<'_> {
     }
 }
 
-/// The length of the spans that a source is copied in, in bytes: a whole request, and two chunks, which are digested together.
+/// The length of the spans that a source is copied in, in bytes: at least a whole request.
 pub(super) fn span_of(source: &dyn BlockSource) -> usize {
     let hints = source.hints();
     span_size(request_size(hints.request, hints.alignment))
@@ -240,19 +240,12 @@ impl Engine<'_> {
 
     /// Digests of the chunks that are not all zero.
     fn digest(&self, task: &Task, span: &[u8], filled: Filled) -> Result<Vec<ChunkDigest>> {
-        let mut chunks = filled.chunks().map(|number| {
-            let range = number * CHUNK..((number + 1) * CHUNK).min(span.len());
-            (task.start + range.start as u64, &span[range])
-        });
-        let mut digests = Vec::with_capacity(MAX_SPAN / CHUNK);
-        while let Some(chunk) = chunks.next() {
+        let digest = |number: usize| {
             self.poll()?;
-            match chunks.next() {
-                Some(other) => digests.extend(ChunkDigest::of_two(chunk, other)),
-                None => digests.push(ChunkDigest::of(chunk)),
-            }
-        }
-        Ok(digests)
+            let range = number * CHUNK..((number + 1) * CHUNK).min(span.len());
+            Ok(ChunkDigest::of(task.start + range.start as u64, &span[range]))
+        };
+        filled.chunks().map(digest).collect()
     }
 }
 

@@ -18,7 +18,7 @@ use super::sink::Image;
 use crate::journal::{DurableFile, Log, Records, StageKey, remove_file, sync_folder};
 
 /// Version of the log's records: a log of another version is of another work.
-const LOG_VERSION: &str = "1";
+const LOG_VERSION: &str = "2";
 
 /// The formats that the host writes itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

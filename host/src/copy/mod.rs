@@ -14,7 +14,6 @@ mod output_error;
 mod qcow2;
 mod raw;
 mod settle;
-mod sha256_pair;
 mod sink;
 mod source_file;
 mod tasks;

@@ -76,8 +76,8 @@ impl Settle {
     pub(super) fn restore(&mut self, commit: &Commit) {
         for span in &commit.spans {
             let first = span.placed.start / CHUNK as u64;
-            for (chunk, sha256) in span.placed.filled.chunks().zip(&span.chunks) {
-                self.digest.add(&ChunkDigest { index: first + chunk as u64, sha256: *sha256 });
+            for (chunk, blake3) in span.placed.filled.chunks().zip(&span.chunks) {
+                self.digest.add(&ChunkDigest { index: first + chunk as u64, blake3: *blake3 });
             }
             self.stored += span.placed.filled.count() * CLUSTER as u64;
         }
@@ -132,7 +132,7 @@ impl Settle {
             self.progress.position = done.end;
             let table = sink.settle(done.placed)?;
             if let Some(notes) = &mut self.notes {
-                notes.add(&done.placed, table, done.chunks.iter().map(|chunk| chunk.sha256));
+                notes.add(&done.placed, table, done.chunks.iter().map(|chunk| chunk.blake3));
             }
         }
         if self.reported.is_none_or(|at| at.elapsed() >= REPORT_EVERY) {
