@@ -1,7 +1,12 @@
 //! Which boot loader starts the guest, and which of its configurations it really reads.
 
-use vmdk2kvm_plugin_api::model::Firmware;
+use vmdk2kvm_plugin_api::model::{Finding, Firmware, Severity};
 use vmdk2kvm_plugin_api::{FileKind, Guest, Result};
+
+/// LILO's name here.
+const LILO: &str = "lilo";
+/// LILO's configuration, and what it makes of it: the blocks of kernels and initramfs on the disk (lilo.conf(5), `map`).
+const LILO_FILES: [&str; 2] = ["/etc/lilo.conf", "/boot/map"];
 
 /// Name and configuration.
 pub(super) fn find(guest: &dyn Guest, firmware: Option<Firmware>) -> Result<Option<(&'static str, String)>> {
@@ -22,7 +27,40 @@ pub(super) fn find(guest: &dyn Guest, firmware: Option<Firmware>) -> Result<Opti
             }
         }
     }
-    Ok(None)
+    // The last, as it stays behind where another took over.
+    Ok(has_lilo(guest, firmware)?.then(|| (LILO, LILO_FILES[0].to_owned())))
+}
+
+/// What LILO means for the move, when it is there: `found` is the name of the boot loader.
+pub(super) fn lilo(guest: &dyn Guest, firmware: Option<Firmware>, found: Option<&str>) -> Result<Option<Finding>> {
+    if !has_lilo(guest, firmware)? {
+        return Ok(None);
+    }
+    Ok(Some(match found {
+        Some(other) if other != LILO => {
+            let message = format!(
+                "LILO is there beside {other}; if it is what starts the guest, it will not find a changed initramfs"
+            );
+            Finding::new("lilo", Severity::Warn, message).hint("remove LILO in the guest, if it is left over")
+        }
+        _ => {
+            let message = "LILO starts the guest; it knows kernel and initramfs by their places on the disk, which the fixes change";
+            Finding::new("lilo", Severity::Block, message)
+                .hint("install GRUB 2 in the guest in its place (grub-install), and migrate again")
+        }
+    }))
+}
+
+fn has_lilo(guest: &dyn Guest, firmware: Option<Firmware>) -> Result<bool> {
+    if firmware == Some(Firmware::Uefi) {
+        return Ok(false);
+    }
+    for path in LILO_FILES {
+        if guest.stat(path)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// A complete menu on the EFI system partition, as older Red Hat releases have; a wrapper that leads elsewhere does not count.
@@ -39,4 +77,26 @@ fn vendor_config(guest: &dyn Guest) -> Result<Option<String>> {
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::MapGuest;
+
+    #[test]
+    fn lilo_blocks_where_nothing_else_starts_the_guest() {
+        let config = ("/etc/lilo.conf", "boot=/dev/sda\nimage=/vmlinuz\n");
+        let (map, grub) = (("/boot/map", "x"), ("/boot/grub/menu.lst", "x"));
+        let look = |files: &[(&str, &str)], firmware| {
+            let guest = MapGuest::new(files);
+            let found = find(&guest, firmware).unwrap().map(|(name, _)| name);
+            (found, lilo(&guest, firmware, found).unwrap().map(|finding| finding.severity))
+        };
+        let bios = Some(Firmware::Bios);
+        assert_eq!(look(&[config, map], bios), (Some("lilo"), Some(Severity::Block)));
+        assert_eq!(look(&[config, map, grub], bios), (Some("grub-legacy"), Some(Severity::Warn)));
+        assert_eq!(look(&[config], bios), (None, None));
+        assert_eq!(look(&[config, map], Some(Firmware::Uefi)), (None, None));
+    }
 }

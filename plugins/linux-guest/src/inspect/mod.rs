@@ -4,6 +4,7 @@
 
 mod bootloader;
 mod kernels;
+mod loader_entries;
 pub(crate) mod network;
 mod os;
 pub(crate) mod tools;
@@ -61,6 +62,8 @@ fn read(guest: &dyn Guest, layout: &DiskLayout) -> Result<Inspection> {
         inspection.bootloader = Some(name.to_owned());
         inspection.bootloader_config = Some(config);
     }
+    inspection.findings.extend(bootloader::lilo(guest, layout.firmware, inspection.bootloader.as_deref())?);
+    inspection.findings.extend(loader_entries::find(&inspection, guest)?);
     inspection.kernels = kernels::read(guest, &mut inspection.findings)?;
     let network = network::Configuration::read(guest)?;
     inspection.network = network.info();
