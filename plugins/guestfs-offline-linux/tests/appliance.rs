@@ -25,6 +25,10 @@ fn text(text: &str) -> Content {
 fn a_guest_is_read_and_changed_and_stays_inside_of_itself() {
     let folder = tempfile::tempdir().unwrap();
     let disk = image(folder.path(), guest_tree);
+    // SELinux's labels, which the appliance's kernel neither gives nor minds.
+    for (path, label) in [("/etc", "etc_t"), ("/etc/default/grub", "bootloader_etc_t")] {
+        run("debugfs", &["-w", "-R", &format!("ea_set {path} security.selinux {label}"), disk.to_str().unwrap()]);
+    }
     let before = allocated(&disk);
     // As the host has it: an overlay, committed at the end.
     let overlay = folder.path().join("overlay.qcow2").display().to_string();
@@ -130,6 +134,12 @@ fn a_guest_is_read_and_changed_and_stays_inside_of_itself() {
     let debugfs = |command: &str| run("debugfs", &["-R", command, disk.to_str().unwrap()]);
     assert_eq!(debugfs("cat /etc/default/grub"), "GRUB_TIMEOUT=1\n");
     assert_eq!(debugfs("cat /boot/copy"), "ID=debian\n");
+    // A changed file keeps its label, and a new one, and each new folder above it, has that of the folder it is in.
+    let label = |path: &str| debugfs(&format!("ea_get {path} security.selinux"));
+    assert!(label("/etc/default/grub").contains("\"bootloader_etc_t\""), "{}", label("/etc/default/grub"));
+    for path in ["/etc/systemd", "/etc/systemd/network", link, "/etc/dangling"] {
+        assert!(label(path).contains("\"etc_t\""), "{path}: {}", label(path));
+    }
     assert!(debugfs("ls -l /etc").lines().all(|line| !line.contains("vmdk2kvm-new")));
     assert!(run("e2fsck", &["-fn", disk.to_str().unwrap()]).contains("files"));
     let after = allocated(&disk);

@@ -81,8 +81,16 @@ pub fn wants_labels(guest: &dyn Guest) -> Result<bool> {
 /// to do that. A package manager that runs without the guest's policy leaves files without labels, of which an enforcing system
 /// refuses to read some (`ld.so.cache`).
 pub fn restore_labels(guest: &dyn Guest) -> Result<Option<Vec<String>>> {
-    const TOUCHED: [&str; 6] =
-        ["/etc", "/var/lib/rpm", "/usr/lib/sysimage/rpm", "/var/lib/systemd", "/var/cache/ldconfig", "/var/log"];
+    const TOUCHED: [&str; 8] = [
+        "/etc",
+        "/var/lib/rpm",
+        "/usr/lib/sysimage/rpm",
+        "/var/lib/dpkg",
+        "/var/cache/debconf",
+        "/var/lib/systemd",
+        "/var/cache/ldconfig",
+        "/var/log",
+    ];
     let policy = selinux_setting(guest, "SELINUXTYPE=")?.unwrap_or_else(|| "targeted".to_owned());
     let contexts = format!("/etc/selinux/{policy}/contexts/files/file_contexts");
     let has_program = guest.stat("/usr/sbin/setfiles")?.is_some() || guest.stat("/sbin/setfiles")?.is_some();

@@ -21,22 +21,27 @@ const NO_PROGRAM: i32 = 127;
 /// Removes packages.
 pub(super) fn remove_packages(guest: &DirGuest, manager: PackageManager, packages: &[String]) -> Result<Applied> {
     let command = program::remove_packages(manager, packages)?;
-    if manager == PackageManager::Rpm && program::wants_labels(guest)? {
-        let said = run(guest, &command)?;
-        return restore_labels(guest).map(|how| done(format!("{said}{how}")));
+    let said = if manager == PackageManager::Dpkg { with_veto(guest, &command)? } else { run(guest, &command)? };
+    Ok(done(format!("{said}{}", restore_labels(guest)?)))
+}
+
+/// Runs a program while no service may be started or stopped: a tree may share this machine's processes, and a script of a package
+/// would stop the service of the same name here.
+fn with_veto(guest: &DirGuest, command: &[String]) -> Result<String> {
+    if guest.stat(SERVICE_VETO)?.is_some() || guest.list("/usr/sbin")?.is_none() {
+        return run(guest, command);
     }
-    if manager != PackageManager::Dpkg || guest.stat(SERVICE_VETO)?.is_some() || guest.list("/usr/sbin")?.is_none() {
-        return run(guest, &command).map(done);
-    }
-    // A tree may share this machine's processes: no script of a package may stop a service of the same name here.
     replace(&guest.tree, SERVICE_VETO, SERVICE_VETO_SCRIPT, Some(0o755))?;
-    let result = run(guest, &command);
+    let result = run(guest, command);
     remove(&guest.tree, SERVICE_VETO, Some(&sha256_hex(SERVICE_VETO_SCRIPT)))?;
-    result.map(done)
+    result
 }
 
 /// Gives labels to what the package manager touched; where that fails, orders the system to do it.
 fn restore_labels(guest: &DirGuest) -> Result<&'static str> {
+    if !program::wants_labels(guest)? {
+        return Ok("");
+    }
     let Some(command) = program::restore_labels(guest)? else { return Ok("") };
     if run(guest, &command).is_ok() {
         return Ok("; SELinux labels restored");

@@ -13,8 +13,10 @@ use crate::path::{join, name, parent, parts};
 const LIMIT: u64 = 256 << 20;
 /// Name of a file that is being made, in the folder of its target: a rename never leaves its filesystem.
 const TEMPORARY: &str = ".vmdk2kvm-new";
+/// The attribute that holds a file's SELinux label.
+pub(super) const LABEL: &str = "security.selinux";
 /// Attributes of a file that its replacement inherits: the SELinux label and the access list.
-const INHERITED: [&str; 2] = ["security.selinux", "system.posix_acl_access"];
+const INHERITED: [&str; 2] = [LABEL, "system.posix_acl_access"];
 
 /// Gives a file this content.
 pub fn write(
@@ -103,9 +105,7 @@ pub fn symlink(guest: &ApplianceGuest, target: &str, to: &str) -> Result<Applied
         let made = files.appliance.call(|handle| {
             handle.symlink(to, &temporary)?;
             // The label is a nicety on a filesystem that has none.
-            let _ = handle
-                .xattr(parent(path), INHERITED[0])
-                .and_then(|label| handle.set_xattr(&temporary, INHERITED[0], &label));
+            let _ = handle.xattr(parent(path), LABEL).and_then(|label| handle.set_xattr(&temporary, LABEL, &label));
             handle.rename(&temporary, path)
         });
         finish(files, path, &temporary, made.map_err(PluginError::from))
@@ -209,7 +209,7 @@ fn folder(files: &Files, path: &str, made: &mut Vec<String>) -> Result<String> {
     };
     files.appliance.call(|handle| {
         handle.mkdir(&new, 0o755)?;
-        let _ = handle.xattr(parent(&new), INHERITED[0]).and_then(|label| handle.set_xattr(&new, INHERITED[0], &label));
+        let _ = handle.xattr(parent(&new), LABEL).and_then(|label| handle.set_xattr(&new, LABEL, &label));
         Ok(())
     })?;
     files.cache().changed(&new);

@@ -37,8 +37,7 @@ pub fn remove(guest: &ApplianceGuest, manager: PackageManager, packages: &[Strin
             return Err(PluginError::unusable(format!("dpkg ended well, but {} is still there", left.join(", "))));
         }
     }
-    let labels = if manager == PackageManager::Rpm { restore_labels(guest)? } else { "" };
-    Ok(done(format!("{}{labels}", last_lines(&output))))
+    Ok(done(format!("{}{}", last_lines(&output), restore_labels(guest)?)))
 }
 
 /// Gives labels to what the package manager touched; where that fails, orders the system to do it at its first boot.

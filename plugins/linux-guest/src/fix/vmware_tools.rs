@@ -3,7 +3,7 @@
 //! Nothing of it is needed for the boot, but services of the old hypervisor fail, hold the clock, or keep the guest from
 //! using the new one's devices.
 
-use vmdk2kvm_plugin_api::model::{Action, Finding, FixerPlan, OsFamily, PackageManager, PlanContext, Severity};
+use vmdk2kvm_plugin_api::model::{Action, Finding, FixerPlan, OsFamily, PlanContext, Severity};
 use vmdk2kvm_plugin_api::{FileKind, Fixer, Guest, Result};
 
 use crate::inspect::tools::Tools;
@@ -152,9 +152,7 @@ impl Fixer for VmwareTools {
             let summary = format!("{target} removed");
             let why = Why { summary: &summary, reason: "they do nothing outside of VMware", critical: false };
             plan.changes.push(why.change(Action::RemovePackages { manager, packages }, &target));
-            if manager == PackageManager::Rpm {
-                relabel(guest, &mut plan)?;
-            }
+            relabel(guest, &mut plan)?;
         }
         if tools.tarball {
             tarball(guest, &mut plan)?;

@@ -1,5 +1,7 @@
 //! What VMware leaves in real guests.
 
+use vmdk2kvm_plugin_api::model::PackageManager;
+
 use super::*;
 use crate::fixture::{self, MapGuest};
 
@@ -95,6 +97,9 @@ fn labels_are_given_anew_only_where_a_package_manager_ran() {
     let rpm =
         [("/var/lib/rpm/rpmdb.sqlite", ""), ("/usr/bin/vmtoolsd", ""), ("/etc/selinux/config", "SELINUX=enforcing\n")];
     assert_eq!(plan(&rpm)[1].0, "/.autorelabel");
+    let status = "Package: open-vm-tools\nStatus: install ok installed\nVersion: 2\n\n";
+    let dpkg = [("/var/lib/dpkg/status", status), ("/etc/selinux/config", "SELINUX=permissive\n")];
+    assert_eq!(plan(&dpkg)[1].0, "/.autorelabel");
     for other in [
         &[rpm[0], rpm[1], ("/etc/selinux/config", "# SELINUX=enforcing\nSELINUX=disabled\n")][..],
         &[rpm[0], rpm[1], rpm[2], ("/.autorelabel", "")],
