@@ -147,6 +147,11 @@ pub fn is_whole(guest: &LabGuest, booted: &Booted) {
         // The variable's value follows four bytes of attributes.
         assert_eq!(booted.ssh("tail -c 1 /sys/firmware/efi/efivars/SecureBoot-* | od -An -tu1").trim(), "1");
     }
+    if let Some(mode) = guest.find_fact("SELINUX") {
+        assert_eq!(booted.ssh("getenforce").trim().to_lowercase(), mode);
+        // What was written while no policy was there to give labels.
+        assert_eq!(booted.ssh("find / /boot -xdev -context '*:unlabeled_t:*'"), "");
+    }
     // Every filesystem and swap that its fstab names is there, from a device of the new machine.
     booted.ssh("findmnt --verify >&2; mount -a");
     let unmounted = "awk '$1 !~ /^#/ && NF >= 4 && $4 !~ /noauto/ && $3 != \"swap\" { print $2 }' /etc/fstab \

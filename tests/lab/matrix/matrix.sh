@@ -12,7 +12,8 @@
 #   network     ifupdown, networkd, networkmanager, netplan
 #   loader      grub (behind shim on UEFI) or systemd-boot
 #   secure_boot yes, where the firmware insists on it
-#   extras      any of: boot (a /boot of its own), data (a data disk), rt (a second kernel), nic (a second card, by DHCP)
+#   extras      any of: boot (a /boot of its own), data (a data disk), rt (a second kernel), nic (a second card, by DHCP),
+#               selinux (Debian's policy, which logs and forbids nothing)
 : "${lab:?}" "${work:?}" "${MiB:?}" "${name:?}" "${suite:?}" "${firmware:?}" "${number:?}"
 : "${storage:=plain}" "${filesystem:=ext4}" "${initramfs:=initramfs-tools}" "${network:=ifupdown}" "${loader:=grub}" "${extras:=}"
 
@@ -41,6 +42,11 @@ case $loader-$firmware in
     systemd-boot-uefi) stock_used+=' systemd-boot' ;;
 esac
 if has_extra rt; then stock_used+=' rt'; fi
+selinux=''
+if has_extra selinux; then
+    stock+=' selinux=selinux-policy-default' stock_used+=' selinux'
+    selinux=permissive
+fi
 
 # --- identity
 hostname=$name
@@ -95,6 +101,7 @@ case $storage in
     luks-on-lvm) fstab_root=/dev/mapper/root_crypt ;;
     md) fstab_root=/dev/md0 abstraction=mdraid1x ;;
 esac
+if [[ -n $selinux ]]; then arguments='security=selinux selinux=1'; fi
 passphrase=''
 case $storage in *luks*) passphrase="open $number" ;; esac
 case $storage in
@@ -131,7 +138,7 @@ fi
 # --- how it is made. An initramfs that opens a LUKS container is made where the container is open (see fill).
 initramfs_aspect=$(<"$lab/aspect/$initramfs.sh")
 inside=()
-for aspect in packages identity names "$initramfs" "$loader" "$network" vmware; do
+for aspect in packages ${selinux:+selinux} identity names "$initramfs" "$loader" "$network" vmware; do
     if [[ $aspect != "$initramfs" || -z $luks ]]; then inside+=("$lab/aspect/$aspect.sh"); fi
 done
 uses=("$lab/matrix" "$lab/aspect/$initramfs.sh" "${inside[@]}")

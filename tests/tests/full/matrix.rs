@@ -6,6 +6,7 @@ vmdk2kvm_tests::guests! {
     bookworm_dracut_xfs
     bookworm_luks
     bookworm_md
+    bookworm_selinux
     bookworm_two_disks
     bookworm_two_kernels
     bookworm_uefi_nm
