@@ -8,7 +8,7 @@ use vmdk2kvm_linux_guest::program;
 use vmdk2kvm_plugin_api::model::{Applied, Content, InitramfsTool};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use super::files::LABEL;
+use super::files::inherit_label;
 use super::{done, run, unchanged};
 use crate::binding::FileStat;
 use crate::files::{Place, absent};
@@ -97,7 +97,11 @@ pub fn rebuild(
         store.cache().anything_changed();
         let (path, stat) = found(guest, &place)?;
         check(store.content(&path, &stat, LIMIT)?.as_slice(), kernel, drivers)?;
-        inherit_label(guest, if had { &kept } else { parent(&path) }, &path);
+        let model = if had { &kept } else { parent(&path) };
+        store.appliance.call(|handle| {
+            inherit_label(handle, model, &path);
+            Ok(())
+        })?;
         Ok(output)
     });
     store.cache().anything_changed();
@@ -118,14 +122,6 @@ pub fn rebuild(
             Err(error)
         }
     }
-}
-
-/// Gives a file that a program of the guest made the SELinux label of another; most filesystems and guests have none.
-fn inherit_label(guest: &ApplianceGuest, from: &str, to: &str) {
-    let _ = guest
-        .files
-        .appliance
-        .call(|handle| handle.xattr(from, LABEL).and_then(|label| handle.set_xattr(to, LABEL, &label)));
 }
 
 /// Reads an archive and looks for the drivers.

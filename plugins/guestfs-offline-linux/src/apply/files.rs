@@ -5,6 +5,7 @@ use vmdk2kvm_plugin_api::{FileKind, PluginError, Result};
 
 use super::checked::{changed, same_content, sha256};
 use super::{done, unchanged};
+use crate::binding::Handle;
 use crate::files::{Files, Place, absent};
 use crate::guest::ApplianceGuest;
 use crate::path::{join, name, parent, parts};
@@ -14,7 +15,7 @@ const LIMIT: u64 = 256 << 20;
 /// Name of a file that is being made, in the folder of its target: a rename never leaves its filesystem.
 const TEMPORARY: &str = ".vmdk2kvm-new";
 /// The attribute that holds a file's SELinux label.
-pub(super) const LABEL: &str = "security.selinux";
+const LABEL: &str = "security.selinux";
 /// Attributes of a file that its replacement inherits: the SELinux label and the access list.
 const INHERITED: [&str; 2] = [LABEL, "system.posix_acl_access"];
 
@@ -104,8 +105,7 @@ pub fn symlink(guest: &ApplianceGuest, target: &str, to: &str) -> Result<Applied
         clear(files, &temporary)?;
         let made = files.appliance.call(|handle| {
             handle.symlink(to, &temporary)?;
-            // The label is a nicety on a filesystem that has none.
-            let _ = handle.xattr(parent(path), LABEL).and_then(|label| handle.set_xattr(&temporary, LABEL, &label));
+            inherit_label(handle, parent(path), &temporary);
             handle.rename(&temporary, path)
         });
         finish(files, path, &temporary, made.map_err(PluginError::from))
@@ -166,6 +166,11 @@ fn fill(guest: &ApplianceGuest, temporary: &str, bytes: &[u8], like: &Like) -> R
     }
 }
 
+/// Gives one file the SELinux label of another, where that has one: a nicety on a filesystem or a guest that knows none.
+pub(super) fn inherit_label(handle: &mut Handle, from: &str, to: &str) {
+    let _ = handle.xattr(from, LABEL).and_then(|label| handle.set_xattr(to, LABEL, &label));
+}
+
 /// After an attempt: forgets what was known about the files, and removes what a failed attempt left.
 fn finish(files: &Files, path: &str, temporary: &str, made: Result<()>) -> Result<()> {
     if made.is_err() {
@@ -209,7 +214,7 @@ fn folder(files: &Files, path: &str, made: &mut Vec<String>) -> Result<String> {
     };
     files.appliance.call(|handle| {
         handle.mkdir(&new, 0o755)?;
-        let _ = handle.xattr(parent(&new), LABEL).and_then(|label| handle.set_xattr(&new, LABEL, &label));
+        inherit_label(handle, parent(&new), &new);
         Ok(())
     })?;
     files.cache().changed(&new);
