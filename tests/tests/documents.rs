@@ -111,7 +111,8 @@ fn each_plugins_page_lists_the_settings_of_its_manifest() {
     for entry in std::fs::read_dir(root().join("plugins")).unwrap() {
         let folder = entry.unwrap().path();
         let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
-        let is_plugin = folder.is_dir() && read(folder.join("Cargo.toml")).contains("cdylib");
+        let manifest = folder.join("Cargo.toml");
+        let is_plugin = manifest.is_file() && read(manifest).contains("cdylib");
         assert!(!is_plugin || plugins.iter().any(|plugin| plugin["name"] == name.as_str()), "{name} is not built");
         if !is_plugin {
             continue;
@@ -119,9 +120,9 @@ fn each_plugins_page_lists_the_settings_of_its_manifest() {
         let shown = run(&["plugin", "show", &name]).expect(0).json;
         let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
         let settings = shown["settings"].as_array().unwrap();
-        let manifest: Vec<_> = settings.iter().map(|s| (text(&s["key"]), text(&s["default"]))).collect();
+        let listed: Vec<_> = settings.iter().map(|s| (text(&s["key"]), text(&s["default"]))).collect();
         let page = read(folder.join("README.md"));
-        assert_eq!(settings_of_readme(&page), manifest, "plugins/{name}/README.md");
+        assert_eq!(settings_of_readme(&page), listed, "plugins/{name}/README.md");
         for need in shown["programs"].as_array().unwrap().iter().chain(shown["libraries"].as_array().unwrap()) {
             let package = text(&need["package"]);
             assert!(page.contains(&package), "plugins/{name}/README.md does not name the package {package}");
