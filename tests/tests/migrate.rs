@@ -86,8 +86,8 @@ fn uefi_guest_from_a_snapshot_chain_with_scripts_and_units_of_the_user() {
     let unit = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n";
     std::fs::write(site.path().join("site.service"), unit).unwrap();
     let path = |name: &str| site.path().join(name).display().to_string();
-    let scripts = format!("plugin.guestfs-offline-linux.first_boot=[\"{}\", \"{}\"]", path("works"), path("later"));
-    let units = format!("plugin.guestfs-offline-linux.units=[\"{}\"]", path("site.service"));
+    let scripts = format!("plugin.linux-fixes.first_boot=[\"{}\", \"{}\"]", path("works"), path("later"));
+    let units = format!("plugin.linux-fixes.units=[\"{}\"]", path("site.service"));
     let booted = migrates_with(&["--set", &scripts, "--set", &units], "trixie-uefi", "chain");
     // Each once; what failed at first, once more.
     booted.ssh("until test -e /root/tried; do sleep 1; done; systemctl restart vmdk2kvm-first-boot");

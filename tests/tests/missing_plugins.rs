@@ -107,7 +107,7 @@ const FLATTENERS: [(&str, &str); 5] = [
 fn the_table_has_no_other_plugins() {
     let table: toml::Table = toml::from_str(include_str!("../../plugins/stock.toml")).unwrap();
     let names = table["plugin"].as_array().unwrap().iter().map(|plugin| plugin["name"].as_str().unwrap());
-    let others = ["local", "guestfs-offline-linux", "dir", "qemu-img", "qemu-test", "exec"];
+    let others = ["local", "guestfs-offline-linux", "linux-fixes", "dir", "qemu-img", "qemu-test", "exec"];
     let is_tested = |name: &&str| others.contains(name) || FLATTENERS.iter().any(|(plugin, _)| plugin == name);
     let untested: Vec<_> = names.filter(|name| !is_tested(name)).collect();
     assert!(untested.is_empty(), "{untested:?} can be moved away, too");
@@ -155,7 +155,17 @@ fn without_guestfs() {
     }
     let out = bundle.path("out");
     bundle.assert_wanting(&["migrate", &disk, "-o", &out], "inspect", "no plugin can open this guest");
-    bundle.assert_wanting(&["plan", &bundle.tree()], "plan", "no plugin can fix linux guests");
+    // A directory needs no appliance.
+    bundle.run(&["plan", &bundle.tree()]).expect(0);
+    bundle.assert_doctor_knows();
+}
+
+#[test]
+fn without_linux_fixes() {
+    let bundle = Bundle::without("linux-fixes");
+    let tree = bundle.tree();
+    bundle.assert_wanting(&["plan", &tree], "plan", "no plugin can fix linux guests");
+    bundle.run(&["inspect", &tree]).expect(0);
     bundle.assert_doctor_knows();
 }
 

@@ -4,34 +4,11 @@
 //! further systems: what the chosen root's fstab mounts is not even looked at.
 
 use std::cmp::Reverse;
-use std::sync::Arc;
 
+use vmdk2kvm_appliance::{Mounts, Volume, Volumes};
 use vmdk2kvm_linux_guest::{crypttab_devices, fstab_mounts, md_arrays};
 use vmdk2kvm_plugin_api::model::{Finding, GuestDiskInfo, MountInfo, OpenGuest, Severity};
-use vmdk2kvm_plugin_api::{FileKind, Guest, PluginError, Result, tracing};
-
-use crate::files::{Files, Place};
-use crate::guest::ApplianceGuest;
-use crate::path;
-use crate::volumes::{Volume, Volumes};
-
-/// What is mounted where.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Mounted {
-    /// The root first; empty when no root was found.
-    pub mounts: Vec<MountInfo>,
-    /// With which options, for each of them.
-    pub options: Vec<String>,
-    /// What was noticed.
-    pub findings: Vec<Finding>,
-}
-
-impl Mounted {
-    fn push(&mut self, volume: &Volume, mountpoint: &str, options: String) {
-        self.mounts.push(info(volume, mountpoint));
-        self.options.push(options);
-    }
-}
+use vmdk2kvm_plugin_api::{ErrorKind, FileKind, Guest, Host, PluginError, Result, tracing};
 
 /// A filesystem that holds a system.
 struct Candidate<'a> {
@@ -47,54 +24,45 @@ struct Candidate<'a> {
 /// Debian's.
 const SUBVOLUMES: [&str; 4] = ["", "@", "root", "@rootfs"];
 
-/// Finds the root, mounts it and what belongs to it.
-///
-/// For reading, everything is mounted read-only. For writing, the root is remounted once it is known: a journal that has to be
-/// replayed is replayed into the overlay, either way, as the guest's own kernel would have done at its next start.
-pub fn mount(files: &Arc<Files>, volumes: &Volumes, request: &OpenGuest) -> Result<Mounted> {
-    let mut mounted = Mounted::default();
-    let Some(root) = find(files, volumes, request, &mut mounted)? else { return Ok(mounted) };
-    let mountable = options(root.volume, &root.options, request.writable);
-    if request.writable {
-        files.appliance.transfer(|handle| handle.mount(&format!("remount,{mountable}"), &root.volume.device, "/"))?;
-    }
-    mounted.push(root.volume, "/", mountable);
-    let fstab_text = fstab_text(files)?;
+/// Finds the root, mounts it and what belongs to it; what was noticed. Nothing is mounted when there is no root.
+pub fn mount(mounts: &mut Mounts, volumes: &Volumes, request: &OpenGuest, host: &Host) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    let Some(root) = find(mounts, volumes, request, host, &mut findings)? else { return Ok(findings) };
+    mounts.take_root(root.volume, &root.options)?;
+    let mut taken = vec![(root.volume, "/")];
+    let fstab_text = fstab_text(&mounts.guest())?;
     let mut wanted: Vec<&MountInfo> = root.fstab.iter().filter(|mount| is_needed(&mount.mountpoint)).collect();
-    wanted.sort_by_key(|mount| path::parts(&mount.mountpoint).count());
+    wanted.sort_by_key(|mount| depth(&mount.mountpoint));
     for mount in wanted {
         let found = volumes.by_name(&mount.device).or_else(|| volumes.behind_link(&mount.device));
         let Some(volume) = found else {
             let message = format!("{}: {} is on no disk of this VM", mount.mountpoint, mount.device);
-            mounted.findings.push(not_mounted(&mount.mountpoint, message));
+            findings.push(not_mounted(&mount.mountpoint, message));
             continue;
         };
         let subvolume = subvolume(&fstab_text, &mount.mountpoint).filter(|_| volume.fstype == "btrfs");
-        let options =
-            options(volume, &subvolume.map_or_else(String::new, |name| format!("subvol={name}")), request.writable);
-        match files.appliance.transfer(|handle| handle.mount(&options, &volume.device, &mount.mountpoint)) {
-            Ok(()) => mounted.push(volume, &mount.mountpoint, options),
-            Err(error) => {
-                mounted.findings.push(not_mounted(&mount.mountpoint, format!("{}: {error}", mount.mountpoint)))
-            }
+        let extra = subvolume.map_or_else(String::new, |name| format!("subvol={name}"));
+        match mounts.mount(volume, &mount.mountpoint, &extra) {
+            Ok(()) => taken.push((volume, mount.mountpoint.as_str())),
+            Err(error) => findings.push(not_mounted(&mount.mountpoint, format!("{}: {error}", mount.mountpoint))),
         }
     }
-    files.cache().anything_changed();
-    mount_esp(files, volumes, request, &fstab_text, &mut mounted)?;
-    for mount in &mut mounted.mounts {
-        let (bytes, inodes) = files.appliance.call(|handle| handle.free(&mount.mountpoint))?;
-        (mount.free_bytes, mount.free_inodes) = (Some(bytes), inodes);
+    let esp = volumes.volumes.iter().find(|volume| volume.esp && volume.fstype == "vfat");
+    if let Some(esp) = esp.filter(|esp| taken.iter().all(|(volume, _)| volume != esp)) {
+        let is_taken = |at: &str| taken.iter().any(|(_, own)| *own == at) || fstab_line(&fstab_text, at).is_some();
+        mount_esp(mounts, esp, is_taken, &mut findings)?;
     }
-    Ok(mounted)
+    Ok(findings)
 }
 
 /// Looks at one filesystem after the other, the largest first: it most likely is the root, and then its fstab says what the
 /// others are.
 fn find<'a>(
-    files: &Arc<Files>,
+    mounts: &mut Mounts,
     volumes: &'a Volumes,
     request: &OpenGuest,
-    mounted: &mut Mounted,
+    host: &Host,
+    findings: &mut Vec<Finding>,
 ) -> Result<Option<Candidate<'a>>> {
     let chosen = request.root.as_deref().unwrap_or_default();
     let mut left: Vec<&Volume> =
@@ -106,9 +74,8 @@ fn find<'a>(
     }
     left.sort_by(|a, b| b.length.cmp(&a.length).then_with(|| a.device.cmp(&b.device)));
     let mut found: Vec<Candidate<'a>> = Vec::new();
-    let mut at_root: Option<&str> = None;
     for volume in left {
-        files.appliance.host().check_cancelled()?;
+        host.check_cancelled()?;
         let belongs = |candidate: &Candidate<'_>| {
             candidate
                 .fstab
@@ -118,19 +85,12 @@ fn find<'a>(
         if found.iter().any(belongs) {
             continue;
         }
-        if at_root.take().is_some() {
-            unmount(files)?;
-        }
-        match look_into(files, volume, volumes, request) {
-            Ok(Some(candidate)) => {
-                at_root = Some(&volume.device);
-                found.push(candidate);
-            }
-            Ok(None) => {}
+        match look_into(mounts, volume, volumes, request) {
+            Ok(candidate) => found.extend(candidate),
             Err(error) => {
                 let message = format!("{} cannot be mounted: {error}", volume.device);
                 let hint = "if this is the system's disk, start the VM once, let it check its disk, and shut it down";
-                mounted.findings.push(Finding::new("filesystem-unreadable", Severity::Warn, message).hint(hint));
+                findings.push(Finding::new("filesystem-unreadable", Severity::Warn, message).hint(hint));
             }
         }
     }
@@ -141,32 +101,23 @@ fn find<'a>(
     };
     let rank = |one: &Candidate<'_>| (one.says_so, one.has_modules, disk(one), one.volume.length);
     let Some(best) = (0..found.len()).max_by_key(|index| rank(&found[*index])) else {
-        if at_root.is_some() {
-            unmount(files)?;
-        }
+        mounts.look_away()?;
         return Ok(None);
     };
     let root = found.swap_remove(best);
     for other in &found {
         let message = format!("{} holds a system as well; {} was taken", other.volume.device, root.volume.device);
-        mounted.findings.push(
+        findings.push(
             Finding::new("several-systems", Severity::Warn, message)
                 .hint("its files are left as they are; --root chooses another"),
         );
     }
-    if at_root != Some(root.volume.device.as_str()) {
-        if at_root.is_some() {
-            unmount(files)?;
-        }
-        let options = options(root.volume, &root.options, false);
-        files.appliance.transfer(|handle| handle.mount(&options, &root.volume.device, "/"))?;
-    }
     Ok(Some(root))
 }
 
-/// Mounts a filesystem read-only as the root and leaves it there when it holds a system.
+/// Looks at a filesystem, and goes on looking at it when it holds a system.
 fn look_into<'a>(
-    files: &Arc<Files>,
+    mounts: &mut Mounts,
     volume: &'a Volume,
     volumes: &Volumes,
     request: &OpenGuest,
@@ -174,17 +125,15 @@ fn look_into<'a>(
     let tries = if volume.fstype == "btrfs" { &SUBVOLUMES[..] } else { &SUBVOLUMES[..1] };
     for subvolume in tries {
         let extra = if subvolume.is_empty() { String::new() } else { format!("subvol={subvolume}") };
-        let options = options(volume, &extra, false);
-        if let Err(error) = files.appliance.transfer(|handle| handle.mount(&options, &volume.device, "/")) {
+        if let Err(error) = mounts.look(volume, &extra) {
             // No such subvolume.
-            if extra.is_empty() || error.kind == vmdk2kvm_plugin_api::ErrorKind::Interrupted {
+            if extra.is_empty() || error.kind == ErrorKind::Interrupted {
                 return Err(error);
             }
             continue;
         }
-        files.cache().anything_changed();
-        if holds_system(files)? {
-            let guest = ApplianceGuest::reading(files.clone());
+        let guest = mounts.guest();
+        if holds_system(&guest)? {
             let fstab = fstab(&guest, volumes, request).unwrap_or_else(|error| {
                 tracing::warn!(device = volume.device, %error, "its fstab cannot be read");
                 Vec::new()
@@ -199,8 +148,8 @@ fn look_into<'a>(
                 fstab,
             }));
         }
-        unmount(files)?;
     }
+    mounts.look_away()?;
     Ok(None)
 }
 
@@ -224,45 +173,30 @@ fn fstab(guest: &dyn Guest, volumes: &Volumes, request: &OpenGuest) -> Result<Ve
 
 /// Whether what is mounted as the root looks like one: a word on what it is, and programs (or their folder, for a `/usr` of its
 /// own).
-fn holds_system(files: &Files) -> Result<bool> {
-    let there = |path: &str| Ok::<bool, vmdk2kvm_plugin_api::PluginError>(files.look(path)?.is_some());
+fn holds_system(guest: &dyn Guest) -> Result<bool> {
+    let there = |path: &str| Ok::<bool, PluginError>(guest.stat(path)?.is_some());
     Ok(there("/etc")?
         && (there("/etc/os-release")? || there("/etc/fstab")? || there("/usr/lib/os-release")?)
         && (there("/usr")? || there("/bin")?))
 }
 
-fn unmount(files: &Files) -> Result<()> {
-    files.appliance.transfer(|handle| handle.umount("/"))?;
-    files.cache().anything_changed();
-    Ok(())
-}
-
 /// An EFI system partition that fstab does not name is mounted by systemd where it finds a folder for it, and so is it here:
 /// what boots the guest lies on it.
 fn mount_esp(
-    files: &Arc<Files>,
-    volumes: &Volumes,
-    request: &OpenGuest,
-    fstab: &str,
-    mounted: &mut Mounted,
+    mounts: &mut Mounts,
+    esp: &Volume,
+    is_taken: impl Fn(&str) -> bool,
+    findings: &mut Vec<Finding>,
 ) -> Result<()> {
-    let esp = volumes.volumes.iter().find(|volume| volume.esp && volume.fstype == "vfat");
-    let Some(esp) = esp.filter(|esp| mounted.mounts.iter().all(|mount| mount.device != esp.device)) else {
-        return Ok(());
-    };
+    let guest = mounts.guest();
     for mountpoint in ["/boot/efi", "/efi", "/boot"] {
-        let taken = mounted.mounts.iter().any(|mount| mount.mountpoint == mountpoint)
-            || fstab_line(fstab, mountpoint).is_some();
-        let is_folder = files.look(mountpoint)?.is_some_and(|found| found.stat.kind == FileKind::Dir);
-        if taken || !is_folder || !files.entries(mountpoint)?.is_empty() {
+        let is_folder = guest.stat(mountpoint)?.is_some_and(|found| found.kind == FileKind::Dir);
+        if is_taken(mountpoint) || !is_folder || guest.list(mountpoint)?.is_none_or(|entries| !entries.is_empty()) {
             continue;
         }
-        let options = options(esp, "", request.writable);
-        match files.appliance.transfer(|handle| handle.mount(&options, &esp.device, mountpoint)) {
-            Ok(()) => mounted.push(esp, mountpoint, options),
-            Err(error) => mounted.findings.push(not_mounted(mountpoint, format!("{mountpoint}: {error}"))),
+        if let Err(error) = mounts.mount(esp, mountpoint, "") {
+            findings.push(not_mounted(mountpoint, format!("{mountpoint}: {error}")));
         }
-        files.cache().anything_changed();
         break;
     }
     Ok(())
@@ -288,29 +222,6 @@ fn is_needed(mountpoint: &str) -> bool {
         || mountpoint.starts_with("/boot/")
 }
 
-fn options(volume: &Volume, extra: &str, writable: bool) -> String {
-    let mut options = if writable { "rw,noatime".to_owned() } else { "ro".to_owned() };
-    if volume.fstype == "xfs" {
-        // Two disks may be copies of each other.
-        options.push_str(",nouuid");
-    }
-    if !extra.is_empty() {
-        options.push(',');
-        options.push_str(extra);
-    }
-    options
-}
-
-fn info(volume: &Volume, mountpoint: &str) -> MountInfo {
-    MountInfo {
-        device: volume.device.clone(),
-        mountpoint: mountpoint.to_owned(),
-        fstype: volume.fstype.clone(),
-        uuid: volume.uuid.clone(),
-        ..MountInfo::default()
-    }
-}
-
 fn not_mounted(mountpoint: &str, message: String) -> Finding {
     // Without these the kernels, their boot archives or the package database are out of sight.
     let severity =
@@ -319,9 +230,13 @@ fn not_mounted(mountpoint: &str, message: String) -> Finding {
         .hint("give all disks of the VM, and the keys of its encrypted volumes")
 }
 
-fn fstab_text(files: &Files) -> Result<String> {
-    let Place::Found { path, stat } = files.resolve("/etc/fstab", true)? else { return Ok(String::new()) };
-    Ok(String::from_utf8_lossy(&files.content(&path, &stat, 1 << 20)?).into_owned())
+fn fstab_text(guest: &dyn Guest) -> Result<String> {
+    let bytes = guest.read("/etc/fstab", 1 << 20)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn depth(mountpoint: &str) -> usize {
+    mountpoint.split('/').filter(|part| !part.is_empty()).count()
 }
 
 /// The fields of fstab's line for a mount point.
@@ -376,14 +291,5 @@ mod tests {
         for other in ["/", "/home", "/srv/data", "/bootleg", "/var/log"] {
             assert!(!is_needed(other), "{other}");
         }
-    }
-
-    #[test]
-    fn copies_of_an_xfs_can_be_mounted_together() {
-        let mut volume =
-            Volume { device: "/dev/sdb1".into(), fstype: "xfs".into(), uuid: None, label: None, length: 1, esp: false };
-        assert_eq!(options(&volume, "", false), "ro,nouuid");
-        volume.fstype = "btrfs".into();
-        assert_eq!(options(&volume, "subvol=@", true), "rw,noatime,subvol=@");
     }
 }

@@ -3,6 +3,7 @@
 //! Requires libguestfs0, qemu-system-x86, e2fsprogs, and a kernel in /boot for the appliance; root, for the devices.
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+#[path = "../../library/appliance/tests/support/mod.rs"]
 mod support;
 
 use std::fs;
@@ -11,7 +12,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use support::{file, host, image, request, run};
-use vmdk2kvm_guestfs_offline_linux::Settings;
+use vmdk2kvm_appliance::Settings;
 use vmdk2kvm_guestfs_offline_linux::open::attach;
 use vmdk2kvm_linux_guest::{DiskLayout, FixSettings, fixers, inspect};
 use vmdk2kvm_plugin_api::model::{Firmware, PlanContext};
@@ -108,7 +109,7 @@ fn a_plan_ends_well_and_inside_of_the_guest() {
     let layout = DiskLayout {
         firmware: Some(Firmware::Bios),
         root: Some("/dev/sda".to_owned()),
-        mounts: attached.mounted.mounts.clone(),
+        mounts: attached.mounts.clone(),
         disks: attached.volumes.disks.clone(),
     };
     let inspection = inspect(guest, &layout).unwrap();

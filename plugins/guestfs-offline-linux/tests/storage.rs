@@ -1,10 +1,11 @@
 //! Storage that a partition table does not show: LVM on an encrypted disk, a btrfs subvolume, a mirror, a second system.
 //! Requires libguestfs0 with libguestfs-tools (guestfish), cryptsetup-bin, qemu-system-x86.
 
+#[path = "../../library/appliance/tests/support/mod.rs"]
 mod support;
 
-use support::{host, request, storage_disks};
-use vmdk2kvm_guestfs_offline_linux::Settings;
+use support::{file, host, image, request, storage_disks};
+use vmdk2kvm_appliance::Settings;
 use vmdk2kvm_guestfs_offline_linux::open::attach;
 use vmdk2kvm_plugin_api::Guest;
 use vmdk2kvm_plugin_api::model::AttachedDisk;
@@ -42,11 +43,11 @@ fn containers_are_opened_and_the_root_that_says_so_is_taken() {
     let mirrored = mirrored.unwrap_or_else(|| panic!("{devices:?}")).device.as_str();
 
     let mounts: Vec<(&str, &str)> =
-        attached.mounted.mounts.iter().map(|mount| (mount.device.as_str(), mount.mountpoint.as_str())).collect();
+        attached.mounts.iter().map(|mount| (mount.device.as_str(), mount.mountpoint.as_str())).collect();
     let expected =
         [("/dev/vg-one/root", "/"), ("/dev/vg-one/data", "/var"), ("/dev/mapper/luks1", "/boot"), (mirrored, "/usr")];
     assert_eq!(mounts, expected);
-    let messages: Vec<&str> = attached.mounted.findings.iter().map(|finding| finding.message.as_str()).collect();
+    let messages: Vec<&str> = attached.findings.iter().map(|finding| finding.message.as_str()).collect();
     assert_eq!(messages, ["/dev/sdb holds a system as well; /dev/vg-one/root was taken"]);
     assert!(attached.guest.read("/etc/fstab", 4096).unwrap().unwrap().starts_with(b"/dev/mapper/vg--one-root"));
     attached.guest.close().unwrap();
@@ -56,17 +57,36 @@ fn containers_are_opened_and_the_root_that_says_so_is_taken() {
     request.writable = false;
     request.root = Some("/dev/sdb".to_owned());
     let attached = attach(&request, &Settings::default(), &host).unwrap();
-    assert_eq!(attached.mounted.mounts[0].device, "/dev/sdb");
-    assert!(attached.mounted.findings.is_empty(), "{:?}", attached.mounted.findings);
+    assert_eq!(attached.mounts[0].device, "/dev/sdb");
+    assert!(attached.findings.is_empty(), "{:?}", attached.findings);
     drop(attached);
 
     // Without its disk's key the guest is another one; that the disk is locked is said.
     request.keys.clear();
     request.root = None;
     let attached = attach(&request, &Settings::default(), &host).unwrap();
-    assert_eq!(attached.mounted.mounts[0].device, "/dev/sdb");
+    assert_eq!(attached.mounts[0].device, "/dev/sdb");
     assert_eq!(attached.guest.read("/etc/os-release", 100).unwrap().unwrap(), b"ID=other\n");
-    let finding = &attached.volumes.findings[0];
+    let finding = &attached.findings[0];
     assert_eq!(finding.message, "/dev/sda is encrypted and no given key opens it");
     assert!(finding.hint.starts_with("give its passphrase: --key "), "{}", finding.hint);
+}
+
+#[test]
+fn disks_without_a_system_and_damaged_ones_are_said_to_be_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = image(folder.path(), |tree| file(tree, "photos/1", "x"));
+    let cut = folder.path().join("cut.raw");
+    let mut bytes = vec![0u8; 1 << 20];
+    bytes[512..520].copy_from_slice(b"EFI PART");
+    std::fs::write(&cut, bytes).unwrap();
+    let (_services, host) = host(serde_json::json!({}));
+    let mut request = request(&disk, folder.path(), false);
+    let mut second = request.disks[0].clone();
+    second.path = cut.display().to_string();
+    request.disks.push(second);
+    let attached = attach(&request, &Settings::default(), &host).unwrap();
+    assert!(attached.mounts.is_empty());
+    assert_eq!(attached.findings[0].code, "disk-table-damaged");
+    assert_eq!(attached.volumes.disks.len(), 2);
 }

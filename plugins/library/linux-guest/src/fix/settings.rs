@@ -7,7 +7,7 @@ use vmdk2kvm_plugin_api::{Fixer, PluginError, Result};
 
 use crate::careful::CarefulFixer;
 
-/// The user's choices: settings of the plugin that opens the guest.
+/// The user's choices: settings of the plugin that hands the fixers out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FixSettings {

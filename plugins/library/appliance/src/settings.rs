@@ -1,8 +1,11 @@
-//! The plugin's settings table `[plugin.guestfs-offline-linux]`.
+//! How the appliance is run: those keys of a plugin's settings table that are the appliance's.
 
 use serde::Deserialize;
-use vmdk2kvm_linux_guest::FixSettings;
+use serde_json::{Map, Value};
 use vmdk2kvm_plugin_api::{Host, PluginError, Result};
+
+/// The keys, as they stand in a plugin's table and manifest.
+const KEYS: [&str; 5] = ["accel", "memory_mib", "quick_start", "command_timeout_seconds", "discard_unused"];
 
 /// How to run the appliance.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -45,41 +48,48 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The appliance's settings and the fixers': both live in one table, so each takes its own keys.
-    pub fn read(host: &Host) -> Result<(Self, FixSettings)> {
-        let mut table: serde_json::Map<String, serde_json::Value> = match host.settings()? {
-            serde_json::Value::Null => serde_json::Map::new(),
-            serde_json::Value::Object(table) => table,
+    /// The settings of a plugin that has no further ones.
+    pub fn read(host: &Host) -> Result<Self> {
+        let (settings, rest) = Self::split(host.settings()?)?;
+        match rest.keys().next() {
+            Some(key) => {
+                Err(PluginError::config(format!("the plugin's settings: there is no \"{}\"", key.escape_debug()))
+                    .hint(format!("the settings are {}", KEYS.join(", "))))
+            }
+            None => Ok(settings),
+        }
+    }
+
+    /// The appliance's settings, and what is left of the table: the plugin's own keys.
+    pub fn split(table: Value) -> Result<(Self, Map<String, Value>)> {
+        let mut table = match table {
+            Value::Null => Map::new(),
+            Value::Object(table) => table,
             _ => return Err(PluginError::config("the plugin's settings are no table")),
         };
-        let own = ["accel", "memory_mib", "quick_start", "command_timeout_seconds", "discard_unused"]
-            .into_iter()
-            .filter_map(|key| table.remove_entry(key))
-            .collect();
-        let of = |error: serde_json::Error| PluginError::config(format!("the plugin's settings: {error}"));
-        let settings: Self = serde_json::from_value(serde_json::Value::Object(own)).map_err(of)?;
+        let own = KEYS.into_iter().filter_map(|key| table.remove_entry(key)).collect();
+        let settings: Self = serde_json::from_value(Value::Object(own))
+            .map_err(|error| PluginError::config(format!("the plugin's settings: {error}")))?;
         if !(512..=65_536).contains(&settings.memory_mib) {
             return Err(PluginError::config(format!("memory_mib: {} is not within 512 to 65536", settings.memory_mib)));
         }
         if settings.command_timeout_seconds == 0 {
             return Err(PluginError::config("command_timeout_seconds: must not be 0"));
         }
-        let fixes: FixSettings = serde_json::from_value(serde_json::Value::Object(table)).map_err(of)?;
-        fixes.check()?;
-        Ok((settings, fixes))
+        Ok((settings, table))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
     use vmdk2kvm_plugin_api::ErrorKind;
     use vmdk2kvm_plugin_testing::FakeHost;
 
     use super::*;
 
     fn read(table: Value) -> Result<Settings> {
-        Ok(Settings::read(&FakeHost::new().host(table))?.0)
+        Settings::read(&FakeHost::new().host(table))
     }
 
     #[test]
@@ -100,13 +110,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_the_plugins_own_is_left_for_it() {
+        let (settings, rest) = Settings::split(json!({"accel": "kvm", "own": 1})).unwrap();
+        assert_eq!((settings.accel, Value::Object(rest)), (AccelSetting::Kvm, json!({"own": 1})));
+    }
+
+    #[test]
     fn what_cannot_work_is_a_configuration_error_that_names_the_key() {
         for (table, part) in [
             (json!({"memory_mib": 64}), "memory_mib: 64 is not within 512 to 65536"),
             (json!({"command_timeout_seconds": 0}), "command_timeout_seconds: must not be 0"),
             (json!({"accel": "xen"}), "unknown variant `xen`"),
-            (json!({"no_such_key": 1}), "no_such_key"),
-            (json!({"skip_fixers": ["linux-magic"]}), "skip_fixers: there is no fixer \"linux-magic\""),
+            (json!({"no_such_key": 1}), "there is no \"no_such_key\""),
             (json!([]), "no table"),
         ] {
             let error = read(table).unwrap_err();

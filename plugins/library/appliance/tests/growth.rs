@@ -10,8 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use support::{allocated, guestfish, host, request, run};
-use vmdk2kvm_guestfs_offline_linux::Settings;
-use vmdk2kvm_guestfs_offline_linux::open::attach;
+use vmdk2kvm_appliance::{Settings, open};
 use vmdk2kvm_linux_guest::{FixSettings, fixers};
 use vmdk2kvm_plugin_api::Guest;
 use vmdk2kvm_plugin_api::model::{Action, AppliedStatus, FixerPlan, GrowLayer, GrownDisk, OpenGuest, PlanContext};
@@ -62,13 +61,20 @@ fn plan(guest: &dyn Guest, root: &str) -> FixerPlan {
 
 /// Makes the disk larger and carries out what is planned: each layer with its device and what it gained, in MiB. Nothing can be, or is
 /// to be, discarded.
-fn grow(path: &Path, request: &OpenGuest, settings: &Settings, keys: &[(&str, &str)]) -> Vec<(GrowLayer, String, u64)> {
+fn grow(
+    path: &Path,
+    root: &str,
+    request: &OpenGuest,
+    settings: &Settings,
+    keys: &[(&str, &str)],
+) -> Vec<(GrowLayer, String, u64)> {
     fs::File::options().write(true).open(path).unwrap().set_len(NEW).unwrap();
     let before = allocated(path);
     let (services, host) = host(serde_json::json!({}));
     services.secrets.lock().unwrap().extend(keys.iter().map(|(name, key)| ((*name).into(), (*key).into())));
-    let attached = attach(request, settings, &host).unwrap();
-    let (guest, root) = (&attached.guest, attached.mounted.mounts[0].device.as_str());
+    let (mut mounts, volumes) = open(request, settings, &host).unwrap();
+    mounts.take_root(volumes.by_name(root).unwrap(), "").unwrap();
+    let guest = &mounts.into_guest(&volumes);
     let first = plan(guest, root);
     assert_eq!(first.findings, []);
     let mut grown = Vec::new();
@@ -145,7 +151,7 @@ fn a_root_on_xfs_on_lvm_in_an_encrypted_logical_partition() {
     let mut request = request(&path, folder.path(), true);
     request.keys = vec![("all".into(), "right".into())];
     // What is encrypted passes no discard on, and that is no error.
-    let grown = grow(&path, &request, &Settings::default(), &[("right", "secret\n")]);
+    let grown = grow(&path, "/dev/vg-one/root", &request, &Settings::default(), &[("right", "secret\n")]);
     let expected = [
         (GrowLayer::Partition, "/dev/sda2", 512),
         (GrowLayer::Partition, "/dev/sda6", 512),
@@ -181,7 +187,7 @@ fn a_root_on_btrfs_on_a_gpt() {
     ));
     let before = table(&path, &["2"]);
     let settings = Settings { discard_unused: false, ..Settings::default() };
-    let grown = grow(&path, &request(&path, folder.path(), true), &settings, &[]);
+    let grown = grow(&path, "/dev/sda2", &request(&path, folder.path(), true), &settings, &[]);
     // The old disk's end, where the backup of the table was, is its own now.
     let expected = [(GrowLayer::Partition, "/dev/sda2", 513), (GrowLayer::Filesystem, "/dev/sda2", 513)];
     assert_eq!(grown, expected.map(|(layer, device, mib)| (layer, device.to_owned(), mib)));

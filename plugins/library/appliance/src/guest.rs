@@ -8,6 +8,7 @@ use vmdk2kvm_plugin_api::{Entry, FileKind, Guest, PluginError, Result, Stat};
 use crate::apply;
 use crate::discard;
 use crate::files::{Files, Place};
+use crate::mounts::Mount;
 use crate::storage;
 use crate::volumes::Opened;
 
@@ -24,15 +25,6 @@ pub struct ApplianceGuest {
     pub(crate) has_volume_groups: bool,
     /// Whether the job wants unused blocks discarded.
     pub(crate) discards: bool,
-}
-
-/// A mounted filesystem.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mount {
-    pub device: String,
-    pub mountpoint: String,
-    pub fstype: String,
-    pub options: String,
 }
 
 impl Guest for ApplianceGuest {
@@ -93,19 +85,6 @@ impl Guest for ApplianceGuest {
 }
 
 impl ApplianceGuest {
-    /// The files of what is mounted at the moment, only to be read.
-    pub(crate) fn reading(files: Arc<Files>) -> Self {
-        Self {
-            files,
-            mounts: Vec::new(),
-            writable: false,
-            disks: Vec::new(),
-            opened: Vec::new(),
-            has_volume_groups: false,
-            discards: false,
-        }
-    }
-
     /// The filesystem type at a resolved path.
     pub(crate) fn fstype_at(&self, path: &str) -> &str {
         self.mounts

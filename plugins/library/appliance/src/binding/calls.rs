@@ -230,14 +230,6 @@ impl Handle {
         self.owned_bytes("pread", bytes, size)
     }
 
-    /// Copies a file of the guest into a file of this machine.
-    pub fn download(&mut self, path: &str, to: &Path) -> Call<()> {
-        let (path, to) = (text("download", path)?, text("download", &to.to_string_lossy())?);
-        // SAFETY: open handle, strings end in NUL.
-        let result = unsafe { (self.api.download)(self.raw, path.as_ptr(), to.as_ptr()) };
-        self.done("download", result)
-    }
-
     /// Writes a file of this machine into a file of the guest from `offset` on, which makes or lengthens it as needed.
     pub fn upload_at(&mut self, from: &Path, path: &str, offset: u64) -> Call<()> {
         let (from, path) = (text("upload_offset", &from.to_string_lossy())?, text("upload_offset", path)?);

@@ -28,8 +28,9 @@ pub fn apply(guest: &ApplianceGuest, change: &Change) -> Result<Applied> {
         Action::RebuildInitramfs { kernel, tool, drivers } => archive::rebuild(guest, target, kernel, *tool, drivers),
         Action::ExtendInitramfs { kernel, drivers, files } => archive::extend(guest, target, kernel, drivers, files),
         Action::Grow { layer, old_bytes, new_bytes } => grow::grow(guest, target, *layer, *old_bytes, *new_bytes),
-        other => Err(PluginError::unusable(format!("this plugin does not know the change \"{}\"", other.kind()))
-            .hint("install the version of guestfs-offline-linux that belongs to the plugin that planned it")),
+        other => Err(PluginError::unusable(format!("this plugin does not know the change \"{}\"", other.kind())).hint(
+            "install the plugins of one release: the one that planned it is newer than the one that opened the guest",
+        )),
     };
     done.map_err(|error| if error.message.contains(target) { error } else { error.context(target) })
 }

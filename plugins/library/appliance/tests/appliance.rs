@@ -7,9 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
-use support::{allocated, change, file, guest_tree, host, image, request, run};
-use vmdk2kvm_guestfs_offline_linux::Settings;
-use vmdk2kvm_guestfs_offline_linux::open::attach;
+use support::{allocated, change, guest_tree, host, image, request, run};
+use vmdk2kvm_appliance::{Settings, open};
 use vmdk2kvm_plugin_api::model::{Action, AppliedStatus, AttachedDisk, Content};
 use vmdk2kvm_plugin_api::{ErrorKind, FileKind, Guest};
 
@@ -36,17 +35,26 @@ fn a_guest_is_read_and_changed_and_stays_inside_of_itself() {
     let mut request = request(&disk, folder.path(), true);
     request.disks[0] = AttachedDisk { path: overlay.clone(), format: "qcow2".into() };
     let (services, host) = host(serde_json::json!({}));
-    let attached = attach(&request, &Settings::default(), &host).unwrap();
-    assert_eq!(*services.tasks.lock().unwrap(), ["launch", "disks", "mount"]);
-    let guest = &attached.guest;
+    let (mut mounts, volumes) = open(&request, &Settings::default(), &host).unwrap();
+    assert_eq!(*services.tasks.lock().unwrap(), ["launch", "disks"]);
 
     // What the disks hold.
-    assert_eq!(attached.volumes.disks[0].table, "none");
-    assert_eq!(attached.volumes.disks[0].devices[0].fstype.as_deref(), Some("ext4"));
-    let root = &attached.mounted.mounts[0];
-    assert_eq!(root.device, "/dev/sda");
+    assert_eq!(volumes.disks[0].table, "none");
+    assert_eq!(volumes.disks[0].devices[0].fstype.as_deref(), Some("ext4"));
+    let volume = volumes.by_name("/dev/sda").unwrap();
+
+    // Looking changes nothing and may end; then the root is taken.
+    mounts.look(volume, "").unwrap();
+    assert!(mounts.guest().stat("/etc/fstab").unwrap().is_some());
+    mounts.look_away().unwrap();
+    assert_eq!(mounts.guest().stat("/etc/fstab").unwrap_or_default(), None);
+    assert_eq!(mounts.infos().unwrap(), []);
+    mounts.take_root(volume, "").unwrap();
+    let root = &mounts.infos().unwrap()[0];
+    assert_eq!((root.device.as_str(), root.mountpoint.as_str(), root.fstype.as_str()), ("/dev/sda", "/", "ext4"));
     assert!(root.free_bytes.is_some_and(|free| (1 << 20..96 << 20).contains(&free)), "{root:?}");
     assert!(root.free_inodes.is_some_and(|free| (100..100_000).contains(&free)), "{root:?}");
+    let guest = mounts.into_guest(&volumes);
 
     // Reading, also through symlinks, which end inside.
     assert_eq!(guest.read("/etc/os-release", 100).unwrap().unwrap(), b"ID=debian\n");
@@ -156,8 +164,9 @@ fn reading_leaves_every_byte_as_it_was_and_cancelling_stops_a_call() {
     let disk = image(folder.path(), guest_tree);
     let before = Sha256::digest(std::fs::read(&disk).unwrap());
     let (services, host) = host(serde_json::json!({}));
-    let attached = attach(&request(&disk, folder.path(), false), &Settings::default(), &host).unwrap();
-    let guest = &attached.guest;
+    let (mut mounts, volumes) = open(&request(&disk, folder.path(), false), &Settings::default(), &host).unwrap();
+    mounts.take_root(&volumes.volumes[0], "").unwrap();
+    let guest = mounts.into_guest(&volumes);
     assert!(guest.read("/etc/fstab", 100).unwrap().is_some());
     let refused = guest.apply(&change(Action::Remove { old_sha256: None }, "/etc/fstab")).unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Defect);
@@ -165,29 +174,15 @@ fn reading_leaves_every_byte_as_it_was_and_cancelling_stops_a_call() {
     let begin = Instant::now();
     assert_eq!(guest.read("/usr/share/big", 10 << 20).unwrap_err().kind, ErrorKind::Interrupted);
     assert!(begin.elapsed() < Duration::from_secs(60));
-    drop(attached);
+    drop(guest);
     assert!(before == Sha256::digest(std::fs::read(&disk).unwrap()), "the image was written to");
 }
 
 #[test]
-fn disks_without_a_system_and_damaged_ones_are_said_to_be_so() {
+fn an_image_that_is_not_there_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let disk = image(folder.path(), |tree| file(tree, "photos/1", "x"));
-    let cut = folder.path().join("cut.raw");
-    let mut bytes = vec![0u8; 1 << 20];
-    bytes[512..520].copy_from_slice(b"EFI PART");
-    std::fs::write(&cut, bytes).unwrap();
     let (_services, host) = host(serde_json::json!({}));
-    let mut request = request(&disk, folder.path(), false);
-    let mut second = request.disks[0].clone();
-    second.path = cut.display().to_string();
-    request.disks.push(second);
-    let attached = attach(&request, &Settings::default(), &host).unwrap();
-    assert!(attached.mounted.mounts.is_empty());
-    assert_eq!(attached.volumes.findings[0].code, "disk-table-damaged");
-    assert_eq!(attached.volumes.disks.len(), 2);
-
-    request.disks[0].path = "/nonexistent.qcow2".into();
-    let Err(error) = attach(&request, &Settings::default(), &host) else { panic!("it opened nothing") };
+    let request = request("/nonexistent.qcow2".as_ref(), folder.path(), false);
+    let Err(error) = open(&request, &Settings::default(), &host) else { panic!("it opened nothing") };
     assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Unusable, "/nonexistent.qcow2: not a file"));
 }

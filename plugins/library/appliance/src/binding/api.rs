@@ -228,7 +228,6 @@ symbols! {
     fn free_dirent_list(*mut DirentList);
     fn readlink(H, Str) -> OwnedStr;
     fn pread(H, Str, c_int, i64, *mut usize) -> OwnedStr;
-    fn download(H, Str, Str) -> c_int;
     fn statvfs(H, Str) -> *mut Statvfs;
     fn free_statvfs(*mut Statvfs);
     fn lgetxattr(H, Str, Str, *mut usize) -> OwnedStr;

@@ -50,8 +50,9 @@ fn size(device: &StorageDevice, layer: GrowLayer) -> Result<u64> {
     match layer {
         GrowLayer::Partition | GrowLayer::LogicalVolume => Ok(device.size_bytes),
         GrowLayer::PhysicalVolume | GrowLayer::Filesystem => Ok(device.used_bytes),
-        other => Err(PluginError::unusable(format!("this plugin does not know how to grow a {other:?}"))
-            .hint("install the version of guestfs-offline-linux that belongs to the plugin that planned it")),
+        other => Err(PluginError::unusable(format!("this plugin does not know how to grow a {other:?}")).hint(
+            "install the plugins of one release: the one that planned it is newer than the one that opened the guest",
+        )),
     }
 }
 
