@@ -10,7 +10,7 @@ use std::process::Command;
 use crate::program::target;
 
 /// The crates that a host is made of.
-const MEMBERS: [&str; 3] = ["host", "plugin-api", "plugin-api/testing"];
+const MEMBERS: [&str; 4] = ["host", "plugin-api", "plugin-api/conformance", "plugin-api/testing"];
 
 /// A copy of the workspace with `plugin-api`, the host, and the misbehaving plugin as an example.
 pub struct Release {

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use vmdk2kvm_conformance::{self as conformance, CancelSwitch, Chain, MemoryFiles, MemoryGuest, Report, sample};
 use vmdk2kvm_plugin_api::model::{AttachedDisk, FlattenDisk, OpenGuest};
 use vmdk2kvm_plugin_api::{Flattener, HostServices, Kind, LogRecord, PluginError, Result};
-use vmdk2kvm_plugin_testing::conformance::{self, Chain, Report};
-use vmdk2kvm_plugin_testing::{FakeHost, MemoryFiles, MemoryGuest, sample};
 
 use super::discovery::examine_file;
 use super::{Loaded, Services, check_settings};
@@ -51,12 +50,11 @@ pub fn check(request: &CheckRequest, services: &Services, private: &Path) -> Res
     let table = request.settings.get(&name).cloned().unwrap_or_else(|| json!({}));
     let own = BTreeMap::from([(name.clone(), table.clone())]);
     check_settings(std::slice::from_ref(&candidate), &own)?;
-    let fake = FakeHost::new();
-    let host = Arc::new(BothHosts { fake: fake.clone(), run: services.for_plugin(&name) });
-    let loaded = Loaded::load(&candidate, host, &table)?;
+    let host = Arc::new(KitHost { cancelled: AtomicBool::new(false), run: services.for_plugin(&name) });
+    let loaded = Loaded::load(&candidate, Arc::clone(&host) as Arc<dyn HostServices>, &table)?;
     let mut report = Report::default();
     for kind in &loaded.manifest.kinds {
-        report.extend(of_kind(&loaded, *kind, &fake, request.sample.as_deref(), private)?);
+        report.extend(of_kind(&loaded, *kind, &*host, request.sample.as_deref(), private)?);
         if services.cancel().load(Ordering::Relaxed) {
             return Err(PluginError::interrupted().into());
         }
@@ -76,7 +74,7 @@ pub fn check(request: &CheckRequest, services: &Services, private: &Path) -> Res
 }
 
 /// What its manifest lists and its settings leave out promises nothing.
-fn of_kind(loaded: &Loaded, kind: Kind, host: &FakeHost, given: Option<&str>, private: &Path) -> Result<Report> {
+fn of_kind(loaded: &Loaded, kind: Kind, host: &KitHost, given: Option<&str>, private: &Path) -> Result<Report> {
     let mut report = Report::default();
     match kind {
         Kind::Fetcher => {
@@ -151,18 +149,25 @@ fn guest(loaded: &Loaded, given: &str, private: &Path) -> Result<OpenGuest> {
     Ok(OpenGuest { vm, disks, writable: false, work_dir, socket_dir: private, keys: Vec::new(), root: None })
 }
 
-/// The kit's host, which cancels, and the run's, which has the log and may be interrupted.
-struct BothHosts {
-    fake: FakeHost,
+/// The run's host, which the kit can have ask the plugin to stop. Progress of a check is nobody's.
+struct KitHost {
+    cancelled: AtomicBool,
     run: Arc<dyn HostServices>,
 }
 
-impl HostServices for BothHosts {
-    fn progress(&self, task: &str, done: u64, total: u64) {
-        HostServices::progress(&self.fake, task, done, total);
+impl CancelSwitch for KitHost {
+    fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
     }
+    fn resume(&self) {
+        self.cancelled.store(false, Ordering::Relaxed);
+    }
+}
+
+impl HostServices for KitHost {
+    fn progress(&self, _: &str, _: u64, _: u64) {}
     fn cancelled(&self) -> bool {
-        self.fake.cancelled() || self.run.cancelled()
+        self.cancelled.load(Ordering::Relaxed) || self.run.cancelled()
     }
     fn secret(&self, name: &str) -> Result<Option<String>> {
         self.run.secret(name)

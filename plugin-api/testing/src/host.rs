@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
+use vmdk2kvm_conformance::CancelSwitch;
 use vmdk2kvm_plugin_api::{Host, HostServices, LogRecord, Result};
 
 /// A host for tests. Clones are the same host.
@@ -130,6 +131,16 @@ impl HostServices for FakeHost {
 
     fn log_level(&self) -> u8 {
         5
+    }
+}
+
+impl CancelSwitch for FakeHost {
+    fn cancel(&self) {
+        Self::cancel(self);
+    }
+
+    fn resume(&self) {
+        Self::resume(self);
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! [`MemoryGuest`], [`MemorySource`] and [`MemoryFiles`] are a guest, a disk and a source's files made of literals; [`FakeHost`] is a host
 //! that records what it is told and can cancel; [`sample`] has machines and contexts to start from; [`Planned`] are assertions on
-//! plans. [`conformance`] has for each kind of plugin the checks that `vmdk2kvm plugin check` runs as well.
+//! plans. [`conformance`] has for each kind of plugin the checks that `vmdk2kvm plugin check` runs as well: it is the crate
+//! `vmdk2kvm-conformance`, which the host carries, and brings the guests, disks, files and samples with it.
 //!
 //! ```
 //! use vmdk2kvm_plugin_api::model::{Action, Change, FixerPlan, OsFamily, PlanContext};
@@ -34,19 +35,12 @@
 //! ```
 #![warn(missing_docs)]
 
-pub mod conformance;
-mod files;
-mod guest;
 mod host;
 mod planned;
-pub mod sample;
-mod source;
 
-pub use files::MemoryFiles;
-pub use guest::{MemoryGuest, Node};
 pub use host::{FakeHost, Progress};
 pub use planned::Planned;
-pub use source::MemorySource;
+pub use vmdk2kvm_conformance::{self as conformance, MemoryFiles, MemoryGuest, MemorySource, Node, sample};
 
 /// Every block of Rust in the authors' manual is compiled, and run where it can be.
 #[cfg(doctest)]

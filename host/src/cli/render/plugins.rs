@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use vmdk2kvm_conformance::Outcome;
 use vmdk2kvm_plugin_api::{Kind, Manifest, Need as Wanted};
-use vmdk2kvm_plugin_testing::conformance::Outcome;
 
 use super::table::{Table, facts, heading};
 use crate::events::escape;

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use vmdk2kvm_plugin_api::model::{TestRequest, VerdictKind};
 use vmdk2kvm_plugin_api::{PluginError, Tester};
 
-use super::{Checks, Report, Why, failed, state_of};
-use crate::{FakeHost, sample};
+use crate::folder::Folder;
+use crate::{CancelSwitch, Checks, Report, Why, failed, sample, state_of};
 
 /// Size of the disk that has nothing on it, in bytes.
 const SIZE: u64 = 1 << 20;
 
 /// Checks a tester on a disk that has nothing on it. `host` is the one that its plugin was made with.
-pub fn tester(tester: &dyn Tester, host: &FakeHost) -> Report {
+pub fn tester(tester: &dyn Tester, host: &dyn CancelSwitch) -> Report {
     let mut checks = Checks::of("tester");
     let Some((_folder, image, request)) = checks.check("there is room for an image", room) else {
         return checks.report;
@@ -35,9 +35,9 @@ pub fn tester(tester: &dyn Tester, host: &FakeHost) -> Report {
     checks.report
 }
 
-fn room() -> Result<(tempfile::TempDir, PathBuf, TestRequest), Why> {
+fn room() -> Result<(Folder, PathBuf, TestRequest), Why> {
     let failed = |error| Why::from(PluginError::from_io("a folder for an image", &error));
-    let folder = tempfile::tempdir().map_err(failed)?;
+    let folder = Folder::new().map_err(failed)?;
     let image = folder.path().join("blank.raw");
     std::fs::File::create(&image).and_then(|file| file.set_len(SIZE)).map_err(failed)?;
     for name in ["boot", "work"] {

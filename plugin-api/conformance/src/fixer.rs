@@ -6,8 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use vmdk2kvm_plugin_api::model::{Applied, AppliedStatus, Change, FixerPlan, PlanContext, Storage};
 use vmdk2kvm_plugin_api::{Entry, Fixer, Guest, PluginError, Result, Stat};
 
-use super::{Checks, Report, Why, failed, is_plain, skipped, well_refused};
-use crate::{MemoryGuest, Node};
+use crate::{Checks, MemoryGuest, Node, Report, Why, failed, is_plain, skipped, well_refused};
 
 /// So many of the paths that a fixer looks at are put to the test.
 const PATHS: usize = 64;

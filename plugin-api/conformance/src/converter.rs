@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use vmdk2kvm_plugin_api::model::{CommitOverlay, Convert, CreateOverlay};
 use vmdk2kvm_plugin_api::{Converter, ErrorKind, PluginError};
 
-use super::{Checks, Report, Why, failed, is_plain, skipped, state_of, well_refused};
-use crate::FakeHost;
+use crate::folder::Folder;
+use crate::{CancelSwitch, Checks, Report, Why, failed, is_plain, skipped, state_of, well_refused};
 
 /// Size of the image that is converted, in bytes.
 const SIZE: usize = 3 << 20;
 
 /// Checks a converter on images that it makes in a folder of its own. `host` is the one that its plugin was made with.
-pub fn converter(converter: &dyn Converter, host: &FakeHost) -> Report {
+pub fn converter(converter: &dyn Converter, host: &dyn CancelSwitch) -> Report {
     let mut checks = Checks::of("converter");
     let formats = converter.formats();
     checks.check("it names the formats that it writes", || match formats.iter().find(|format| !is_plain(format)) {
@@ -49,14 +49,14 @@ pub fn converter(converter: &dyn Converter, host: &FakeHost) -> Report {
 
 /// A folder with a raw image whose content is known.
 struct Room {
-    folder: tempfile::TempDir,
+    folder: Folder,
     source: PathBuf,
 }
 
 impl Room {
     fn new() -> Result<Self, Why> {
         let failed = |error| Why::from(PluginError::from_io("a folder for images", &error));
-        let folder = tempfile::tempdir().map_err(failed)?;
+        let folder = Folder::new().map_err(failed)?;
         let source = folder.path().join("source.raw");
         let mut bytes = vec![0; SIZE];
         bytes[..1 << 20].iter_mut().enumerate().for_each(|(at, byte)| *byte = (at / 512 % 251) as u8);

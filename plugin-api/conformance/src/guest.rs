@@ -2,7 +2,7 @@
 
 use vmdk2kvm_plugin_api::{ErrorKind, FileKind, Guest};
 
-use super::{Checks, Report, failed, skipped};
+use crate::{Checks, Report, failed, skipped};
 
 /// So many entries of the root folder are looked at.
 const ENTRIES: usize = 64;

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use vmdk2kvm_plugin_api::Inspector;
 use vmdk2kvm_plugin_api::model::OpenGuest;
 
-use super::{Checks, Report, failed, is_plain, skipped, state_of};
-use crate::{FakeHost, sample};
+use crate::{CancelSwitch, Checks, Report, failed, is_plain, sample, skipped, state_of};
 
 /// Checks an inspector, with a guest that it can open for reading; without one only what needs none. `host` is the one that its plugin was
 /// made with.
-pub fn inspector(inspector: &dyn Inspector, host: &FakeHost, request: Option<&OpenGuest>) -> Report {
+pub fn inspector(inspector: &dyn Inspector, host: &dyn CancelSwitch, request: Option<&OpenGuest>) -> Report {
     let mut checks = Checks::of("inspector");
     checks.check("a guest without disks and without an origin is left to others", || {
         let nothing = OpenGuest {
@@ -52,7 +51,7 @@ pub fn inspector(inspector: &dyn Inspector, host: &FakeHost, request: Option<&Op
                 None => Ok(()),
             }
         });
-        checks.report.extend(super::guest(&*opened.guest));
+        checks.report.extend(crate::guest(&*opened.guest));
         checks.check("it closes the guest", || Ok(opened.guest.close()?));
         checks.check("opened for reading, it writes nothing", || {
             if Some(states()?) == before { Ok(()) } else { failed("an image changed") }

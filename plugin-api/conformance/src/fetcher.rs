@@ -3,8 +3,7 @@
 use vmdk2kvm_plugin_api::model::{SourceRef, VmSpec};
 use vmdk2kvm_plugin_api::{Catalog, Fetcher, Transport};
 
-use super::{Checks, Report, Why, failed, skipped, well_refused};
-use crate::{FakeHost, sample};
+use crate::{CancelSwitch, Checks, Report, Why, failed, sample, skipped, well_refused};
 
 /// A URI that no fetcher knows.
 const NOBODYS: &str = "vmdk2kvm-conformance-nobody://nowhere/nothing";
@@ -12,7 +11,7 @@ const NOBODYS: &str = "vmdk2kvm-conformance-nobody://nowhere/nothing";
 const NO_SAMPLE: &str = "no source was given";
 
 /// Checks a fetcher, with a source that it is for; without one only what needs none. `host` is the one that its plugin was made with.
-pub fn fetcher(fetcher: &dyn Fetcher, host: &FakeHost, source: Option<&SourceRef>) -> Report {
+pub fn fetcher(fetcher: &dyn Fetcher, host: &dyn CancelSwitch, source: Option<&SourceRef>) -> Report {
     let mut checks = Checks::of("fetcher");
     checks.check("a source of another kind is left to others", || match fetcher.accepts(&sample::source(NOBODYS))? {
         0 => Ok(()),
@@ -64,10 +63,10 @@ fn describe(checks: &mut Checks, catalog: &dyn Catalog) -> Option<VmSpec> {
     Some(vm)
 }
 
-fn read(checks: &mut Checks, transport: &dyn Transport, host: &FakeHost, object: &str) {
+fn read(checks: &mut Checks, transport: &dyn Transport, host: &dyn CancelSwitch, object: &str) {
     let opened = checks.check("it opens a disk's file", || Ok(transport.open(object)?));
     let Some(source) = opened else { return };
-    checks.report.extend(super::source(object, &*source));
+    checks.report.extend(crate::source(object, &*source));
     checks.check("the fingerprint of what did not change stays the same", || {
         let fingerprint = transport.fingerprint(object)?;
         if !fingerprint.is_empty() && transport.fingerprint(object)? == fingerprint {

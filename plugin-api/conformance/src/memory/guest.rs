@@ -36,7 +36,7 @@ pub enum Node {
 ///
 /// ```
 /// use vmdk2kvm_plugin_api::Guest;
-/// use vmdk2kvm_plugin_testing::MemoryGuest;
+/// use vmdk2kvm_conformance::MemoryGuest;
 ///
 /// let guest = MemoryGuest::new(&[("/boot/grub2/grub.cfg", "set timeout=5\n")]).symlink("/etc/grub2.cfg", "../boot/grub2/grub.cfg");
 /// assert_eq!(guest.read_text("/etc/grub2.cfg").unwrap().as_deref(), Some("set timeout=5\n"));

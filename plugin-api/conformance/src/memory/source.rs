@@ -10,7 +10,7 @@ use vmdk2kvm_plugin_api::{BlockSource, Extent, ExtentKind, PluginError, Result};
 ///
 /// ```
 /// use vmdk2kvm_plugin_api::{BlockSource, PluginError};
-/// use vmdk2kvm_plugin_testing::MemorySource;
+/// use vmdk2kvm_conformance::MemorySource;
 ///
 /// let disk = MemorySource::new(vec![7; 8192]).with_hole(4096..8192).failing(0..512, PluginError::io("sector 0 is bad"));
 /// assert_eq!(disk.extents(0, 8192).unwrap().len(), 2);

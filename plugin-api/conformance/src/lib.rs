@@ -3,13 +3,21 @@
 //! An author's tests call the function of a kind with a sample of what the plugin is for and [`Report::assert`]; `vmdk2kvm plugin check`
 //! runs the same functions against the library as the host loads it. What a sample is needed for and not given is skipped, never
 //! passed; so is what needs a program or library that this machine lacks.
+//!
+//! The kit brings what it tries plugins on: [`MemoryGuest`], [`MemorySource`] and [`MemoryFiles`] are made of literals, [`sample`] has
+//! machines and requests. Nothing here is for tests alone: the host carries this crate, and authors get it through
+//! `vmdk2kvm-plugin-testing`, which adds a host that records and assertions on plans.
+#![warn(missing_docs)]
 
 mod converter;
 mod fetcher;
 mod fixer;
 mod flattener;
+mod folder;
 mod guest;
 mod inspector;
+mod memory;
+pub mod sample;
 mod source;
 mod tester;
 
@@ -19,19 +27,26 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
-use crate::FakeHost;
-
 pub use converter::converter;
 pub use fetcher::fetcher;
 pub use fixer::fixer;
 pub use flattener::{Chain, flattener};
 pub use guest::guest;
 pub use inspector::inspector;
+pub use memory::{MemoryFiles, MemoryGuest, MemorySource, Node};
 pub use source::source;
 pub use tester::tester;
 
 /// A call that was asked to stop must return within this time.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// The host that a plugin was made with, as far as the kit has to move it: it asks the plugin to stop, and takes that back.
+pub trait CancelSwitch {
+    /// From now on the host's `cancelled` is true.
+    fn cancel(&self);
+    /// And now no longer.
+    fn resume(&self);
+}
 
 /// What the checks of some part of a plugin found.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -153,7 +168,7 @@ impl Checks {
     }
 
     /// After the host asked to stop, a call returns in time: it is done, or says that it was interrupted.
-    fn check_cancel<T>(&mut self, host: &FakeHost, call: impl FnOnce() -> Result<T>) {
+    fn check_cancel<T>(&mut self, host: &dyn CancelSwitch, call: impl FnOnce() -> Result<T>) {
         self.check("a run that was asked to stop stops in time", || {
             host.cancel();
             let begin = Instant::now();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, Transport};
 
-use crate::MemorySource;
+use super::MemorySource;
 
 /// A folder of this machine is read up to so many bytes in all.
 const BYTES_LIMIT: u64 = 256 << 20;
@@ -14,7 +14,7 @@ const BYTES_LIMIT: u64 = 256 << 20;
 ///
 /// ```
 /// use vmdk2kvm_plugin_api::Transport;
-/// use vmdk2kvm_plugin_testing::{MemoryFiles, MemorySource};
+/// use vmdk2kvm_conformance::{MemoryFiles, MemorySource};
 ///
 /// let files = MemoryFiles::default().with("web.img", b"content").with_source("base.img", MemorySource::new([0; 512]));
 /// assert_eq!(files.open("web.img").unwrap().size(), 7);

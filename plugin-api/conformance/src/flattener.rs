@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use vmdk2kvm_plugin_api::model::FlattenDisk;
 use vmdk2kvm_plugin_api::{BlockSource, Extent, Flat, Flattener, Hints, PluginError, Result, Transport, read_exact_at};
 
-use super::{Checks, Report, Why, failed, is_plain, skipped, well_refused};
-use crate::{FakeHost, MemoryFiles};
+use crate::{CancelSwitch, Checks, MemoryFiles, Report, Why, failed, is_plain, skipped, well_refused};
 
 /// Bytes compared at once.
 const PIECE: usize = 64 << 10;
@@ -23,7 +22,7 @@ pub struct Chain {
 }
 
 /// Checks a flattener, with a chain that it can read; without one only what needs none. `host` is the one that its plugin was made with.
-pub fn flattener(flattener: &dyn Flattener, host: &FakeHost, chain: Option<&Chain>) -> Report {
+pub fn flattener(flattener: &dyn Flattener, host: &dyn CancelSwitch, chain: Option<&Chain>) -> Report {
     let mut checks = Checks::of("flattener");
     let formats = flattener.formats();
     checks.check("it names the formats that it reads", || match formats.iter().find(|format| !is_plain(format)) {
@@ -43,7 +42,7 @@ pub fn flattener(flattener: &dyn Flattener, host: &FakeHost, chain: Option<&Chai
     });
     let Some((chain, flat, spy)) = opened else { return checks.report };
     checks.check("the report fits what was opened", || report_fits(chain, &flat, &spy));
-    checks.report.extend(super::source(&chain.disk.object, &*flat.source));
+    checks.report.extend(crate::source(&chain.disk.object, &*flat.source));
     checks.check("what cannot be read is an error, never other bytes", || torn_files(flattener, chain, &flat));
     checks.check_cancel(host, || flattener.flatten(&chain.disk, Arc::clone(&chain.files)).map(drop));
     checks.report
@@ -59,7 +58,7 @@ fn no_image(flattener: &dyn Flattener, format: &str, name: &str, bytes: &[u8]) -
     let disk = FlattenDisk { object: name.to_owned(), format: format.to_owned() };
     match flattener.flatten(&disk, Arc::new(MemoryFiles::default().with(name, bytes))) {
         Err(error) => well_refused(&error),
-        Ok(flat) => match super::source(name, &*flat.source).failures().next() {
+        Ok(flat) => match crate::source(name, &*flat.source).failures().next() {
             Some(check) => failed(format!("as {format}: {check}")),
             None => Ok(()),
         },

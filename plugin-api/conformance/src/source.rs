@@ -2,7 +2,7 @@
 
 use vmdk2kvm_plugin_api::{BlockSource, ExtentKind, check_map, read_exact_at};
 
-use super::{Checks, Report, Why, failed};
+use crate::{Checks, Report, Why, failed};
 
 /// Bytes read at one place.
 const PIECE: u64 = 64 << 10;
@@ -106,9 +106,8 @@ fn map(source: &dyn BlockSource, size: u64, places: &[(u64, u64)], first: &[Vec<
 mod tests {
     use vmdk2kvm_plugin_api::{Extent, PluginError, Result};
 
-    use super::super::Check;
     use super::*;
-    use crate::MemorySource;
+    use crate::{Check, MemorySource};
 
     #[test]
     fn an_honest_source_passes() {
