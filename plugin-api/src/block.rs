@@ -4,6 +4,7 @@
 //! and a map of what is data. Sources are shared between threads: the copy engine reads in parallel while the read-only
 //! export serves the appliance.
 
+use crate::model::grows;
 use crate::{PluginError, Result};
 
 /// Bytes that can be read at any offset.
@@ -21,7 +22,7 @@ pub trait BlockSource: Send + Sync {
     /// What the range holds, in order, without gaps or overlaps, covering exactly `offset..offset + length`.
     /// The cost must grow with the answer, not with the range.
     fn extents(&self, offset: u64, length: u64) -> Result<Vec<Extent>> {
-        Ok(vec![Extent { offset, length, kind: ExtentKind::Data }])
+        Ok(vec![Extent::new(offset, length, ExtentKind::Data)])
     }
 
     /// How this source likes to be read.
@@ -32,6 +33,7 @@ pub trait BlockSource: Send + Sync {
 
 /// A run of bytes of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Extent {
     /// First byte.
     pub offset: u64,
@@ -39,6 +41,13 @@ pub struct Extent {
     pub length: u64,
     /// What the run holds.
     pub kind: ExtentKind,
+}
+
+impl Extent {
+    /// A run of bytes of a kind.
+    pub const fn new(offset: u64, length: u64, kind: ExtentKind) -> Self {
+        Self { offset, length, kind }
+    }
 }
 
 /// What a run of bytes holds.
@@ -54,6 +63,7 @@ pub enum ExtentKind {
 
 /// How a source likes to be read. Advice, not a limit: every range can be read whatever the hints say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Hints {
     /// Requests that begin and end at multiples of this many bytes are cheapest (a grain, a sector).
     pub alignment: u32,
@@ -61,15 +71,15 @@ pub struct Hints {
     pub request: u32,
     /// How many requests at once still help; 0 when the source does not care (the host takes the number of processors).
     pub parallelism: u16,
-    /// Reading backwards or apart is very expensive: read once, in order.
-    pub sequential: bool,
 }
 
 impl Default for Hints {
     fn default() -> Self {
-        Self { alignment: 4096, request: 1 << 20, parallelism: 0, sequential: false }
+        Self { alignment: 4096, request: 1 << 20, parallelism: 0 }
     }
 }
+
+grows!(Extent, Hints);
 
 /// Reads exactly `buffer.len()` bytes at `offset`.
 pub fn read_exact_at(source: &dyn BlockSource, offset: u64, buffer: &mut [u8]) -> Result<()> {

@@ -15,8 +15,6 @@ pub type Result<T, E = PluginError> = std::result::Result<T, E>;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A defect in the program or in a plugin: a panic, a broken promise of the contract.
-    Defect,
     /// The arguments make no sense together.
     Usage,
     /// The input is corrupt, unsafe, incomplete, or a guest that is not supported.
@@ -27,6 +25,8 @@ pub enum ErrorKind {
     Output,
     /// An I/O error that a retry may cure.
     Io,
+    /// This implementation cannot do that; another may. Not a failure of its own as long as there is another.
+    Cannot,
     /// A passing failure: the same command can be run again.
     Temporary,
     /// Authentication or authorisation failed.
@@ -39,6 +39,9 @@ pub enum ErrorKind {
     Blocked,
     /// The user interrupted the run.
     Interrupted,
+    /// A defect in the program or in a plugin: a panic, a broken promise of the contract. A word of a newer contract is read as this one.
+    #[serde(other)]
+    Defect,
 }
 
 impl ErrorKind {
@@ -48,7 +51,7 @@ impl ErrorKind {
             Self::Defect => 1,
             Self::Usage => 2,
             Self::Unusable => 65,
-            Self::Missing => 69,
+            Self::Missing | Self::Cannot => 69,
             Self::Output => 73,
             Self::Io => 74,
             Self::Temporary => 75,
@@ -67,6 +70,7 @@ impl ErrorKind {
             Self::Usage => "usage",
             Self::Unusable => "unusable",
             Self::Missing => "missing",
+            Self::Cannot => "cannot",
             Self::Output => "output",
             Self::Io => "io",
             Self::Temporary => "temporary",
@@ -89,6 +93,7 @@ impl ErrorKind {
 /// assert_eq!(error.kind.exit_code(), 65);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PluginError {
     /// What kind of failure it is.
     pub kind: ErrorKind,
@@ -133,6 +138,11 @@ impl PluginError {
         Self::new(ErrorKind::Config, message)
     }
 
+    /// This implementation cannot do `what`; another may.
+    pub fn cannot(what: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Cannot, format!("{what} is not something it can do"))
+    }
+
     /// A defect: something that cannot happen did.
     pub fn defect(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Defect, message)
@@ -159,6 +169,20 @@ impl PluginError {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same error as the fault of the plugin with this label (`name version`).
+    #[must_use]
+    pub fn blamed_on(mut self, plugin: impl Into<String>) -> Self {
+        self.plugin = Some(plugin.into());
+        self
+    }
+
+    /// The same error as another kind.
+    #[must_use]
+    pub fn of_kind(mut self, kind: ErrorKind) -> Self {
+        self.kind = kind;
         self
     }
 

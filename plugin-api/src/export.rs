@@ -3,7 +3,9 @@
 /// Exports a type that implements [`crate::Plugin`] as this library's plugin, with its manifest.
 ///
 /// Every text is a literal without quotes, backslashes or control characters. The version and the licence are the crate's own.
-/// Lists stand in this order; all but `kinds` may be left out.
+/// Lists stand in this order; all but `kinds` may be left out: `kinds_by_settings`, `guests`, `capabilities`, `libraries` and `programs` (name,
+/// Debian's package, Fedora's package), `settings` (key, type, default, one line), `flags` (flag, key), `secrets`, `preference`, `own_process`
+/// (variables of its environment). Their meaning is [`Manifest`](crate::Manifest)'s.
 ///
 /// ```
 /// use vmdk2kvm_plugin_api::{Host, Plugin, Result};
@@ -20,7 +22,7 @@
 ///     name: "nothing",
 ///     summary: "Does nothing, to show how little a plugin needs",
 ///     kinds: [],
-///     programs: [("qemu-img", "qemu-utils")],
+///     programs: [("qemu-img", "qemu-utils", "qemu-img")],
 ///     settings: [("depth", "integer", "3", "how deep it does nothing")],
 /// }
 /// # fn main() {}
@@ -35,9 +37,13 @@ macro_rules! export_plugin {
         $(, kinds_by_settings: $by_settings:literal)?
         $(, guests: [$($guest:literal),* $(,)?])?
         $(, capabilities: [$($capability:literal),* $(,)?])?
-        $(, libraries: [$(($library:literal, $library_package:literal)),* $(,)?])?
-        $(, programs: [$(($program:literal, $program_package:literal)),* $(,)?])?
+        $(, libraries: [$(($library:literal, $library_deb:literal, $library_rpm:literal)),* $(,)?])?
+        $(, programs: [$(($program:literal, $program_deb:literal, $program_rpm:literal)),* $(,)?])?
         $(, settings: [$(($key:literal, $type:literal, $default:literal, $doc:literal)),* $(,)?])?
+        $(, flags: [$(($flag:literal, $flag_key:literal)),* $(,)?])?
+        $(, secrets: [$($secret:literal),* $(,)?])?
+        $(, preference: $preference:literal)?
+        $(, own_process: [$(($variable:literal, $value:literal)),* $(,)?])?
         $(,)?
     ) => {
         // A panic could not be caught and would end the host.
@@ -46,8 +52,9 @@ macro_rules! export_plugin {
 
         const _: () = {
             $crate::export::assert_plain(&[
-                $name, $summary, $($kind,)* $($($guest,)*)? $($($capability,)*)? $($($library, $library_package,)*)?
-                $($($program, $program_package,)*)? $($($key, $type, $default, $doc,)*)?
+                $name, $summary, $($kind,)* $($($guest,)*)? $($($capability,)*)? $($($library, $library_deb, $library_rpm,)*)?
+                $($($program, $program_deb, $program_rpm,)*)? $($($key, $type, $default, $doc,)*)?
+                $($($flag, $flag_key,)*)? $($($secret,)*)? $($($variable, $value,)*)?
                 env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_LICENSE"),
             ]);
 
@@ -64,12 +71,18 @@ macro_rules! export_plugin {
                 "],\"capabilities\":[",
                 $crate::__json_list!($($($capability),*)?),
                 "],\"libraries\":[",
-                $crate::__json_objects!(("name", "package") $($(($library, $library_package))*)?),
+                $crate::__json_needs!($($(($library, $library_deb, $library_rpm))*)?),
                 "],\"programs\":[",
-                $crate::__json_objects!(("name", "package") $($(($program, $program_package))*)?),
+                $crate::__json_needs!($($(($program, $program_deb, $program_rpm))*)?),
                 "],\"settings\":[",
                 $crate::__json_objects!(("key", "type", "default", "doc") $($(($key, $type, $default, $doc))*)?),
-                "]}",
+                "],\"flags\":[",
+                $crate::__json_objects!(("flag", "key") $($(($flag, $flag_key))*)?),
+                "],\"secrets\":[",
+                $crate::__json_list!($($($secret),*)?),
+                concat!("]", $(",\"preference\":", $preference,)? ""),
+                $($crate::__json_process!($(($variable, $value))*),)?
+                "}",
             ];
             const LENGTH: usize = $crate::export::length(PARTS);
 
@@ -111,7 +124,29 @@ macro_rules! __json_list {
     ($first:literal $(, $rest:literal)*) => { concat!("\"", $first, "\"" $(, ",\"", $rest, "\"")*) };
 }
 
-/// `{"name":"a","package":"b"},...` of literals.
+/// `{"name":"a","packages":{"deb":"b","rpm":"c"}},...` of literals.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __json_needs {
+    () => { "" };
+    (($a:literal, $b:literal, $c:literal) $(($d:literal, $e:literal, $f:literal))*) => {
+        concat!("{\"name\":\"", $a, "\",\"packages\":{\"deb\":\"", $b, "\",\"rpm\":\"", $c, "\"}}"
+            $(, ",{\"name\":\"", $d, "\",\"packages\":{\"deb\":\"", $e, "\",\"rpm\":\"", $f, "\"}}")*)
+    };
+}
+
+/// `,"process":{"own":true,"environment":{"A":"b",...}}` of literals.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __json_process {
+    () => { ",\"process\":{\"own\":true}" };
+    (($a:literal, $b:literal) $(($c:literal, $d:literal))*) => {
+        concat!(",\"process\":{\"own\":true,\"environment\":{\"", $a, "\":\"", $b, "\""
+            $(, ",\"", $c, "\":\"", $d, "\"")* , "}}")
+    };
+}
+
+/// `{"flag":"a","key":"b"},...` of literals.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __json_objects {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Applied, Change, Storage};
+use crate::model::{Applied, Change, Storage, grows};
 use crate::{PluginError, Result};
 
 /// The largest text file that [`Guest::read_text`] reads, in bytes.
@@ -27,6 +27,21 @@ pub trait Guest: Send + Sync {
     fn read_text(&self, path: &str) -> Result<Option<String>> {
         let Some(bytes) = self.read(path, TEXT_LIMIT)? else { return Ok(None) };
         String::from_utf8(bytes).map(Some).map_err(|_| PluginError::unusable(format!("{path}: it is not UTF-8 text")))
+    }
+
+    /// [`Guest::stat`] of several paths, in their order: one round trip where the guest is far away. An error is that of its own path.
+    fn stat_many(&self, paths: &[&str]) -> Vec<Result<Option<Stat>>> {
+        paths.iter().map(|path| self.stat(path)).collect()
+    }
+
+    /// [`Guest::read`] of several paths, in their order: one round trip where the guest is far away. An error is that of its own path.
+    fn read_many(&self, paths: &[&str], limit: u64) -> Vec<Result<Option<Vec<u8>>>> {
+        paths.iter().map(|path| self.read(path, limit)).collect()
+    }
+
+    /// Whether names that differ only in the case of letters name the same file.
+    fn folds_case(&self) -> bool {
+        false
     }
 
     /// Names and kinds of what is in the folder at `path`, sorted by name, without `.` and `..`; `None` when there is no
@@ -56,6 +71,7 @@ pub trait Guest: Send + Sync {
 
 /// What is at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Stat {
     /// Kind.
     pub kind: FileKind,
@@ -67,6 +83,13 @@ pub struct Stat {
     pub uid: u32,
     /// Group.
     pub gid: u32,
+}
+
+impl Stat {
+    /// Something of a kind, a size in bytes and permission bits, that root owns.
+    pub const fn new(kind: FileKind, size: u64, mode: u32) -> Self {
+        Self { kind, size, mode, uid: 0, gid: 0 }
+    }
 }
 
 /// Kind of a directory entry.
@@ -85,9 +108,19 @@ pub enum FileKind {
 
 /// An entry of a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Entry {
     /// Name without its folder.
     pub name: String,
     /// Kind, symlinks not followed.
     pub kind: FileKind,
 }
+
+impl Entry {
+    /// A name and what it is.
+    pub fn new(name: impl Into<String>, kind: FileKind) -> Self {
+        Self { name: name.into(), kind }
+    }
+}
+
+grows!(Stat, Entry);

@@ -19,12 +19,13 @@ pub mod model;
 mod plugin;
 mod plugin_runtime;
 pub mod stage;
+pub mod text;
 
 pub use block::{BlockSource, Extent, ExtentKind, Hints, check_map, read_exact_at};
 pub use error::{ErrorKind, PluginError, Result};
 pub use guest::{Entry, FileKind, Guest, Stat};
-pub use host::{Host, HostServices, LogRecord};
-pub use manifest::{Kind, MANIFEST_SECTION, Manifest, Need, Setting};
+pub use host::{Host, HostServices, LogRecord, Progress, Slot};
+pub use manifest::{Flag, Kind, MANIFEST_SECTION, Manifest, Need, Packages, Process, Setting};
 pub use plugin::Plugin;
 pub use stage::{Catalog, Converter, Fetcher, Fixer, Flat, Flattener, Inspector, Opened, Tester, Transport};
 

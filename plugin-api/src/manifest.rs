@@ -3,6 +3,8 @@
 //! It is JSON in an ELF section of its own, so that `plugin list` works where a plugin's C library is missing, and says what is
 //! missing.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{PluginError, Result};
@@ -12,6 +14,7 @@ pub const MANIFEST_SECTION: &str = ".vmdk2kvm.plugin";
 
 /// A plugin's manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Manifest {
     /// Schema number: 1.
     #[serde(deserialize_with = "crate::model::schema::known")]
@@ -26,8 +29,8 @@ pub struct Manifest {
     pub summary: String,
     /// SPDX licence expression.
     pub license: String,
-    /// The stages it takes part in.
-    pub kinds: Vec<Kind>,
+    /// The stages it takes part in, as words: see [`Kind`]. One that the host does not know is ignored.
+    pub kinds: Vec<String>,
     /// Its settings decide which of its kinds it hands out: having none of a kind is then no broken promise, and what it does have is
     /// preferred to an equal, since the job asks for it.
     #[serde(default)]
@@ -47,9 +50,25 @@ pub struct Manifest {
     /// Keys of its settings table.
     #[serde(default)]
     pub settings: Vec<Setting>,
+    /// Command-line flags that stand for keys of its settings table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<Flag>,
+    /// Names of the secrets that it may ask for; a trailing `*` stands for any ending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
+    /// Among several plugins that suit a stage equally, the one with the highest number is taken; 0 claims nothing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub preference: u32,
+    /// Whether it must run in a process of its own.
+    #[serde(default, skip_serializing_if = "Process::is_shared")]
+    pub process: Process,
 }
 
-/// A stage a plugin takes part in.
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// A stage a plugin takes part in. A manifest has words, of which these are the ones known here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -83,19 +102,66 @@ impl Kind {
             Self::Tester => "tester",
         }
     }
+
+    /// The kind that a word stands for.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
 }
 
 /// Something the machine must have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Need {
     /// Name of the library (soname) or program.
     pub name: String,
-    /// The Debian package that has it.
-    pub package: String,
+    /// The packages that have it.
+    pub packages: Packages,
+}
+
+/// Names of a package.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Packages {
+    /// In Debian and what comes of it; empty: not known.
+    #[serde(default)]
+    pub deb: String,
+    /// In Fedora and what comes of it; empty: not known.
+    #[serde(default)]
+    pub rpm: String,
+}
+
+/// A command-line flag that stands for a setting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Flag {
+    /// The flag without its dashes.
+    pub flag: String,
+    /// The key of the setting.
+    pub key: String,
+}
+
+/// The process that a plugin runs in.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Process {
+    /// It runs in a process of its own, which is started for it alone.
+    #[serde(default)]
+    pub own: bool,
+    /// Variables of that process's environment. `${KEY}` in a value stands for the setting of that key.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Process {
+    fn is_shared(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A key of the plugin's settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Setting {
     /// Its name.
     pub key: String,
@@ -109,6 +175,24 @@ pub struct Setting {
 }
 
 impl Manifest {
+    /// Whether it takes part in a stage.
+    pub fn is_a(&self, kind: Kind) -> bool {
+        self.kinds.iter().any(|word| word == kind.as_str())
+    }
+
+    /// The kinds that are known here.
+    pub fn known_kinds(&self) -> impl Iterator<Item = Kind> + '_ {
+        self.kinds.iter().filter_map(|word| Kind::from_word(word))
+    }
+
+    /// Whether it may ask for a secret.
+    pub fn may_ask_for(&self, secret: &str) -> bool {
+        self.secrets.iter().any(|name| match name.strip_suffix('*') {
+            Some(beginning) => secret.starts_with(beginning),
+            None => name == secret,
+        })
+    }
+
     /// Reads a section's bytes.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let text = std::str::from_utf8(bytes).map_err(|_| PluginError::missing("its manifest is not UTF-8"))?;

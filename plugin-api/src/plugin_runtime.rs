@@ -27,11 +27,7 @@ pub(crate) fn install(services: &Arc<dyn HostServices>) {
         let place = info.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
         let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
         abi::remember_panic(format!("{message}{place}"));
-        host.log(&LogRecord {
-            level: 1,
-            target: "panic".to_owned(),
-            message: format!("thread {thread} panicked{place}: {message}"),
-        });
+        host.log(&LogRecord::new(1, "panic", format!("thread {thread} panicked{place}: {message}")));
     }));
 }
 
@@ -103,7 +99,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Bridge {
             Level::DEBUG => 4,
             Level::TRACE => 5,
         };
-        self.host.log(&LogRecord { level, target: metadata.target().to_owned(), message });
+        self.host.log(&LogRecord::new(level, metadata.target(), message));
     }
 }
 

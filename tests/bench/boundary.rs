@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use vmdk2kvm::plugins::{Loaded, discover, search_folders};
 use vmdk2kvm_plugin_api::model::FlattenDisk;
 use vmdk2kvm_plugin_api::{
-    BlockSource, ExtentKind, Flattener, Host, HostServices, LogRecord, PluginError, Result, Transport,
+    BlockSource, ExtentKind, Flattener, Host, HostServices, LogRecord, PluginError, Progress, Result, Slot, Transport,
 };
 use vmdk2kvm_vmdk_flatten::VmdkFlattener;
 
@@ -24,12 +24,22 @@ const ROUNDS: usize = 20;
 struct Quiet;
 
 impl HostServices for Quiet {
-    fn progress(&self, _: &str, _: u64, _: u64) {}
+    fn progress(&self, _: &Progress<'_>) {}
     fn cancelled(&self) -> bool {
         false
     }
-    fn secret(&self, _: &str) -> Result<Option<String>> {
+    fn secret(&self, _: &str) -> Result<Option<Vec<u8>>> {
         Ok(None)
+    }
+    fn lend_secret(&self, _: &[u8]) -> Result<String> {
+        Err(PluginError::cannot("lending a secret"))
+    }
+    fn warn(&self, _: &str) {}
+    fn folder(&self) -> Result<String> {
+        Err(PluginError::cannot("giving a folder"))
+    }
+    fn slot(&self, _: &str, _: u32) -> Result<Slot> {
+        Ok(Slot::new(()))
     }
     fn log(&self, _: &LogRecord) {}
     fn log_level(&self) -> u8 {
@@ -70,7 +80,7 @@ impl BlockSource for OpenFile {
 
 /// Opens the disk; every round anew, so that no reader has the other's warm tables.
 fn open(flattener: &dyn Flattener, disk: &str) -> Box<dyn BlockSource> {
-    let request = FlattenDisk { object: disk.to_owned(), format: "vmdk".to_owned() };
+    let request = FlattenDisk::new(disk.to_owned(), "vmdk".to_owned());
     flattener.flatten(&request, Arc::new(Files)).unwrap().source
 }
 

@@ -76,7 +76,7 @@ impl Job {
             Input::Source(source) => Some(source.clone()),
             Input::Images { paths } => {
                 let mut paths = paths.iter().map(|path| path.to_string_lossy().into_owned());
-                Some(SourceRef { uri: paths.next()?, extra_disks: paths.collect(), vm: None })
+                Some(SourceRef::new(paths.next()?).with(|source| source.extra_disks = paths.collect()))
             }
             Input::Plan { .. } | Input::Result { .. } => None,
         }
@@ -256,6 +256,8 @@ impl KeySource {
 pub struct PluginOptions {
     /// The plugin for FETCH.
     pub fetcher: Option<String>,
+    /// The plugin that reads the disks' bytes, whatever describes the machine.
+    pub transport: Option<String>,
     /// The plugin for FLATTEN.
     pub flattener: Option<String>,
     /// The plugin for INSPECT.

@@ -107,7 +107,10 @@ pub fn job(request: &Request, settings: Settings) -> Result<Job> {
                 usage(format!("{} needs a SOURCE", command.as_str()))
                     .hint("name a path or a URI, or set source.uri in a settings file")
             })?;
-            Input::Source(SourceRef { uri, extra_disks: settings.source.disks, vm: settings.source.vm })
+            Input::Source(SourceRef::new(uri).with(|source| {
+                source.extra_disks = settings.source.disks;
+                source.vm = settings.source.vm;
+            }))
         }
         Operand::Plan(path) => Input::Plan { path: absolute(path) },
         Operand::Images(paths) => Input::Images { paths: paths.iter().map(|path| absolute(path)).collect() },
@@ -155,7 +158,10 @@ pub fn job(request: &Request, settings: Settings) -> Result<Job> {
         test: TestOptions {
             plugin,
             timeout_seconds: settings.test.timeout_seconds,
-            expect: TestExpectation { ssh_address: settings.test.ssh_address, ssh_port: settings.test.ssh_port },
+            expect: TestExpectation::default().with(|expect| {
+                expect.ssh_address = settings.test.ssh_address;
+                expect.ssh_port = settings.test.ssh_port;
+            }),
         },
         keep_work: settings.keep_work,
         work_dir: settings.work_dir,

@@ -128,6 +128,7 @@ pub const KEYS: &[Key] = &[
     key("test.ssh_address", Kind::Text, "an sshd must answer at this address of the guest"),
     key("test.ssh_port", Kind::Number(1, 65_535), "port of that sshd"),
     key("plugins.fetcher", Kind::Text, "the plugin for FETCH"),
+    key("plugins.transport", Kind::Text, "plugin that reads the disks' bytes, whatever describes the machine"),
     key("plugins.flattener", Kind::Text, "the plugin for FLATTEN"),
     key("plugins.inspector", Kind::Text, "the plugin for INSPECT"),
     key("plugins.converter", Kind::Text, "the plugin for CONVERT"),

@@ -53,7 +53,7 @@ impl Pass<'_> {
         let span = span_size(request);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         // A source that is read one request at a time still gains from digesting and writing beside it.
-        let one_reader = hints.sequential || hints.parallelism == 1;
+        let one_reader = hints.parallelism == 1;
         let suitable = if one_reader || hints.parallelism == 0 { processors } else { usize::from(hints.parallelism) };
         // One of them may be waiting for a commit.
         let workers = self.workers.unwrap_or(suitable + usize::from(self.committer.is_some()));

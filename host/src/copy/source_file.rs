@@ -83,7 +83,7 @@ impl BlockSource for FileSource {
         let mut extents = Vec::new();
         let mut push = |from: u64, to: u64, kind| {
             if from < to {
-                extents.push(Extent { offset: from, length: to - from, kind });
+                extents.push(Extent::new(from, to - from, kind));
             }
         };
         let mut at = offset;

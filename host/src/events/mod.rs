@@ -3,7 +3,6 @@
 //! The pipeline says what happens as [`Event`]s and knows nothing of bars, colours or files.
 
 mod bars;
-mod escape;
 mod event;
 mod layer;
 mod lines;
@@ -14,7 +13,6 @@ mod sink;
 mod stage;
 
 pub use bars::Bars;
-pub use escape::{escape, escape_lines, is_unsafe};
 pub use event::{ErrorDocument, Event, LogLevel, SCHEMA, StageStatus};
 pub use layer::EventLayer;
 pub use lines::{Lines, LogFile};
@@ -23,3 +21,4 @@ pub use phases::{Phase, Phases};
 pub use show::{bytes, duration};
 pub use sink::{EventSink, Recorder, Reporter};
 pub use stage::Stage;
+pub use vmdk2kvm_plugin_api::text::{escape, escape_lines, is_unsafe};

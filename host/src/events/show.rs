@@ -54,8 +54,8 @@ pub(super) fn line(event: &Event) -> Option<String> {
         Event::Finding(finding) => {
             let word = match finding.severity {
                 Severity::Info => "note",
-                Severity::Warn => "warning",
                 Severity::Block => "blocked",
+                _ => "warning",
             };
             let hint = if finding.hint.is_empty() { String::new() } else { format!(" ({})", escape(&finding.hint)) };
             format!("{word}: {}{hint} [{}]", escape(&finding.message), escape(&finding.code))

@@ -22,7 +22,7 @@ pub fn output_error(what: impl std::fmt::Display, error: &std::io::Error) -> Plu
         }
         _ => return made,
     };
-    PluginError { kind, ..made }.hint(hint)
+    made.of_kind(kind).hint(hint)
 }
 
 /// Makes a folder and its parents, readable by the user alone. One that exists is taken as it is.

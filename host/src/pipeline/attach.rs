@@ -7,7 +7,7 @@ use std::sync::Arc;
 use vmdk2kvm_plugin_api::model::{AttachedDisk, CreateOverlay};
 use vmdk2kvm_plugin_api::{Converter, PluginError, Result};
 
-use super::flatten::FlatDisk;
+use super::flatten::{FlatDisk, RAW};
 use super::output::remove_if_there;
 use crate::export::Export;
 
@@ -44,14 +44,9 @@ pub(super) fn attach(disks: &[FlatDisk], folder: &Path, private: &Path, converte
             PluginError::output(format!("the work folder {} has a name that is not UTF-8", folder.display()))
                 .hint("name another one with --work-dir")
         })?;
-        converter.create_overlay(&CreateOverlay {
-            overlay: overlay.clone(),
-            backing: export.uri(),
-            backing_format: "raw".to_owned(),
-            size_bytes: disk.source.size(),
-        })?;
+        converter.create_overlay(&CreateOverlay::new(&overlay, export.uri(), RAW, disk.source.size()))?;
         attached.exports.push(export);
-        attached.disks.push(AttachedDisk { path: overlay, format: OVERLAY_FORMAT.to_owned() });
+        attached.disks.push(AttachedDisk::new(overlay, OVERLAY_FORMAT));
     }
     Ok(attached)
 }

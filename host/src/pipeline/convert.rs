@@ -54,11 +54,11 @@ pub(super) fn commit(
     output.records.write(COMMIT_BEGAN, key, &())?;
     for index in disks {
         run.check_cancelled()?;
-        converter.commit_overlay(&CommitOverlay {
-            overlay: text(&overlay_path(&output.work, index))?,
-            image: text(&output.part(index))?,
-            format: working_format(run.job).as_str().to_owned(),
-        })?;
+        converter.commit_overlay(&CommitOverlay::new(
+            text(&overlay_path(&output.work, index))?,
+            text(&output.part(index))?,
+            working_format(run.job).as_str().to_owned(),
+        ))?;
     }
     Ok(())
 }
@@ -83,13 +83,15 @@ pub(super) fn finish(
             Some(converter) => {
                 let converted = output.converted_part(index);
                 remove_if_there(&converted)?;
-                converter.convert(&Convert {
-                    source: text(&output.part(index))?,
-                    source_format: working_format(run.job).as_str().to_owned(),
-                    target: text(&converted)?,
-                    target_format: format.to_owned(),
-                    compress: run.job.compress,
-                })?;
+                converter.convert(
+                    &Convert::new(
+                        text(&output.part(index))?,
+                        working_format(run.job).as_str().to_owned(),
+                        text(&converted)?,
+                        format.to_owned(),
+                    )
+                    .with(|it| it.compress = run.job.compress),
+                )?;
                 set_private(&converted)?;
                 converted
             }

@@ -1,9 +1,9 @@
-//! What is made once the images have their final names: the domain, the boot test, the digests, the plan, the report.
+//! What is made once the images have their final names: the targets' files, the boot test, the digests, the plan, the report.
 
 use std::path::PathBuf;
 
 use serde_json::Value;
-use vmdk2kvm_plugin_api::model::{Plan, VmSpec};
+use vmdk2kvm_plugin_api::model::{Machine, Plan, VmSpec};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use super::convert::must_convert;
@@ -11,13 +11,14 @@ use super::digests;
 use super::output::Output;
 use super::run::Run;
 use super::summary::Summary;
+use super::targets;
 use super::test::{self, Subject};
 use crate::config::Command;
 use crate::copy::CopyOutcome;
 use crate::events::Stage;
 use crate::journal::write_file;
+use crate::machine::{Promises, decide};
 use crate::report::Report;
-use crate::target::libvirt::{domain_xml, opens, unmapped_networks};
 use crate::worker::Failure;
 
 /// A result whose images are in place.
@@ -37,8 +38,12 @@ impl Delivery<'_, '_> {
     pub fn deliver(&self, summary: &mut Summary) -> Result<Value, Failure> {
         self.output.records.fence().check()?;
         let job = self.run.job;
-        let has_domain = matches!(job.command, Command::Migrate | Command::Apply);
-        let domain = if has_domain { self.write_domain(summary)? } else { String::new() };
+        let has_machine = matches!(job.command, Command::Migrate | Command::Apply);
+        if has_machine {
+            let machine = self.machine(summary)?;
+            summary.targets = targets::write(self.run, self.output, &machine, &mut summary.findings)?;
+            summary.machine = Some(machine);
+        }
         // The digests are read while the guest boots: both only look at the images.
         let (records, tested) = std::thread::scope(|scope| {
             let records = || match self.is_copy() {
@@ -46,12 +51,12 @@ impl Delivery<'_, '_> {
                 false => digests::records(self.run, &self.output.dir, &self.images, &self.sizes),
             };
             let digests = scope.spawn(records);
-            let tested = job.wants(Stage::Test).then(|| self.test(summary, &domain)).transpose();
+            let tested = job.wants(Stage::Test).then(|| self.test(summary)).transpose();
             (digests.join().unwrap_or_else(|_| Err(PluginError::defect("the digest thread panicked"))), tested)
         });
         summary.images = records.map_err(|error| Failure::new(Stage::Convert, error))?;
         summary.test = tested?;
-        let report = if has_domain || job.command == Command::Fix {
+        let report = if has_machine || job.command == Command::Fix {
             self.write_plan(summary)?;
             summary.write_report(self.run, self.output)?
         } else {
@@ -70,49 +75,36 @@ impl Delivery<'_, '_> {
         unchanged && self.copied.len() == self.images.len()
     }
 
-    fn test(&self, summary: &Summary, domain_xml: &str) -> Result<crate::report::TestRecord, Failure> {
-        let subject = Subject {
-            vm: self.vm,
-            inspection: summary.inspection.as_ref(),
-            images: &self.images,
-            sizes: &self.sizes,
-            format: self.run.job.format.as_str(),
-            domain_xml,
-            dir: &self.output.dir,
-            work: &self.output.scratch,
-        };
-        test::test(self.run, &subject)
+    fn test(&self, summary: &Summary) -> Result<crate::report::TestRecord, Failure> {
+        let machine = summary.machine.as_ref();
+        let machine = machine.ok_or_else(|| PluginError::defect("a boot test without a machine"))?;
+        let (dir, work) = (&self.output.dir, &self.output.scratch);
+        test::test(self.run, &Subject { machine, inspection: summary.inspection.as_ref(), dir, work })
     }
 
-    fn write_domain(&self, summary: &Summary) -> Result<String> {
+    /// The new machine with its images.
+    fn machine(&self, summary: &Summary) -> Result<Machine> {
         let format = self.run.job.format.as_str();
-        let final_images = test::final_images(&self.images, &self.sizes, format)?;
-        let options = &self.run.job.target;
-        for network in unmapped_networks(self.vm, options) {
-            self.run.services.warn(format!(
-                "the network {} has no counterpart in `target.networks`: its cards go to the network `default`",
-                crate::events::escape(&network)
-            ));
+        let mut machine = summary.machine.clone().unwrap_or_else(|| {
+            let promises = Promises::of(summary.inspection.as_ref());
+            decide(self.vm, summary.inspection.as_ref(), &promises, format, &self.run.job.target)
+        });
+        for ((disk, image), size) in machine.disks.iter_mut().zip(&self.images).zip(&self.sizes) {
+            disk.image = super::convert::text(image)?;
+            disk.format = format.to_owned();
+            disk.size_bytes = *size;
         }
-        if !opens(format) {
-            self.run.services.warn(format!("libvirt cannot open {format} disks: only QEMU itself can run this domain"));
-        }
-        let domain = domain_xml(self.vm, summary.inspection.as_ref(), &final_images, options)?;
-        write_file(&self.output.domain(), domain.as_bytes())?;
-        Ok(domain)
+        Ok(machine)
     }
 
     /// What was changed, as `plan --out` would have written it.
     fn write_plan(&self, summary: &Summary) -> Result<()> {
         let Some(inspection) = summary.inspection.clone() else { return Ok(()) };
-        let plan = Plan {
-            schema: 1,
-            vm: self.vm.clone(),
-            inspection,
-            findings: summary.findings.clone(),
-            changes: summary.changes.iter().map(|record| record.change.clone()).collect(),
-            guest: None,
-        };
+        let plan = Plan::new(self.vm.clone(), inspection).with(|plan| {
+            plan.findings.clone_from(&summary.findings);
+            plan.changes = summary.changes.iter().map(|record| record.change.clone()).collect();
+            plan.machine.clone_from(&summary.machine);
+        });
         let text = serde_json::to_vec_pretty(&plan).map_err(|error| PluginError::defect(error.to_string()))?;
         write_file(&self.output.dir.join("plan.json"), &text)
     }

@@ -61,7 +61,7 @@ fn content(run: &Run<'_>, image: &Path, format: &str) -> Result<Option<Box<dyn B
         return Ok(Some(Box::new(FileSource::open(image)?)));
     }
     let Ok(flattener) = run.registry.flattener(None, format) else { return Ok(None) };
-    let disk = FlattenDisk { object: text(image)?, format: format.to_owned() };
+    let disk = FlattenDisk::new(text(image)?, format);
     let files = Arc::new(OneFile(image.to_path_buf()));
     Ok(Some(flattener.stage.flatten(&disk, files)?.source))
 }

@@ -1,9 +1,7 @@
-//! FETCH: the plugin that knows the source describes the virtual machine and opens the way to its bytes.
+//! FETCH: the plugin that knows the source describes the virtual machine.
 
-use std::sync::Arc;
-
-use vmdk2kvm_plugin_api::model::{Origin, SourceRef, VmSpec};
-use vmdk2kvm_plugin_api::{Catalog, PluginError, Result, Transport};
+use vmdk2kvm_plugin_api::model::{Hold, Link, Origin, SourceRef, VmSpec};
+use vmdk2kvm_plugin_api::{Catalog, Result};
 
 use super::run::Run;
 
@@ -12,38 +10,42 @@ pub(super) struct Fetched {
     pub label: String,
     pub source: SourceRef,
     pub vm: VmSpec,
-    /// `None`: a source without disks, such as a plain directory.
-    pub transport: Option<Arc<dyn Transport>>,
+    /// What is held at the source.
+    pub hold: Hold,
 }
 
-/// The two faces of a source.
-pub(super) struct Faces {
+impl Fetched {
+    /// A way to a disk, for a transport.
+    pub fn link(&self, disk: usize, way: &vmdk2kvm_plugin_api::model::Way) -> Link {
+        let disk = u32::try_from(disk).unwrap_or(u32::MAX);
+        Link::new(self.source.clone(), self.vm.clone(), disk, way.clone()).with(|link| link.hold = self.hold.clone())
+    }
+}
+
+/// The control plane of a source.
+pub(super) struct Described {
     pub label: String,
     pub catalog: Box<dyn Catalog>,
-    pub transport: Option<Arc<dyn Transport>>,
 }
 
-/// Finds the plugin for a source and opens both its faces.
-pub(super) fn open(run: &Run<'_>, source: &SourceRef) -> Result<Faces> {
+/// Finds the plugin that knows a source.
+pub(super) fn open(run: &Run<'_>, source: &SourceRef) -> Result<Described> {
     let fetcher = run.registry.fetcher(run.job.plugins.fetcher.as_deref(), source)?;
-    let catalog = fetcher.stage.catalog(source)?.ok_or_else(|| {
-        PluginError::missing(format!("the plugin {} only moves bytes and describes no machine", fetcher.label))
-    })?;
-    let transport = fetcher.stage.transport(source)?.map(Arc::from);
-    Ok(Faces { label: fetcher.label, catalog, transport })
+    Ok(Described { catalog: fetcher.stage.catalog(source)?, label: fetcher.label })
 }
 
 /// Describes the VM that a source names.
 pub(super) fn fetch(run: &Run<'_>, source: SourceRef) -> Result<Fetched> {
-    let faces = open(run, &source)?;
-    let vm = complete(run, faces.catalog.describe()?, &faces.label, &source);
-    Ok(Fetched { label: faces.label, source, vm, transport: faces.transport })
+    let Described { label, catalog } = open(run, &source)?;
+    let vm = complete(run, catalog.describe()?, &label, &source);
+    run.services.set_disks(vm.disks.iter().map(|disk| disk.name.clone()).collect());
+    Ok(Fetched { label, source, vm, hold: Hold::nothing() })
 }
 
 /// Adds what the host knows to a description: its origin, and the name the user wants.
 pub(super) fn complete(run: &Run<'_>, mut vm: VmSpec, label: &str, source: &SourceRef) -> VmSpec {
     let fetcher = label.split(' ').next().unwrap_or(label).to_owned();
-    vm.origin.get_or_insert_with(|| Origin { fetcher, uri: crate::config::secret::mask_uri(&source.uri) });
+    vm.origin.get_or_insert_with(|| Origin::new(fetcher, crate::config::secret::mask_uri(&source.uri)));
     if let Some(name) = &run.job.name {
         vm.name.clone_from(name);
         vm.guessed.retain(|member| member != "name");

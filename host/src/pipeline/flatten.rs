@@ -3,24 +3,36 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use vmdk2kvm_plugin_api::model::{ChainLink, ChainReport, Disk, FlattenDisk, VmSpec};
+use vmdk2kvm_plugin_api::model::{ChainLink, ChainReport, Disk, FlattenDisk, Way};
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, Transport};
 
+use super::fetch::Fetched;
+use super::pairing;
 use super::run::Run;
 use super::zero_source::ZeroSource;
 
 /// The format that needs no plugin: the bytes as the guest sees them.
-const RAW: &str = "raw";
+pub(super) const RAW: &str = "raw";
 
 /// A disk of the source as one flat view.
 pub(super) struct FlatDisk {
     pub name: String,
     pub source: Arc<dyn BlockSource>,
     pub report: ChainReport,
-    /// The plugin that reads it; `None` for raw and empty disks.
+    /// The plugin that reads its format; `None` for raw and empty disks.
     pub plugin: Option<String>,
     /// Its size in the source in bytes, when it is to be larger.
     pub grown_from: Option<u64>,
+    /// The way that its bytes come; `None`: it has none.
+    pub way: Option<ChosenWay>,
+}
+
+/// The way that the bytes of a disk come.
+pub(super) struct ChosenWay {
+    pub way: Way,
+    /// The plugin that carries it.
+    pub plugin: String,
+    pub transport: Arc<dyn Transport>,
 }
 
 impl FlatDisk {
@@ -33,27 +45,33 @@ impl FlatDisk {
     }
 
     /// A digest over the fingerprints of all its files: another digest is another content.
-    pub fn fingerprint(&self, transport: Option<&dyn Transport>) -> Result<String> {
+    pub fn fingerprint(&self) -> Result<String> {
         let mut digest = Sha256::new();
         digest.update(self.source.size().to_le_bytes());
         for file in self.files() {
-            let transport = transport.ok_or_else(|| PluginError::defect("a disk with files but without transport"))?;
-            digest.update(transport.fingerprint(&file)?);
+            let way =
+                self.way.as_ref().ok_or_else(|| PluginError::defect("a disk with files but without transport"))?;
+            digest.update(way.transport.fingerprint(&file)?);
             digest.update([0]);
         }
         Ok(format!("{:x}", digest.finalize()))
     }
 }
 
-/// Opens every disk of a VM, and fills in the capacities.
-pub(super) fn open(run: &Run<'_>, vm: &mut VmSpec, transport: Option<&Arc<dyn Transport>>) -> Result<Vec<FlatDisk>> {
-    let mut flat = Vec::with_capacity(vm.disks.len());
-    for disk in &mut vm.disks {
+/// Opens every disk of a VM, and fills in what their chains say of them.
+pub(super) fn open(run: &Run<'_>, fetched: &mut Fetched) -> Result<Vec<FlatDisk>> {
+    let mut flat = Vec::with_capacity(fetched.vm.disks.len());
+    for index in 0..fetched.vm.disks.len() {
         run.check_cancelled()?;
-        let opened = open_disk(run, disk, transport)?;
+        let opened = open_disk(run, fetched, index)?;
         check_size(&opened)?;
-        disk.capacity_bytes = opened.report.capacity_bytes;
         flat.push(opened);
+    }
+    for (disk, opened) in fetched.vm.disks.iter_mut().zip(&flat) {
+        disk.capacity_bytes = opened.report.capacity_bytes;
+        if disk.serial.is_none() {
+            disk.serial.clone_from(&opened.report.serial);
+        }
     }
     Ok(flat)
 }
@@ -72,44 +90,40 @@ fn check_size(disk: &FlatDisk) -> Result<()> {
     Err(error)
 }
 
-fn open_disk(run: &Run<'_>, disk: &Disk, transport: Option<&Arc<dyn Transport>>) -> Result<FlatDisk> {
-    let name = disk.name.clone();
-    let Some(object) = &disk.path else {
-        if disk.capacity_bytes == 0 {
-            return Err(PluginError::unusable(format!("{}: the disk has neither a file nor a size", disk.name)));
-        }
-        let report = report(disk.capacity_bytes, Vec::new());
-        return Ok(FlatDisk {
-            name,
-            source: Arc::new(ZeroSource(disk.capacity_bytes)),
-            report,
-            plugin: None,
-            grown_from: None,
-        });
-    };
-    let transport = transport.ok_or_else(|| PluginError::defect("the source names disks but offers no transport"))?;
-    if disk.format == RAW {
-        let source: Arc<dyn BlockSource> = Arc::from(transport.open(object)?);
-        let link = ChainLink {
-            object: object.clone(),
-            format: RAW.to_owned(),
-            files: vec![object.clone()],
-            content_id: None,
-            parent_content_id: None,
-        };
-        return Ok(FlatDisk {
-            name,
-            report: report(source.size(), vec![link]),
-            source,
-            plugin: None,
-            grown_from: None,
-        });
+fn open_disk(run: &Run<'_>, fetched: &Fetched, index: usize) -> Result<FlatDisk> {
+    let disk = &fetched.vm.disks[index];
+    if disk.ways.is_empty() { empty(disk) } else { pairing::open(run, fetched, index) }
+}
+
+/// A disk without a file: it reads as zeros.
+fn empty(disk: &Disk) -> Result<FlatDisk> {
+    if disk.capacity_bytes == 0 {
+        return Err(PluginError::unusable(format!("{}: the disk has neither a file nor a size", disk.name)));
     }
-    let flattener = run.registry.flattener(run.job.plugins.flattener.as_deref(), &disk.format)?;
-    let request = FlattenDisk { object: object.clone(), format: disk.format.clone() };
-    let flat = flattener.stage.flatten(&request, Arc::clone(transport))?;
+    Ok(FlatDisk {
+        name: disk.name.clone(),
+        source: Arc::new(ZeroSource(disk.capacity_bytes)),
+        report: ChainReport::new(disk.capacity_bytes, Vec::new()),
+        plugin: None,
+        grown_from: None,
+        way: None,
+    })
+}
+
+/// The flat view of what a way leads to.
+pub(super) fn flat(run: &Run<'_>, disk: &Disk, chosen: ChosenWay) -> Result<FlatDisk> {
+    let (object, name) = (chosen.way.object.clone(), disk.name.clone());
+    if chosen.way.format == RAW {
+        let source: Arc<dyn BlockSource> = Arc::from(chosen.transport.open(&object)?);
+        let link = ChainLink::new(&object, RAW, vec![object.clone()]);
+        let report = ChainReport::new(source.size(), vec![link]);
+        return Ok(FlatDisk { name, source, report, plugin: None, grown_from: None, way: Some(chosen) });
+    }
+    let flattener = run.registry.flattener(run.job.plugins.flattener.as_deref(), &chosen.way.format)?;
+    let request = FlattenDisk::new(object, &chosen.way.format);
+    let flat = flattener.stage.flatten(&request, Arc::clone(&chosen.transport))?;
     for warning in &flat.report.warnings {
-        run.services.warn(format!("{}: {warning}", disk.name));
+        run.services.warn(format!("{name}: {warning}"));
     }
     Ok(FlatDisk {
         name,
@@ -117,9 +131,6 @@ fn open_disk(run: &Run<'_>, disk: &Disk, transport: Option<&Arc<dyn Transport>>)
         report: flat.report,
         plugin: Some(flattener.label),
         grown_from: None,
+        way: Some(chosen),
     })
-}
-
-fn report(capacity_bytes: u64, links: Vec<ChainLink>) -> ChainReport {
-    ChainReport { schema: 1, capacity_bytes, links, warnings: Vec::new() }
 }

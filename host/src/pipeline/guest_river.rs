@@ -3,9 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 use vmdk2kvm_plugin_api::PluginError;
-use vmdk2kvm_plugin_api::model::{Inspection, Plan, PlanContext, VmSpec};
+use vmdk2kvm_plugin_api::model::{Inspection, Plan, PlanContext};
 
 use super::attach::{self, Attached, OVERLAY_FORMAT};
+use super::fetch::Fetched;
 use super::fix;
 use super::flatten::FlatDisk;
 use super::inspect::{self, OpenedGuest};
@@ -35,7 +36,7 @@ struct FixRecord {
 /// What the three stages work on.
 pub(super) struct GuestRiver<'a, 'r> {
     pub run: &'a Run<'r>,
-    pub vm: &'a VmSpec,
+    pub fetched: &'a Fetched,
     pub disks: &'a [FlatDisk],
     pub output: &'a Output,
     pub key: &'a StageKey,
@@ -91,6 +92,7 @@ impl GuestRiver<'_, '_> {
         summary.findings = record.plan.findings;
         summary.changes = record.changes;
         summary.converged = record.converged;
+        summary.machine = record.plan.machine;
         commit
     }
 
@@ -112,7 +114,7 @@ impl GuestRiver<'_, '_> {
     ) -> Result<Option<FixRecord>, Failure> {
         let run = self.run;
         let writable = run.job.wants(Stage::Fix);
-        let mut opened = inspect::inspect(run, self.vm, attached.disks.clone(), writable, &self.output.scratch)?;
+        let mut opened = inspect::inspect(run, self.fetched, attached.disks.clone(), writable, &self.output.scratch)?;
         let inspection = opened.inspection.clone();
         summary.inspection = Some(inspection.clone());
         summary.findings.clone_from(&inspection.findings);
@@ -141,12 +143,8 @@ impl GuestRiver<'_, '_> {
 
     /// What the fixers are told.
     fn context(&self, inspection: &Inspection) -> PlanContext {
-        PlanContext {
-            vm: self.vm.clone(),
-            inspection: inspection.clone(),
-            live: false,
-            grown: resize::grown(self.disks),
-        }
+        PlanContext::new(self.fetched.vm.clone(), inspection.clone())
+            .with(|context| context.grown = resize::grown(self.disks))
     }
 
     fn fix(

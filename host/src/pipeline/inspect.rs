@@ -1,8 +1,9 @@
 //! INSPECT: opens the guest with all its disks attached, once; the same guest serves PLAN and FIX.
 
-use vmdk2kvm_plugin_api::model::{AttachedDisk, Inspection, OpenGuest, VmSpec};
+use vmdk2kvm_plugin_api::model::{AttachedDisk, Inspection, OpenGuest};
 use vmdk2kvm_plugin_api::{Guest, Result};
 
+use super::fetch::Fetched;
 use super::run::Run;
 use crate::config::KeySource;
 use crate::events::{Event, Stage, StageStatus};
@@ -39,20 +40,19 @@ impl Drop for OpenedGuest {
 /// Opens and inspects the guest.
 pub(super) fn inspect(
     run: &Run<'_>,
-    vm: &VmSpec,
+    fetched: &Fetched,
     disks: Vec<AttachedDisk>,
     writable: bool,
     work_dir: &std::path::Path,
 ) -> Result<OpenedGuest, Failure> {
-    let request = OpenGuest {
-        vm: vm.clone(),
-        disks,
-        writable,
-        work_dir: work_dir.to_string_lossy().into_owned(),
-        socket_dir: run.private.to_string_lossy().into_owned(),
-        keys: run.job.keys.iter().map(key).collect(),
-        root: run.job.root.clone(),
-    };
+    let request = OpenGuest::new(fetched.vm.clone(), fetched.source.clone(), work_dir.to_string_lossy());
+    let request = request.with(|request| {
+        request.disks = disks;
+        request.writable = writable;
+        request.socket_dir = run.private.to_string_lossy().into_owned();
+        request.keys = run.job.keys.iter().map(key).collect();
+        request.root.clone_from(&run.job.root);
+    });
     let failed = |error| Failure::new(Stage::Inspect, error);
     run.services.set_stage(Stage::Inspect);
     let inspector = run.registry.inspector(run.job.plugins.inspector.as_deref(), &request).map_err(failed)?;

@@ -37,7 +37,7 @@ impl Keys {
             .zip(before)
             .map(|(disk, print)| StageKey::new(&["copy", format, print, disk.plugin.as_deref().unwrap_or_default()]));
         // How the source was spelled changes nothing; what it holds is in the fingerprints.
-        let vm = json(&VmSpec { origin: None, ..vm.clone() })?;
+        let vm = json(&vm.clone().with(|vm| vm.origin = None))?;
         let settings = json(&(&job.plugin, &job.plugins, &job.keys, &job.root, job.wants(Stage::Fix)))?;
         let changes = json(&saved.map(|plan| &plan.changes))?;
         let inputs: Vec<&str> = [job.command.as_str(), &vm, &settings, &changes]

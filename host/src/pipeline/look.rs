@@ -1,10 +1,11 @@
 //! The commands that only look: `inventory`, `inspect`, `plan`. They copy no disk and leave nothing but their result.
 
 use serde_json::{Value, json};
-use vmdk2kvm_plugin_api::model::{GuestFingerprint, PlanContext, SourceRef, VmSpec};
-use vmdk2kvm_plugin_api::{PluginError, Result, Transport};
+use vmdk2kvm_plugin_api::model::{GuestFingerprint, Hold, PlanContext, SourceRef};
+use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use super::attach::{self, OVERLAY_FORMAT};
+use super::fetch::{Described, Fetched};
 use super::flatten::FlatDisk;
 use super::inspect::OpenedGuest;
 use super::run::Run;
@@ -21,14 +22,17 @@ pub(super) fn source(run: &Run<'_>) -> Result<SourceRef> {
 pub(super) fn inventory(run: &Run<'_>) -> Result<Value, Failure> {
     let source = source(run)?;
     let vms = run.stage(Stage::Fetch, |plugin| {
-        let faces = fetch::open(run, &source)?;
-        *plugin = Some(faces.label.clone());
-        let mut vms: Vec<VmSpec> = faces.catalog.inventory()?;
-        for vm in &mut vms {
-            *vm = fetch::complete(run, vm.clone(), &faces.label, &source);
-            if vm.disks.iter().any(|disk| disk.capacity_bytes == 0) {
-                flatten::open(run, vm, faces.transport.as_ref())?;
+        let Described { label, catalog } = fetch::open(run, &source)?;
+        *plugin = Some(label.clone());
+        let mut vms = catalog.inventory()?;
+        for found in &mut vms {
+            let vm = fetch::complete(run, found.vm.clone(), &label, &source);
+            let unknown = vm.disks.iter().any(|disk| disk.capacity_bytes == 0);
+            let mut fetched = Fetched { label: label.clone(), source: source.clone(), vm, hold: Hold::nothing() };
+            if unknown {
+                flatten::open(run, &mut fetched)?;
             }
+            found.vm = fetched.vm;
         }
         Ok(vms)
     })?;
@@ -44,12 +48,12 @@ pub(super) fn look(run: &Run<'_>) -> Result<Value, Failure> {
         Ok(fetched)
     })?;
     let disks = run.stage(Stage::Flatten, |plugin| {
-        let mut disks = flatten::open(run, &mut fetched.vm, fetched.transport.as_ref())?;
+        let mut disks = flatten::open(run, &mut fetched)?;
         resize::grow(run, &run.job.resize, &mut fetched.vm, &mut disks)?;
         *plugin = disks.iter().find_map(|disk| disk.plugin.clone());
         Ok(disks)
     })?;
-    let mut guest = open(run, &fetched.vm, &disks)?;
+    let mut guest = open(run, &fetched, &disks)?;
     let inspection = guest.opened.inspection.clone();
     if !run.job.wants(Stage::Plan) {
         guest.opened.close().map_err(|error| Failure::new(Stage::Inspect, error))?;
@@ -59,14 +63,13 @@ pub(super) fn look(run: &Run<'_>) -> Result<Value, Failure> {
     }
     let plan = run.stage(Stage::Plan, |_| {
         let fixers = run.registry.fixers(inspection.os.family)?;
-        let fingerprint = GuestFingerprint {
-            source: absolute(&fetched.source.uri),
-            extra_disks: fetched.source.extra_disks.iter().map(|disk| absolute(disk)).collect(),
-            vm: fetched.source.vm.clone(),
-            disks: fingerprints(&disks, fetched.transport.as_deref())?,
-        };
-        let vm = fetched.vm.clone();
-        let context = PlanContext { vm, inspection, live: false, grown: resize::grown(&disks) };
+        let source = &fetched.source;
+        let fingerprint = GuestFingerprint::new(absolute(&source.uri), fingerprints(&disks)?).with(|guest| {
+            guest.extra_disks = source.extra_disks.iter().map(|disk| absolute(disk)).collect();
+            guest.vm.clone_from(&source.vm);
+        });
+        let context =
+            PlanContext::new(fetched.vm.clone(), inspection).with(|context| context.grown = resize::grown(&disks));
         plan::plan(run, &fixers, &context, Some(fingerprint), guest.opened.guest()?)
     })?;
     guest.opened.close().map_err(|error| Failure::new(Stage::Plan, error))?;
@@ -88,8 +91,8 @@ fn absolute(uri: &str) -> String {
 }
 
 /// The state of every disk.
-pub(super) fn fingerprints(disks: &[FlatDisk], transport: Option<&dyn Transport>) -> Result<Vec<String>> {
-    disks.iter().map(|disk| disk.fingerprint(transport)).collect()
+pub(super) fn fingerprints(disks: &[FlatDisk]) -> Result<Vec<String>> {
+    disks.iter().map(FlatDisk::fingerprint).collect()
 }
 
 /// A guest that is only looked at, and the exports it reads from.
@@ -99,16 +102,16 @@ struct Looked {
     _attached: Option<attach::Attached>,
 }
 
-fn open(run: &Run<'_>, vm: &VmSpec, disks: &[FlatDisk]) -> Result<Looked, Failure> {
+fn open(run: &Run<'_>, fetched: &Fetched, disks: &[FlatDisk]) -> Result<Looked, Failure> {
     if disks.is_empty() {
-        return Ok(Looked { opened: inspect::inspect(run, vm, Vec::new(), false, run.private)?, _attached: None });
+        return Ok(Looked { opened: inspect::inspect(run, fetched, Vec::new(), false, run.private)?, _attached: None });
     }
     let attached = run
         .registry
         .converter(run.job.plugins.converter.as_deref(), OVERLAY_FORMAT)
         .and_then(|converter| attach::attach(disks, run.private, run.private, converter.stage.as_ref()))
         .map_err(|error| Failure::new(Stage::Inspect, error))?;
-    let opened = inspect::inspect(run, vm, attached.disks.clone(), false, run.private);
+    let opened = inspect::inspect(run, fetched, attached.disks.clone(), false, run.private);
     let opened = opened.map_err(|failure| match attached.source_error() {
         Some(error) => Failure::new(Stage::Flatten, error),
         None => failure,

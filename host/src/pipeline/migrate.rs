@@ -5,6 +5,7 @@
 //! interruption.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::Value;
 use vmdk2kvm_plugin_api::model::{GuestFingerprint, Plan};
@@ -74,7 +75,7 @@ fn check_plugins(run: &Run<'_>) -> Result<(), Failure> {
 }
 
 fn open(run: &Run<'_>, fetched: &mut Fetched, saved: Option<&Plan>) -> Result<(Vec<FlatDisk>, Vec<String>)> {
-    let mut disks = flatten::open(run, &mut fetched.vm, fetched.transport.as_ref())?;
+    let mut disks = flatten::open(run, fetched)?;
     if disks.is_empty() {
         return Err(PluginError::unusable(format!("{} has no disks", crate::events::escape(&fetched.vm.name)))
             .hint("only `plan` and `inspect` work on a source without disks"));
@@ -83,7 +84,7 @@ fn open(run: &Run<'_>, fetched: &mut Fetched, saved: Option<&Plan>) -> Result<(V
         Some(plan) => resize::grow(run, &saved_plan::resizes(plan, &fetched.vm), &mut fetched.vm, &mut disks)?,
         None => resize::grow(run, &run.job.resize, &mut fetched.vm, &mut disks)?,
     }
-    let before = look::fingerprints(&disks, fetched.transport.as_deref())?;
+    let before = look::fingerprints(&disks)?;
     Ok((disks, before))
 }
 
@@ -119,10 +120,11 @@ impl Migration<'_, '_> {
             nothing_to_copy = false;
         }
         self.output.check_space(run.job, data)?;
-        let verify = Verify {
-            files: tasks.iter().flat_map(|task| self.disks[task.index].files()).collect(),
-            transport: self.fetched.transport.clone(),
+        let of_disk = |task: &CopyTask| {
+            let disk = &self.disks[task.index];
+            Some((disk.files(), Arc::clone(&disk.way.as_ref()?.transport)))
         };
+        let verify = Verify { files: tasks.iter().filter_map(of_disk).collect() };
         let mut copying = Copying::start(tasks, verify, self.output.records.clone(), run.services)?;
         let key = self.keys.job.as_str();
         let mut summary = Summary::new(&self.fetched.vm, &self.fetched.source.uri, &self.disks, &self.before, key);
@@ -149,7 +151,7 @@ impl Migration<'_, '_> {
         if run.job.until < Stage::Convert {
             return Ok(document(&summary.report(run))?);
         }
-        let after = look::fingerprints(&self.disks, self.fetched.transport.as_deref())?;
+        let after = look::fingerprints(&self.disks)?;
         summary.source_after(&after).map_err(|error| Failure::new(Stage::Flatten, error))?;
         let images = self.convert(commit, &ours)?;
         let sizes = self.disks.iter().map(|disk| disk.source.size().next_multiple_of(512)).collect();
@@ -195,7 +197,7 @@ impl Migration<'_, '_> {
     fn guest_river(&self) -> GuestRiver<'_, '_> {
         GuestRiver {
             run: self.run,
-            vm: &self.fetched.vm,
+            fetched: &self.fetched,
             disks: &self.disks,
             output: &self.output,
             key: &self.keys.fix,
@@ -232,7 +234,7 @@ impl Migration<'_, '_> {
     fn tasks(&self, ours: &[PathBuf]) -> Vec<CopyTask> {
         let task = |index: usize| CopyTask {
             index,
-            source: std::sync::Arc::clone(&self.disks[index].source),
+            source: Arc::clone(&self.disks[index].source),
             part: self.output.part(index),
             format: working_format(self.run.job),
             key: self.keys.copy[index].clone(),

@@ -14,6 +14,7 @@ mod keys;
 mod look;
 mod migrate;
 mod output;
+mod pairing;
 mod plan;
 mod planned_guest;
 mod resize;
@@ -21,7 +22,9 @@ mod retest;
 mod rivers;
 mod run;
 mod saved_plan;
+mod stated;
 mod summary;
+mod targets;
 mod test;
 mod zero_source;
 

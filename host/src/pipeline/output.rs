@@ -8,7 +8,7 @@ use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 use super::convert::must_convert;
 use crate::config::{Command, Job};
 use crate::journal::{LOCK_FILE, Lock, Records, create_private_folder, output_error};
-use crate::target::safe_name;
+use crate::machine::safe_name;
 
 /// Name of the work folder beside the result.
 const WORK_FOLDER: &str = ".vmdk2kvm-work";
@@ -118,7 +118,8 @@ impl Output {
         }
         match [&self.dir, &self.work].into_iter().find(|folder| free_bytes(folder).is_ok_and(|free| free < FULL)) {
             None => error,
-            Some(folder) => PluginError { kind: ErrorKind::Output, ..error }
+            Some(folder) => error
+                .of_kind(ErrorKind::Output)
                 .context(format_args!("the file system of {} is full", folder.display()))
                 .hint("free some space, and run the same command again"),
         }

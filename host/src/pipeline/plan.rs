@@ -6,6 +6,9 @@ use vmdk2kvm_plugin_api::{ErrorKind, Fixer, Guest, PluginError, Result};
 
 use super::planned_guest::PlannedGuest;
 use super::run::Run;
+use crate::config::Command;
+use crate::events::Stage;
+use crate::machine::{Promises, decide};
 use crate::plugins::Chosen;
 
 /// No file that is planned to be changed is larger than this, in bytes.
@@ -27,18 +30,15 @@ pub(super) fn plan(
     guest: &dyn Guest,
 ) -> Result<Plan> {
     let planned = PlannedGuest::new(guest);
-    let mut plan = Plan {
-        schema: 1,
-        vm: context.vm.clone(),
-        inspection: context.inspection.clone(),
-        findings: context.inspection.findings.clone(),
-        changes: Vec::new(),
-        guest: fingerprint,
-    };
+    let mut plan = Plan::new(context.vm.clone(), context.inspection.clone()).with(|plan| plan.guest = fingerprint);
+    let mut promises = Promises::of(Some(&context.inspection));
     for fixer in fixers {
         run.check_cancelled()?;
         let name = fixer.stage.name();
         let answer = fixer.stage.plan(context, &planned)?;
+        if will_fix(run) {
+            promises.add(&answer);
+        }
         let broken = |error: PluginError| {
             let mut error = error.context(format_args!("the fixer {name} plans what cannot be done"));
             error.kind = ErrorKind::Defect;
@@ -59,7 +59,14 @@ pub(super) fn plan(
             plan.changes.push(change);
         }
     }
+    let format = run.job.format.as_str();
+    plan.machine = Some(decide(&context.vm, Some(&context.inspection), &promises, format, &run.job.target));
     Ok(plan)
+}
+
+/// Whether what is planned is, or is meant to be, carried out.
+fn will_fix(run: &Run<'_>) -> bool {
+    run.job.command == Command::Plan || run.job.wants(Stage::Fix)
 }
 
 /// A finding that was there already is not repeated: inspectors and fixers may notice the same.

@@ -92,7 +92,7 @@ impl<'a> PlannedGuest<'a> {
     }
 
     fn stat_resolved(&self, resolved: &str) -> Result<Option<Stat>> {
-        let stat = |kind, size, mode| Stat { kind, size, mode, uid: 0, gid: 0 };
+        let stat = |kind, size, mode| Stat::new(kind, size, mode);
         match self.node(resolved) {
             Some(Node::File { content, mode }) => Ok(Some(stat(FileKind::File, content.len() as u64, mode))),
             Some(Node::Symlink(to)) => Ok(Some(stat(FileKind::Symlink, to.len() as u64, 0o777))),
@@ -176,7 +176,7 @@ impl Guest for PlannedGuest<'_> {
                 (Some(_), Node::Nothing) => {}
             }
         }
-        Ok(Some(entries.into_iter().map(|(name, kind)| Entry { name, kind }).collect()))
+        Ok(Some(entries.into_iter().map(|(name, kind)| Entry::new(name, kind)).collect()))
     }
 
     fn read_link(&self, path: &str) -> Result<String> {
@@ -206,7 +206,7 @@ impl Guest for PlannedGuest<'_> {
             Action::Symlink { to } => self.put(self.resolve(target)?, Node::Symlink(to.clone())),
             _ => {}
         }
-        Ok(Applied { status: AppliedStatus::Done, detail: String::new() })
+        Ok(Applied::new(AppliedStatus::Done))
     }
 
     fn close(&self) -> Result<()> {

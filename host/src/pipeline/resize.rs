@@ -52,9 +52,9 @@ fn wants_growth(run: &Run<'_>) -> bool {
 
 /// The disks that grew, for the fixers.
 pub(super) fn grown(disks: &[FlatDisk]) -> Vec<GrownDisk> {
-    let grown = (0u32..).zip(disks).filter_map(|(index, disk)| {
-        Some(GrownDisk { index, old_bytes: disk.grown_from?, new_bytes: disk.source.size() })
-    });
+    let grown = (0u32..)
+        .zip(disks)
+        .filter_map(|(index, disk)| Some(GrownDisk::new(index, disk.grown_from?, disk.source.size())));
     grown.collect()
 }
 
@@ -101,7 +101,7 @@ impl BlockSource for Grown {
         let held = self.source.size().saturating_sub(offset).min(length);
         let mut extents = if held > 0 { self.source.extents(offset, held)? } else { Vec::new() };
         if held < length {
-            extents.push(Extent { offset: offset + held, length: length - held, kind: ExtentKind::Hole });
+            extents.push(Extent::new(offset + held, length - held, ExtentKind::Hole));
         }
         Ok(extents)
     }

@@ -1,6 +1,6 @@
 //! `test DIR`: the boot test alone, on the result of a migration.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 use vmdk2kvm_plugin_api::{PluginError, Result};
@@ -22,28 +22,19 @@ pub(super) fn retest(run: &Run<'_>) -> Result<Value, Failure> {
 
 /// The test on a finished result, with overlays in `work`, and its verdict in the report.
 pub(super) fn again(run: &Run<'_>, dir: &Path, mut report: Report, work: &Path) -> Result<Value, Failure> {
-    let images: Vec<PathBuf> = report.images.iter().map(|image| dir.join(&image.path)).collect();
-    if let Some(gone) = images.iter().find(|image| !image.is_file()) {
-        return Err(PluginError::unusable(format!("{} is missing", gone.display())).hint("migrate again").into());
+    let mut machine = report.machine.clone().ok_or_else(|| {
+        PluginError::unusable(format!("{} has a report that names no machine", dir.display())).hint("migrate again")
+    })?;
+    for (disk, image) in machine.disks.iter_mut().zip(&report.images) {
+        let path = dir.join(&image.path);
+        if !path.is_file() {
+            return Err(PluginError::unusable(format!("{} is missing", path.display())).hint("migrate again").into());
+        }
+        // The folder may have been moved since.
+        disk.image = super::convert::text(&path)?;
+        disk.format.clone_from(&image.format);
     }
-    let sizes: Vec<u64> = report.images.iter().map(|image| image.virtual_size).collect();
-    let format = report.images.first().map(|image| image.format.clone()).unwrap_or_default();
-    let domain = dir.join(format!("{}.xml", crate::target::safe_name(&report.vm.name)));
-    let domain_xml =
-        std::fs::read_to_string(&domain).map_err(|error| PluginError::from_io(domain.display(), &error))?;
-    let tested = test::test(
-        run,
-        &Subject {
-            vm: &report.vm,
-            inspection: report.inspection.as_ref(),
-            images: &images,
-            sizes: &sizes,
-            format: &format,
-            domain_xml: &domain_xml,
-            dir,
-            work,
-        },
-    )?;
+    let tested = test::test(run, &Subject { machine: &machine, inspection: report.inspection.as_ref(), dir, work })?;
     report.stages.retain(|record| record.name != Stage::Test);
     report.stages.extend(run.records().into_iter().filter(|record| record.name == Stage::Test));
     report.test = Some(tested);

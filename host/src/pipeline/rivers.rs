@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use vmdk2kvm_plugin_api::{BlockSource, ExtentKind, PluginError, Result, Transport};
 
+use super::stated;
 use crate::copy::windows::Windows;
 use crate::copy::{
     Control, CopyOutcome, CopyRequest, ImageFormat, PATIENCE, Progress, Watch, Watched, copy_image, finished,
@@ -61,8 +62,8 @@ pub(super) fn data_bytes(source: &dyn BlockSource) -> Result<u64> {
 
 /// The files of the disks, to be held against the digests that their source states.
 pub(super) struct Verify {
-    pub files: Vec<String>,
-    pub transport: Option<Arc<dyn Transport>>,
+    /// Those of each disk, and what reads them.
+    pub files: Vec<(Vec<String>, Arc<dyn Transport>)>,
 }
 
 impl Verify {
@@ -70,13 +71,17 @@ impl Verify {
     /// else the files that the source states a digest of come back.
     fn start(self, wrong: Arc<AtomicBool>, stop: Arc<AtomicBool>) -> Result<JoinHandle<Result<Vec<String>>>> {
         let work = move || {
-            let Some(transport) = self.transport else { return Ok(Vec::new()) };
             let mut verified = Vec::new();
-            for file in self.files {
+            let of_disk = |(files, transport): (Vec<String>, Arc<dyn Transport>)| {
+                files.into_iter().map(move |file| (file, Arc::clone(&transport)))
+            };
+            for (file, transport) in self.files.into_iter().flat_map(of_disk) {
                 if stop.load(Ordering::Relaxed) {
                     break;
                 }
-                if transport.verify(&file).inspect_err(|_| wrong.store(true, Ordering::Relaxed))? {
+                let stop = || stop.load(Ordering::Relaxed);
+                let is_right = stated::hold(transport.as_ref(), &file, &stop);
+                if is_right.inspect_err(|_| wrong.store(true, Ordering::Relaxed))? {
                     verified.push(file);
                 }
             }

@@ -40,7 +40,10 @@ pub fn job_source(job: &Job) -> Result<Option<SourceRef>> {
 
 /// The source that a plan names.
 pub(super) fn source(guest: &GuestFingerprint) -> SourceRef {
-    SourceRef { uri: guest.source.clone(), extra_disks: guest.extra_disks.clone(), vm: guest.vm.clone() }
+    SourceRef::new(&guest.source).with(|source| {
+        source.extra_disks.clone_from(&guest.extra_disks);
+        source.vm.clone_from(&guest.vm);
+    })
 }
 
 /// The disks that the plan was made with larger than the source has them.

@@ -3,21 +3,27 @@
 use std::time::SystemTime;
 
 use vmdk2kvm_plugin_api::Result;
-use vmdk2kvm_plugin_api::model::{Finding, Inspection, VmSpec};
+use vmdk2kvm_plugin_api::model::{Finding, Inspection, Machine, VmSpec};
 
 use super::flatten::FlatDisk;
 use super::output::Output;
 use super::run::Run;
-use crate::report::{ChangeRecord, ImageRecord, Report, SCHEMA, Source, SourceDisk, TestRecord, Tool};
+use crate::report::{
+    ChangeRecord, ImageRecord, Report, SCHEMA, Source, SourceDisk, TargetRecord, TestRecord, Tool, WayRecord,
+};
 
 /// What a run has found out so far.
 pub(super) struct Summary {
     pub vm: VmSpec,
     pub inspection: Option<Inspection>,
+    /// The new machine, without its images.
+    pub machine: Option<Machine>,
+    pub ways: Vec<WayRecord>,
     pub findings: Vec<Finding>,
     pub changes: Vec<ChangeRecord>,
     pub converged: Option<bool>,
     pub images: Vec<ImageRecord>,
+    pub targets: Vec<TargetRecord>,
     pub test: Option<TestRecord>,
     source: Source,
     chain: Vec<vmdk2kvm_plugin_api::model::ChainReport>,
@@ -38,10 +44,13 @@ impl Summary {
         Self {
             vm: vm.clone(),
             inspection: None,
+            machine: None,
+            ways: disks.iter().filter_map(way).collect(),
             findings: Vec::new(),
             changes: Vec::new(),
             converged: None,
             images: Vec::new(),
+            targets: Vec::new(),
             test: None,
             source: Source {
                 uri: crate::config::secret::mask_uri(uri),
@@ -87,6 +96,9 @@ impl Summary {
             seconds,
             vm: self.vm.clone(),
             inspection: self.inspection.clone(),
+            machine: self.machine.clone(),
+            ways: self.ways.clone(),
+            targets: self.targets.clone(),
             source: self.source.clone(),
             stages: run.records(),
             chain: self.chain.clone(),
@@ -113,4 +125,10 @@ impl Summary {
         crate::report::write(&output.dir, &report)?;
         Ok(report)
     }
+}
+
+/// The way that the bytes of a disk came.
+fn way(disk: &FlatDisk) -> Option<WayRecord> {
+    let way = disk.way.as_ref()?;
+    Some(WayRecord { disk: disk.name.clone(), scheme: way.way.scheme.clone(), plugin: way.plugin.clone() })
 }

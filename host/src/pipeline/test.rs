@@ -1,12 +1,14 @@
 //! TEST: boots a throw-away copy of the result and waits for evidence.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 use vmdk2kvm_plugin_api::Result;
-use vmdk2kvm_plugin_api::model::{FinalImage, Inspection, TestRequest, VerdictKind, VmSpec};
+use vmdk2kvm_plugin_api::model::{CreateOverlay, Inspection, Machine, TestRequest, VerdictKind};
 
+use super::attach::OVERLAY_FORMAT;
 use super::convert::text;
+use super::output::remove_if_there;
 use super::run::Run;
 use crate::events::Stage;
 use crate::journal::create_private_folder;
@@ -18,13 +20,12 @@ pub(super) const EVIDENCE: &str = "boot";
 
 /// What is tested.
 pub(super) struct Subject<'a> {
-    pub vm: &'a VmSpec,
+    /// The machine with its images.
+    pub machine: &'a Machine,
     pub inspection: Option<&'a Inspection>,
-    pub images: &'a [PathBuf],
-    pub sizes: &'a [u64],
-    pub format: &'a str,
-    pub domain_xml: &'a str,
+    /// The output folder.
     pub dir: &'a Path,
+    /// Takes the overlays.
     pub work: &'a Path,
 }
 
@@ -35,26 +36,54 @@ pub(super) fn test(run: &Run<'_>, subject: &Subject<'_>) -> Result<TestRecord, F
         *plugin = Some(tester.label.clone());
         let evidence = subject.dir.join(EVIDENCE);
         create_private_folder(&evidence)?;
-        let verdict = tester.stage.test(&TestRequest {
-            vm: subject.vm.clone(),
-            inspection: subject.inspection.cloned(),
-            images: final_images(subject.images, subject.sizes, subject.format)?,
-            domain_xml: subject.domain_xml.to_owned(),
-            evidence_dir: text(&evidence)?,
-            work_dir: text(subject.work)?,
-            timeout_seconds: run.job.test.timeout_seconds,
-            expect: run.job.test.expect.clone(),
-        })?;
+        let overlays = Overlays::make(run, subject)?;
+        let request = TestRequest::new(
+            overlays.machine.clone(),
+            text(&evidence)?,
+            text(subject.work)?,
+            run.private.to_string_lossy(),
+        );
+        let verdict = tester.stage.test(&request.with(|request| {
+            request.inspection = subject.inspection.cloned();
+            request.timeout_seconds = run.job.test.timeout_seconds;
+            request.expect = run.job.test.expect.clone();
+        }))?;
         Ok(TestRecord { plugin: tester.label, verdict })
     })
 }
 
-/// The finished images as plugins and the domain are told of them.
-pub(super) fn final_images(paths: &[PathBuf], sizes: &[u64], format: &str) -> Result<Vec<FinalImage>> {
-    let image = |(path, size): (&PathBuf, &u64)| {
-        Ok(FinalImage { path: text(path)?, format: format.to_owned(), virtual_size: *size })
-    };
-    paths.iter().zip(sizes).map(image).collect()
+/// The machine on throw-away overlays of its images. Dropping it removes them.
+struct Overlays {
+    machine: Machine,
+}
+
+impl Overlays {
+    fn make(run: &Run<'_>, subject: &Subject<'_>) -> Result<Self> {
+        let converter = run.registry.converter(run.job.plugins.converter.as_deref(), OVERLAY_FORMAT)?;
+        let mut overlays = Self { machine: subject.machine.clone() };
+        for (number, disk) in (1..).zip(&mut overlays.machine.disks) {
+            let overlay = subject.work.join(format!("test-{number}.{OVERLAY_FORMAT}"));
+            remove_if_there(&overlay)?;
+            let overlay = text(&overlay)?;
+            converter.stage.create_overlay(&CreateOverlay::new(
+                &overlay,
+                &disk.image,
+                &disk.format,
+                disk.size_bytes,
+            ))?;
+            disk.image = overlay;
+            disk.format = OVERLAY_FORMAT.to_owned();
+        }
+        Ok(overlays)
+    }
+}
+
+impl Drop for Overlays {
+    fn drop(&mut self) {
+        let overlays = self.machine.disks.iter().filter(|disk| disk.format == OVERLAY_FORMAT);
+        // What is left lies in the run's own folder, which the next run empties.
+        overlays.for_each(|disk| _ = std::fs::remove_file(&disk.image));
+    }
 }
 
 /// How a run with this report ends.
@@ -69,10 +98,12 @@ pub(super) fn conclude(report: &Report) -> Result<Value, Failure> {
 /// The failure of a run whose result does not boot.
 pub(super) fn failure(test: &TestRecord) -> Option<Failure> {
     use vmdk2kvm_plugin_api::{ErrorKind, PluginError};
-    if test.verdict.verdict == VerdictKind::Passed {
-        return None;
-    }
-    let message = format!("migrated, but the boot test failed: {}", test.verdict.reason);
+    let outcome = match test.verdict.verdict {
+        VerdictKind::Passed => return None,
+        VerdictKind::Failed => "failed",
+        _ => "was inconclusive",
+    };
+    let message = format!("migrated, but the boot test {outcome}: {}", test.verdict.reason);
     let mut error = PluginError::new(ErrorKind::TestFailed, message)
         .hint(format!("see report.html and the folder {EVIDENCE} in the output folder"));
     error.plugin = Some(test.plugin.clone());

@@ -17,6 +17,6 @@ impl BlockSource for ZeroSource {
         Ok(buffer.len())
     }
     fn extents(&self, offset: u64, length: u64) -> Result<Vec<Extent>> {
-        Ok(vec![Extent { offset, length, kind: ExtentKind::Hole }])
+        Ok(vec![Extent::new(offset, length, ExtentKind::Hole)])
     }
 }

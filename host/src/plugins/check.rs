@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use vmdk2kvm_conformance::{self as conformance, CancelSwitch, Chain, MemoryFiles, MemoryGuest, Report, sample};
 use vmdk2kvm_plugin_api::model::{AttachedDisk, FlattenDisk, OpenGuest};
-use vmdk2kvm_plugin_api::{Flattener, HostServices, Kind, LogRecord, PluginError, Result};
+use vmdk2kvm_plugin_api::{Flattener, HostServices, Kind, LogRecord, PluginError, Progress, Result, Slot};
 
 use super::discovery::examine_file;
 use super::{Loaded, Services, check_settings};
@@ -53,8 +53,8 @@ pub fn check(request: &CheckRequest, services: &Services, private: &Path) -> Res
     let host = Arc::new(KitHost { cancelled: AtomicBool::new(false), run: services.for_plugin(&name) });
     let loaded = Loaded::load(&candidate, Arc::clone(&host) as Arc<dyn HostServices>, &table)?;
     let mut report = Report::default();
-    for kind in &loaded.manifest.kinds {
-        report.extend(of_kind(&loaded, *kind, &*host, request.sample.as_deref(), private)?);
+    for kind in loaded.manifest.known_kinds() {
+        report.extend(of_kind(&loaded, kind, &*host, request.sample.as_deref(), private)?);
         if services.cancel().load(Ordering::Relaxed) {
             return Err(PluginError::interrupted().into());
         }
@@ -127,26 +127,27 @@ fn chain(flattener: &dyn Flattener, path: &Path) -> Result<Chain> {
     let object = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let files = Arc::new(MemoryFiles::from_folder(folder)?);
-    Ok(Chain { disk: FlattenDisk { object, format: format.unwrap_or_default() }, files })
+    Ok(Chain { disk: FlattenDisk::new(object, format.unwrap_or_default()), files })
 }
 
 /// A guest as the plugin's own fetcher describes it, or a disk image.
 fn guest(loaded: &Loaded, given: &str, private: &Path) -> Result<OpenGuest> {
     let private = private.to_string_lossy().into_owned();
     let (mut vm, mut disks) = (sample::vm("sample"), Vec::new());
-    let has_fetcher = loaded.manifest.kinds.contains(&Kind::Fetcher);
+    let has_fetcher = loaded.manifest.is_a(Kind::Fetcher);
     if let Some(fetcher) = has_fetcher.then(|| loaded.fetcher()).transpose()?.flatten() {
-        if let Some(catalog) = fetcher.catalog(&sample::source(given))? {
-            vm = catalog.describe()?;
-        }
+        vm = fetcher.catalog(&sample::source(given))?.describe()?;
     } else {
         let path = Path::new(given).canonicalize().map_err(|error| PluginError::from_io(given, &error))?;
         let is_qcow2 = path.extension().is_some_and(|ending| ending == "qcow2");
-        let format = if is_qcow2 { "qcow2" } else { "raw" }.to_owned();
-        disks.push(AttachedDisk { path: path.to_string_lossy().into_owned(), format });
+        let format = if is_qcow2 { "qcow2" } else { "raw" };
+        disks.push(AttachedDisk::new(path.to_string_lossy(), format));
     }
-    let work_dir = private.clone();
-    Ok(OpenGuest { vm, disks, writable: false, work_dir, socket_dir: private, keys: Vec::new(), root: None })
+    let request = OpenGuest::new(vm, sample::source(given), private.clone());
+    Ok(request.with(|request| {
+        request.disks = disks;
+        request.socket_dir = private;
+    }))
 }
 
 /// The run's host, which the kit can have ask the plugin to stop. Progress of a check is nobody's.
@@ -165,12 +166,24 @@ impl CancelSwitch for KitHost {
 }
 
 impl HostServices for KitHost {
-    fn progress(&self, _: &str, _: u64, _: u64) {}
+    fn progress(&self, _: &Progress<'_>) {}
     fn cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed) || self.run.cancelled()
     }
-    fn secret(&self, name: &str) -> Result<Option<String>> {
+    fn secret(&self, name: &str) -> Result<Option<Vec<u8>>> {
         self.run.secret(name)
+    }
+    fn lend_secret(&self, value: &[u8]) -> Result<String> {
+        self.run.lend_secret(value)
+    }
+    fn warn(&self, message: &str) {
+        self.run.warn(message);
+    }
+    fn folder(&self) -> Result<String> {
+        self.run.folder()
+    }
+    fn slot(&self, name: &str, limit: u32) -> Result<Slot> {
+        self.run.slot(name, limit)
     }
     fn log(&self, record: &LogRecord) {
         self.run.log(record);

@@ -23,7 +23,7 @@ pub struct MissingNeed {
 /// (`linked`, its `DT_NEEDED`). Looks for programs on `PATH` and asks the dynamic loader for libraries.
 pub fn missing_needs(manifest: &Manifest, linked: &[String]) -> Vec<MissingNeed> {
     let missing =
-        |kind, need: &Need| MissingNeed { kind, name: need.name.clone(), package: Some(need.package.clone()) };
+        |kind, need: &Need| MissingNeed { kind, name: need.name.clone(), package: Some(need.packages.deb.clone()) };
     let programs = manifest.programs.iter().filter(|need| find_program(&need.name).is_none());
     let libraries = manifest.libraries.iter().filter(|need| !library_loads(&need.name));
     let is_listed = |name: &String| manifest.libraries.iter().any(|need| need.name == *name);
@@ -56,7 +56,8 @@ pub(super) fn explain_dlopen(candidate: &Candidate, manifest: &Manifest, error: 
     let missing = candidate.needed.iter().find(|name| error.starts_with(&format!("{name}:")));
     match missing {
         Some(name) => {
-            let package = manifest.libraries.iter().find(|need| need.name == *name).map(|need| need.package.clone());
+            let package =
+                manifest.libraries.iter().find(|need| need.name == *name).map(|need| need.packages.deb.clone());
             let error = PluginError::missing(format!("it needs the library {name}, which is not installed"));
             match package {
                 Some(package) => error.hint(format!("apt-get install {package}")),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use vmdk2kvm_plugin_api::model::{OpenGuest, OsFamily, SourceRef};
+use vmdk2kvm_plugin_api::model::{OpenGuest, OsFamily, SourceRef, Way};
 use vmdk2kvm_plugin_api::{
     Converter, Fetcher, Fixer, Flattener, Inspector, Kind, Manifest, PluginError, Result, Tester,
 };
@@ -97,6 +97,30 @@ impl Registry {
         )
     }
 
+    /// The plugins that carry a way, the most suitable first; only the one the job names, when it names one. One that cannot be loaded or asked
+    /// is a warning: another may carry it.
+    pub fn carriers(&self, wanted: Option<&str>, way: &Way) -> Result<Vec<Chosen<Box<dyn Fetcher>>>> {
+        let indices = match wanted {
+            Some(name) => vec![self.named(Kind::Fetcher, name)?],
+            None => self.of_kind(Kind::Fetcher),
+        };
+        let mut carriers = Vec::new();
+        for index in indices {
+            let ask = |loaded: Arc<Loaded>| {
+                let Some(stage) = loaded.fetcher()? else { return Ok(None) };
+                let score = stage.carries(way)?;
+                Ok((score > 0).then(|| (score, loaded.manifest.preference, Chosen { label: loaded.label(), stage })))
+            };
+            match self.load(index).and_then(ask) {
+                Ok(found) => carriers.extend(found),
+                Err(error) if wanted.is_some() => return Err(error),
+                Err(error) => self.services.warn(error.message),
+            }
+        }
+        carriers.sort_by_key(|(score, preference, _)| std::cmp::Reverse((*score, *preference)));
+        Ok(carriers.into_iter().map(|(_, _, chosen)| chosen).collect())
+    }
+
     /// The FLATTEN plugin for a format.
     pub fn flattener(&self, wanted: Option<&str>, format: &str) -> Result<Chosen<Box<dyn Flattener>>> {
         let message = format!("no plugin can read disks of the format {format}");
@@ -111,8 +135,7 @@ impl Registry {
 
     /// The INSPECT plugin for a guest.
     pub fn inspector(&self, wanted: Option<&str>, request: &OpenGuest) -> Result<Chosen<Box<dyn Inspector>>> {
-        let origin = request.vm.origin.as_ref().filter(|_| request.disks.is_empty());
-        let subject = origin.map_or("images", |origin| &origin.fetcher);
+        let subject = if request.disks.is_empty() { scheme(&request.source.uri) } else { "images" };
         let message = "no plugin can open this guest".to_owned();
         self.best(
             Kind::Inspector,
@@ -167,6 +190,40 @@ impl Registry {
         )
     }
 
+    /// The plugin that writes machines down for a target; `None`: for the target that is the most preferred, whose name comes back, too.
+    pub fn target(&self, wanted: Option<&str>) -> Result<(String, Chosen<Box<dyn Converter>>)> {
+        let (mut best, mut known): (Option<(u32, String, usize)>, Vec<String>) = (None, Vec::new());
+        for index in self.of_kind(Kind::Converter) {
+            let loaded = match self.load(index) {
+                Ok(loaded) => loaded,
+                Err(error) => {
+                    self.services.warn(error.message);
+                    continue;
+                }
+            };
+            let Some(stage) = loaded.converter()? else { continue };
+            for target in stage.targets() {
+                let preference = loaded.manifest.preference;
+                let fits = wanted.is_none_or(|wanted| wanted == target);
+                if fits && best.as_ref().is_none_or(|(number, ..)| preference > *number) {
+                    best = Some((preference, target.clone(), index));
+                }
+                known.push(target);
+            }
+        }
+        let Some((_, target, index)) = best else {
+            let message = match wanted {
+                Some(target) => format!("no plugin can write machines down for the target `{target}`"),
+                None => "no plugin can write machines down".to_owned(),
+            };
+            let error = self.nobody(Kind::Converter, wanted, message);
+            return Err(if known.is_empty() { error } else { error.hint(format!("known here: {}", known.join(", "))) });
+        };
+        let loaded = self.load(index)?;
+        let stage = loaded.converter()?.ok_or_else(|| without_settings(Kind::Converter, &loaded))?;
+        Ok((target, Chosen { label: loaded.label(), stage }))
+    }
+
     /// The TEST plugin.
     pub fn tester(&self, wanted: Option<&str>) -> Result<Chosen<Box<dyn Tester>>> {
         let message = "no plugin can test the result".to_owned();
@@ -188,14 +245,17 @@ impl Registry {
             None => self.of_kind(kind),
         };
         let ask = |loaded: Arc<Loaded>| match stage(&loaded)? {
-            Some(stage) => Ok((score(&*stage)?, Some(Chosen { label: loaded.label(), stage }))),
+            Some(stage) => {
+                let score = (score(&*stage)?, loaded.manifest.preference);
+                Ok((score, Some(Chosen { label: loaded.label(), stage })))
+            }
             None if wanted.is_some() => Err(without_settings(kind, &loaded)),
-            None => Ok((0, None)),
+            None => Ok(((0, 0), None)),
         };
-        let (mut best, mut failures) = ((0, None), Vec::new());
+        let (mut best, mut failures) = (((0, 0), None), Vec::new());
         for index in indices {
             match self.load(index).and_then(ask) {
-                Ok(answer) if answer.0 > best.0 => best = answer,
+                Ok(answer) if answer.0.0 > 0 && (answer.0 > best.0) => best = answer,
                 Ok(_) => {}
                 Err(error) => failures.push(error),
             }
@@ -224,7 +284,7 @@ impl Registry {
         let mut chosen: Vec<usize> = Vec::new();
         for (index, candidate) in self.candidates.iter().enumerate() {
             let Some(manifest) = &candidate.manifest else { continue };
-            if !manifest.kinds.contains(&kind) || self.disabled.contains(&manifest.name) {
+            if !manifest.is_a(kind) || self.disabled.contains(&manifest.name) {
                 continue;
             }
             match names.iter().position(|name| *name == manifest.name) {
@@ -278,8 +338,7 @@ impl Registry {
     fn nobody(&self, kind: Kind, subject: Option<&str>, message: String) -> PluginError {
         let mut known = stock::candidates(kind, subject);
         known.retain(|plugin| !self.manifests().any(|manifest| manifest.name == plugin.name));
-        let disabled =
-            self.manifests().find(|manifest| manifest.kinds.contains(&kind) && self.disabled.contains(&manifest.name));
+        let disabled = self.manifests().find(|manifest| manifest.is_a(kind) && self.disabled.contains(&manifest.name));
         let hint = match (known.first(), disabled) {
             (Some(plugin), _) => plugin.advice(),
             (None, Some(manifest)) => format!("the plugin {} is disabled by the configuration", manifest.name),
@@ -293,7 +352,7 @@ impl Registry {
 fn without_settings(kind: Kind, loaded: &Loaded) -> PluginError {
     let message = format!("the plugin {} has no {} with these settings", loaded.label(), kind.as_str());
     let hint = format!("`vmdk2kvm plugin show {}` lists its settings", loaded.manifest.name);
-    PluginError { plugin: Some(loaded.label()), ..PluginError::config(message).hint(hint) }
+    PluginError::config(message).hint(hint).blamed_on(loaded.label())
 }
 
 /// How to go on without a plugin that errors name by this label.

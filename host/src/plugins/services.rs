@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use vmdk2kvm_plugin_api::{HostServices, LogRecord, PluginError, Result};
+use vmdk2kvm_plugin_api::{HostServices, LogRecord, PluginError, Progress, Result, Slot};
 
 use crate::config::KeySource;
 use crate::events::{Event, EventSink, LogLevel, Stage};
@@ -30,16 +30,16 @@ impl SecretStore {
         format!("key:{selector}")
     }
 
-    fn read(&self, name: &str) -> Result<Option<String>> {
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
         use std::io::Read;
         let Some(path) = self.files.get(name) else { return Ok(None) };
         let failed = |error| PluginError::from_io(format_args!("the secret file {}", path.display()), &error);
-        let mut text = String::new();
-        std::fs::File::open(path).map_err(failed)?.take(SECRET_LIMIT).read_to_string(&mut text).map_err(failed)?;
-        if text.ends_with('\n') {
-            text.pop();
+        let mut bytes = Vec::new();
+        std::fs::File::open(path).map_err(failed)?.take(SECRET_LIMIT).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.ends_with(b"\n") {
+            bytes.pop();
         }
-        Ok(Some(text))
+        Ok(Some(bytes))
     }
 }
 
@@ -52,12 +52,24 @@ pub struct Services {
     level: LogLevel,
     stage: Arc<AtomicU8>,
     warnings: Arc<Mutex<Vec<String>>>,
+    disks: Arc<Mutex<Vec<String>>>,
+    /// Secrets that a plugin lent to the others, by the names they were given.
+    lent: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
 }
 
 impl Services {
     /// Services that send to `events` and stop when `cancel` is set.
     pub fn new(events: EventSink, cancel: Arc<AtomicBool>, secrets: SecretStore, level: LogLevel) -> Self {
-        Self { events, cancel, secrets: Arc::new(secrets), level, stage: Arc::default(), warnings: Arc::default() }
+        Self {
+            events,
+            cancel,
+            secrets: Arc::new(secrets),
+            level,
+            stage: Arc::default(),
+            warnings: Arc::default(),
+            disks: Arc::default(),
+            lent: Arc::default(),
+        }
     }
 
     /// Where events go.
@@ -91,14 +103,24 @@ impl Services {
         self.stage.store(stage as u8, Ordering::Relaxed);
     }
 
-    /// Says what the stage in the foreground does from now on, where no bytes are counted.
-    pub fn step(&self, name: &str) {
-        self.progress(name, 0, 0);
+    /// Names the VM's disks, by which plugins call them in their progress.
+    pub fn set_disks(&self, names: Vec<String>) {
+        *self.disks.lock().unwrap_or_else(PoisonError::into_inner) = names;
     }
 
-    fn progress(&self, task: &str, done_bytes: u64, total_bytes: u64) {
-        let (stage, task) = (self.stage(), task.chars().take(100).collect());
-        self.events.emit(Event::Progress { stage, task, disk: None, done_bytes, total_bytes });
+    /// Says what the stage in the foreground does from now on, where no bytes are counted.
+    pub fn step(&self, name: &str) {
+        self.progress(&Progress::new(name, None, 0, 0));
+    }
+
+    fn progress(&self, progress: &Progress<'_>) {
+        let (stage, task) = (self.stage(), progress.task.chars().take(100).collect());
+        let disks = self.disks.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = progress.disk.and_then(|name| disks.iter().position(|known| known == name));
+        let disk = index.and_then(|index| u32::try_from(index).ok());
+        drop(disks);
+        let (done_bytes, total_bytes) = (progress.done, progress.total);
+        self.events.emit(Event::Progress { stage, task, disk, done_bytes, total_bytes });
     }
 
     fn stage(&self) -> Stage {
@@ -117,16 +139,37 @@ struct ForPlugin {
 }
 
 impl HostServices for ForPlugin {
-    fn progress(&self, task: &str, done: u64, total: u64) {
-        self.services.progress(task, done, total);
+    fn progress(&self, progress: &Progress<'_>) {
+        self.services.progress(progress);
     }
 
     fn cancelled(&self) -> bool {
         self.services.cancel.load(Ordering::Relaxed)
     }
 
-    fn secret(&self, name: &str) -> Result<Option<String>> {
-        self.services.secrets.read(name)
+    fn secret(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let lent = self.services.lent.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        if lent.is_some() { Ok(lent) } else { self.services.secrets.read(name) }
+    }
+
+    fn lend_secret(&self, value: &[u8]) -> Result<String> {
+        let mut lent = self.services.lent.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = format!("lent-{}", lent.len() + 1);
+        lent.insert(name.clone(), value.to_vec());
+        Ok(name)
+    }
+
+    fn warn(&self, message: &str) {
+        self.services.warn(message);
+    }
+
+    fn folder(&self) -> Result<String> {
+        Err(PluginError::cannot("giving a folder"))
+    }
+
+    fn slot(&self, name: &str, limit: u32) -> Result<Slot> {
+        let _ = (name, limit);
+        Err(PluginError::cannot("giving a place"))
     }
 
     fn log(&self, record: &LogRecord) {

@@ -83,8 +83,8 @@ pub fn needs(candidates: &[Candidate]) -> Vec<Need> {
     let mut needs: BTreeMap<(&'static str, String), Need> = BTreeMap::new();
     for (candidate, manifest) in usable.filter_map(|candidate| Some((candidate, candidate.manifest.as_ref()?))) {
         let missing = missing_needs(manifest, &candidate.needed);
-        let programs = manifest.programs.iter().map(|need| ("program", &need.name, Some(&need.package)));
-        let libraries = manifest.libraries.iter().map(|need| ("library", &need.name, Some(&need.package)));
+        let programs = manifest.programs.iter().map(|need| ("program", &need.name, Some(&need.packages.deb)));
+        let libraries = manifest.libraries.iter().map(|need| ("library", &need.name, Some(&need.packages.deb)));
         // What it is linked to without saying so is only worth a line when it is missing.
         let unlisted = missing.iter().filter(|need| need.package.is_none()).map(|need| (need.kind, &need.name, None));
         for (kind, name, package) in programs.chain(libraries).chain(unlisted) {

@@ -3,7 +3,7 @@
 //! Owns the format of `report.json`. How it is written and drawn is the business of the other files of this folder.
 
 use serde::{Deserialize, Serialize};
-use vmdk2kvm_plugin_api::model::{AppliedStatus, ChainReport, Change, Finding, Inspection, Verdict, VmSpec};
+use vmdk2kvm_plugin_api::model::{AppliedStatus, ChainReport, Change, Finding, Inspection, Machine, Verdict, VmSpec};
 
 use crate::events::{ErrorDocument, Phase, Stage, StageStatus};
 
@@ -30,6 +30,15 @@ pub struct Report {
     /// What its disks say; `None` when INSPECT was not done.
     #[serde(default)]
     pub inspection: Option<Inspection>,
+    /// The new machine; `None` when the guest was not looked at.
+    #[serde(default)]
+    pub machine: Option<Machine>,
+    /// The way that the bytes of each disk came.
+    #[serde(default)]
+    pub ways: Vec<WayRecord>,
+    /// What was written down for each target.
+    #[serde(default)]
+    pub targets: Vec<TargetRecord>,
     /// The source and the proof that it was not touched.
     pub source: Source,
     /// The stages in order.
@@ -60,6 +69,28 @@ pub struct Report {
     /// Digest of everything the result depends on, by which a run recognises that it was done already.
     #[serde(default)]
     pub key: Option<String>,
+}
+
+/// The way that the bytes of a disk came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WayRecord {
+    /// Name of the disk.
+    pub disk: String,
+    /// The kind of way.
+    pub scheme: String,
+    /// `name version` of the plugin that carried it.
+    pub plugin: String,
+}
+
+/// What was written down for a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetRecord {
+    /// The target.
+    pub name: String,
+    /// `name version` of the plugin.
+    pub plugin: String,
+    /// Names of the files in the output folder, the one that defines the machine first.
+    pub files: Vec<String>,
 }
 
 /// The program that wrote a report.
@@ -190,7 +221,7 @@ impl From<AppliedStatus> for ChangeStatus {
         match status {
             AppliedStatus::Done => Self::Done,
             AppliedStatus::Unchanged => Self::Unchanged,
-            AppliedStatus::Failed => Self::Failed,
+            _ => Self::Failed,
         }
     }
 }

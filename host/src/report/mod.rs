@@ -9,8 +9,8 @@ mod time;
 mod write;
 
 pub use document::{
-    ChangeRecord, ChangeStatus, Containment, ImageRecord, Report, SCHEMA, Source, SourceDisk, StageRecord, TestRecord,
-    Tool,
+    ChangeRecord, ChangeStatus, Containment, ImageRecord, Report, SCHEMA, Source, SourceDisk, StageRecord,
+    TargetRecord, TestRecord, Tool, WayRecord,
 };
 pub use time::rfc3339;
 pub use write::write;

@@ -35,6 +35,7 @@ pub(super) fn outcome(report: &Report) -> (Mood, String) {
         },
         (None, Some(VerdictKind::Passed)) => (Mood::Good, "migrated and booted".into()),
         (None, None) => (Mood::Odd, "done, not boot-tested".into()),
+        (None, Some(_)) => (Mood::Odd, "migrated, and the boot test proved nothing".into()),
     }
 }
 
@@ -100,6 +101,7 @@ pub(super) fn machine(vm: &VmSpec) -> Vec<(&'static str, String)> {
         (Firmware::Bios, _) => "BIOS",
         (Firmware::Uefi, false) => "UEFI",
         (Firmware::Uefi, true) => "UEFI with Secure Boot",
+        _ => "",
     };
     let cpus = vm.cpus;
     let nic = |nic: &vmdk2kvm_plugin_api::model::Nic| {
@@ -127,8 +129,8 @@ pub(super) fn machine(vm: &VmSpec) -> Vec<(&'static str, String)> {
 pub(super) const fn severity(severity: Severity) -> (&'static str, Mood) {
     match severity {
         Severity::Info => ("note", Mood::Good),
-        Severity::Warn => ("warning", Mood::Odd),
         Severity::Block => ("blocked", Mood::Bad),
+        _ => ("warning", Mood::Odd),
     }
 }
 

@@ -51,11 +51,10 @@ impl Death {
             let plugin = self.crumb.as_ref().filter(|_| error.kind == ErrorKind::Defect);
             advice.extend(plugin.map(|crumb| plugins::leave_out(&crumb.plugin)));
         }
-        PluginError {
-            hint: (!advice.is_empty()).then(|| advice.join("; or ")),
-            plugin: self.crumb.map(|crumb| crumb.plugin),
-            ..error
-        }
+        let mut error = error;
+        error.hint = (!advice.is_empty()).then(|| advice.join("; or "));
+        error.plugin = self.crumb.map(|crumb| crumb.plugin);
+        error
     }
 
     fn place(&self) -> String {

@@ -35,7 +35,7 @@ pub fn converter(converter: &dyn Converter, host: &dyn CancelSwitch) -> Report {
     });
     checks.check("a source that is not there is refused, and leaves nothing", || {
         let target = room.path("of-nothing");
-        let request = Convert { source: text(&room.path("nothing")), ..room.convert(first, &target) };
+        let request = room.convert(first, &target).with(|it| it.source = text(&room.path("nothing")));
         match converter.convert(&request) {
             Ok(()) => return failed("it converted a file that does not exist"),
             Err(error) => well_refused(&error)?,
@@ -75,13 +75,7 @@ impl Room {
     }
 
     fn convert(&self, format: &str, target: &Path) -> Convert {
-        Convert {
-            source: text(&self.source),
-            source_format: "raw".to_owned(),
-            target: text(target),
-            target_format: format.to_owned(),
-            compress: false,
-        }
+        Convert::new(text(&self.source), "raw".to_owned(), text(target), format.to_owned())
     }
 }
 
@@ -101,7 +95,10 @@ fn converts(converter: &dyn Converter, room: &Room, format: &str, formats: &[Str
     }
     if formats.iter().any(|known| known == "raw") {
         let back = room.path(&format!("back-from-{format}"));
-        let request = Convert { source: text(&target), source_format: format.to_owned(), ..room.convert("raw", &back) };
+        let request = room.convert("raw", &back).with(|it| {
+            it.source = text(&target);
+            it.source_format = format.to_owned();
+        });
         match converter.convert(&request) {
             // It need not read what it writes.
             Err(error) if error.kind == ErrorKind::Unusable => return Ok(()),
@@ -123,12 +120,7 @@ fn of(format: &str, error: PluginError) -> Why {
 fn overlay(converter: &dyn Converter, room: &Room) -> Result<(), Why> {
     let (backing, path) = (room.file("backing.raw", &state_of(&room.source)?.2)?, room.path("overlay.qcow2"));
     let before = state_of(&backing)?;
-    let request = CreateOverlay {
-        overlay: text(&path),
-        backing: text(&backing),
-        backing_format: "raw".to_owned(),
-        size_bytes: SIZE as u64,
-    };
+    let request = CreateOverlay::new(text(&path), text(&backing), "raw".to_owned(), SIZE as u64);
     match converter.create_overlay(&request) {
         Err(error) if error.kind == ErrorKind::Unusable => return skipped(error.message),
         other => other?,
@@ -139,7 +131,7 @@ fn overlay(converter: &dyn Converter, room: &Room) -> Result<(), Why> {
     if state_of(&backing)? != before {
         return failed("making an overlay changed the backing file");
     }
-    let commit = CommitOverlay { overlay: text(&path), image: text(&backing), format: "raw".to_owned() };
+    let commit = CommitOverlay::new(text(&path), text(&backing), "raw".to_owned());
     converter.commit_overlay(&commit)?;
     if state_of(&backing)?.2 == before.2 { Ok(()) } else { failed("committing an empty overlay changed the image") }
 }

@@ -1,7 +1,7 @@
 //! What every `Fetcher` promises.
 
-use vmdk2kvm_plugin_api::model::{SourceRef, VmSpec};
-use vmdk2kvm_plugin_api::{Catalog, Fetcher, Transport};
+use vmdk2kvm_plugin_api::model::{HoldWish, Link, Release, SourceRef, VmSpec, Way};
+use vmdk2kvm_plugin_api::{Catalog, ErrorKind, Fetcher, Transport};
 
 use crate::{CancelSwitch, Checks, Report, Why, failed, sample, skipped, well_refused};
 
@@ -17,25 +17,49 @@ pub fn fetcher(fetcher: &dyn Fetcher, host: &dyn CancelSwitch, source: Option<&S
         0 => Ok(()),
         score => failed(format!("accepts {NOBODYS} with {score}")),
     });
-    let faces = checks.check("it opens the source", || {
+    let catalog = checks.check("it opens the source", || {
         let Some(source) = source else { return skipped(NO_SAMPLE) };
         if fetcher.accepts(source)? == 0 {
             return failed(format!("it does not accept {}", source.uri));
         }
-        match (fetcher.catalog(source)?, fetcher.transport(source)?) {
-            (None, None) => failed("it has neither a catalog nor a transport"),
-            faces => Ok(faces),
-        }
+        Ok(fetcher.catalog(source)?)
     });
-    let Some((catalog, transport)) = faces else { return checks.report };
-    let vm = catalog.and_then(|catalog| describe(&mut checks, &*catalog));
-    if let Some(transport) = transport {
-        let paths = vm.iter().flat_map(|vm| &vm.disks).filter_map(|disk| disk.path.as_deref());
-        let objects: Vec<&str> = paths.collect();
-        objects.iter().for_each(|object| read(&mut checks, &*transport, host, object));
-        names(&mut checks, &*transport, objects.first().copied().unwrap_or("object"));
+    let (Some(catalog), Some(source)) = (catalog, source) else { return checks.report };
+    let Some(vm) = describe(&mut checks, &*catalog) else { return checks.report };
+    hold(&mut checks, &*catalog);
+    for (index, disk) in (0u32..).zip(&vm.disks) {
+        for way in disk.ways.iter().filter(|way| !way.stream) {
+            carry(&mut checks, fetcher, host, &Link::new(source.clone(), vm.clone(), index, way.clone()));
+        }
     }
     checks.report
+}
+
+/// What is held for a run is given back, and giving it back twice is no error.
+fn hold(checks: &mut Checks, catalog: &dyn Catalog) {
+    checks.check("what it holds without leave to change anything it gives back, twice", || {
+        let wish = HoldWish::new("vmdk2kvm-conformance");
+        let hold = match catalog.hold(&wish) {
+            Err(error) if error.kind == ErrorKind::Blocked => return Ok(()),
+            hold => hold?,
+        };
+        if catalog.hold(&wish)?.id != hold.id {
+            return failed("the same run is given another hold the second time");
+        }
+        catalog.release(&hold, Release::Done)?;
+        Ok(catalog.release(&hold, Release::Abandoned)?)
+    });
+}
+
+/// A way that another plugin carries is that one's business.
+fn carry(checks: &mut Checks, fetcher: &dyn Fetcher, host: &dyn CancelSwitch, link: &Link) {
+    let transport = checks.check("it opens the ways that it carries", || match fetcher.carries(&link.way)? {
+        0 => skipped("a way of its catalog is left to another plugin"),
+        _ => Ok(fetcher.transport(link)?),
+    });
+    let Some(transport) = transport else { return };
+    read(checks, &*transport, host, &link.way.object);
+    names(checks, &*transport, &link.way.object);
 }
 
 fn describe(checks: &mut Checks, catalog: &dyn Catalog) -> Option<VmSpec> {
@@ -50,14 +74,15 @@ fn describe(checks: &mut Checks, catalog: &dyn Catalog) -> Option<VmSpec> {
         if u64::from(vm.cpus.count) != u64::from(vm.cpus.sockets) * u64::from(vm.cpus.cores_per_socket) {
             return failed(format!("{:?}: count is not sockets times cores", vm.cpus));
         }
-        match vm.disks.iter().find(|disk| disk.path.is_some() && disk.format.is_empty()) {
-            Some(disk) => failed(format!("the disk {} has no format", disk.name)),
+        let nameless = |way: &Way| way.scheme.is_empty() || way.format.is_empty();
+        match vm.disks.iter().find(|disk| disk.ways.iter().any(nameless)) {
+            Some(disk) => failed(format!("the disk {} has a way without a scheme or a format", disk.name)),
             None => Ok(()),
         }
     });
     checks.check("the machine is in the inventory", || {
         let inventory = catalog.inventory()?;
-        let names: Vec<&str> = inventory.iter().map(|vm| vm.name.as_str()).collect();
+        let names: Vec<&str> = inventory.iter().map(|found| found.vm.name.as_str()).collect();
         if names.contains(&vm.name.as_str()) { Ok(()) } else { failed(format!("{:?} is not among {names:?}", vm.name)) }
     });
     Some(vm)
@@ -75,7 +100,7 @@ fn read(checks: &mut Checks, transport: &dyn Transport, host: &dyn CancelSwitch,
             failed(format!("{object}: {fingerprint:?} is not what it was, or is empty"))
         }
     });
-    checks.check_cancel(host, || transport.verify(object));
+    checks.check_cancel(host, || transport.stated_digests(object));
 }
 
 /// Names found inside a file are hostile.

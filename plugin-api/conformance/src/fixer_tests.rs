@@ -78,7 +78,7 @@ fn what_only_a_real_guest_can_do_is_skipped() {
     let package =
         Action::RemovePackages { manager: vmdk2kvm_plugin_api::model::PackageManager::Dpkg, packages: vec![] };
     let change = Change::new(package, "open-vm-tools", "what", "why");
-    let plan = FixerPlan { changes: vec![change], ..FixerPlan::default() };
+    let plan = FixerPlan::default().with(|it| it.changes = vec![change]);
     let fixer = Breaks("", AtomicU32::new(0));
     let Err(Why::Skipped(why)) = applied(&fixer, &sample::linux(), &MemoryGuest::default(), &plan) else { panic!() };
     assert_eq!(why, "open-vm-tools: only a real guest can remove_packages");

@@ -55,7 +55,7 @@ fn broken_files() -> [(&'static str, Vec<u8>); 4] {
 }
 
 fn no_image(flattener: &dyn Flattener, format: &str, name: &str, bytes: &[u8]) -> Result<(), Why> {
-    let disk = FlattenDisk { object: name.to_owned(), format: format.to_owned() };
+    let disk = FlattenDisk::new(name.to_owned(), format.to_owned());
     match flattener.flatten(&disk, Arc::new(MemoryFiles::default().with(name, bytes))) {
         Err(error) => well_refused(&error),
         Ok(flat) => match crate::source(name, &*flat.source).failures().next() {

@@ -12,15 +12,7 @@ use crate::{CancelSwitch, Checks, Report, failed, is_plain, sample, skipped, sta
 pub fn inspector(inspector: &dyn Inspector, host: &dyn CancelSwitch, request: Option<&OpenGuest>) -> Report {
     let mut checks = Checks::of("inspector");
     checks.check("a guest without disks and without an origin is left to others", || {
-        let nothing = OpenGuest {
-            vm: sample::vm("nothing"),
-            disks: Vec::new(),
-            writable: false,
-            work_dir: "/nonexistent".to_owned(),
-            socket_dir: String::new(),
-            keys: Vec::new(),
-            root: None,
-        };
+        let nothing = OpenGuest::new(sample::vm("nothing"), sample::source("nothing"), "/nonexistent");
         match inspector.accepts(&nothing)? {
             0 => Ok(()),
             score => failed(format!("it accepts it with {score}")),
@@ -30,7 +22,7 @@ pub fn inspector(inspector: &dyn Inspector, host: &dyn CancelSwitch, request: Op
         checks.check("it opens the guest", || skipped::<()>("no guest was given"));
         return checks.report;
     };
-    let request = OpenGuest { writable: false, ..request.clone() };
+    let request = request.clone().with(|it| it.writable = false);
     let images: Vec<PathBuf> = request.disks.iter().map(|disk| PathBuf::from(&disk.path)).collect();
     let states = || images.iter().map(|image| state_of(Path::new(image))).collect::<Result<Vec<_>, _>>();
     let before = checks.check("the images can be read", states);

@@ -4,64 +4,28 @@ use std::path::Path;
 
 use vmdk2kvm_plugin_api::Guest;
 use vmdk2kvm_plugin_api::model::{
-    Controller, Cpus, Disk, FinalImage, Firmware, Inspection, Nic, NicKind, OsFamily, OsInfo, PlanContext, SourceRef,
-    TestRequest, VmSpec,
+    Card, CardModel, Controller, Cpus, Disk, DiskBus, Firmware, Inspection, Machine, MachineDisk, Nic, NicKind,
+    OsFamily, OsInfo, PlanContext, SourceRef, TestRequest, VmSpec,
 };
 
 use crate::MemoryGuest;
 
 /// A BIOS machine with one processor, 1 GiB of memory, a SCSI disk and a card.
 pub fn vm(name: &str) -> VmSpec {
-    let disk = Disk {
-        name: format!("{name}.vmdk"),
-        controller: Controller::Scsi,
-        bus: 0,
-        unit: 0,
-        capacity_bytes: 4 << 30,
-        format: "vmdk".to_owned(),
-        path: None,
-    };
-    let nic = Nic {
-        mac: Some("00:50:56:aa:bb:01".to_owned()),
-        model: Some("vmxnet3".to_owned()),
-        network: None,
-        kind: NicKind::Network,
-    };
-    VmSpec {
-        schema: 1,
-        name: name.to_owned(),
-        uuid: None,
-        genid: None,
-        guest_id: None,
-        firmware: Firmware::Bios,
-        secure_boot: false,
-        tpm: false,
-        cpus: Cpus { count: 1, sockets: 1, cores_per_socket: 1 },
-        memory_bytes: 1 << 30,
-        disks: vec![disk],
-        removable: Vec::new(),
-        nics: vec![nic],
-        guessed: Vec::new(),
-        origin: None,
-    }
+    let disk = Disk::new(format!("{name}.vmdk"), Controller::Scsi, 0, 0).with(|it| it.capacity_bytes = 4 << 30);
+    let nic = Nic::new(NicKind::Network).with(|it| {
+        it.mac = Some("00:50:56:aa:bb:01".to_owned());
+        it.model = Some("vmxnet3".to_owned());
+    });
+    VmSpec::new(name, Firmware::Bios, Cpus::new(1, 1), 1 << 30).with(|it| {
+        it.disks = vec![disk];
+        it.nics = vec![nic];
+    })
 }
 
 /// What an inspector says of a system of which only this is known.
 pub fn inspection(os: OsInfo) -> Inspection {
-    Inspection {
-        schema: 1,
-        os,
-        firmware: Some(Firmware::Bios),
-        bootloader: None,
-        bootloader_config: None,
-        root: None,
-        mounts: Vec::new(),
-        kernels: Vec::new(),
-        network: Default::default(),
-        vmware_tools: Default::default(),
-        disks: Vec::new(),
-        findings: Vec::new(),
-    }
+    Inspection::new(os).with(|it| it.firmware = Some(Firmware::Bios))
 }
 
 /// The context of a system of this family that is not running.
@@ -69,17 +33,15 @@ pub fn context(family: OsFamily) -> PlanContext {
     let (distro, version, product) = match family {
         OsFamily::Linux => ("debian", "12", "Debian GNU/Linux 12 (bookworm)"),
         OsFamily::Windows => ("windows", "10.0", "Windows Server 2022"),
-        OsFamily::Unknown => ("", "", ""),
+        _ => ("", "", ""),
     };
-    let os = OsInfo {
-        family,
-        distro: distro.to_owned(),
-        version: version.to_owned(),
-        product: product.to_owned(),
-        arch: "x86_64".to_owned(),
-        ..OsInfo::default()
-    };
-    PlanContext { vm: vm("web"), inspection: inspection(os), live: false, grown: Vec::new() }
+    let os = OsInfo::new(family).with(|it| {
+        it.distro = distro.to_owned();
+        it.version = version.to_owned();
+        it.product = product.to_owned();
+        it.arch = "x86_64".to_owned();
+    });
+    PlanContext::new(vm("web"), inspection(os))
 }
 
 /// The context of a Debian 12.
@@ -128,30 +90,27 @@ pub fn context_of(family: OsFamily, guest: &MemoryGuest) -> PlanContext {
     context
 }
 
-/// A test of one raw image, with folders beside it and a domain of a disk and a card.
-pub fn test_request(image: &Path, virtual_size: u64) -> TestRequest {
-    let folder = image.parent().unwrap_or(Path::new("/"));
-    let text = |path: &Path| path.to_string_lossy().into_owned();
-    TestRequest {
-        vm: vm("web"),
-        inspection: None,
-        images: vec![FinalImage { path: text(image), format: "raw".to_owned(), virtual_size }],
-        domain_xml: DOMAIN.to_owned(),
-        evidence_dir: text(&folder.join("boot")),
-        work_dir: text(&folder.join("work")),
-        timeout_seconds: 5,
-        expect: Default::default(),
-    }
+/// A machine with one processor, 256 MiB of memory, this raw image as its disk, and a card.
+pub fn machine(image: &Path, size_bytes: u64) -> Machine {
+    let disk = MachineDisk::new("raw", size_bytes, DiskBus::Virtio).with(|disk| {
+        disk.image = image.to_string_lossy().into_owned();
+        disk.boot_order = Some(1);
+    });
+    Machine::new("web", Firmware::Bios, Cpus::new(1, 1), 256 << 20).with(|machine| {
+        machine.disks.push(disk);
+        machine.cards.push(Card::new(CardModel::Virtio));
+    })
 }
 
-/// The domain of [`test_request`]; a tester takes devices from it, and images from the request.
-const DOMAIN: &str = "<domain type='kvm'><name>web</name><memory unit='MiB'>256</memory><vcpu>1</vcpu>\
-    <os><type arch='x86_64' machine='q35'>hvm</type></os><devices>\
-    <disk type='file' device='disk'><driver name='qemu' type='raw'/><target dev='vda' bus='virtio'/></disk>\
-    <interface type='network'><source network='default'/><model type='virtio'/></interface>\
-    </devices></domain>\n";
+/// A test of one raw image, with folders beside it.
+pub fn test_request(image: &Path, size_bytes: u64) -> TestRequest {
+    let folder = image.parent().unwrap_or(Path::new("/"));
+    let text = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    TestRequest::new(machine(image, size_bytes), text("boot"), text("work"), text("s"))
+        .with(|request| request.timeout_seconds = 5)
+}
 
 /// A source of this URI, as the user names it.
 pub fn source(uri: &str) -> SourceRef {
-    SourceRef { uri: uri.to_owned(), extra_disks: Vec::new(), vm: None }
+    SourceRef::new(uri)
 }

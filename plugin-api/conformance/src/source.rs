@@ -137,7 +137,7 @@ mod tests {
         fn extents(&self, offset: u64, length: u64) -> Result<Vec<Extent>> {
             let kind = if self.0 == "hides data" { ExtentKind::Hole } else { ExtentKind::Data };
             let length = if self.0 == "leaves a gap" { length / 2 } else { length };
-            Ok(vec![Extent { offset, length, kind }])
+            Ok(vec![Extent::new(offset, length, kind)])
         }
     }
 

@@ -6,7 +6,7 @@
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
-use abi_stable::std_types::{RResult, RSliceMut, RStr, RString};
+use abi_stable::std_types::{RResult, RSlice, RSliceMut, RStr, RString, RVec};
 use serde::de::DeserializeOwned;
 
 use super::calls::{self, enter};
@@ -18,7 +18,7 @@ use super::types::{AbiResult, from_json, to_json};
 use crate::model::{Applied, Change, Storage};
 use crate::{
     BlockSource, Converter, Entry, Extent, Fetcher, Fixer, Flattener, Guest, Hints, HostServices, Inspector, LogRecord,
-    PluginError, Result, Stat, Tester, check_map,
+    PluginError, Progress, Result, Slot, Stat, Tester, check_map,
 };
 
 /// `name version` of whoever is on the other side of an object. Lives as long as the process, like the library it names.
@@ -149,6 +149,34 @@ impl Guest for Remote<GuestObj<'_>> {
         let _call = enter(self.label, "Guest::close");
         self.take(self.object.close())
     }
+    fn folds_case(&self) -> bool {
+        let _call = enter(self.label, "Guest::folds_case");
+        self.object.folds_case()
+    }
+    fn stat_many(&self, paths: &[&str]) -> Vec<Result<Option<Stat>>> {
+        let _call = enter(self.label, "Guest::stat_many");
+        let names: Vec<RStr<'_>> = paths.iter().map(|path| RStr::from_str(path)).collect();
+        let answers = self.object.stat_many(RSlice::from_slice(&names));
+        self.many(paths, answers, |stat| stat.into_option().map(Stat::from))
+    }
+    fn read_many(&self, paths: &[&str], limit: u64) -> Vec<Result<Option<Vec<u8>>>> {
+        let _call = enter(self.label, "Guest::read_many");
+        let names: Vec<RStr<'_>> = paths.iter().map(|path| RStr::from_str(path)).collect();
+        let answers = self.object.read_many(RSlice::from_slice(&names), limit);
+        self.many(paths, answers, |bytes| bytes.into_option().map(Vec::from))
+    }
+}
+
+impl Remote<GuestObj<'_>> {
+    /// Answers for several paths: as many as there were paths, whatever the other side does.
+    fn many<A, T>(&self, paths: &[&str], answers: RVec<AbiResult<A>>, convert: impl Fn(A) -> T) -> Vec<Result<T>> {
+        let mut answers = answers.into_iter();
+        let next = |_: &&str| match answers.next() {
+            Some(answer) => self.take(answer).map(&convert),
+            None => Err(self.blamed(PluginError::defect("fewer answers came than paths were asked for"))),
+        };
+        paths.iter().map(next).collect()
+    }
 }
 
 pub(super) fn guest_from_abi(object: GuestObj<'static>, label: Label) -> Box<dyn Guest> {
@@ -156,20 +184,35 @@ pub(super) fn guest_from_abi(object: GuestObj<'static>, label: Label) -> Box<dyn
 }
 
 impl HostServices for Remote<HostObj> {
-    fn progress(&self, task: &str, done: u64, total: u64) {
-        self.object.progress(RStr::from_str(task), done, total);
+    fn progress(&self, progress: &Progress<'_>) {
+        let disk = RStr::from_str(progress.disk.unwrap_or_default());
+        self.object.progress(RStr::from_str(progress.task), disk, progress.done, progress.total);
     }
     fn cancelled(&self) -> bool {
         self.object.cancelled()
     }
-    fn secret(&self, name: &str) -> Result<Option<String>> {
-        Ok(self.take(self.object.secret(RStr::from_str(name)))?.into_option().map(String::from))
+    fn secret(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.take(self.object.secret(RStr::from_str(name)))?.into_option().map(Vec::from))
+    }
+    fn lend_secret(&self, value: &[u8]) -> Result<String> {
+        self.take(self.object.lend_secret(RSlice::from_slice(value))).map(String::from)
     }
     fn log(&self, record: &LogRecord) {
-        self.object.log(record.level, RStr::from_str(&record.target), RStr::from_str(&record.message));
+        if let Ok(record) = to_json(record) {
+            self.object.log(record.as_rstr());
+        }
     }
     fn log_level(&self) -> u8 {
         self.object.log_level()
+    }
+    fn warn(&self, message: &str) {
+        self.object.warn(RStr::from_str(message));
+    }
+    fn folder(&self) -> Result<String> {
+        self.take(self.object.folder()).map(String::from)
+    }
+    fn slot(&self, name: &str, limit: u32) -> Result<Slot> {
+        self.take(self.object.slot(RStr::from_str(name), limit)).map(Slot::new)
     }
 }
 

@@ -5,13 +5,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use abi_stable::sabi_trait::TD_Opaque;
-use abi_stable::std_types::{ROption, RResult, RSliceMut, RStr, RString, RVec};
+use abi_stable::std_types::{ROption, RResult, RSlice, RSliceMut, RStr, RString, RVec};
 
 use super::traits::{
     BlockSourceAbi, BlockSourceAbi_TO, BlockSourceObj, GuestAbi, GuestAbi_TO, GuestObj, HostAbi, HostAbi_TO, HostObj,
+    SlotAbi, SlotAbi_TO, SlotObj,
 };
 use super::types::{AbiEntry, AbiError, AbiExtent, AbiHints, AbiResult, AbiStat, given, to_json};
-use crate::{BlockSource, Guest, Hints, HostServices, LogRecord, PluginError, Result};
+use crate::{BlockSource, Guest, Hints, HostServices, PluginError, Progress, Result, Slot};
 
 /// A native implementation whose panics become errors.
 pub(super) struct Guarded<T>(pub(super) T);
@@ -111,6 +112,34 @@ impl<G: AsGuest> GuestAbi for Guarded<G> {
     fn discard_unused(&self) -> AbiResult<()> {
         guard("Guest::discard_unused", || self.0.guest().discard_unused())
     }
+    fn folds_case(&self) -> bool {
+        guard("Guest::folds_case", || Ok(self.0.guest().folds_case())).unwrap_or(false)
+    }
+    fn stat_many(&self, paths: RSlice<'_, RStr<'_>>) -> RVec<AbiResult<ROption<AbiStat>>> {
+        many("Guest::stat_many", paths, |paths| self.0.guest().stat_many(paths), |stat| stat.map(AbiStat::from).into())
+    }
+    fn read_many(&self, paths: RSlice<'_, RStr<'_>>, limit: u64) -> RVec<AbiResult<ROption<RVec<u8>>>> {
+        let read = |paths: &[&str]| self.0.guest().read_many(paths, limit);
+        many("Guest::read_many", paths, read, |bytes| bytes.map(RVec::from).into())
+    }
+}
+
+/// Asks for several paths at once. A call that fails as a whole fails for each of them.
+fn many<T, A>(
+    method: &'static str,
+    paths: RSlice<'_, RStr<'_>>,
+    ask: impl FnOnce(&[&str]) -> Vec<Result<T>>,
+    convert: impl Fn(T) -> A,
+) -> RVec<AbiResult<A>> {
+    let names: Vec<&str> = paths.iter().map(|path| path.as_str()).collect();
+    let answer = |answer: Result<T>| match answer {
+        Ok(value) => RResult::ROk(convert(value)),
+        Err(error) => RResult::RErr(AbiError::from(error)),
+    };
+    match guard(method, || Ok(ask(&names))) {
+        RResult::ROk(answers) => answers.into_iter().map(answer).collect(),
+        RResult::RErr(error) => names.iter().map(|_| RResult::RErr(error.clone())).collect(),
+    }
 }
 
 /// Owned by the other side from now on.
@@ -124,26 +153,51 @@ pub(super) fn lend_guest(guest: &dyn Guest) -> GuestObj<'_> {
 }
 
 impl HostAbi for Guarded<Arc<dyn HostServices>> {
-    fn progress(&self, task: RStr<'_>, done: u64, total: u64) {
+    fn progress(&self, task: RStr<'_>, disk: RStr<'_>, done: u64, total: u64) {
         let _ = guard("Host::progress", || {
-            self.0.progress(task.as_str(), done, total);
+            let disk = Some(disk.as_str()).filter(|disk| !disk.is_empty());
+            self.0.progress(&Progress::new(task.as_str(), disk, done, total));
             Ok(())
         });
     }
     fn cancelled(&self) -> bool {
         guard("Host::cancelled", || Ok(self.0.cancelled())).unwrap_or(false)
     }
-    fn secret(&self, name: RStr<'_>) -> AbiResult<ROption<RString>> {
-        guard("Host::secret", || Ok(self.0.secret(name.as_str())?.map(RString::from).into()))
+    fn secret(&self, name: RStr<'_>) -> AbiResult<ROption<RVec<u8>>> {
+        guard("Host::secret", || Ok(self.0.secret(name.as_str())?.map(RVec::from).into()))
     }
-    fn log(&self, level: u8, target: RStr<'_>, message: RStr<'_>) {
+    fn lend_secret(&self, value: RSlice<'_, u8>) -> AbiResult<RString> {
+        guard("Host::lend_secret", || self.0.lend_secret(value.as_slice()).map(RString::from))
+    }
+    fn log(&self, record: RStr<'_>) {
         let _ = guard("Host::log", || {
-            self.0.log(&LogRecord { level, target: target.to_string(), message: message.to_string() });
+            self.0.log(&given(record)?);
             Ok(())
         });
     }
     fn log_level(&self) -> u8 {
         guard("Host::log_level", || Ok(self.0.log_level())).unwrap_or(0)
+    }
+    fn warn(&self, message: RStr<'_>) {
+        let _ = guard("Host::warn", || {
+            self.0.warn(message.as_str());
+            Ok(())
+        });
+    }
+    fn folder(&self) -> AbiResult<RString> {
+        guard("Host::folder", || self.0.folder().map(RString::from))
+    }
+    fn slot(&self, name: RStr<'_>, limit: u32) -> AbiResult<SlotObj> {
+        guard("Host::slot", || {
+            let slot = self.0.slot(name.as_str(), limit)?;
+            Ok(SlotAbi_TO::from_value(Guarded(slot), TD_Opaque))
+        })
+    }
+}
+
+impl SlotAbi for Guarded<Slot> {
+    fn is_held(&self) -> bool {
+        true
     }
 }
 

@@ -9,15 +9,16 @@ use super::calls::enter;
 use super::consume::{Remote, guest_from_abi, read, source_from_abi};
 use super::provide::{Guarded, guard, guest_to_abi, lend_guest, source_to_abi};
 use super::traits::{
-    AbiFlat, AbiOpened, CatalogAbi, CatalogAbi_TO, CatalogObj, ConverterAbi, ConverterAbi_TO, ConverterObj, FetcherAbi,
-    FetcherAbi_TO, FetcherObj, FixerAbi, FixerAbi_TO, FixerObj, FlattenerAbi, FlattenerAbi_TO, FlattenerObj, GuestObj,
-    InspectorAbi, InspectorAbi_TO, InspectorObj, PluginAbi, PluginAbi_TO, PluginObj, TesterAbi, TesterAbi_TO,
-    TesterObj, TransportAbi, TransportAbi_TO, TransportObj,
+    AbiFlat, AbiOpened, BlockSourceObj, CatalogAbi, CatalogAbi_TO, CatalogObj, ConverterAbi, ConverterAbi_TO,
+    ConverterObj, FetcherAbi, FetcherAbi_TO, FetcherObj, FixerAbi, FixerAbi_TO, FixerObj, FlattenerAbi,
+    FlattenerAbi_TO, FlattenerObj, GuestObj, InspectorAbi, InspectorAbi_TO, InspectorObj, PluginAbi, PluginAbi_TO,
+    PluginObj, TesterAbi, TesterAbi_TO, TesterObj, TransportAbi, TransportAbi_TO, TransportObj,
 };
 use super::types::{AbiResult, given, to_json};
 use crate::model::{
-    CommitOverlay, Convert, CreateOverlay, FixerPlan, FlattenDisk, OpenGuest, OsFamily, PlanContext, SourceRef,
-    TestRequest, Verdict, VmSpec,
+    Changed, CommitOverlay, Convert, CreateOverlay, Define, Defined, Delivered, FixerPlan, FlattenDisk, Hold, HoldWish,
+    Link, OpenGuest, OsFamily, PlanContext, PowerState, PowerWish, Release, Render, Rendered, SourceRef, StatedDigest,
+    TestRequest, Verdict, VmSpec, VmSummary, Way,
 };
 use crate::{
     BlockSource, Catalog, Converter, Fetcher, Fixer, Flat, Flattener, Guest, Inspector, Opened, Plugin, Result, Tester,
@@ -30,17 +31,20 @@ impl FetcherAbi for Guarded<Box<dyn Fetcher>> {
     fn accepts(&self, source: RStr<'_>) -> AbiResult<u32> {
         guard("Fetcher::accepts", || self.0.accepts(&given(source)?))
     }
-    fn catalog(&self, source: RStr<'_>) -> AbiResult<ROption<CatalogObj>> {
+    fn carries(&self, way: RStr<'_>) -> AbiResult<u32> {
+        guard("Fetcher::carries", || self.0.carries(&given(way)?))
+    }
+    fn catalog(&self, source: RStr<'_>) -> AbiResult<CatalogObj> {
         guard("Fetcher::catalog", || {
             let catalog = self.0.catalog(&given(source)?)?;
-            Ok(catalog.map(|catalog| CatalogAbi_TO::from_value(Guarded(catalog), TD_Opaque)).into())
+            Ok(CatalogAbi_TO::from_value(Guarded(catalog), TD_Opaque))
         })
     }
-    fn transport(&self, source: RStr<'_>) -> AbiResult<ROption<TransportObj>> {
-        guard("Fetcher::transport", || {
-            let transport = self.0.transport(&given(source)?)?;
-            Ok(transport.map(|transport| transport_to_abi(Arc::from(transport))).into())
-        })
+    fn transport(&self, link: RStr<'_>) -> AbiResult<TransportObj> {
+        guard("Fetcher::transport", || Ok(transport_to_abi(Arc::from(self.0.transport(&given(link)?)?))))
+    }
+    fn deliver(&self, link: RStr<'_>, folder: RStr<'_>) -> AbiResult<RString> {
+        guard("Fetcher::deliver", || to_json(&self.0.deliver(&given(link)?, folder.as_str())?))
     }
 }
 
@@ -49,15 +53,23 @@ impl Fetcher for Remote<FetcherObj> {
         let _call = enter(self.label, "Fetcher::accepts");
         self.take(self.object.accepts(to_json(source)?.as_rstr()))
     }
-    fn catalog(&self, source: &SourceRef) -> Result<Option<Box<dyn Catalog>>> {
-        let _call = enter(self.label, "Fetcher::catalog");
-        let catalog = self.take(self.object.catalog(to_json(source)?.as_rstr()))?.into_option();
-        Ok(catalog.map(|catalog| Box::new(Remote::new(catalog, self.label)) as Box<dyn Catalog>))
+    fn carries(&self, way: &Way) -> Result<u32> {
+        let _call = enter(self.label, "Fetcher::carries");
+        self.take(self.object.carries(to_json(way)?.as_rstr()))
     }
-    fn transport(&self, source: &SourceRef) -> Result<Option<Box<dyn Transport>>> {
+    fn catalog(&self, source: &SourceRef) -> Result<Box<dyn Catalog>> {
+        let _call = enter(self.label, "Fetcher::catalog");
+        let catalog = self.take(self.object.catalog(to_json(source)?.as_rstr()))?;
+        Ok(Box::new(Remote::new(catalog, self.label)))
+    }
+    fn transport(&self, link: &Link) -> Result<Box<dyn Transport>> {
         let _call = enter(self.label, "Fetcher::transport");
-        let transport = self.take(self.object.transport(to_json(source)?.as_rstr()))?.into_option();
-        Ok(transport.map(|transport| Box::new(Remote::new(transport, self.label)) as Box<dyn Transport>))
+        let transport = self.take(self.object.transport(to_json(link)?.as_rstr()))?;
+        Ok(Box::new(Remote::new(transport, self.label)))
+    }
+    fn deliver(&self, link: &Link, folder: &str) -> Result<Delivered> {
+        let _call = enter(self.label, "Fetcher::deliver");
+        self.document(self.object.deliver(to_json(link)?.as_rstr(), RStr::from_str(folder)))
     }
 }
 
@@ -68,10 +80,22 @@ impl CatalogAbi for Guarded<Box<dyn Catalog>> {
     fn describe(&self) -> AbiResult<RString> {
         guard("Catalog::describe", || to_json(&self.0.describe()?))
     }
+    fn hold(&self, wish: RStr<'_>) -> AbiResult<RString> {
+        guard("Catalog::hold", || to_json(&self.0.hold(&given(wish)?)?))
+    }
+    fn changed(&self, hold: RStr<'_>, disk: RStr<'_>, since: RStr<'_>, from: u64) -> AbiResult<RString> {
+        guard("Catalog::changed", || to_json(&self.0.changed(&given(hold)?, disk.as_str(), since.as_str(), from)?))
+    }
+    fn power(&self, wish: RStr<'_>) -> AbiResult<RString> {
+        guard("Catalog::power", || to_json(&self.0.power(given(wish)?)?))
+    }
+    fn release(&self, hold: RStr<'_>, why: RStr<'_>) -> AbiResult<()> {
+        guard("Catalog::release", || self.0.release(&given(hold)?, given(why)?))
+    }
 }
 
 impl Catalog for Remote<CatalogObj> {
-    fn inventory(&self) -> Result<Vec<VmSpec>> {
+    fn inventory(&self) -> Result<Vec<VmSummary>> {
         let _call = enter(self.label, "Catalog::inventory");
         self.document(self.object.inventory())
     }
@@ -79,10 +103,27 @@ impl Catalog for Remote<CatalogObj> {
         let _call = enter(self.label, "Catalog::describe");
         self.document(self.object.describe())
     }
+    fn hold(&self, wish: &HoldWish) -> Result<Hold> {
+        let _call = enter(self.label, "Catalog::hold");
+        self.document(self.object.hold(to_json(wish)?.as_rstr()))
+    }
+    fn changed(&self, hold: &Hold, disk: &str, since: &str, from: u64) -> Result<Changed> {
+        let _call = enter(self.label, "Catalog::changed");
+        let (disk, since) = (RStr::from_str(disk), RStr::from_str(since));
+        self.document(self.object.changed(to_json(hold)?.as_rstr(), disk, since, from))
+    }
+    fn power(&self, wish: PowerWish) -> Result<PowerState> {
+        let _call = enter(self.label, "Catalog::power");
+        self.document(self.object.power(to_json(&wish)?.as_rstr()))
+    }
+    fn release(&self, hold: &Hold, why: Release) -> Result<()> {
+        let _call = enter(self.label, "Catalog::release");
+        self.take(self.object.release(to_json(hold)?.as_rstr(), to_json(&why)?.as_rstr()))
+    }
 }
 
 impl TransportAbi for Guarded<Arc<dyn Transport>> {
-    fn open(&self, object: RStr<'_>) -> AbiResult<super::traits::BlockSourceObj> {
+    fn open(&self, object: RStr<'_>) -> AbiResult<BlockSourceObj> {
         guard("Transport::open", || Ok(source_to_abi(Arc::from(self.0.open(object.as_str())?))))
     }
     fn resolve(&self, from: RStr<'_>, name: RStr<'_>) -> AbiResult<RString> {
@@ -91,8 +132,8 @@ impl TransportAbi for Guarded<Arc<dyn Transport>> {
     fn fingerprint(&self, object: RStr<'_>) -> AbiResult<RString> {
         guard("Transport::fingerprint", || self.0.fingerprint(object.as_str()).map(RString::from))
     }
-    fn verify(&self, object: RStr<'_>) -> AbiResult<bool> {
-        guard("Transport::verify", || self.0.verify(object.as_str()))
+    fn stated_digests(&self, object: RStr<'_>) -> AbiResult<RString> {
+        guard("Transport::stated_digests", || to_json(&self.0.stated_digests(object.as_str())?))
     }
 }
 
@@ -113,9 +154,9 @@ impl Transport for Remote<TransportObj> {
         let _call = enter(self.label, "Transport::fingerprint");
         self.take(self.object.fingerprint(RStr::from_str(object))).map(String::from)
     }
-    fn verify(&self, object: &str) -> Result<bool> {
-        let _call = enter(self.label, "Transport::verify");
-        self.take(self.object.verify(RStr::from_str(object)))
+    fn stated_digests(&self, object: &str) -> Result<Vec<StatedDigest>> {
+        let _call = enter(self.label, "Transport::stated_digests");
+        self.document(self.object.stated_digests(RStr::from_str(object)))
     }
 }
 
@@ -172,6 +213,13 @@ impl InspectorAbi for Guarded<Box<dyn Inspector>> {
             Ok(AbiOpened { inspection: to_json(&opened.inspection)?, guest: guest_to_abi(opened.guest) })
         })
     }
+    fn open_sources(&self, request: RStr<'_>, disks: RVec<BlockSourceObj>) -> AbiResult<AbiOpened> {
+        guard("Inspector::open_sources", || {
+            let disks = disks.into_iter().map(|disk| Arc::from(source_from_abi(disk, "host"))).collect();
+            let opened = self.0.open_sources(&given::<OpenGuest>(request)?, disks)?;
+            Ok(AbiOpened { inspection: to_json(&opened.inspection)?, guest: guest_to_abi(opened.guest) })
+        })
+    }
 }
 
 impl Inspector for Remote<InspectorObj> {
@@ -182,6 +230,18 @@ impl Inspector for Remote<InspectorObj> {
     fn open(&self, request: &OpenGuest) -> Result<Opened> {
         let _call = enter(self.label, "Inspector::open");
         let opened = self.take(self.object.open(to_json(request)?.as_rstr()))?;
+        self.opened(opened)
+    }
+    fn open_sources(&self, request: &OpenGuest, disks: Vec<Arc<dyn BlockSource>>) -> Result<Opened> {
+        let _call = enter(self.label, "Inspector::open_sources");
+        let disks = disks.into_iter().map(source_to_abi).collect();
+        let opened = self.take(self.object.open_sources(to_json(request)?.as_rstr(), disks))?;
+        self.opened(opened)
+    }
+}
+
+impl Remote<InspectorObj> {
+    fn opened(&self, opened: AbiOpened) -> Result<Opened> {
         Ok(Opened {
             inspection: read(&opened.inspection, self.label)?,
             guest: guest_from_abi(opened.guest, self.label),
@@ -278,25 +338,52 @@ impl ConverterAbi for Guarded<Box<dyn Converter>> {
     fn convert(&self, request: RStr<'_>) -> AbiResult<()> {
         guard("Converter::convert", || self.0.convert(&given::<Convert>(request)?))
     }
+    fn targets(&self) -> AbiResult<RString> {
+        guard("Converter::targets", || to_json(&self.0.targets()))
+    }
+    fn render(&self, request: RStr<'_>) -> AbiResult<RString> {
+        guard("Converter::render", || to_json(&self.0.render(&given::<Render>(request)?)?))
+    }
+    fn define(&self, request: RStr<'_>) -> AbiResult<RString> {
+        guard("Converter::define", || to_json(&self.0.define(&given::<Define>(request)?)?))
+    }
 }
 
-/// A converter; its formats do not change and were asked once.
+/// A converter; its formats and targets do not change and were asked once.
 pub(super) struct RemoteConverter {
     remote: Remote<ConverterObj>,
     formats: Vec<String>,
+    targets: Vec<String>,
 }
 
 impl RemoteConverter {
     pub(super) fn new(remote: Remote<ConverterObj>) -> Result<Self> {
-        let _call = enter(remote.label, "Converter::formats");
-        let formats = remote.document(remote.object.formats())?;
-        Ok(Self { remote, formats })
+        let formats = {
+            let _call = enter(remote.label, "Converter::formats");
+            remote.document(remote.object.formats())?
+        };
+        let targets = {
+            let _call = enter(remote.label, "Converter::targets");
+            remote.document(remote.object.targets())?
+        };
+        Ok(Self { remote, formats, targets })
     }
 }
 
 impl Converter for RemoteConverter {
     fn formats(&self) -> Vec<String> {
         self.formats.clone()
+    }
+    fn targets(&self) -> Vec<String> {
+        self.targets.clone()
+    }
+    fn render(&self, request: &Render) -> Result<Rendered> {
+        let _call = enter(self.remote.label, "Converter::render");
+        self.remote.document(self.remote.object.render(to_json(request)?.as_rstr()))
+    }
+    fn define(&self, request: &Define) -> Result<Defined> {
+        let _call = enter(self.remote.label, "Converter::define");
+        self.remote.document(self.remote.object.define(to_json(request)?.as_rstr()))
     }
     fn create_overlay(&self, request: &CreateOverlay) -> Result<()> {
         let _call = enter(self.remote.label, "Converter::create_overlay");

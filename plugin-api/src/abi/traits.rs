@@ -1,7 +1,7 @@
 //! The objects that cross the boundary. Descriptive arguments and answers are JSON text of `crate::model` types.
 
 use abi_stable::sabi_trait;
-use abi_stable::std_types::{RBox, ROption, RSliceMut, RStr, RString, RVec};
+use abi_stable::std_types::{RBox, ROption, RSlice, RSliceMut, RStr, RString, RVec};
 
 use super::types::{AbiEntry, AbiExtent, AbiHints, AbiResult, AbiStat};
 
@@ -25,33 +25,56 @@ pub trait GuestAbi: Send + Sync {
     fn storage(&self) -> AbiResult<RString>;
     /// `Change` in, `Applied` out.
     fn apply(&self, change: RStr<'_>) -> AbiResult<RString>;
-    #[sabi(last_prefix_field)]
     fn close(&self) -> AbiResult<()>;
-    fn discard_unused(&self) -> AbiResult<()> {
-        AbiResult::ROk(())
-    }
+    fn discard_unused(&self) -> AbiResult<()>;
+    fn folds_case(&self) -> bool;
+    fn stat_many(&self, paths: RSlice<'_, RStr<'_>>) -> RVec<AbiResult<ROption<AbiStat>>>;
+    #[sabi(last_prefix_field)]
+    fn read_many(&self, paths: RSlice<'_, RStr<'_>>, limit: u64) -> RVec<AbiResult<ROption<RVec<u8>>>>;
 }
 /// A guest lent for the length of one call, or owned when `'static`.
 pub type GuestObj<'a> = GuestAbi_TO<'a, RBox<()>>;
 
+/// A place that is held until the object is dropped.
+#[sabi_trait]
+pub trait SlotAbi: Send + Sync {
+    #[sabi(last_prefix_field)]
+    fn is_held(&self) -> bool;
+}
+pub type SlotObj = SlotAbi_TO<'static, RBox<()>>;
+
 #[sabi_trait]
 pub trait HostAbi: Send + Sync {
-    fn progress(&self, task: RStr<'_>, done: u64, total: u64);
+    /// An empty `disk`: none.
+    fn progress(&self, task: RStr<'_>, disk: RStr<'_>, done: u64, total: u64);
     fn cancelled(&self) -> bool;
-    fn secret(&self, name: RStr<'_>) -> AbiResult<ROption<RString>>;
-    fn log(&self, level: u8, target: RStr<'_>, message: RStr<'_>);
-    #[sabi(last_prefix_field)]
+    fn secret(&self, name: RStr<'_>) -> AbiResult<ROption<RVec<u8>>>;
+    fn lend_secret(&self, value: RSlice<'_, u8>) -> AbiResult<RString>;
+    /// `LogRecord` in.
+    fn log(&self, record: RStr<'_>);
     fn log_level(&self) -> u8;
+    fn warn(&self, message: RStr<'_>);
+    fn folder(&self) -> AbiResult<RString>;
+    #[sabi(last_prefix_field)]
+    fn slot(&self, name: RStr<'_>, limit: u32) -> AbiResult<SlotObj>;
 }
 pub type HostObj = HostAbi_TO<'static, RBox<()>>;
 
 #[sabi_trait]
 pub trait CatalogAbi: Send + Sync {
-    /// `Vec<VmSpec>` out.
+    /// `Vec<VmSummary>` out.
     fn inventory(&self) -> AbiResult<RString>;
     /// `VmSpec` out.
-    #[sabi(last_prefix_field)]
     fn describe(&self) -> AbiResult<RString>;
+    /// `HoldWish` in, `Hold` out.
+    fn hold(&self, wish: RStr<'_>) -> AbiResult<RString>;
+    /// `Hold` in, `Changed` out.
+    fn changed(&self, hold: RStr<'_>, disk: RStr<'_>, since: RStr<'_>, from: u64) -> AbiResult<RString>;
+    /// `PowerWish` in, `PowerState` out.
+    fn power(&self, wish: RStr<'_>) -> AbiResult<RString>;
+    /// `Hold` and `Release` in.
+    #[sabi(last_prefix_field)]
+    fn release(&self, hold: RStr<'_>, why: RStr<'_>) -> AbiResult<()>;
 }
 pub type CatalogObj = CatalogAbi_TO<'static, RBox<()>>;
 
@@ -60,18 +83,25 @@ pub trait TransportAbi: Send + Sync {
     fn open(&self, object: RStr<'_>) -> AbiResult<BlockSourceObj>;
     fn resolve(&self, from: RStr<'_>, name: RStr<'_>) -> AbiResult<RString>;
     fn fingerprint(&self, object: RStr<'_>) -> AbiResult<RString>;
+    /// `Vec<StatedDigest>` out.
     #[sabi(last_prefix_field)]
-    fn verify(&self, object: RStr<'_>) -> AbiResult<bool>;
+    fn stated_digests(&self, object: RStr<'_>) -> AbiResult<RString>;
 }
 pub type TransportObj = TransportAbi_TO<'static, RBox<()>>;
 
-/// `SourceRef` in, everywhere.
 #[sabi_trait]
 pub trait FetcherAbi: Send + Sync {
+    /// `SourceRef` in.
     fn accepts(&self, source: RStr<'_>) -> AbiResult<u32>;
-    fn catalog(&self, source: RStr<'_>) -> AbiResult<ROption<CatalogObj>>;
+    /// `Way` in.
+    fn carries(&self, way: RStr<'_>) -> AbiResult<u32>;
+    /// `SourceRef` in.
+    fn catalog(&self, source: RStr<'_>) -> AbiResult<CatalogObj>;
+    /// `Link` in.
+    fn transport(&self, link: RStr<'_>) -> AbiResult<TransportObj>;
+    /// `Link` in, `Delivered` out.
     #[sabi(last_prefix_field)]
-    fn transport(&self, source: RStr<'_>) -> AbiResult<ROption<TransportObj>>;
+    fn deliver(&self, link: RStr<'_>, folder: RStr<'_>) -> AbiResult<RString>;
 }
 pub type FetcherObj = FetcherAbi_TO<'static, RBox<()>>;
 
@@ -105,8 +135,9 @@ pub struct AbiOpened {
 #[sabi_trait]
 pub trait InspectorAbi: Send + Sync {
     fn accepts(&self, request: RStr<'_>) -> AbiResult<u32>;
-    #[sabi(last_prefix_field)]
     fn open(&self, request: RStr<'_>) -> AbiResult<AbiOpened>;
+    #[sabi(last_prefix_field)]
+    fn open_sources(&self, request: RStr<'_>, disks: RVec<BlockSourceObj>) -> AbiResult<AbiOpened>;
 }
 pub type InspectorObj = InspectorAbi_TO<'static, RBox<()>>;
 
@@ -129,8 +160,14 @@ pub trait ConverterAbi: Send + Sync {
     fn formats(&self) -> AbiResult<RString>;
     fn create_overlay(&self, request: RStr<'_>) -> AbiResult<()>;
     fn commit_overlay(&self, request: RStr<'_>) -> AbiResult<()>;
-    #[sabi(last_prefix_field)]
     fn convert(&self, request: RStr<'_>) -> AbiResult<()>;
+    /// `Vec<String>` out.
+    fn targets(&self) -> AbiResult<RString>;
+    /// `Render` in, `Rendered` out.
+    fn render(&self, request: RStr<'_>) -> AbiResult<RString>;
+    /// `Define` in, `Defined` out.
+    #[sabi(last_prefix_field)]
+    fn define(&self, request: RStr<'_>) -> AbiResult<RString>;
 }
 pub type ConverterObj = ConverterAbi_TO<'static, RBox<()>>;
 

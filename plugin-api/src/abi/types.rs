@@ -1,22 +1,19 @@
 //! Values that cross the boundary, and their conversions.
 
 use abi_stable::StableAbi;
-use abi_stable::std_types::{ROption, RResult, RStr, RString};
+use abi_stable::std_types::{RResult, RStr, RString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Entry, ErrorKind, Extent, ExtentKind, FileKind, Hints, PluginError, Result, Stat};
+use crate::{Entry, Extent, ExtentKind, FileKind, Hints, PluginError, Result, Stat};
 
 pub type AbiResult<T> = RResult<T, AbiError>;
 
-/// A [`PluginError`]; `kind` is its exit code.
+/// A [`PluginError`] as JSON: an error is rare, and may get members.
 #[repr(C)]
 #[derive(StableAbi, Clone)]
 pub struct AbiError {
-    pub kind: u32,
-    pub message: RString,
-    pub hint: ROption<RString>,
-    pub plugin: ROption<RString>,
+    pub json: RString,
 }
 
 #[repr(C)]
@@ -26,6 +23,7 @@ pub struct AbiExtent {
     pub length: u64,
     /// 0 data, 1 zero, 2 hole.
     pub kind: u32,
+    pub reserved: u32,
 }
 
 #[repr(C)]
@@ -34,7 +32,8 @@ pub struct AbiHints {
     pub alignment: u32,
     pub request: u32,
     pub parallelism: u32,
-    pub sequential: bool,
+    /// Zero: room for what comes.
+    pub reserved: [u32; 5],
 }
 
 #[repr(C)]
@@ -46,6 +45,8 @@ pub struct AbiStat {
     pub uid: u32,
     pub gid: u32,
     pub size: u64,
+    /// Zero: room for what comes.
+    pub reserved: [u64; 4],
 }
 
 #[repr(C)]
@@ -53,41 +54,20 @@ pub struct AbiStat {
 pub struct AbiEntry {
     pub name: RString,
     pub kind: u32,
+    /// Zero: room for what comes.
+    pub reserved: u64,
 }
-
-const KINDS: [ErrorKind; 12] = [
-    ErrorKind::Defect,
-    ErrorKind::Usage,
-    ErrorKind::Unusable,
-    ErrorKind::Missing,
-    ErrorKind::Output,
-    ErrorKind::Io,
-    ErrorKind::Temporary,
-    ErrorKind::Auth,
-    ErrorKind::Config,
-    ErrorKind::TestFailed,
-    ErrorKind::Blocked,
-    ErrorKind::Interrupted,
-];
 
 impl From<PluginError> for AbiError {
     fn from(error: PluginError) -> Self {
-        Self {
-            kind: u32::from(error.kind.exit_code()),
-            message: error.message.into(),
-            hint: error.hint.map(RString::from).into(),
-            plugin: error.plugin.map(RString::from).into(),
-        }
+        // Serialising texts and a word cannot fail; an empty document would read as a defect on the other side.
+        Self { json: serde_json::to_string(&error).unwrap_or_default().into() }
     }
 }
 
 impl From<AbiError> for PluginError {
     fn from(error: AbiError) -> Self {
-        let kind = KINDS.into_iter().find(|kind| u32::from(kind.exit_code()) == error.kind);
-        let mut native = Self::new(kind.unwrap_or(ErrorKind::Defect), error.message.into_string());
-        native.hint = error.hint.into_option().map(RString::into_string);
-        native.plugin = error.plugin.into_option().map(RString::into_string);
-        native
+        from_json(error.json.as_str()).unwrap_or_else(|why| why.context("an error came that cannot be read"))
     }
 }
 
@@ -98,7 +78,7 @@ impl From<Extent> for AbiExtent {
             ExtentKind::Zero => 1,
             ExtentKind::Hole => 2,
         };
-        Self { offset: extent.offset, length: extent.length, kind }
+        Self { offset: extent.offset, length: extent.length, kind, reserved: 0 }
     }
 }
 
@@ -120,7 +100,7 @@ impl From<Hints> for AbiHints {
             alignment: hints.alignment,
             request: hints.request,
             parallelism: u32::from(hints.parallelism),
-            sequential: hints.sequential,
+            reserved: [0; 5],
         }
     }
 }
@@ -131,7 +111,6 @@ impl From<AbiHints> for Hints {
             alignment: hints.alignment,
             request: hints.request,
             parallelism: u16::try_from(hints.parallelism).unwrap_or(u16::MAX),
-            sequential: hints.sequential,
         }
     }
 }
@@ -156,7 +135,14 @@ fn kind_from_abi(kind: u32) -> FileKind {
 
 impl From<Stat> for AbiStat {
     fn from(stat: Stat) -> Self {
-        Self { kind: kind_to_abi(stat.kind), mode: stat.mode, uid: stat.uid, gid: stat.gid, size: stat.size }
+        Self {
+            kind: kind_to_abi(stat.kind),
+            mode: stat.mode,
+            uid: stat.uid,
+            gid: stat.gid,
+            size: stat.size,
+            reserved: [0; 4],
+        }
     }
 }
 
@@ -168,7 +154,7 @@ impl From<AbiStat> for Stat {
 
 impl From<Entry> for AbiEntry {
     fn from(entry: Entry) -> Self {
-        Self { name: entry.name.into(), kind: kind_to_abi(entry.kind) }
+        Self { name: entry.name.into(), kind: kind_to_abi(entry.kind), reserved: 0 }
     }
 }
 

@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::GrowLayer;
+use super::growth::grows;
 
 /// One change of the guest: what, where, why, and what it would look like.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Change {
     /// Unique within a plan; filled in by the host (`c1`, `c2`, ...), empty when a fixer returns it.
     #[serde(default)]
@@ -22,7 +24,7 @@ pub struct Change {
     pub summary: String,
     /// One line for people: why.
     pub reason: String,
-    /// Unified diff; filled in by the host for files of text.
+    /// What it changes, for people: a unified diff, filled in by the host for files of text; for others the fixer's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diff: Option<String>,
     /// Without it the guest does not boot or loses its network: a failure stops the run. Otherwise it becomes a warning.
@@ -121,6 +123,28 @@ pub enum Action {
         #[serde(default)]
         files: Vec<(String, Content)>,
     },
+    /// Copy a file of this machine to `target` in the guest. Missing folders are made; a new file gets mode 0o644. The content travels by
+    /// reference: a plan stays readable, and is refused when the file is another one by then.
+    CopyIn {
+        /// Absolute path on this machine.
+        from: String,
+        /// SHA-256 (hex) of its content when planned. Copying any other content is refused.
+        sha256: String,
+        /// Its size in bytes when planned.
+        bytes: u64,
+        /// SHA-256 (hex) of the content at `target` when planned; `None` when nothing must be there.
+        old_sha256: Option<String>,
+    },
+    /// Change values of the registry hive at `target`, all of them or none, in one write.
+    EditRegistry {
+        /// The edits. Two of one value must not differ.
+        edits: Vec<RegistryEdit>,
+    },
+    /// Bring the hive or other database at `target` up to date from its own pending logs, as its system would when it starts.
+    ReplayLog {
+        /// SHA-256 (hex) of the file when planned.
+        old_sha256: String,
+    },
     /// Make the device at `target`, or what begins on it, larger. Refused when it has neither the one nor the other size.
     Grow {
         /// What of it.
@@ -150,6 +174,9 @@ impl Action {
             Self::Remove { .. } => "remove",
             Self::Symlink { .. } => "symlink",
             Self::CopyFile { .. } => "copy_file",
+            Self::CopyIn { .. } => "copy_in",
+            Self::EditRegistry { .. } => "edit_registry",
+            Self::ReplayLog { .. } => "replay_log",
             Self::RemovePackages { .. } => "remove_packages",
             Self::RebuildInitramfs { .. } => "rebuild_initramfs",
             Self::ExtendInitramfs { .. } => "extend_initramfs",
@@ -161,6 +188,52 @@ impl Action {
 fn sha256_hex(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
     format!("{:x}", Sha256::digest(bytes))
+}
+
+/// A change of one value of a registry hive.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RegistryEdit {
+    /// The key, from the hive's root, parts joined by a backslash. A missing one is made.
+    pub key: String,
+    /// The value's name; empty: the key's default value.
+    pub name: String,
+    /// What it must hold when it is applied; `None`: it must not exist. Anything else is refused.
+    #[serde(default)]
+    pub old: Option<RegistryValue>,
+    /// What it will hold; `None`: the value is removed.
+    #[serde(default)]
+    pub new: Option<RegistryValue>,
+}
+
+impl RegistryEdit {
+    /// An edit of a value that is not there yet, or of one that is.
+    pub fn new(
+        key: impl Into<String>,
+        name: impl Into<String>,
+        old: Option<RegistryValue>,
+        new: Option<RegistryValue>,
+    ) -> Self {
+        Self { key: key.into(), name: name.into(), old, new }
+    }
+}
+
+/// What a value of a registry holds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RegistryValue {
+    /// Its type's number: 1 a string, 2 one with variables, 3 bytes, 4 a 32-bit number, 7 several strings, 11 a 64-bit number, ...
+    #[serde(rename = "type")]
+    pub type_number: u32,
+    /// Its bytes as they are stored, in hexadecimal digits.
+    pub hex: String,
+}
+
+impl RegistryValue {
+    /// A value of a type.
+    pub fn new(type_number: u32, bytes: &[u8]) -> Self {
+        Self { type_number, hex: bytes.iter().map(|byte| format!("{byte:02x}")).collect() }
+    }
 }
 
 /// The content of a file: text where it is UTF-8, so that a plan can be read.
@@ -226,6 +299,7 @@ pub enum InitramfsTool {
 
 /// What became of a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Applied {
     /// Outcome.
     pub status: AppliedStatus,
@@ -234,17 +308,35 @@ pub struct Applied {
     pub detail: String,
 }
 
+impl Applied {
+    /// An outcome without anything to say of it.
+    pub fn new(status: AppliedStatus) -> Self {
+        Self { status, detail: String::new() }
+    }
+
+    /// Adds what a person may want to know.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = detail.into();
+        self
+    }
+}
+
 /// Outcome of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum AppliedStatus {
     /// Done, and read back where that is possible.
     Done,
     /// It was so already.
     Unchanged,
-    /// It failed; the guest is as before this change.
+    /// It failed; the guest is as before this change. A word of a newer contract is read as this one.
+    #[serde(other)]
     Failed,
 }
+
+grows!(Change, Applied);
 
 #[cfg(test)]
 mod tests {

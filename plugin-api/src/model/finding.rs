@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Something noticed in the guest, with a stable code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Finding {
     /// Stable code, lower case with dashes, e.g. `initramfs-without-virtio`.
     pub code: String,
@@ -32,12 +33,23 @@ impl Finding {
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", from = "String")]
+#[non_exhaustive]
 pub enum Severity {
     /// Worth knowing.
     Info,
-    /// May cost a service or a device; ends up among the report's warnings.
+    /// May cost a service or a device; ends up among the report's warnings. A word of a newer contract is read as this one.
     Warn,
     /// The result would not boot or would lose data: stops the run.
     Block,
+}
+
+impl From<String> for Severity {
+    fn from(word: String) -> Self {
+        match word.as_str() {
+            "info" => Self::Info,
+            "block" => Self::Block,
+            _ => Self::Warn,
+        }
+    }
 }

@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::growth::grows;
 use super::{Finding, Firmware};
 
 /// The guest as its disks describe it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Inspection {
     /// Schema number: 1.
     #[serde(deserialize_with = "super::schema::known")]
@@ -39,26 +41,65 @@ pub struct Inspection {
     /// Every disk with what it holds, in the order of the VM's disks.
     #[serde(default)]
     pub disks: Vec<GuestDiskInfo>,
+    /// Drivers of the hardware that a machine may have which the system starts with, as it is: `virtio-blk`, `virtio-net`, `ahci`, ... Empty where
+    /// nothing is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drives: Vec<String>,
     /// Weaknesses.
     #[serde(default)]
     pub findings: Vec<Finding>,
 }
 
+impl Inspection {
+    /// A guest of which only the operating system is known.
+    pub fn new(os: OsInfo) -> Self {
+        Self {
+            schema: super::SCHEMA,
+            os,
+            firmware: None,
+            bootloader: None,
+            bootloader_config: None,
+            root: None,
+            mounts: Vec::new(),
+            kernels: Vec::new(),
+            network: NetworkInfo::default(),
+            vmware_tools: ToolsInfo::default(),
+            disks: Vec::new(),
+            drives: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+}
+
 /// The family decides which fixers are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum OsFamily {
     /// Linux.
     Linux,
     /// Windows.
     Windows,
-    /// Not recognised.
+    /// Not recognised, or a word of a newer contract.
     #[default]
+    #[serde(other)]
     Unknown,
+}
+
+impl OsFamily {
+    /// The word for this family.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Linux => "linux",
+            Self::Windows => "windows",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// Operating system.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OsInfo {
     /// Family.
     pub family: OsFamily,
@@ -84,6 +125,7 @@ pub struct OsInfo {
 
 /// A mounted filesystem of the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct MountInfo {
     /// Device in the inspector's own naming: `/dev/sda1` is partition 1 of the VM's first disk; logical volumes are
     /// `/dev/VG/LV`.
@@ -105,6 +147,7 @@ pub struct MountInfo {
 
 /// An installed kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct KernelInfo {
     /// Release, as the folder under `/lib/modules` is named.
     pub version: String,
@@ -120,6 +163,7 @@ pub struct KernelInfo {
 
 /// Where a kernel's virtio drivers are.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct VirtioDrivers {
     /// Drivers this kernel has, as modules or built in, e.g. `virtio_blk`.
     pub in_kernel: Vec<String>,
@@ -132,6 +176,7 @@ pub struct VirtioDrivers {
 
 /// Network configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct NetworkInfo {
     /// Stacks with configuration, the one in use first: `ifupdown`, `netplan`, `systemd-networkd`, `networkmanager`, `ifcfg`,
     /// `wicked`.
@@ -144,6 +189,7 @@ pub struct NetworkInfo {
 
 /// An interface that the guest's configuration names.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct InterfaceInfo {
     /// Interface name, e.g. `ens192`.
     pub name: String,
@@ -163,6 +209,7 @@ pub struct InterfaceInfo {
 
 /// VMware Tools.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ToolsInfo {
     /// Whether anything of them was found.
     pub installed: bool,
@@ -179,6 +226,7 @@ pub struct ToolsInfo {
 
 /// A disk of the VM and what it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct GuestDiskInfo {
     /// Index into `VmSpec::disks`.
     pub index: u32,
@@ -192,6 +240,7 @@ pub struct GuestDiskInfo {
 
 /// A block device of the guest with its stable identities.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct GuestBlockDevice {
     /// Name in the inspector's own naming, e.g. `/dev/sda1`.
     pub device: String,
@@ -213,3 +262,58 @@ pub struct GuestBlockDevice {
     #[serde(default)]
     pub partlabel: Option<String>,
 }
+
+impl OsInfo {
+    /// A system of a family.
+    pub fn new(family: OsFamily) -> Self {
+        Self { family, ..Self::default() }
+    }
+}
+
+impl MountInfo {
+    /// A mounted filesystem.
+    pub fn new(device: impl Into<String>, mountpoint: impl Into<String>, fstype: impl Into<String>) -> Self {
+        Self { device: device.into(), mountpoint: mountpoint.into(), fstype: fstype.into(), ..Self::default() }
+    }
+}
+
+impl KernelInfo {
+    /// A kernel of a release.
+    pub fn new(version: impl Into<String>) -> Self {
+        Self { version: version.into(), ..Self::default() }
+    }
+}
+
+impl InterfaceInfo {
+    /// An interface of a name.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+}
+
+impl GuestDiskInfo {
+    /// A disk on which nothing is known.
+    pub fn new(index: u32, size_bytes: u64, table: impl Into<String>) -> Self {
+        Self { index, size_bytes, table: table.into(), devices: Vec::new() }
+    }
+}
+
+impl GuestBlockDevice {
+    /// A device without an identity.
+    pub fn new(device: impl Into<String>, partition: u32) -> Self {
+        Self { device: device.into(), partition, ..Self::default() }
+    }
+}
+
+grows!(
+    Inspection,
+    OsInfo,
+    MountInfo,
+    KernelInfo,
+    VirtioDrivers,
+    NetworkInfo,
+    InterfaceInfo,
+    ToolsInfo,
+    GuestDiskInfo,
+    GuestBlockDevice,
+);

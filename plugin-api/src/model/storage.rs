@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::growth::grows;
+
 /// A disk that the user wants larger than the source has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct GrownDisk {
     /// Index into `VmSpec::disks`.
     pub index: u32,
@@ -13,8 +16,16 @@ pub struct GrownDisk {
     pub new_bytes: u64,
 }
 
+impl GrownDisk {
+    /// A disk that is larger now.
+    pub fn new(index: u32, old_bytes: u64, new_bytes: u64) -> Self {
+        Self { index, old_bytes, new_bytes }
+    }
+}
+
 /// What lies on what at this moment: what changes did since the guest was opened is seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Storage {
     /// Schema number: 1.
     #[serde(deserialize_with = "super::schema::known")]
@@ -27,12 +38,18 @@ pub struct Storage {
 impl Storage {
     /// That of a guest which cannot tell.
     pub fn unknown() -> Self {
-        Self { schema: super::SCHEMA, devices: Vec::new() }
+        Self::new(Vec::new())
+    }
+
+    /// These devices.
+    pub fn new(devices: Vec<StorageDevice>) -> Self {
+        Self { schema: super::SCHEMA, devices }
     }
 }
 
 /// A block device and what begins on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct StorageDevice {
     /// Name in the inspector's own naming.
     pub device: String,
@@ -50,6 +67,13 @@ pub struct StorageDevice {
     /// What begins on it grows by multiples of so many bytes (the extents of a volume group); 0: by any number.
     #[serde(default)]
     pub unit_bytes: u64,
+}
+
+impl StorageDevice {
+    /// A device on which nothing begins.
+    pub fn new(device: impl Into<String>, size_bytes: u64, layer: Layer) -> Self {
+        Self { device: device.into(), size_bytes, layer, fstype: None, used_bytes: 0, unit_bytes: 0 }
+    }
 }
 
 /// What a block device is.
@@ -87,11 +111,15 @@ pub enum Layer {
         /// Extents in a row and nothing else, without snapshots: it can be made longer.
         linear: bool,
     },
+    /// A word of a newer contract: nothing can be said of what it lies on.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A partition's part in its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum PartitionRole {
     /// An entry of the table itself.
     Primary,
@@ -99,6 +127,9 @@ pub enum PartitionRole {
     Extended,
     /// A partition inside of the extended one.
     Logical,
+    /// A word of a newer contract: not to be changed.
+    #[serde(other)]
+    Unknown,
 }
 
 /// What is made larger.
@@ -115,3 +146,5 @@ pub enum GrowLayer {
     /// A filesystem.
     Filesystem,
 }
+
+grows!(StorageDevice);

@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::growth::grows;
+
 /// The outcome of a boot test, with its evidence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Verdict {
     /// Schema number: 1.
     #[serde(deserialize_with = "super::schema::known")]
@@ -22,18 +25,31 @@ pub struct Verdict {
     pub accelerator: String,
 }
 
+impl Verdict {
+    /// An outcome, and the word for what decided it.
+    pub fn new(verdict: VerdictKind, reason: impl Into<String>) -> Self {
+        let (evidence, accelerator) = (Vec::new(), String::new());
+        Self { schema: super::SCHEMA, verdict, reason: reason.into(), evidence, seconds: 0.0, accelerator }
+    }
+}
+
 /// Outcome of a boot test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum VerdictKind {
     /// Positive evidence that the guest came up.
     Passed,
     /// It did not come up.
     Failed,
+    /// Nothing was proven, neither way. A word of a newer contract is read as this one.
+    #[serde(other)]
+    Inconclusive,
 }
 
 /// One thing that was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Evidence {
     /// `console`, `screenshot`, `network`.
     pub kind: String,
@@ -43,3 +59,12 @@ pub struct Evidence {
     #[serde(default)]
     pub file: Option<String>,
 }
+
+impl Evidence {
+    /// Something that was seen.
+    pub fn new(kind: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { kind: kind.into(), detail: detail.into(), file: None }
+    }
+}
+
+grows!(Verdict, Evidence);

@@ -2,8 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::growth::grows;
+use super::{Finding, Way};
+
 /// A virtual machine. Made by a `Catalog`, completed by later stages, never shrunk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct VmSpec {
     /// Schema number of this document: 1.
     #[serde(deserialize_with = "super::schema::known")]
@@ -40,6 +44,12 @@ pub struct VmSpec {
     /// Network cards in slot order.
     #[serde(default)]
     pub nics: Vec<Nic>,
+    /// Whether the guest saw its disks' identifiers ([`Disk::serial`]) as serial numbers; `None`: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shows_disk_serials: Option<bool>,
+    /// What the description itself says that is worth knowing, or stands in the way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
     /// Names of the members above that no source stated and that were guessed, e.g. `memory_bytes`.
     #[serde(default)]
     pub guessed: Vec<String>,
@@ -48,8 +58,34 @@ pub struct VmSpec {
     pub origin: Option<Origin>,
 }
 
+impl VmSpec {
+    /// A machine without disks, drives and cards.
+    pub fn new(name: impl Into<String>, firmware: Firmware, cpus: Cpus, memory_bytes: u64) -> Self {
+        Self {
+            schema: super::SCHEMA,
+            name: name.into(),
+            uuid: None,
+            genid: None,
+            guest_id: None,
+            firmware,
+            secure_boot: false,
+            tpm: false,
+            cpus,
+            memory_bytes,
+            disks: Vec::new(),
+            removable: Vec::new(),
+            nics: Vec::new(),
+            shows_disk_serials: None,
+            findings: Vec::new(),
+            guessed: Vec::new(),
+            origin: None,
+        }
+    }
+}
+
 /// Where a description came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Origin {
     /// Name of the plugin that described it.
     pub fetcher: String,
@@ -57,18 +93,30 @@ pub struct Origin {
     pub uri: String,
 }
 
+impl Origin {
+    /// What this plugin read there.
+    pub fn new(fetcher: impl Into<String>, uri: impl Into<String>) -> Self {
+        Self { fetcher: fetcher.into(), uri: uri.into() }
+    }
+}
+
 /// Boot firmware.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Firmware {
     /// Legacy BIOS.
     Bios,
     /// UEFI.
     Uefi,
+    /// A word of a newer contract, or not known: the disks decide, else BIOS.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Processors and their topology; `count == sockets * cores_per_socket`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Cpus {
     /// Virtual processors in all.
     pub count: u32,
@@ -78,9 +126,19 @@ pub struct Cpus {
     pub cores_per_socket: u32,
 }
 
+impl Cpus {
+    /// So many processors, in sockets of so many cores; one socket a processor where that does not divide.
+    pub fn new(count: u32, cores_per_socket: u32) -> Self {
+        let count = count.max(1);
+        let cores_per_socket = if cores_per_socket > 0 && count % cores_per_socket == 0 { cores_per_socket } else { 1 };
+        Self { count, sockets: count / cores_per_socket, cores_per_socket }
+    }
+}
+
 /// The kind of controller a disk hangs on in the old machine. Declared in the order the firmware enumerates them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Controller {
     /// Parallel ATA.
     Ide,
@@ -90,11 +148,21 @@ pub enum Controller {
     Sata,
     /// NVMe.
     Nvme,
+    /// A word of a newer contract: to be treated as SCSI.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A virtual disk.
+///
+/// In JSON it has also `format` and `path`, those of its first way, for readers who want to know no more than that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "DiskDocument")]
+#[non_exhaustive]
 pub struct Disk {
+    /// The source's own key for it, by which a catalog knows it again; empty where it has none.
+    #[serde(default)]
+    pub id: String,
     /// Name of the file or device for people, e.g. `web.vmdk`.
     pub name: String,
     /// Kind of controller.
@@ -106,16 +174,68 @@ pub struct Disk {
     /// Capacity in bytes; 0 until the disk's chain was opened.
     #[serde(default)]
     pub capacity_bytes: u64,
-    /// Format of the topmost file, e.g. `vmdk`, `qcow2`, `raw`: chooses the flattener.
-    pub format: String,
-    /// Opaque reference of the topmost file for the `Transport` of the same fetcher; for a local file its path. `None`: the
-    /// disk has no file (an empty disk).
+    /// What the guest could see as its serial number, in the form in which it saw it; `None`: not known.
     #[serde(default)]
-    pub path: Option<String>,
+    pub serial: Option<String>,
+    /// The ways to its bytes, best first. None: the disk has no file (an empty disk).
+    #[serde(default)]
+    pub ways: Vec<Way>,
+}
+
+impl Disk {
+    /// An empty disk at a place.
+    pub fn new(name: impl Into<String>, controller: Controller, bus: u32, unit: u32) -> Self {
+        Self {
+            id: String::new(),
+            name: name.into(),
+            controller,
+            bus,
+            unit,
+            capacity_bytes: 0,
+            serial: None,
+            ways: Vec::new(),
+        }
+    }
+}
+
+/// A disk as it is written.
+#[derive(Serialize)]
+struct DiskDocument {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    id: String,
+    name: String,
+    controller: Controller,
+    bus: u32,
+    unit: u32,
+    capacity_bytes: u64,
+    format: String,
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial: Option<String>,
+    ways: Vec<Way>,
+}
+
+impl From<Disk> for DiskDocument {
+    fn from(disk: Disk) -> Self {
+        let first = disk.ways.first();
+        Self {
+            format: first.map_or_else(|| "raw".to_owned(), |way| way.format.clone()),
+            path: first.map(|way| way.object.clone()),
+            id: disk.id,
+            name: disk.name,
+            controller: disk.controller,
+            bus: disk.bus,
+            unit: disk.unit,
+            capacity_bytes: disk.capacity_bytes,
+            serial: disk.serial,
+            ways: disk.ways,
+        }
+    }
 }
 
 /// A drive for removable media.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Removable {
     /// CD-ROM or floppy.
     pub kind: RemovableKind,
@@ -123,18 +243,30 @@ pub struct Removable {
     pub controller: String,
 }
 
+impl Removable {
+    /// A drive.
+    pub fn new(kind: RemovableKind, controller: impl Into<String>) -> Self {
+        Self { kind, controller: controller.into() }
+    }
+}
+
 /// Kind of removable drive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum RemovableKind {
     /// CD or DVD.
     Cdrom,
     /// Floppy.
     Floppy,
+    /// A word of a newer contract: left out of the new machine.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A network card.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Nic {
     /// MAC address, lower case with colons. `None`: the source names none.
     #[serde(default)]
@@ -142,6 +274,10 @@ pub struct Nic {
     /// Model in the old machine, lower case, e.g. `vmxnet3`, `e1000`.
     #[serde(default)]
     pub model: Option<String>,
+    /// The number of its PCI slot, as the old hypervisor counts and the guest's firmware told the guest: with it the name that the guest
+    /// gave to the card can be worked out. `None`: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<u32>,
     /// Name of the network or bridge it was attached to.
     #[serde(default)]
     pub network: Option<String>,
@@ -149,12 +285,25 @@ pub struct Nic {
     pub kind: NicKind,
 }
 
+impl Nic {
+    /// A card of which nothing is known but what kind of thing it was attached to.
+    pub fn new(kind: NicKind) -> Self {
+        Self { mac: None, model: None, slot: None, network: None, kind }
+    }
+}
+
 /// What a card was attached to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum NicKind {
     /// A named virtual network or port group.
     Network,
     /// A host bridge.
     Bridge,
+    /// A word of a newer contract: to be treated as a network.
+    #[serde(other)]
+    Unknown,
 }
+
+grows!(VmSpec, Origin, Disk, Removable, Nic);

@@ -88,18 +88,25 @@ impl Delivered {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StatedDigest {
+    /// The object, for [`crate::Transport::open`]: the one that was asked about, or one that it is made from.
+    pub object: String,
     /// `sha1`, `sha256` or `sha512`. One that the host does not know is told and not checked.
     pub algorithm: String,
     /// The digest in lower-case hexadecimal digits.
     pub hex: String,
-    /// Where the source states it, for people: `web.mf`.
+    /// Who states it, for a sentence: `the manifest`.
     pub stated_by: String,
 }
 
 impl StatedDigest {
-    /// A digest and where it stands.
-    pub fn new(algorithm: impl Into<String>, hex: impl Into<String>, stated_by: impl Into<String>) -> Self {
-        Self { algorithm: algorithm.into(), hex: hex.into(), stated_by: stated_by.into() }
+    /// A digest of an object, and who states it.
+    pub fn new(
+        object: impl Into<String>,
+        algorithm: impl Into<String>,
+        hex: impl Into<String>,
+        stated_by: impl Into<String>,
+    ) -> Self {
+        Self { object: object.into(), algorithm: algorithm.into(), hex: hex.into(), stated_by: stated_by.into() }
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use vmdk2kvm_conformance::CancelSwitch;
-use vmdk2kvm_plugin_api::{Host, HostServices, LogRecord, Result};
+use vmdk2kvm_plugin_api::{Host, HostServices, LogRecord, PluginError, Progress, Result, Slot};
 
 /// A host for tests. Clones are the same host.
 ///
@@ -31,16 +31,22 @@ struct State {
     cancel_at: AtomicU64,
     /// From then on it is cancelled.
     deadline: Mutex<Option<Instant>>,
-    progress: Mutex<Vec<Progress>>,
+    progress: Mutex<Vec<Reported>>,
     logs: Mutex<Vec<LogRecord>>,
-    secrets: Mutex<BTreeMap<String, String>>,
+    secrets: Mutex<BTreeMap<String, Vec<u8>>>,
+    warnings: Mutex<Vec<String>>,
+    folder: Mutex<Option<String>>,
+    places: Mutex<BTreeMap<String, u32>>,
+    freed: Condvar,
 }
 
 /// A report of progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Progress {
+pub struct Reported {
     /// The task's name.
     pub task: String,
+    /// The disk that it works on.
+    pub disk: Option<String>,
     /// Bytes done.
     pub done: u64,
     /// Bytes in all; 0: not known.
@@ -56,7 +62,7 @@ impl FakeHost {
     /// The same host with a secret.
     #[must_use]
     pub fn with_secret(self, name: &str, value: &str) -> Self {
-        lock(&self.0.secrets).insert(name.to_owned(), value.to_owned());
+        lock(&self.0.secrets).insert(name.to_owned(), value.as_bytes().to_vec());
         self
     }
 
@@ -98,8 +104,20 @@ impl FakeHost {
     }
 
     /// Every report of progress so far.
-    pub fn progress(&self) -> Vec<Progress> {
+    pub fn progress(&self) -> Vec<Reported> {
         lock(&self.0.progress).clone()
+    }
+
+    /// The same host with a folder for the plugin's own files.
+    #[must_use]
+    pub fn with_folder(self, folder: &std::path::Path) -> Self {
+        *lock(&self.0.folder) = Some(folder.to_string_lossy().into_owned());
+        self
+    }
+
+    /// Every warning so far.
+    pub fn warnings(&self) -> Vec<String> {
+        lock(&self.0.warnings).clone()
     }
 
     /// Every log record so far.
@@ -109,8 +127,10 @@ impl FakeHost {
 }
 
 impl HostServices for FakeHost {
-    fn progress(&self, task: &str, done: u64, total: u64) {
-        lock(&self.0.progress).push(Progress { task: task.to_owned(), done, total });
+    fn progress(&self, progress: &Progress<'_>) {
+        let Progress { task, disk, done, total, .. } = *progress;
+        let reported = Reported { task: task.to_owned(), disk: disk.map(str::to_owned), done, total };
+        lock(&self.0.progress).push(reported);
         let limit = self.0.cancel_at.load(Ordering::Relaxed);
         if limit > 0 && done >= limit {
             self.cancel();
@@ -121,7 +141,7 @@ impl HostServices for FakeHost {
         self.0.cancelled.load(Ordering::Relaxed) || lock(&self.0.deadline).is_some_and(|at| Instant::now() >= at)
     }
 
-    fn secret(&self, name: &str) -> Result<Option<String>> {
+    fn secret(&self, name: &str) -> Result<Option<Vec<u8>>> {
         Ok(lock(&self.0.secrets).get(name).cloned())
     }
 
@@ -131,6 +151,45 @@ impl HostServices for FakeHost {
 
     fn log_level(&self) -> u8 {
         5
+    }
+
+    fn lend_secret(&self, value: &[u8]) -> Result<String> {
+        let mut secrets = lock(&self.0.secrets);
+        let name = format!("lent-{}", secrets.len());
+        secrets.insert(name.clone(), value.to_vec());
+        Ok(name)
+    }
+
+    fn warn(&self, message: &str) {
+        lock(&self.0.warnings).push(message.to_owned());
+    }
+
+    fn folder(&self) -> Result<String> {
+        lock(&self.0.folder).clone().ok_or_else(|| PluginError::output("this host was made without a folder"))
+    }
+
+    fn slot(&self, name: &str, limit: u32) -> Result<Slot> {
+        let mut places = lock(&self.0.places);
+        while places.get(name).copied().unwrap_or(0) >= limit.max(1) {
+            places = self.0.freed.wait(places).unwrap_or_else(PoisonError::into_inner);
+        }
+        *places.entry(name.to_owned()).or_default() += 1;
+        Ok(Slot::new(Place { host: self.clone(), name: name.to_owned() }))
+    }
+}
+
+/// A place that is taken.
+struct Place {
+    host: FakeHost,
+    name: String,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(taken) = lock(&self.host.0.places).get_mut(&self.name) {
+            *taken -= 1;
+        }
+        self.host.0.freed.notify_all();
     }
 }
 

@@ -38,7 +38,7 @@
 mod host;
 mod planned;
 
-pub use host::{FakeHost, Progress};
+pub use host::{FakeHost, Reported};
 pub use planned::Planned;
 pub use vmdk2kvm_conformance::{self as conformance, MemoryFiles, MemoryGuest, MemorySource, Node, sample};
 

@@ -36,9 +36,9 @@ pub(crate) fn apply(guest: &DirGuest, change: &Change) -> Result<Applied> {
 }
 
 fn done(detail: impl Into<String>) -> Applied {
-    Applied { status: AppliedStatus::Done, detail: detail.into() }
+    Applied::new(AppliedStatus::Done).with(|it| it.detail = detail.into())
 }
 
 fn unchanged() -> Applied {
-    Applied { status: AppliedStatus::Unchanged, detail: String::new() }
+    Applied::new(AppliedStatus::Unchanged)
 }

@@ -29,13 +29,17 @@ impl Guest for DirGuest {
     fn stat(&self, path: &str) -> Result<Option<Stat>> {
         let Some(found) = self.tree.look(path, false)? else { return Ok(None) };
         let stat = unix::fstat(&found).map_err(|error| errno(path, error))?;
-        Ok(Some(Stat {
-            kind: kind(FileType::from_raw_mode(stat.st_mode)),
-            size: u64::try_from(stat.st_size).unwrap_or(0),
-            mode: stat.st_mode & 0o7777,
-            uid: stat.st_uid,
-            gid: stat.st_gid,
-        }))
+        Ok(Some(
+            Stat::new(
+                kind(FileType::from_raw_mode(stat.st_mode)),
+                u64::try_from(stat.st_size).unwrap_or(0),
+                stat.st_mode & 0o7777,
+            )
+            .with(|it| {
+                it.uid = stat.st_uid;
+                it.gid = stat.st_gid;
+            }),
+        ))
     }
 
     fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
@@ -62,7 +66,7 @@ impl Guest for DirGuest {
                 },
                 known => kind(known),
             };
-            entries.push(Entry { name: name.to_owned(), kind });
+            entries.push(Entry::new(name.to_owned(), kind));
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Some(entries))

@@ -11,7 +11,7 @@ mod tree;
 
 use vmdk2kvm_linux_guest::{DiskLayout, inspect};
 use vmdk2kvm_plugin_api::model::{OpenGuest, SourceRef};
-use vmdk2kvm_plugin_api::{Catalog, Fetcher, Host, Inspector, Opened, Plugin, PluginError, Result, Transport};
+use vmdk2kvm_plugin_api::{Catalog, Fetcher, Host, Inspector, Opened, Plugin, Result};
 
 use guest::DirGuest;
 use source::DirSource;
@@ -34,34 +34,31 @@ impl Plugin for Dir {
     }
 }
 
+/// A path without `dir:` may hold disks, which is another plugin's business.
+fn is_ours(source: &SourceRef) -> bool {
+    source.uri.starts_with("dir:")
+}
+
 impl Fetcher for Dir {
     fn accepts(&self, source: &SourceRef) -> Result<u32> {
-        // A path without `dir:` may hold disks, which is another fetcher's business.
-        Ok(if source.uri.starts_with("dir:") { 100 } else { 0 })
+        Ok(if is_ours(source) { 100 } else { 0 })
     }
 
-    fn catalog(&self, source: &SourceRef) -> Result<Option<Box<dyn Catalog>>> {
-        Ok(Some(Box::new(DirSource::new(source)?)))
-    }
-
-    fn transport(&self, _: &SourceRef) -> Result<Option<Box<dyn Transport>>> {
-        Ok(None)
+    fn catalog(&self, source: &SourceRef) -> Result<Box<dyn Catalog>> {
+        Ok(Box::new(DirSource::new(source)?))
     }
 }
 
 impl Inspector for Dir {
     fn accepts(&self, request: &OpenGuest) -> Result<u32> {
-        let ours = request.vm.origin.as_ref().is_some_and(|origin| origin.fetcher == "dir");
-        Ok(if ours && request.disks.is_empty() { 100 } else { 0 })
+        Ok(if is_ours(&request.source) && request.disks.is_empty() { 100 } else { 0 })
     }
 
     fn open(&self, request: &OpenGuest) -> Result<Opened> {
-        let origin =
-            request.vm.origin.as_ref().ok_or_else(|| PluginError::defect("the VM says nothing of its origin"))?;
-        let guest = DirGuest::open(source::path_of(&origin.uri)?, request.writable)?;
+        let guest = DirGuest::open(source::path_of(&request.source.uri)?, request.writable)?;
         let layout = DiskLayout { firmware: Some(request.vm.firmware), ..DiskLayout::default() };
         let inspection = inspect(&guest, &layout)?;
-        Ok(Opened { guest: Box::new(guest), inspection })
+        Ok(Opened::new(guest, inspection))
     }
 }
 
@@ -73,6 +70,6 @@ vmdk2kvm_plugin_api::export_plugin! {
     guests: ["linux"],
     capabilities: ["dir"],
     libraries: [],
-    programs: [("chroot", "coreutils")],
+    programs: [("chroot", "coreutils", "coreutils")],
     settings: [],
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use vmdk2kvm_plugin_api::model::{Cpus, Firmware, Origin, SourceRef, VmSpec};
+use vmdk2kvm_plugin_api::model::{Cpus, Firmware, Origin, SourceRef, VmSpec, VmSummary};
 use vmdk2kvm_plugin_api::{Catalog, Guest, PluginError, Result};
 
 use crate::guest::DirGuest;
@@ -33,31 +33,24 @@ impl DirSource {
 }
 
 impl Catalog for DirSource {
-    fn inventory(&self) -> Result<Vec<VmSpec>> {
-        Ok(vec![self.describe()?])
+    fn inventory(&self) -> Result<Vec<VmSummary>> {
+        Ok(vec![VmSummary::new(self.describe()?)])
     }
 
     fn describe(&self) -> Result<VmSpec> {
         let guest = DirGuest::open(&self.path, false)?;
         let has_loaders = guest.list("/boot/efi/EFI")?.is_some() || guest.list("/efi/EFI")?.is_some();
         let name = Path::new(&self.path).file_name().map_or("guest".into(), |name| name.to_string_lossy());
-        Ok(VmSpec {
-            schema: 1,
-            name: name.into_owned(),
-            uuid: None,
-            genid: None,
-            guest_id: None,
-            firmware: if has_loaders { Firmware::Uefi } else { Firmware::Bios },
-            secure_boot: false,
-            tpm: false,
-            cpus: Cpus { count: 1, sockets: 1, cores_per_socket: 1 },
-            memory_bytes: 2 << 30,
-            disks: Vec::new(),
-            removable: Vec::new(),
-            nics: Vec::new(),
-            guessed: ["name", "firmware", "cpus", "memory_bytes", "nics"].map(str::to_owned).to_vec(),
-            origin: Some(Origin { fetcher: "dir".to_owned(), uri: format!("dir:{}", self.path) }),
-        })
+        Ok(VmSpec::new(
+            name.into_owned(),
+            if has_loaders { Firmware::Uefi } else { Firmware::Bios },
+            Cpus::new(1, 1),
+            2 << 30,
+        )
+        .with(|it| {
+            it.guessed = ["name", "firmware", "cpus", "memory_bytes", "nics"].map(str::to_owned).to_vec();
+            it.origin = Some(Origin::new("dir".to_owned(), format!("dir:{}", self.path)));
+        }))
     }
 }
 
@@ -90,12 +83,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("boot/efi/EFI")).unwrap();
         let uri = format!("dir:{}", folder.path().display());
-        let vm =
-            DirSource::new(&SourceRef { uri: uri.clone(), extra_disks: vec![], vm: None }).unwrap().describe().unwrap();
+        let vm = DirSource::new(&SourceRef::new(uri.clone())).unwrap().describe().unwrap();
         assert_eq!(vm.firmware, Firmware::Uefi);
         assert!(vm.disks.is_empty() && vm.guessed.contains(&"firmware".to_owned()));
         assert_eq!(vm.origin.unwrap().uri, uri);
-        let missing = SourceRef { uri: "dir:/nowhere/at/all".to_owned(), extra_disks: vec![], vm: None };
+        let missing = SourceRef::new("dir:/nowhere/at/all".to_owned());
         assert_eq!(DirSource::new(&missing).unwrap_err().message, "/nowhere/at/all: not a directory");
     }
 }

@@ -10,16 +10,11 @@ use vmdk2kvm_plugin_api::model::{Action, AppliedStatus, Change, Content};
 use vmdk2kvm_plugin_api::{FileKind, Guest};
 
 fn change(target: &str, action: Action) -> Change {
-    Change {
-        id: "c1".to_owned(),
-        fixer: "test".to_owned(),
-        action,
-        target: target.to_owned(),
-        summary: String::new(),
-        reason: String::new(),
-        diff: None,
-        critical: true,
-    }
+    Change::new(action, target.to_owned(), String::new(), String::new()).with(|it| {
+        it.id = "c1".to_owned();
+        it.fixer = "test".to_owned();
+        it.critical = true;
+    })
 }
 
 fn write(text: &str, old: Option<&str>) -> Action {

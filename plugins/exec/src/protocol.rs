@@ -61,7 +61,10 @@ pub(crate) struct Plan {
 
 impl From<Plan> for FixerPlan {
     fn from(plan: Plan) -> Self {
-        Self { findings: plan.findings, changes: plan.changes }
+        Self::default().with(|it| {
+            it.findings = plan.findings;
+            it.changes = plan.changes;
+        })
     }
 }
 
@@ -82,7 +85,9 @@ fn unusable() -> ErrorKind {
 
 impl From<Failure> for PluginError {
     fn from(failure: Failure) -> Self {
-        Self { hint: failure.hint, ..Self::new(failure.kind, failure.message) }
+        let mut error = Self::new(failure.kind, failure.message);
+        error.hint = failure.hint;
+        error
     }
 }
 

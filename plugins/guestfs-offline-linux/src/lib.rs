@@ -46,8 +46,8 @@ vmdk2kvm_plugin_api::export_plugin! {
     kinds: ["inspector"],
     guests: ["linux"],
     capabilities: ["images", "luks", "lvm", "md", "btrfs"],
-    libraries: [("libguestfs.so.0", "libguestfs0")],
-    programs: [("qemu-system-x86_64", "qemu-system-x86"), ("qemu-img", "qemu-utils"), ("supermin", "supermin")],
+    libraries: [("libguestfs.so.0", "libguestfs0", "libguestfs")],
+    programs: [("qemu-system-x86_64", "qemu-system-x86", "qemu-system-x86-core"), ("qemu-img", "qemu-utils", "qemu-img"), ("supermin", "supermin", "supermin")],
     settings: [
         ("accel", "string", "auto", "auto (by a real probe), kvm or tcg"),
         ("memory_mib", "integer", "1024", "memory of the appliance in MiB, at least 512"),

@@ -12,7 +12,7 @@ pub fn open(request: &OpenGuest, settings: &Settings, host: &Host) -> Result<Ope
     let attached = attach(request, settings, host)?;
     host.progress("inspect", 0, 0);
     let inspection = describe(&attached, request)?;
-    Ok(Opened { guest: Box::new(attached.guest), inspection })
+    Ok(Opened::new(attached.guest, inspection))
 }
 
 /// A guest whose disks are known and whose filesystems are mounted.
@@ -61,18 +61,8 @@ fn describe(attached: &Attached, request: &OpenGuest) -> Result<Inspection> {
 }
 
 fn unknown(disks: Vec<vmdk2kvm_plugin_api::model::GuestDiskInfo>, findings: Vec<Finding>) -> Inspection {
-    Inspection {
-        schema: 1,
-        os: OsInfo::default(),
-        firmware: None,
-        bootloader: None,
-        bootloader_config: None,
-        root: None,
-        mounts: Vec::new(),
-        kernels: Vec::new(),
-        network: Default::default(),
-        vmware_tools: Default::default(),
-        disks,
-        findings,
-    }
+    Inspection::new(OsInfo::default()).with(|it| {
+        it.disks = disks;
+        it.findings = findings;
+    })
 }

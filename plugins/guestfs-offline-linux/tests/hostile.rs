@@ -113,8 +113,7 @@ fn a_plan_ends_well_and_inside_of_the_guest() {
         disks: attached.volumes.disks.clone(),
     };
     let inspection = inspect(guest, &layout).unwrap();
-    let context =
-        PlanContext { vm: request(&disk, folder.path(), true).vm, inspection, live: false, grown: Vec::new() };
+    let context = PlanContext::new(request(&disk, folder.path(), true).vm, inspection);
     let mut findings = 0;
     let mut targets = Vec::new();
     for fixer in fixers(&FixSettings::default()) {

@@ -16,9 +16,7 @@ fn containers_are_opened_and_the_root_that_says_so_is_taken() {
     let disks = storage_disks(folder.path());
     let (services, host) = host(serde_json::json!({}));
     let mut request = request(&disks[0], folder.path(), true);
-    request
-        .disks
-        .extend(disks[1..].iter().map(|disk| AttachedDisk { path: disk.display().to_string(), format: "raw".into() }));
+    request.disks.extend(disks[1..].iter().map(|disk| AttachedDisk::new(disk.display().to_string(), "raw")));
     request.keys =
         vec![("all".into(), "wrong".into()), ("/dev/sda".into(), "right".into()), ("all".into(), "right".into())];
     services.secrets.lock().unwrap().extend([("wrong".into(), "guess".into()), ("right".into(), "secret\n".into())]);

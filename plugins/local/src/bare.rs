@@ -10,21 +10,9 @@ pub fn machine(name: String, disks: Vec<Disk>) -> VmSpec {
     let mut guessed: Vec<String> =
         ["name", "firmware", "secure_boot", "tpm", "cpus", "memory_bytes", "nics"].map(String::from).to_vec();
     guessed.extend((0..disks.len()).map(|index| format!("disks[{index}].controller")));
-    VmSpec {
-        schema: 1,
-        name,
-        uuid: None,
-        genid: None,
-        guest_id: None,
-        firmware: Firmware::Bios,
-        secure_boot: false,
-        tpm: false,
-        cpus: Cpus { count: 2, sockets: 1, cores_per_socket: 2 },
-        memory_bytes: GUESSED_MEMORY,
-        disks,
-        removable: Vec::new(),
-        nics: vec![Nic { mac: None, model: None, network: None, kind: NicKind::Network }],
-        guessed,
-        origin: None,
-    }
+    VmSpec::new(name, Firmware::Bios, Cpus::new(2, 2), GUESSED_MEMORY).with(|it| {
+        it.disks = disks;
+        it.nics = vec![Nic::new(NicKind::Network)];
+        it.guessed = guessed;
+    })
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use vmdk2kvm_plugin_api::model::{Disk, Origin, SourceRef, VmSpec};
+use vmdk2kvm_plugin_api::model::{Disk, Origin, SourceRef, VmSpec, VmSummary};
 use vmdk2kvm_plugin_api::tracing::warn;
 use vmdk2kvm_plugin_api::{BlockSource, Catalog, ErrorKind, PluginError, Result};
 
@@ -15,7 +15,7 @@ use crate::magic::DiskFormat;
 use crate::names::{file_name, object_of, shown, stem};
 use crate::ovf::{Described, Package};
 use crate::roots::Roots;
-use crate::{NAME, bare, slots, vmx, vmx_disks};
+use crate::{NAME, bare, object_of_disk, slots, vmx, vmx_disks};
 
 /// The catalog of one source.
 #[derive(Debug)]
@@ -100,21 +100,16 @@ impl LocalCatalog {
 
     /// The disk `object` on the first free place behind `before`.
     fn disk(&self, before: &[Disk], object: &str, format: DiskFormat) -> Result<Disk> {
-        if before.iter().any(|disk| disk.path.as_deref() == Some(object)) {
+        if before.iter().any(|disk| object_of_disk(disk) == Some(object)) {
             return Err(PluginError::new(ErrorKind::Usage, format!("{}: the disk is given twice", shown(object)))
                 .hint("name each disk once"));
         }
         let (controller, bus, unit) = slots::next(before);
         let capacity_bytes = if format == DiskFormat::Raw { self.roots.source(object)?.size() } else { 0 };
-        Ok(Disk {
-            name: file_name(Path::new(object)),
-            controller,
-            bus,
-            unit,
-            capacity_bytes,
-            format: format.as_str().to_owned(),
-            path: Some(object.to_owned()),
-        })
+        Ok(Disk::new(file_name(Path::new(object)), controller, bus, unit).with(|it| {
+            it.capacity_bytes = capacity_bytes;
+            it.ways = vec![crate::way(object, format.as_str())];
+        }))
     }
 
     /// The source's own file or folder as an object.
@@ -231,7 +226,18 @@ impl LocalCatalog {
 }
 
 impl Catalog for LocalCatalog {
-    fn inventory(&self) -> Result<Vec<VmSpec>> {
+    fn inventory(&self) -> Result<Vec<VmSummary>> {
+        Ok(self.machines()?.into_iter().map(VmSummary::new).collect())
+    }
+
+    fn describe(&self) -> Result<VmSpec> {
+        self.chosen()
+    }
+}
+
+impl LocalCatalog {
+    /// Every machine.
+    fn machines(&self) -> Result<Vec<VmSpec>> {
         match content::content(&self.roots)? {
             Content::Machines(machines) if machines.len() > 1 => {
                 machines.iter().map(|object| self.vmx(object)).collect()
@@ -248,11 +254,12 @@ impl Catalog for LocalCatalog {
                 }
                 Ok(all)
             }
-            _ => Ok(vec![self.describe()?]),
+            _ => Ok(vec![self.chosen()?]),
         }
     }
 
-    fn describe(&self) -> Result<VmSpec> {
+    /// The machine that the source names.
+    fn chosen(&self) -> Result<VmSpec> {
         match content::content(&self.roots)? {
             Content::Machines(machines) => self.with_extra(self.choose(&machines)?),
             Content::Packages(packages) => self.with_extra(self.choose_system(&packages)?),
@@ -273,7 +280,7 @@ fn label(system: &Described) -> String {
 }
 
 fn origin(object: &str) -> Origin {
-    Origin { fetcher: NAME.to_owned(), uri: object.to_owned() }
+    Origin::new(NAME.to_owned(), object.to_owned())
 }
 
 fn last_part(object: &str) -> &str {
@@ -288,7 +295,7 @@ fn names_file(object: &str, wanted: &str) -> bool {
 
 /// VMware keeps `<file>.lck` beside the VMX and each disk of a machine that runs.
 fn warn_when_running(vm: &VmSpec, object: &str) {
-    let disks = vm.disks.iter().filter_map(|disk| disk.path.as_deref());
+    let disks = vm.disks.iter().filter_map(object_of_disk);
     if let Some(locked) =
         std::iter::once(object).chain(disks).find(|object| Path::new(&format!("{object}.lck")).exists())
     {

@@ -3,7 +3,7 @@
 use sha1::Sha1;
 use sha2::digest::Digest;
 use sha2::{Sha256, Sha512};
-use vmdk2kvm_plugin_api::{BlockSource, Host, Result, read_exact_at};
+use vmdk2kvm_plugin_api::{BlockSource, Result, read_exact_at};
 
 use crate::object::Object;
 
@@ -41,6 +41,15 @@ impl Algorithm {
         }
     }
 
+    /// The contract's word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Sha1 => "sha1",
+            Self::Sha256 => "sha256",
+            Self::Sha512 => "sha512",
+        }
+    }
+
     /// Length of the digest in hexadecimal digits.
     pub const fn digits(self) -> usize {
         match self {
@@ -50,23 +59,20 @@ impl Algorithm {
         }
     }
 
-    /// The digest of all of `object`, in hexadecimal; stops when the run was asked to stop.
-    pub fn of_object(self, object: &Object, host: Option<&Host>) -> Result<String> {
+    /// The digest of all of `object`, in hexadecimal.
+    pub fn of_object(self, object: &Object) -> Result<String> {
         match self {
-            Self::Sha1 => whole::<Sha1>(object, host),
-            Self::Sha256 => whole::<Sha256>(object, host),
-            Self::Sha512 => whole::<Sha512>(object, host),
+            Self::Sha1 => whole::<Sha1>(object),
+            Self::Sha256 => whole::<Sha256>(object),
+            Self::Sha512 => whole::<Sha512>(object),
         }
     }
 }
 
-fn whole<D: Digest>(object: &Object, host: Option<&Host>) -> Result<String> {
+fn whole<D: Digest>(object: &Object) -> Result<String> {
     let (mut digest, mut at) = (D::new(), 0);
     let mut buffer = vec![0; object.size().min(STEP) as usize];
     while at < object.size() {
-        if let Some(host) = host {
-            host.check_cancelled()?;
-        }
         let step = (object.size() - at).min(STEP) as usize;
         read_exact_at(object, at, &mut buffer[..step])?;
         digest.update(&buffer[..step]);

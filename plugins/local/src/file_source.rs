@@ -97,13 +97,13 @@ impl BlockSource for FileSource {
         while at < end {
             let data = self.seek(SeekFrom::Data(at), at, at)?.unwrap_or(end).min(end);
             if data > at {
-                extents.push(Extent { offset: at, length: data - at, kind: ExtentKind::Hole });
+                extents.push(Extent::new(at, data - at, ExtentKind::Hole));
                 at = data;
                 continue;
             }
             let hole = self.seek(SeekFrom::Hole(at), at, end)?.unwrap_or(end).min(end);
             let hole = if hole > at { hole } else { end };
-            extents.push(Extent { offset: at, length: hole - at, kind: ExtentKind::Data });
+            extents.push(Extent::new(at, hole - at, ExtentKind::Data));
             at = hole;
         }
         // Afterwards, because what lies past the end of a shorter file looks like a hole.
@@ -115,7 +115,7 @@ impl BlockSource for FileSource {
     }
 
     fn hints(&self) -> Hints {
-        Hints { request: 4 << 20, ..Hints::default() }
+        Hints::default().with(|it| it.request = 4 << 20)
     }
 }
 

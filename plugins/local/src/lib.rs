@@ -31,7 +31,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use vmdk2kvm_plugin_api::model::SourceRef;
+use vmdk2kvm_plugin_api::model::{Disk, Link, SourceRef, Way};
 use vmdk2kvm_plugin_api::{Catalog, Fetcher, Host, Plugin, Result, Transport};
 
 use container::shelf::Shelf;
@@ -39,6 +39,9 @@ use container::spool::Spooler;
 
 /// The name of this plugin, as origins state it.
 pub const NAME: &str = "local";
+
+/// The scheme of its ways.
+const SCHEME: &str = "file";
 
 /// The plugin's settings.
 #[derive(Debug, Default, Deserialize)]
@@ -52,14 +55,13 @@ struct Settings {
 #[derive(Clone, Default)]
 pub struct Local {
     shelf: Arc<Shelf>,
-    host: Option<Host>,
 }
 
 impl Plugin for Local {
     fn new(host: Host) -> Result<Self> {
         let settings: Settings = host.settings()?;
-        let spooler = Spooler::new(settings.spool_dir, Some(host.clone()));
-        Ok(Self { shelf: Arc::new(Shelf::new(spooler)), host: Some(host) })
+        let spooler = Spooler::new(settings.spool_dir, Some(host));
+        Ok(Self { shelf: Arc::new(Shelf::new(spooler)) })
     }
 
     fn fetcher(&self) -> Option<Box<dyn Fetcher>> {
@@ -72,13 +74,27 @@ impl Fetcher for Local {
         Ok(given::suits(&source.uri))
     }
 
-    fn catalog(&self, source: &SourceRef) -> Result<Option<Box<dyn Catalog>>> {
-        Ok(Some(Box::new(catalog::LocalCatalog::open(source, Arc::clone(&self.shelf))?)))
+    fn carries(&self, way: &Way) -> Result<u32> {
+        Ok(u32::from(way.scheme == SCHEME && !way.stream))
     }
 
-    fn transport(&self, source: &SourceRef) -> Result<Option<Box<dyn Transport>>> {
-        Ok(Some(Box::new(transport::LocalTransport::open(source, Arc::clone(&self.shelf), self.host.clone())?)))
+    fn catalog(&self, source: &SourceRef) -> Result<Box<dyn Catalog>> {
+        Ok(Box::new(catalog::LocalCatalog::open(source, Arc::clone(&self.shelf))?))
     }
+
+    fn transport(&self, link: &Link) -> Result<Box<dyn Transport>> {
+        Ok(Box::new(transport::LocalTransport::open(&link.source, Arc::clone(&self.shelf))?))
+    }
+}
+
+/// The one way to a disk of this machine: by a path, beneath the source's folder or within an archive there.
+fn way(object: &str, format: &str) -> Way {
+    Way::new(SCHEME, object, format)
+}
+
+/// The object that a disk is read from; `None`: it has no file.
+fn object_of_disk(disk: &Disk) -> Option<&str> {
+    disk.ways.first().map(|way| way.object.as_str())
 }
 
 vmdk2kvm_plugin_api::export_plugin! {

@@ -9,9 +9,10 @@ const SCSI_ADAPTER: u32 = 7;
 const fn units(controller: Controller) -> u32 {
     match controller {
         Controller::Ide => 2,
-        Controller::Scsi => 16,
         Controller::Sata => 30,
         Controller::Nvme => 15,
+        // SCSI, and what is treated as SCSI.
+        _ => 16,
     }
 }
 
@@ -36,7 +37,7 @@ mod tests {
     use super::*;
 
     fn disk((controller, bus, unit): (Controller, u32, u32)) -> Disk {
-        Disk { name: String::new(), controller, bus, unit, capacity_bytes: 0, format: "raw".into(), path: None }
+        Disk::new(String::new(), controller, bus, unit)
     }
 
     #[test]

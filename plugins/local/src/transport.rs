@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use vmdk2kvm_plugin_api::model::SourceRef;
-use vmdk2kvm_plugin_api::{BlockSource, Host, Result, Transport};
+use vmdk2kvm_plugin_api::model::{SourceRef, StatedDigest};
+use vmdk2kvm_plugin_api::{BlockSource, Result, Transport};
 
 use crate::container::shelf::Shelf;
 use crate::content::{self, Content};
@@ -13,14 +13,13 @@ use crate::roots::Roots;
 /// The transport of one source.
 pub struct LocalTransport {
     roots: Roots,
-    host: Option<Host>,
     packages: OnceLock<Vec<String>>,
 }
 
 impl LocalTransport {
     /// Binds a transport to the folders of this source.
-    pub fn open(source: &SourceRef, shelf: Arc<Shelf>, host: Option<Host>) -> Result<Self> {
-        Ok(Self { roots: Roots::open(source, shelf)?, host, packages: OnceLock::new() })
+    pub fn open(source: &SourceRef, shelf: Arc<Shelf>) -> Result<Self> {
+        Ok(Self { roots: Roots::open(source, shelf)?, packages: OnceLock::new() })
     }
 
     /// The OVF files of the source.
@@ -49,12 +48,12 @@ impl Transport for LocalTransport {
         self.roots.fingerprint(object)
     }
 
-    fn verify(&self, object: &str) -> Result<bool> {
-        let mut verified = false;
+    fn stated_digests(&self, object: &str) -> Result<Vec<StatedDigest>> {
+        let mut stated = Vec::new();
         for package in self.packages()? {
-            verified |= Package::new(&self.roots, package).verify(object, self.host.as_ref())?;
+            stated.extend(Package::new(&self.roots, package).stated_digests(object)?);
         }
-        Ok(verified)
+        Ok(stated)
     }
 }
 
@@ -64,13 +63,9 @@ mod tests {
 
     fn transport(uri: &std::path::Path, extra: &[&std::path::Path]) -> LocalTransport {
         LocalTransport::open(
-            &SourceRef {
-                uri: uri.to_str().unwrap().into(),
-                extra_disks: extra.iter().map(|path| path.to_str().unwrap().into()).collect(),
-                vm: None,
-            },
+            &SourceRef::new(uri.to_str().unwrap())
+                .with(|it| it.extra_disks = extra.iter().map(|path| path.to_str().unwrap().into()).collect()),
             Arc::default(),
-            None,
         )
         .unwrap()
     }

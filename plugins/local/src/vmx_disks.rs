@@ -21,7 +21,7 @@ pub fn open(roots: &Roots, object: &str, disks: Vec<VmxDisk>) -> Result<Vec<Disk
                 Some("copy the disk with all its files beside the VMX, and name it there without a path".into());
             error
         })?;
-        if opened.iter().any(|other| other.path.as_deref() == Some(&path)) {
+        if opened.iter().any(|other| crate::object_of_disk(other) == Some(path.as_str())) {
             return Err(PluginError::unusable(format!(
                 "{context}: another disk has the same file '{}'",
                 shown(&disk.file_name)
@@ -39,15 +39,10 @@ pub fn open(roots: &Roots, object: &str, disks: Vec<VmxDisk>) -> Result<Vec<Disk
                 )));
             }
         };
-        opened.push(Disk {
-            name: file_name(Path::new(&path)),
-            controller: disk.controller,
-            bus: disk.bus,
-            unit: disk.unit,
-            capacity_bytes: if format == DiskFormat::Raw { source.size() } else { 0 },
-            format: format.as_str().to_owned(),
-            path: Some(path),
-        });
+        opened.push(Disk::new(file_name(Path::new(&path)), disk.controller, disk.bus, disk.unit).with(|it| {
+            it.capacity_bytes = if format == DiskFormat::Raw { source.size() } else { 0 };
+            it.ways = vec![crate::way(&path, format.as_str())];
+        }));
     }
     Ok(opened)
 }

@@ -4,10 +4,16 @@
 use std::path::{Path, PathBuf};
 
 use vmdk2kvm_local::Local;
-use vmdk2kvm_plugin_api::model::{Controller, Firmware, SourceRef, VmSpec};
-use vmdk2kvm_plugin_api::{ErrorKind, Fetcher, PluginError, read_exact_at};
+use vmdk2kvm_plugin_api::model::{Controller, Disk, Firmware, Link, SourceRef, VmSpec};
+use vmdk2kvm_plugin_api::{ErrorKind, Fetcher, PluginError, Transport, read_exact_at};
 
 const DESCRIPTOR: &str = "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\n";
+
+/// The transport of a machine's first disk.
+fn transport(source: &SourceRef, vm: &VmSpec) -> Box<dyn Transport> {
+    let link = Link::new(source.clone(), vm.clone(), 0, vm.disks[0].ways[0].clone());
+    Local::default().transport(&link).unwrap()
+}
 
 struct Source {
     dir: tempfile::TempDir,
@@ -49,19 +55,21 @@ impl Source {
 
     fn reference(&self, name: &str, extra: &[&str], vm: Option<&str>) -> SourceRef {
         let text = |name: &str| self.root().join(name).to_str().unwrap().to_owned();
-        SourceRef {
-            uri: text(name),
-            extra_disks: extra.iter().map(|name| text(name)).collect(),
-            vm: vm.map(String::from),
-        }
+        SourceRef::new(text(name)).with(|it| {
+            it.extra_disks = extra.iter().map(|name| text(name)).collect();
+            it.vm = vm.map(String::from);
+        })
     }
 
     fn describe(&self, name: &str, extra: &[&str], vm: Option<&str>) -> Result<VmSpec, PluginError> {
-        Local::default().catalog(&self.reference(name, extra, vm))?.unwrap().describe()
+        Local::default().catalog(&self.reference(name, extra, vm))?.describe()
     }
 
     fn inventory(&self, name: &str) -> Result<Vec<VmSpec>, PluginError> {
-        Local::default().catalog(&self.reference(name, &[], None))?.unwrap().inventory()
+        Local::default()
+            .catalog(&self.reference(name, &[], None))?
+            .inventory()
+            .map(|found| found.into_iter().map(|found| found.vm).collect())
     }
 
     /// The sentence a source is refused with, its own folder written as `DIR`.
@@ -71,9 +79,8 @@ impl Source {
         error.message.replace(self.root().to_str().unwrap(), "DIR")
     }
 
-    fn name_of(&self, path: &Option<String>) -> String {
-        let path = path.as_deref().unwrap();
-        Path::new(path).strip_prefix(self.root()).unwrap().to_str().unwrap().to_owned()
+    fn name_of(&self, disk: &Disk) -> String {
+        Path::new(&disk.ways[0].object).strip_prefix(self.root()).unwrap().to_str().unwrap().to_owned()
     }
 }
 
@@ -92,15 +99,15 @@ fn a_vmx_gives_its_machine_and_its_bytes() {
     assert!(vm.guessed.is_empty(), "{:?}", vm.guessed);
     assert_eq!(vm.origin.as_ref().unwrap().fetcher, "local");
     let disks: Vec<_> =
-        vm.disks.iter().map(|disk| (source.name_of(&disk.path), disk.format.as_str(), disk.unit)).collect();
+        vm.disks.iter().map(|disk| (source.name_of(disk), disk.ways[0].format.as_str(), disk.unit)).collect();
     assert_eq!(disks, [("web.vmdk".to_owned(), "vmdk", 0), ("sub/data.vmdk".to_owned(), "vmdk", 1)]);
     assert_eq!(source.inventory("web.vmx").unwrap(), std::slice::from_ref(&vm));
     // The document crosses the boundary as JSON.
     let json = serde_json::to_string(&vm).unwrap();
     assert_eq!(serde_json::from_str::<VmSpec>(&json).unwrap(), vm);
 
-    let transport = Local::default().transport(&source.reference("web.vmx", &[], None)).unwrap().unwrap();
-    let object = vm.disks[1].path.as_deref().unwrap();
+    let transport = transport(&source.reference("web.vmx", &[], None), &vm);
+    let object = vm.disks[1].ways[0].object.as_str();
     let extent = transport.resolve(object, "data-flat.vmdk").unwrap();
     assert_eq!(transport.open(&extent).unwrap().size(), 1 << 20);
     let mut head = [0; 21];
@@ -117,7 +124,14 @@ fn a_bare_disk_is_a_machine_full_of_guesses() {
         .disks
         .iter()
         .map(|disk| {
-            (disk.name.as_str(), disk.format.as_str(), disk.controller, disk.bus, disk.unit, disk.capacity_bytes)
+            (
+                disk.name.as_str(),
+                disk.ways[0].format.as_str(),
+                disk.controller,
+                disk.bus,
+                disk.unit,
+                disk.capacity_bytes,
+            )
         })
         .collect();
     assert_eq!(
@@ -143,8 +157,8 @@ fn further_disks_come_behind_those_of_a_vmx() {
     let vm = source.describe("web.vmx", &["more/db.raw"], None).unwrap();
     assert_eq!((vm.disks[1].name.as_str(), vm.disks[1].bus, vm.disks[1].unit), ("db.raw", 0, 1));
     assert_eq!(vm.guessed, ["disks[1].controller"]);
-    let transport = Local::default().transport(&source.reference("web.vmx", &["more/db.raw"], None)).unwrap().unwrap();
-    assert_eq!(transport.open(vm.disks[1].path.as_deref().unwrap()).unwrap().size(), 4096);
+    let transport = transport(&source.reference("web.vmx", &["more/db.raw"], None), &vm);
+    assert_eq!(transport.open(vm.disks[1].ways[0].object.as_str()).unwrap().size(), 4096);
 
     assert_eq!(source.refusal("web.vmx", &["web.vmx"], None), "DIR/web.vmx: a further disk is a VMX, not a disk");
     assert_eq!(source.refusal("web.vmx", &["web.vmdk"], None), "DIR/web.vmdk: the disk is given twice");
@@ -171,7 +185,7 @@ fn a_folder_is_its_one_vmx_or_its_one_chain() {
         .disk("chain/web-000002", Some("web-000001.vmdk"));
     source.file("chain/web-ctk.vmdk", "tracking").file("chain/install.iso", "x").file("chain/notes.txt", "x");
     let vm = source.describe("chain", &[], None).unwrap();
-    assert_eq!(source.name_of(&vm.disks[0].path), "chain/web-000002.vmdk");
+    assert_eq!(source.name_of(&vm.disks[0]), "chain/web-000002.vmdk");
 }
 
 #[test]

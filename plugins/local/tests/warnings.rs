@@ -45,9 +45,9 @@ impl Subscriber for Log {
 /// What describing the source warns of, its folder written as `DIR`.
 fn warnings(path: &Path) -> Vec<String> {
     let log = Log::default();
-    let source = SourceRef { uri: path.to_str().unwrap().into(), extra_disks: Vec::new(), vm: None };
+    let source = SourceRef::new(path.to_str().unwrap());
     let described: Result<_> =
-        tracing::subscriber::with_default(log.clone(), || Local::default().catalog(&source)?.unwrap().describe());
+        tracing::subscriber::with_default(log.clone(), || Local::default().catalog(&source)?.describe());
     described.unwrap();
     let folder = path.parent().unwrap().to_str().unwrap();
     log.0.lock().unwrap().iter().map(|message| message.replace(folder, "DIR")).collect()

@@ -31,7 +31,7 @@ enum Format {
 pub fn open(object: &str, files: &dyn Transport) -> Result<(Vec<Layer>, ChainReport)> {
     let cache = Arc::new(Cache::new(TABLE_CACHE));
     let mut layers: Vec<Layer> = Vec::new();
-    let mut report = ChainReport { schema: 1, capacity_bytes: 0, links: Vec::new(), warnings: Vec::new() };
+    let mut report = ChainReport::new(0, Vec::new());
     let mut next = Some((object.to_owned(), Format::Qcow2));
     while let Some((object, format)) = next.take() {
         if report.links.iter().any(|link| link.object == object) {
@@ -55,13 +55,7 @@ pub fn open(object: &str, files: &dyn Transport) -> Result<(Vec<Layer>, ChainRep
                 (Layer::qcow2(object.clone(), file, size, Image::new(header, tables)), name)
             }
         };
-        report.links.push(ChainLink {
-            files: vec![object.clone()],
-            object,
-            format: name,
-            content_id: None,
-            parent_content_id: None,
-        });
+        report.links.push(ChainLink::new(&object, name, vec![object.clone()]));
         layers.push(layer);
     }
     report.capacity_bytes = layers.first().map_or(0, |layer| layer.size);

@@ -42,7 +42,7 @@ impl Flattener for Qcow2 {
 
     fn flatten(&self, disk: &FlattenDisk, files: Arc<dyn Transport>) -> Result<Flat> {
         let (layers, report) = chain::open(&disk.object, &*files)?;
-        Ok(Flat { source: Box::new(view::View::new(layers)), report })
+        Ok(Flat::new(view::View::new(layers), report))
     }
 }
 

@@ -192,7 +192,10 @@ impl BlockSource for View {
     fn hints(&self) -> Hints {
         let cluster = self.layers.iter().filter_map(|layer| layer.image.as_ref()).map(Image::cluster).max();
         let alignment = cluster.unwrap_or(4096).max(4096) as u32;
-        Hints { alignment, request: (4 << 20).max(alignment), ..Hints::default() }
+        Hints::default().with(|it| {
+            it.alignment = alignment;
+            it.request = (4 << 20).max(alignment);
+        })
     }
 }
 
@@ -200,7 +203,7 @@ impl BlockSource for View {
 fn push(extents: &mut Vec<Extent>, offset: u64, length: u64, kind: ExtentKind) {
     match extents.last_mut() {
         Some(last) if last.kind == kind && last.offset + last.length == offset => last.length += length,
-        _ => extents.push(Extent { offset, length, kind }),
+        _ => extents.push(Extent::new(offset, length, kind)),
     }
 }
 

@@ -179,12 +179,7 @@ mod tests {
     use super::*;
 
     fn overlay(backing: &str) -> CreateOverlay {
-        CreateOverlay {
-            overlay: "/w/a,b:c.qcow2".into(),
-            backing: backing.into(),
-            backing_format: "raw".into(),
-            size_bytes: 1 << 30,
-        }
+        CreateOverlay::new("/w/a,b:c.qcow2", backing, "raw", 1 << 30)
     }
 
     #[test]

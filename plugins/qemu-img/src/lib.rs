@@ -123,7 +123,7 @@ vmdk2kvm_plugin_api::export_plugin! {
     guests: [],
     capabilities: ["qcow2", "raw", "vdi", "vmdk", "vhdx", "compress"],
     libraries: [],
-    programs: [("qemu-img", "qemu-utils")],
+    programs: [("qemu-img", "qemu-utils", "qemu-img")],
     settings: [
         ("program", "string", "qemu-img", "The program: a name on PATH or an absolute path"),
         ("compression", "string", "zstd", "Codec of a compressed qcow2: zstd (qemu 5.1 or newer reads it) or zlib"),

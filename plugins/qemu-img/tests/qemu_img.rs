@@ -37,13 +37,7 @@ fn raw(path: &Path) -> String {
 }
 
 fn convert(source: &str, target: &Path, format: &str, compress: bool) -> Convert {
-    Convert {
-        source: source.into(),
-        source_format: "raw".into(),
-        target: text(target),
-        target_format: format.into(),
-        compress,
-    }
+    Convert::new(source, "raw", text(target), format).with(|it| it.compress = compress)
 }
 
 #[test]
@@ -121,12 +115,7 @@ fn what_is_there_is_never_overwritten() {
         let error = converter.convert(&convert(&source, target, "qcow2", false)).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Output);
         assert_eq!(error.message, format!("{}: cannot be created: File exists (os error 17)", target.display()));
-        let overlay = CreateOverlay {
-            overlay: text(target),
-            backing: source.clone(),
-            backing_format: "raw".into(),
-            size_bytes: SIZE,
-        };
+        let overlay = CreateOverlay::new(text(target), source.clone(), "raw", SIZE);
         assert_eq!(converter.create_overlay(&overlay).unwrap_err().kind, ErrorKind::Output);
     }
     assert_eq!(std::fs::read(&file).unwrap(), b"precious");
@@ -142,12 +131,7 @@ fn an_overlay_is_committed_onto_a_copy_and_the_backing_stays() {
         let base = raw(&folder.join("base:1.raw"));
         let before = std::fs::read(&base).unwrap();
         let overlay = text(&folder.join("over,lay"));
-        let request = CreateOverlay {
-            overlay: overlay.clone(),
-            backing: base.clone(),
-            backing_format: "raw".into(),
-            size_bytes: SIZE,
-        };
+        let request = CreateOverlay::new(overlay.clone(), base.clone(), "raw", SIZE);
         converter.create_overlay(&request).unwrap();
         assert_eq!(std::fs::metadata(&overlay).unwrap().permissions().mode() & 0o7777, 0o600);
         write_guest(&overlay, "qcow2", 0x44, 20 << 20, 4096);
@@ -156,7 +140,7 @@ fn an_overlay_is_committed_onto_a_copy_and_the_backing_stays() {
         let image = folder.join("image,1");
         converter.convert(&convert(&base, &image, format, false)).unwrap();
         let took = support::allocated(&image);
-        let commit = CommitOverlay { overlay: overlay.clone(), image: text(&image), format: format.into() };
+        let commit = CommitOverlay::new(overlay.clone(), text(&image), format);
         converter.commit_overlay(&commit).unwrap();
         // As after a crash in the middle: once more gives the same.
         converter.commit_overlay(&commit).unwrap();
@@ -173,12 +157,8 @@ fn an_overlay_is_committed_onto_a_copy_and_the_backing_stays() {
 #[test]
 fn an_overlay_on_an_export_that_is_not_there_yet_can_be_made() {
     let (_keep, folder) = awkward();
-    let request = CreateOverlay {
-        overlay: text(&folder.join("overlay")),
-        backing: "nbd+unix:///?socket=/nowhere/nbd.sock".into(),
-        backing_format: "raw".into(),
-        size_bytes: SIZE,
-    };
+    let request =
+        CreateOverlay::new(text(&folder.join("overlay")), "nbd+unix:///?socket=/nowhere/nbd.sock", "raw", SIZE);
     converter(&FakeHost::new(), json!({})).create_overlay(&request).unwrap();
     let header = std::fs::read(request.overlay).unwrap();
     assert!(header.windows(request.backing.len()).any(|part| part == request.backing.as_bytes()));

@@ -1,8 +1,7 @@
 //! The qemu command line of a boot test: a pure function from a description of the machine to arguments.
 //!
-//! The machine resembles the rendered domain where a guest can tell: chipset, the disks' buses and the cards' models, virtio
-//! behind a PCIe root port of its own, the VM's MACs, its firmware. It differs on purpose: no network but the test's, little
-//! memory, nothing stored.
+//! The machine resembles the new one where a guest can tell: chipset, the disks' buses and the cards' models, virtio behind a PCIe root
+//! port of its own, the MACs, the firmware. It differs on purpose: no network but the test's, little memory, nothing stored.
 //!
 //! What holds a path is written as JSON (`-blockdev`), because qemu's comma lists would take parts of names for options. The
 //! only other foreign texts are MACs and an IPv4 address, checked by their types.
@@ -12,9 +11,8 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use vmdk2kvm_plugin_api::model::{CardModel, Chipset, DiskBus};
 use vmdk2kvm_plugin_api::{PluginError, Result};
-
-use crate::domain::{Bus, Chipset, Model};
 
 /// More disks and cards than this would not find a place: slots of the older PC, and root ports (functions 0-7 of slots 2-27).
 const MOST_DEVICES: [(Chipset, usize); 2] = [(Chipset::Pc, 20), (Chipset::Q35, 26 * 8 - 2)];
@@ -75,25 +73,27 @@ pub struct Flash {
 }
 
 /// A network card.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Nic {
     /// Its address; qemu chooses one when there is none.
     pub mac: Option<Mac>,
     /// Its model.
-    pub model: Model,
+    pub model: CardModel,
 }
 
-/// A disk: an overlay that takes the writes, and the image below, which is only read.
+/// A disk.
 #[derive(Debug, Clone)]
 pub struct Disk {
-    /// A qcow2 file of this boot.
+    /// The overlay that takes the writes.
     pub overlay: PathBuf,
-    /// The image.
-    pub image: PathBuf,
     /// Its format.
     pub format: String,
     /// What it hangs on.
-    pub bus: Bus,
+    pub bus: DiskBus,
+    /// What the guest sees as its serial number: letters, digits and dashes.
+    pub serial: Option<String>,
+    /// Its place in the boot order.
+    pub boot_order: Option<u32>,
 }
 
 /// A MAC address.
@@ -142,15 +142,17 @@ pub fn render(machine: &Machine) -> Result<Vec<String>> {
     for (index, disk) in machine.disks.iter().enumerate() {
         line.pair("-blockdev", disk_node(index, disk).to_string());
         let place = place(disk.bus, index, &mut line)?;
-        let number = index + 1;
-        line.pair("-device", format!("{place},drive=disk{index},serial=disk{number},bootindex={number}"));
+        let serial = disk.serial.as_ref().map(|serial| format!(",serial={serial}")).unwrap_or_default();
+        let boot = disk.boot_order.map(|order| format!(",bootindex={order}")).unwrap_or_default();
+        line.pair("-device", format!("{place},drive=disk{index}{serial}{boot}"));
     }
     for (index, nic) in machine.nics.iter().enumerate() {
         line.pair("-netdev", network(index, machine.forward));
         let card = match nic.model {
-            Model::Virtio => format!("virtio-net-pci{}", line.port()),
-            Model::E1000e => format!("e1000e{}", line.port()),
-            Model::E1000 => format!("e1000{}", line.bridge()),
+            CardModel::Virtio => format!("virtio-net-pci{}", line.port()),
+            CardModel::E1000e => format!("e1000e{}", line.port()),
+            CardModel::Rtl8139 => format!("rtl8139{}", line.bridge()),
+            _ => format!("e1000{}", line.bridge()),
         };
         let mac = nic.mac.map(|mac| format!(",mac={mac}")).unwrap_or_default();
         // Without its ROM no network boot is tried when no disk boots.
@@ -160,13 +162,13 @@ pub fn render(machine: &Machine) -> Result<Vec<String>> {
 }
 
 /// The device of a disk and where it hangs.
-fn place(bus: Bus, index: usize, line: &mut Line) -> Result<String> {
+fn place(bus: DiskBus, index: usize, line: &mut Line) -> Result<String> {
     let full = |most: usize, what: &str| {
         PluginError::unusable(format!("disk {} does not fit: a boot test attaches {most} {what} disks", index + 1))
     };
     match bus {
-        Bus::Virtio => Ok(format!("virtio-blk-pci{}", line.port())),
-        Bus::Scsi => {
+        DiskBus::Virtio => Ok(format!("virtio-blk-pci{}", line.port())),
+        DiskBus::VirtioScsi => {
             if !line.scsi {
                 line.scsi = true;
                 let port = line.port();
@@ -174,12 +176,12 @@ fn place(bus: Bus, index: usize, line: &mut Line) -> Result<String> {
             }
             Ok(format!("scsi-hd,bus=scsi.0,channel=0,scsi-id={index},lun=0"))
         }
-        Bus::Sata if line.pc => Err(PluginError::unusable("the domain has a SATA disk on a machine without SATA")),
-        Bus::Sata if index < SATA_PORTS => Ok(format!("ide-hd,bus=ide.{index}")),
-        Bus::Sata => Err(full(SATA_PORTS, "SATA")),
-        Bus::Ide if !line.pc => Err(PluginError::unusable("the domain has an IDE disk on a machine without IDE")),
-        Bus::Ide if index < IDE_DRIVES => Ok(format!("ide-hd,bus=ide.{},unit={}", index / 2, index % 2)),
-        Bus::Ide => Err(full(IDE_DRIVES, "IDE")),
+        DiskBus::Ide if !line.pc => Err(PluginError::unusable("the machine has an IDE disk and no IDE")),
+        DiskBus::Ide if index < IDE_DRIVES => Ok(format!("ide-hd,bus=ide.{},unit={}", index / 2, index % 2)),
+        DiskBus::Ide => Err(full(IDE_DRIVES, "IDE")),
+        _ if line.pc => Err(PluginError::unusable("the machine has a SATA disk and no SATA")),
+        _ if index < SATA_PORTS => Ok(format!("ide-hd,bus=ide.{index}")),
+        _ => Err(full(SATA_PORTS, "SATA")),
     }
 }
 
@@ -226,23 +228,14 @@ fn basics(machine: &Machine, line: &mut Line) {
     line.pair("-device", format!("virtio-rng-pci{port},rng=entropy"));
 }
 
-/// Flushes are dropped: nothing of an overlay outlives the test.
+/// Flushes are dropped: nothing of an overlay outlives the test. What lies below it stands in its own header.
 fn disk_node(index: usize, disk: &Disk) -> Value {
-    let mut image = json!({
-        "driver": disk.format,
-        "read-only": true,
-        "file": { "driver": "file", "filename": disk.image, "read-only": true },
-    });
-    if disk.format == "qcow2" {
-        image["backing"] = Value::Null;
-    }
     json!({
-        "driver": "qcow2",
+        "driver": disk.format,
         "node-name": format!("disk{index}"),
         "cache": { "direct": false, "no-flush": true },
         "discard": "unmap",
         "file": { "driver": "file", "filename": disk.overlay, "cache": { "direct": false, "no-flush": true } },
-        "backing": image,
     })
 }
 
@@ -334,28 +327,24 @@ mod tests {
             cpus: 2,
             memory_mib: 1024,
             uefi: None,
-            disks: vec![Disk {
-                overlay: "/w/0.qcow2".into(),
-                image: "/o/a,b.qcow2".into(),
-                format: "qcow2".into(),
-                bus: Bus::Virtio,
-            }],
+            disks: vec![disk("/w/a,b.qcow2", 1, DiskBus::Virtio)],
             nics: vec![
-                Nic { mac: Some(Mac::parse("00:50:56:2A:77:01").unwrap()), model: Model::Virtio },
-                Nic::default(),
+                Nic { mac: Some(Mac::parse("00:50:56:2A:77:01").unwrap()), model: CardModel::Virtio },
+                Nic { mac: None, model: CardModel::Virtio },
             ],
             forward: Some(("10.0.2.77".parse().unwrap(), 22)),
         }
     }
 
-    fn disk(image: &str, format: &str, bus: Bus) -> Disk {
-        Disk { overlay: "/w/1.qcow2".into(), image: image.into(), format: format.into(), bus }
+    fn disk(overlay: &str, number: u32, bus: DiskBus) -> Disk {
+        let (serial, boot_order) = (Some(format!("disk{number}")), Some(number));
+        Disk { overlay: overlay.into(), format: "qcow2".into(), bus, serial, boot_order }
     }
 
-    fn devices(chipset: Chipset, buses: &[Bus], model: Model) -> String {
+    fn devices(chipset: Chipset, buses: &[DiskBus], model: CardModel) -> String {
         let mut machine = machine();
         machine.chipset = chipset;
-        machine.disks = buses.iter().map(|bus| disk("/o/x", "raw", *bus)).collect();
+        machine.disks = (1..).zip(buses).map(|(number, bus)| disk("/w/x", number, *bus)).collect();
         machine.nics = vec![Nic { mac: None, model }];
         let words = render(&machine).unwrap();
         let devices = words.windows(2).filter(|pair| pair[0] == "-device").map(|pair| pair[1].as_str()).skip(2);
@@ -364,21 +353,21 @@ mod tests {
 
     #[test]
     fn disks_and_cards_hang_where_the_domain_has_them() {
-        use Bus::{Ide, Sata, Scsi};
+        use DiskBus::{Ide, Sata, VirtioScsi};
         assert_eq!(
-            devices(Chipset::Q35, &[Scsi, Scsi], Model::Virtio),
+            devices(Chipset::Q35, &[VirtioScsi, VirtioScsi], CardModel::Virtio),
             "virtio-scsi-pci,bus=port2,id=scsi \
              scsi-hd,bus=scsi.0,channel=0,scsi-id=0,lun=0,drive=disk0,serial=disk1,bootindex=1 \
              scsi-hd,bus=scsi.0,channel=0,scsi-id=1,lun=0,drive=disk1,serial=disk2,bootindex=2 \
              virtio-net-pci,bus=port3,netdev=net0,romfile="
         );
         assert_eq!(
-            devices(Chipset::Q35, &[Sata], Model::E1000),
+            devices(Chipset::Q35, &[Sata], CardModel::E1000),
             "ide-hd,bus=ide.0,drive=disk0,serial=disk1,bootindex=1 pcie-pci-bridge,id=bridge0,bus=port2 \
              e1000,bus=bridge0,addr=0x1,netdev=net0,romfile="
         );
         assert_eq!(
-            devices(Chipset::Pc, &[Ide, Ide, Ide], Model::E1000),
+            devices(Chipset::Pc, &[Ide, Ide, Ide], CardModel::E1000),
             "ide-hd,bus=ide.0,unit=0,drive=disk0,serial=disk1,bootindex=1 \
              ide-hd,bus=ide.0,unit=1,drive=disk1,serial=disk2,bootindex=2 \
              ide-hd,bus=ide.1,unit=0,drive=disk2,serial=disk3,bootindex=3 e1000,netdev=net0,romfile="
@@ -388,14 +377,14 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_said() {
         for (chipset, bus, count, wanted) in [
-            (Chipset::Pc, Bus::Ide, 5, "disk 5 does not fit: a boot test attaches 4 IDE disks"),
-            (Chipset::Q35, Bus::Sata, 7, "disk 7 does not fit: a boot test attaches 6 SATA disks"),
-            (Chipset::Q35, Bus::Ide, 1, "the domain has an IDE disk on a machine without IDE"),
-            (Chipset::Pc, Bus::Sata, 1, "the domain has a SATA disk on a machine without SATA"),
+            (Chipset::Pc, DiskBus::Ide, 5, "disk 5 does not fit: a boot test attaches 4 IDE disks"),
+            (Chipset::Q35, DiskBus::Sata, 7, "disk 7 does not fit: a boot test attaches 6 SATA disks"),
+            (Chipset::Q35, DiskBus::Ide, 1, "the machine has an IDE disk and no IDE"),
+            (Chipset::Pc, DiskBus::Sata, 1, "the machine has a SATA disk and no SATA"),
         ] {
             let mut machine = machine();
             machine.chipset = chipset;
-            machine.disks = vec![disk("/o/x", "raw", bus); count];
+            machine.disks = vec![disk("/w/x", 1, bus); count];
             assert_eq!(render(&machine).unwrap_err().message, wanted);
         }
     }
@@ -424,7 +413,7 @@ mod tests {
     fn a_secure_uefi_guest_with_two_disks() {
         let mut machine = machine();
         machine.uefi = Some(Flash { code: "/f/CODE.fd".into(), variables: "/w/vars.fd".into(), secure: true });
-        machine.disks.push(disk("/o/\"2\".raw", "raw", Bus::Virtio));
+        machine.disks.push(disk("/w/\"2\".qcow2", 2, DiskBus::Virtio));
         machine.accelerator = Accelerator::Kvm;
         machine.forward = None;
         assert_eq!(snapshot(&machine), include_str!("../tests/snapshots/uefi-secure.txt"));
@@ -456,10 +445,10 @@ mod tests {
     #[test]
     fn ports_have_addresses_of_their_own_and_a_limit() {
         let mut machine = machine();
-        machine.nics = vec![Nic::default(); 10];
+        machine.nics = vec![Nic { mac: None, model: CardModel::Virtio }; 10];
         let line = render(&machine).unwrap().join(" ");
         assert!(line.contains("id=port9,chassis=9,addr=0x3.0x0,multifunction=on"), "{line}");
-        machine.nics = vec![Nic::default(); 300];
+        machine.nics = vec![Nic { mac: None, model: CardModel::Virtio }; 300];
         assert!(render(&machine).unwrap_err().message.contains("more than the 206"));
     }
 }

@@ -1,13 +1,11 @@
 //! Boots the result under qemu and looks for evidence.
 //!
-//! One call: overlays of the images ([`folder`]), a machine like the domain's ([`domain`], [`command`], [`firmware`], [`accel`]) is started
-//! ([`machine`]) and watched ([`watch`]) until its consoles ([`terminal`], [`classify`], [`screen`]) or its network ([`sshd`])
-//! tell whether it came up. The images are only read.
+//! One call: a machine like the new one ([`plan`], [`command`], [`firmware`], [`accel`]) is started on its overlays ([`machine`]) and watched ([`watch`]) until its consoles ([`terminal`], [`classify`], [`screen`]) or its network ([`sshd`])
+//! tell whether it came up.
 
 pub mod accel;
 pub mod classify;
 pub mod command;
-pub mod domain;
 pub mod firmware;
 mod folder;
 mod log;
@@ -50,8 +48,6 @@ pub struct QemuTest {
 struct Settings {
     /// qemu: a name on `PATH` or an absolute path.
     program: PathBuf,
-    /// qemu-img, likewise.
-    qemu_img: PathBuf,
     /// The most memory a test's guest gets, in MiB.
     memory_mb: u64,
     /// The most processors it gets.
@@ -74,7 +70,6 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             program: "qemu-system-x86_64".into(),
-            qemu_img: "qemu-img".into(),
             memory_mb: 2048,
             cpus: 2,
             accelerator: Choice::Auto,
@@ -105,15 +100,13 @@ impl Tester for QemuTest {
         let stop = || self.host.cancelled();
         self.host.check_cancelled()?;
         let evidence_dir = Path::new(&request.evidence_dir);
-        let domain = domain::Domain::parse(&request.domain_xml)?;
         let reach = plan::reach(request)?;
         let uefi = plan::firmware(request, &self.settings.firmware_folders)?;
         let folder = folder::Folder::create(Path::new(&request.work_dir))?;
         let accelerator = self.accelerator(folder.path())?;
-        let disks = folder.overlays(&self.settings.qemu_img, &request.images, &domain.disks, &stop)?;
         let flash = uefi.map(|uefi| folder.flash(&uefi)).transpose()?;
         let limits = plan::Limits { memory_mib: self.settings.memory_mb, cpus: self.settings.cpus };
-        let machine = plan::machine(request, limits, accelerator, &domain, disks, flash, &reach)?;
+        let machine = plan::machine(request, limits, accelerator, flash, &reach)?;
         let mut log = log::Log::create(evidence_dir)?;
 
         let mut running = Running::start(&self.settings.program, &command::render(&machine)?, &stop)?;
@@ -130,14 +123,13 @@ impl Tester for QemuTest {
         log.finish(seen.screen.as_deref());
         let picture = screen::save(&mut running, folder.path(), &evidence_dir.join(PICTURE), &stop);
         let picture = picture.inspect_err(|error| tracing::warn!("no picture of the screen: {error}")).ok();
-        Ok(Verdict {
-            schema: 1,
-            verdict: if seen.up { VerdictKind::Passed } else { VerdictKind::Failed },
-            reason: seen.reason.to_owned(),
-            evidence: evidence(&seen, &reach, picture),
-            seconds: begin.elapsed().as_secs_f64(),
-            accelerator: accelerator.name().to_owned(),
-        })
+        Ok(Verdict::new(if seen.up { VerdictKind::Passed } else { VerdictKind::Failed }, seen.reason.to_owned()).with(
+            |it| {
+                it.evidence = evidence(&seen, &reach, picture);
+                it.seconds = begin.elapsed().as_secs_f64();
+                it.accelerator = accelerator.name().to_owned();
+            },
+        ))
     }
 }
 
@@ -158,14 +150,14 @@ fn evidence(seen: &Seen, reach: &plan::Reach, picture: Option<(u32, u32)>) -> Ve
         (None, true) => "nothing that decides".to_owned(),
         (None, false) => "nothing at all".to_owned(),
     };
-    let mut evidence = vec![Evidence { kind: "console".into(), detail, file: Some(log::NAME.into()) }];
+    let mut evidence = vec![Evidence::new("console", detail).with(|it| it.file = Some(log::NAME.into()))];
     if let Some(banner) = &seen.banner {
         let detail = format!("{banner} at {}:{}", reach.address, reach.port);
-        evidence.push(Evidence { kind: "network".into(), detail, file: None });
+        evidence.push(Evidence::new("network", detail));
     }
     if let Some((width, height)) = picture {
         let detail = format!("{width} x {height} pixels");
-        evidence.push(Evidence { kind: "screenshot".into(), detail, file: Some(PICTURE.into()) });
+        evidence.push(Evidence::new("screenshot", detail).with(|it| it.file = Some(PICTURE.into())));
     }
     evidence
 }
@@ -178,10 +170,9 @@ vmdk2kvm_plugin_api::export_plugin! {
     guests: [],
     capabilities: ["bios", "uefi", "secure-boot", "serial-console", "text-screen", "sshd"],
     libraries: [],
-    programs: [("qemu-system-x86_64", "qemu-system-x86"), ("qemu-img", "qemu-utils")],
+    programs: [("qemu-system-x86_64", "qemu-system-x86", "qemu-system-x86-core")],
     settings: [
         ("program", "string", "qemu-system-x86_64", "The program: a name on PATH or an absolute path"),
-        ("qemu_img", "string", "qemu-img", "The program that makes the overlays, likewise"),
         ("memory_mb", "integer", "2048", "The most memory the guest gets, in MiB"),
         ("cpus", "integer", "2", "The most processors the guest gets"),
         ("accelerator", "string", "auto", "auto (kvm when a probe shows that it runs a guest), kvm or tcg"),

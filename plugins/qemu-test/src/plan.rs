@@ -1,17 +1,19 @@
 //! From a request to a machine: what of the VM is kept, what is limited, and where its sshd should be.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use vmdk2kvm_plugin_api::model::{Firmware, InterfaceInfo, TestRequest};
+use vmdk2kvm_plugin_api::model::{Card, Firmware, InterfaceInfo, MachineDisk, TestRequest};
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result, tracing};
 
 use crate::command::{Accelerator, Disk, Flash, Mac, Machine, Nic};
-use crate::domain::{Domain, Model};
 use crate::firmware::{self, Uefi};
 
 /// The address that qemu's own DHCP gives.
 const DHCP: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+
+/// What qemu boots.
+const FORMATS: [&str; 5] = ["qcow2", "raw", "vdi", "vmdk", "vhdx"];
 
 /// What a test's guest may use at most.
 #[derive(Debug, Clone, Copy)]
@@ -37,8 +39,8 @@ pub struct Reach {
 pub fn reach(request: &TestRequest) -> Result<Reach> {
     let expect = &request.expect;
     let required = expect.ssh_address.is_some() || expect.ssh_port.is_some();
-    if required && request.vm.nics.is_empty() {
-        return Err(PluginError::new(ErrorKind::Usage, "an sshd is expected, but the VM has no network card"));
+    if required && request.machine.cards.is_empty() {
+        return Err(PluginError::new(ErrorKind::Usage, "an sshd is expected, but the machine has no network card"));
     }
     let address = match &expect.ssh_address {
         Some(text) => text.parse().map_err(|_| {
@@ -55,7 +57,7 @@ pub fn reach(request: &TestRequest) -> Result<Reach> {
 
 fn static_address(request: &TestRequest) -> Option<Ipv4Addr> {
     let interfaces = &request.inspection.as_ref()?.network.interfaces;
-    let mac = request.vm.nics.first()?.mac.as_deref();
+    let mac = request.machine.cards.first()?.mac.as_deref();
     let of_first = |interface: &&InterfaceInfo| match (interface.mac.as_deref(), mac) {
         (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
         _ => false,
@@ -65,17 +67,14 @@ fn static_address(request: &TestRequest) -> Option<Ipv4Addr> {
     interface.addresses.iter().filter_map(parse).find(|address| !address.is_loopback() && !address.is_unspecified())
 }
 
-/// The guest's UEFI, or `None` for BIOS: what its disks say wins over the VM's description.
+/// The machine's UEFI, or `None` for BIOS.
 pub fn firmware(request: &TestRequest, folders: &[PathBuf]) -> Result<Option<Uefi>> {
-    let inspected = request.inspection.as_ref().and_then(|inspection| inspection.firmware);
-    match inspected.unwrap_or(request.vm.firmware) {
-        Firmware::Bios => Ok(None),
-        Firmware::Uefi => {
-            let usual = firmware::FOLDERS.map(PathBuf::from);
-            let folders = if folders.is_empty() { &usual[..] } else { folders };
-            firmware::find(folders, request.vm.secure_boot).map(Some)
-        }
+    if request.machine.firmware != Firmware::Uefi {
+        return Ok(None);
     }
+    let usual = firmware::FOLDERS.map(PathBuf::from);
+    let folders = if folders.is_empty() { &usual[..] } else { folders };
+    firmware::find(folders, request.machine.secure_boot).map(Some)
 }
 
 /// The host name that the guest's disks say, or nothing.
@@ -88,31 +87,50 @@ pub fn machine(
     request: &TestRequest,
     limits: Limits,
     accelerator: Accelerator,
-    domain: &Domain,
-    disks: Vec<Disk>,
     uefi: Option<Flash>,
     reach: &Reach,
 ) -> Result<Machine> {
-    let vm = &request.vm;
-    if disks.is_empty() {
+    let wanted = &request.machine;
+    if wanted.disks.is_empty() {
         return Err(PluginError::new(ErrorKind::Usage, "there is no image to boot"));
     }
-    let models = domain.nics.iter().copied().chain(std::iter::repeat(Model::default()));
-    let nics: Vec<_> = vm.nics.iter().zip(models).map(|(nic, model)| Nic { mac: mac(nic), model }).collect();
+    let nics: Vec<_> = wanted.cards.iter().map(|card| Nic { mac: mac(card), model: card.model }).collect();
     Ok(Machine {
-        chipset: domain.chipset,
+        chipset: wanted.chipset,
         accelerator,
-        cpus: vm.cpus.count.clamp(1, limits.cpus),
-        memory_mib: (vm.memory_bytes >> 20).clamp(64, limits.memory_mib),
+        cpus: wanted.cpus.count.clamp(1, limits.cpus),
+        memory_mib: (wanted.memory_bytes >> 20).clamp(64, limits.memory_mib),
         uefi,
-        disks,
+        disks: wanted.disks.iter().map(disk).collect::<Result<_>>()?,
         forward: (!nics.is_empty()).then_some((reach.address, reach.port)),
         nics,
     })
 }
 
-/// As in the domain, an address that is none is left out, and qemu gives the card another.
-fn mac(nic: &vmdk2kvm_plugin_api::model::Nic) -> Option<Mac> {
-    let parsed = nic.mac.as_deref().map(Mac::parse)?;
+fn disk(disk: &MachineDisk) -> Result<Disk> {
+    let path = Path::new(&disk.image);
+    if !path.is_absolute() {
+        return Err(PluginError::defect(format!("{:?} is not an absolute path", disk.image)));
+    }
+    if !FORMATS.contains(&disk.format.as_str()) {
+        return Err(PluginError::unusable(format!("{}: format {:?} cannot be booted", disk.image, disk.format)));
+    }
+    let metadata = std::fs::metadata(path).map_err(|error| PluginError::from_io(path.display(), &error))?;
+    if !metadata.is_file() {
+        return Err(PluginError::unusable(format!("{}: not a regular file", disk.image)));
+    }
+    let plain = |serial: &&String| serial.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-');
+    Ok(Disk {
+        overlay: path.to_owned(),
+        format: disk.format.clone(),
+        bus: disk.bus,
+        serial: disk.serial.as_ref().filter(plain).cloned(),
+        boot_order: disk.boot_order,
+    })
+}
+
+/// An address that is none is left out, and qemu gives the card another.
+fn mac(card: &Card) -> Option<Mac> {
+    let parsed = card.mac.as_deref().map(Mac::parse)?;
     parsed.inspect_err(|error| tracing::warn!("{error}: the card gets another")).ok()
 }

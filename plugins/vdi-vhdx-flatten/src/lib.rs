@@ -39,16 +39,9 @@ impl Flattener for VdiVhdx {
             _ => vdi::read(&*file),
         };
         let blocks = blocks.map_err(|error| error.context(&object))?;
-        let link = ChainLink {
-            object: object.clone(),
-            format: blocks.format.to_owned(),
-            files: vec![object.clone()],
-            content_id: None,
-            parent_content_id: None,
-        };
-        let report =
-            ChainReport { schema: 1, capacity_bytes: blocks.capacity, links: vec![link], warnings: Vec::new() };
-        Ok(Flat { source: Box::new(view::View { object, file, blocks }), report })
+        let link = ChainLink::new(object.clone(), blocks.format.to_owned(), vec![object.clone()]);
+        let report = ChainReport::new(blocks.capacity, vec![link]);
+        Ok(Flat::new(view::View { object, file, blocks }, report))
     }
 }
 

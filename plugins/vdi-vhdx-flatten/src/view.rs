@@ -55,13 +55,13 @@ impl BlockSource for View {
         for (start, length, place) in self.stretches(offset, length)? {
             let of_file = match place {
                 Some(place) => self.file.extents(place, length)?,
-                None => vec![Extent { offset: 0, length, kind: ExtentKind::Hole }],
+                None => vec![Extent::new(0, length, ExtentKind::Hole)],
             };
             let mut at = start;
             for Extent { length, kind, .. } in of_file {
                 match extents.last_mut() {
                     Some(last) if last.kind == kind => last.length += length,
-                    _ => extents.push(Extent { offset: at, length, kind }),
+                    _ => extents.push(Extent::new(at, length, kind)),
                 }
                 at += length;
             }
@@ -71,6 +71,9 @@ impl BlockSource for View {
 
     fn hints(&self) -> Hints {
         let alignment = self.blocks.block.min(4 << 20) as u32;
-        Hints { alignment, request: 4 << 20, sequential: self.file.hints().sequential, ..Hints::default() }
+        Hints::default().with(|it| {
+            it.alignment = alignment;
+            it.request = 4 << 20;
+        })
     }
 }

@@ -16,7 +16,7 @@ const MAX_LINKS: usize = 256;
 /// Opens the chain whose topmost image is `object`: its images, topmost first, and its report.
 pub fn open(object: &str, files: &dyn Transport) -> Result<(Vec<Image>, ChainReport)> {
     let mut images: Vec<Image> = Vec::new();
-    let mut report = ChainReport { schema: 1, capacity_bytes: 0, links: Vec::new(), warnings: Vec::new() };
+    let mut report = ChainReport::new(0, Vec::new());
     let mut tables = MAX_TABLES;
     let mut next = Some((object.to_owned(), Arc::from(files.open(object)?), None));
     while let Some((object, file, wanted)) = next.take() {
@@ -56,13 +56,12 @@ pub fn open(object: &str, files: &dyn Transport) -> Result<(Vec<Image>, ChainRep
             next = Some((parent, file, parent_id));
         }
         images.push(Image::open(object.clone(), file, &footer, header.as_ref(), &mut tables).map_err(named)?);
-        report.links.push(ChainLink {
-            files: vec![object.clone()],
-            object,
-            format: format!("vhd/{}", footer.kind.as_str()),
-            content_id: Some(shown_id(footer.id)),
-            parent_content_id: parent_id.map(shown_id),
-        });
+        report.links.push(ChainLink::new(&object, format!("vhd/{}", footer.kind.as_str()), vec![object.clone()]).with(
+            |it| {
+                it.content_id = Some(shown_id(footer.id));
+                it.parent_content_id = parent_id.map(shown_id);
+            },
+        ));
     }
     report.capacity_bytes = images.first().map_or(0, |image| image.capacity);
     Ok((images, report))

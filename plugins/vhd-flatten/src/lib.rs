@@ -37,7 +37,7 @@ impl Flattener for Vhd {
 
     fn flatten(&self, disk: &FlattenDisk, files: Arc<dyn Transport>) -> Result<Flat> {
         let (images, report) = chain::open(&disk.object, &*files)?;
-        Ok(Flat { source: Box::new(view::View::new(images)), report })
+        Ok(Flat::new(view::View::new(images), report))
     }
 }
 

@@ -75,7 +75,7 @@ impl BlockSource for View {
         }
         let mut push = |offset: u64, length: u64, kind: ExtentKind| match extents.last_mut() {
             Some(last) if last.kind == kind => last.length += length,
-            _ => extents.push(Extent { offset, length, kind }),
+            _ => extents.push(Extent::new(offset, length, kind)),
         };
         self.walk(0, offset, end, &mut |start, end, found| {
             let Some((image, place)) = found else {
@@ -93,7 +93,9 @@ impl BlockSource for View {
 
     fn hints(&self) -> Hints {
         let block = self.images.iter().filter_map(Image::block).max().unwrap_or(4096).min(4 << 20);
-        let sequential = self.images.iter().any(|image| image.file.hints().sequential);
-        Hints { alignment: block as u32, request: 4 << 20, sequential, ..Hints::default() }
+        Hints::default().with(|it| {
+            it.alignment = block as u32;
+            it.request = 4 << 20;
+        })
     }
 }

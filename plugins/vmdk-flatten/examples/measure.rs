@@ -65,7 +65,7 @@ impl BlockSource for Plain {
                 if data < end { seek(&self.file, SeekFrom::Hole(data)).map_or(end, |hole| hole.min(end)) } else { end };
             for (offset, stop, kind) in [(at, data, ExtentKind::Hole), (data, hole, ExtentKind::Data)] {
                 if stop > offset {
-                    answer.push(Extent { offset, length: stop - offset, kind });
+                    answer.push(Extent::new(offset, stop - offset, kind));
                 }
             }
             at = hole;
@@ -119,7 +119,7 @@ fn main() -> std::io::Result<()> {
     let beside = disk.parent().unwrap_or(Path::new("")).to_owned();
 
     let begin = Instant::now();
-    let given = FlattenDisk { object: name.clone(), format: "vmdk".to_owned() };
+    let given = FlattenDisk::new(name.clone(), "vmdk".to_owned());
     let flat = VmdkFlattener::new(exercise::host()).flatten(&given, Arc::new(Beside(beside))).expect("a VMDK");
     let opened = begin.elapsed();
     let extents = map(&*flat.source).expect("the map can be read");

@@ -71,7 +71,7 @@ impl Answer {
         }
         match self.extents.last_mut() {
             Some(last) if last.kind == kind => last.length += stop - offset,
-            _ => self.extents.push(Extent { offset, length: stop - offset, kind }),
+            _ => self.extents.push(Extent::new(offset, stop - offset, kind)),
         }
     }
 }

@@ -73,19 +73,22 @@ fn verify(child: &Link, expected: &Parent, parent: &Link) -> Result<()> {
 /// What the host tells about the chain.
 pub fn report(links: &[Link]) -> ChainReport {
     let id = |cid: Option<u32>| cid.map(|cid| format!("{cid:08x}"));
-    ChainReport {
-        schema: 1,
-        capacity_bytes: links.first().map_or(0, |link| link.descriptor.capacity),
-        links: links
+    ChainReport::new(
+        links.first().map_or(0, |link| link.descriptor.capacity),
+        links
             .iter()
-            .map(|link| ChainLink {
-                object: link.object.clone(),
-                format: format!("vmdk/{}", link.descriptor.create_type.as_str()),
-                files: link.files.clone(),
-                content_id: id(link.descriptor.cid),
-                parent_content_id: id(link.descriptor.parent_cid),
+            .map(|link| {
+                ChainLink::new(
+                    link.object.clone(),
+                    format!("vmdk/{}", link.descriptor.create_type.as_str()),
+                    link.files.clone(),
+                )
+                .with(|it| {
+                    it.content_id = id(link.descriptor.cid);
+                    it.parent_content_id = id(link.descriptor.parent_cid);
+                })
             })
             .collect(),
-        warnings: links.iter().flat_map(|link| link.warnings.iter().cloned()).collect(),
-    }
+    )
+    .with(|it| it.warnings = links.iter().flat_map(|link| link.warnings.iter().cloned()).collect())
 }

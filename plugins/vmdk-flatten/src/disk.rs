@@ -32,12 +32,10 @@ impl Disk {
         // Grains are powers of two of at most 2 MiB (see `header.rs`), so the largest is a multiple of all others.
         let units = links.iter().flat_map(|link| &link.extents).map(|extent| extent.storage.unit());
         let unit = units.max().unwrap_or(PAGE).max(PAGE);
-        let hints = Hints {
-            alignment: unit as u32,
-            request: REQUEST.max(unit) as u32,
-            parallelism: 0,
-            sequential: links.iter().any(|link| link.sequential),
-        };
+        let hints = Hints::default().with(|it| {
+            it.alignment = unit as u32;
+            it.request = REQUEST.max(unit) as u32;
+        });
         let layers =
             links.into_iter().map(|link| Layer { size: link.descriptor.capacity, extents: link.extents }).collect();
         Self { layers, hints }

@@ -41,7 +41,6 @@ impl Files {
         let file = Arc::new(File {
             object: object.to_owned(),
             size: source.size(),
-            sequential: source.hints().sequential,
             slot: RwLock::new(None),
             transport: Arc::clone(&self.transport),
             open: Arc::clone(&self.open),
@@ -56,7 +55,6 @@ impl Files {
 pub struct File {
     object: String,
     size: u64,
-    sequential: bool,
     slot: RwLock<Option<Arc<dyn BlockSource>>>,
     transport: Arc<dyn Transport>,
     open: Arc<Mutex<VecDeque<Weak<File>>>>,
@@ -71,11 +69,6 @@ impl File {
     /// Size in bytes.
     pub fn size(&self) -> u64 {
         self.size
-    }
-
-    /// Whether the source can only be read in order.
-    pub fn sequential(&self) -> bool {
-        self.sequential
     }
 
     /// Whether `offset..offset + length` lies inside the file.

@@ -80,7 +80,7 @@ impl Flattener for VmdkFlattener {
         let opener = Opener { files: Files::new(files), shared: Shared::default(), host: self.host.clone() };
         let links = chain::open(&opener, &disk.object)?;
         let report = chain::report(&links);
-        Ok(Flat { source: Box::new(Disk::new(links)), report })
+        Ok(Flat::new(Disk::new(links), report))
     }
 }
 

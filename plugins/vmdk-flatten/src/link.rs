@@ -44,8 +44,6 @@ pub struct Link {
     pub extents: Vec<Placed>,
     /// What is odd about it but does not matter for reading.
     pub warnings: Vec<String>,
-    /// Whether one of its files can only be read in order.
-    pub sequential: bool,
 }
 
 /// An extent in its place.
@@ -69,7 +67,6 @@ impl Opener {
             files: vec![object.to_owned()],
             extents: Vec::with_capacity(descriptor.extents.len()),
             warnings: Vec::new(),
-            sequential: file.sequential(),
             descriptor,
         };
         let mut known: HashSet<String> = link.files.iter().cloned().collect();
@@ -155,7 +152,6 @@ impl Opener {
                 "every file that the descriptor names must lie where the descriptor says, relative to it",
             )
         })?;
-        link.sequential |= file.sequential();
         if known.insert(file.object().to_owned()) {
             link.files.push(file.object().to_owned());
         }

@@ -111,10 +111,7 @@ impl Tables {
     /// Reads what can be checked before anything is copied: the directory; and all tables, where a second copy of them shows that
     /// they are few. What the second copy had to make good is the answer.
     pub fn verify(&self, host: &Host) -> Result<Option<String>> {
-        // Where every byte can be read only once, in order, damage shows when it is met.
-        if !self.file.sequential() {
-            self.verify_tables(host)?;
-        }
+        self.verify_tables(host)?;
         self.repairs.told.store(true, Ordering::Relaxed);
         Ok(self.repairs.first.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use vmdk2kvm_plugin_api::model::{
-    Action, Applied, AppliedStatus, ChainLink, ChainReport, Change, FlattenDisk, Inspection, OpenGuest, SourceRef,
-    VmSpec,
+    Action, Applied, AppliedStatus, ChainLink, ChainReport, Change, FlattenDisk, Inspection, Link, OpenGuest,
+    SourceRef, VmSpec, VmSummary, Way,
 };
 use vmdk2kvm_plugin_api::{
     BlockSource, Catalog, Entry, Extent, ExtentKind, Fetcher, FileKind, Flat, Flattener, Guest, Hints, Inspector,
@@ -35,21 +35,26 @@ impl Fetcher for Machine {
         Ok(if source.uri.starts_with("bad:") { 100 } else { 0 })
     }
 
-    fn catalog(&self, _: &SourceRef) -> Result<Option<Box<dyn Catalog>>> {
-        self.fault.at("Fetcher::catalog");
-        Ok(Some(Box::new(self.clone())))
+    fn carries(&self, way: &Way) -> Result<u32> {
+        self.fault.at("Fetcher::carries");
+        Ok(u32::from(way.scheme == "bad"))
     }
 
-    fn transport(&self, _: &SourceRef) -> Result<Option<Box<dyn Transport>>> {
+    fn catalog(&self, _: &SourceRef) -> Result<Box<dyn Catalog>> {
+        self.fault.at("Fetcher::catalog");
+        Ok(Box::new(self.clone()))
+    }
+
+    fn transport(&self, _: &Link) -> Result<Box<dyn Transport>> {
         self.fault.at("Fetcher::transport");
-        Ok(Some(Box::new(self.clone())))
+        Ok(Box::new(self.clone()))
     }
 }
 
 impl Catalog for Machine {
-    fn inventory(&self) -> Result<Vec<VmSpec>> {
+    fn inventory(&self) -> Result<Vec<VmSummary>> {
         self.fault.at("Catalog::inventory");
-        Ok(vec![self.vm("Catalog::inventory")])
+        Ok(vec![VmSummary::new(self.vm("Catalog::inventory"))])
     }
 
     fn describe(&self) -> Result<VmSpec> {
@@ -60,8 +65,8 @@ impl Catalog for Machine {
 
 impl Machine {
     fn vm(&self, method: &str) -> VmSpec {
-        let disk =
-            json!({"name": "disk1", "controller": "scsi", "bus": 0, "unit": 0, "format": "bad", "path": "object"});
+        let disk = json!({"name": "disk1", "controller": "scsi", "bus": 0, "unit": 0,
+            "ways": [{"scheme": "bad", "object": "object", "format": "bad"}]});
         let mut vm: VmSpec = serde_json::from_value(json!({"schema": 1, "name": self.fault.text(method, "bad-vm"),
             "firmware": "bios", "cpus": {"count": 1, "sockets": 1, "cores_per_socket": 1},
             "memory_bytes": 1 << 30, "disks": [disk]}))
@@ -114,7 +119,7 @@ impl BlockSource for Machine {
     fn extents(&self, offset: u64, length: u64) -> Result<Vec<Extent>> {
         self.fault.at("BlockSource::extents");
         let lie = self.fault.is("BlockSource::extents", How::Lie);
-        Ok(vec![Extent { offset, length: if lie { length * 2 } else { length }, kind: ExtentKind::Data }])
+        Ok(vec![Extent::new(offset, if lie { length * 2 } else { length }, ExtentKind::Data)])
     }
 
     fn hints(&self) -> Hints {
@@ -132,23 +137,19 @@ impl Flattener for Machine {
     fn flatten(&self, disk: &FlattenDisk, files: Arc<dyn Transport>) -> Result<Flat> {
         self.fault.at("Flattener::flatten");
         let object = files.resolve(&disk.object, &disk.object)?;
-        let link = ChainLink {
-            object: object.clone(),
-            format: disk.format.clone(),
-            files: vec![object.clone()],
-            content_id: None,
-            parent_content_id: None,
-        };
+        let link = ChainLink::new(object.clone(), disk.format.clone(), vec![object.clone()]);
         let schema = self.fault.schema("Flattener::flatten");
-        let report = ChainReport { schema, capacity_bytes: SIZE, links: vec![link], warnings: Vec::new() };
-        Ok(Flat { source: files.open(&object)?, report })
+        let report = ChainReport::new(SIZE, vec![link]).with(|report| report.schema = schema);
+        let mut flat = Flat::new(self.clone(), report);
+        flat.source = files.open(&object)?;
+        Ok(flat)
     }
 }
 
 impl Inspector for Machine {
     fn accepts(&self, request: &OpenGuest) -> Result<u32> {
         self.fault.at("Inspector::accepts");
-        Ok(if request.vm.origin.as_ref().is_some_and(|origin| origin.fetcher == "bad") { 1000 } else { 0 })
+        Ok(if request.source.uri.starts_with("bad:") { 1000 } else { 0 })
     }
 
     fn open(&self, _: &OpenGuest) -> Result<Opened> {
@@ -159,7 +160,7 @@ impl Inspector for Machine {
         let files = [("/etc/motd", "as ever\n"), ("/etc/hostname", "bad\n")];
         let files = files.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec()));
         let guest = InMemory { fault: Arc::clone(&self.fault), files: Mutex::new(BTreeMap::from(files)) };
-        Ok(Opened { guest: Box::new(guest), inspection })
+        Ok(Opened::new(guest, inspection))
     }
 }
 
@@ -172,7 +173,7 @@ struct InMemory {
 impl Guest for InMemory {
     fn stat(&self, path: &str) -> Result<Option<Stat>> {
         self.fault.at("Guest::stat");
-        let stat = |file: &Vec<u8>| Stat { kind: FileKind::File, size: file.len() as u64, mode: 0o644, uid: 0, gid: 0 };
+        let stat = |file: &Vec<u8>| Stat::new(FileKind::File, file.len() as u64, 0o644);
         Ok(self.files.lock().unwrap().get(path).map(stat))
     }
 
@@ -185,7 +186,7 @@ impl Guest for InMemory {
         self.fault.at("Guest::list");
         let files = self.files.lock().unwrap();
         let names = files.keys().filter_map(|file| file.strip_prefix(&format!("{path}/")));
-        Ok(Some(names.map(|name| Entry { name: name.to_owned(), kind: FileKind::File }).collect()))
+        Ok(Some(names.map(|name| Entry::new(name.to_owned(), FileKind::File)).collect()))
     }
 
     fn read_link(&self, path: &str) -> Result<String> {
@@ -198,7 +199,7 @@ impl Guest for InMemory {
         if let Action::WriteFile { content, .. } = &change.action {
             self.files.lock().unwrap().insert(change.target.clone(), content.to_bytes()?);
         }
-        Ok(Applied { status: AppliedStatus::Done, detail: String::new() })
+        Ok(Applied::new(AppliedStatus::Done))
     }
 
     fn discard_unused(&self) -> Result<()> {

@@ -61,17 +61,14 @@ impl Fixer for Outcome {
         }
         // A digest that the file cannot have is a plan that cannot be carried out.
         let old_sha256 = self.fault.is("Fixer::plan", How::Lie).then(|| "0".repeat(64));
-        let change = Change {
-            id: String::new(),
-            fixer: String::new(),
-            action: Action::WriteFile { content: Content::Text("fixed\n".to_owned()), mode: None, old_sha256 },
-            target: MARK.to_owned(),
-            summary: self.fault.text("Fixer::plan", "leave a mark"),
-            reason: "to see that it is done".to_owned(),
-            diff: None,
-            critical: true,
-        };
-        Ok(FixerPlan { findings: Vec::new(), changes: vec![change] })
+        let change = Change::new(
+            Action::WriteFile { content: Content::Text("fixed\n".to_owned()), mode: None, old_sha256 },
+            MARK.to_owned(),
+            self.fault.text("Fixer::plan", "leave a mark"),
+            "to see that it is done".to_owned(),
+        )
+        .with(|it| it.critical = true);
+        Ok(FixerPlan::default().with(|it| it.changes = vec![change]))
     }
 }
 
@@ -104,13 +101,6 @@ fn write(path: &str, text: &str) -> Result<()> {
 impl Tester for Outcome {
     fn test(&self, _: &TestRequest) -> Result<Verdict> {
         self.fault.at("Tester::test");
-        Ok(Verdict {
-            schema: self.fault.schema("Tester::test"),
-            verdict: VerdictKind::Passed,
-            reason: "it always does".to_owned(),
-            evidence: Vec::new(),
-            seconds: 0.0,
-            accelerator: String::new(),
-        })
+        Ok(Verdict::new(VerdictKind::Passed, "it always does".to_owned()).with(|it| it.seconds = 0.0))
     }
 }

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use vmdk2kvm_plugin_api::model::{
-    Action, Applied, AppliedStatus, Change, Content, FixerPlan, Inspection, OsFamily, OsInfo,
+    Action, Applied, AppliedStatus, Change, FixerPlan, Inspection, OsFamily, OsInfo,
 };
 use vmdk2kvm_plugin_api::{Entry, Guest, Opened, PluginError, Result, Stat};
 
@@ -21,37 +21,15 @@ struct OneFile {
 /// Opens the guest.
 pub(crate) fn open(slow: &SlowStages, overlay: &str) -> Opened {
     let guest = OneFile { slow: slow.clone(), overlay: overlay.to_owned(), content: Mutex::default() };
-    let inspection = Inspection {
-        schema: 1,
-        os: OsInfo { family: OsFamily::Linux, ..OsInfo::default() },
-        firmware: None,
-        bootloader: None,
-        bootloader_config: None,
-        root: None,
-        mounts: Vec::new(),
-        kernels: Vec::new(),
-        network: Default::default(),
-        vmware_tools: Default::default(),
-        disks: Vec::new(),
-        findings: Vec::new(),
-    };
-    Opened { guest: Box::new(guest), inspection }
+    let inspection = Inspection::new(OsInfo::new(OsFamily::Linux));
+    Opened::new(guest, inspection)
 }
 
 /// The one change, unless it is made already.
 pub(crate) fn plan(guest: &dyn Guest) -> Result<FixerPlan> {
-    let change = Change {
-        id: String::new(),
-        fixer: String::new(),
-        action: Action::WriteFile { content: Content::Text("yes\n".into()), mode: None, old_sha256: None },
-        target: FILE.into(),
-        summary: "fix the guest".into(),
-        reason: "it is not fixed".into(),
-        diff: None,
-        critical: true,
-    };
+    let change = Change::new(Action::write_file(None, "yes\n"), FILE, "fix the guest", "it is not fixed").critical();
     let changes = if guest.read(FILE, 100)?.is_none() { vec![change] } else { Vec::new() };
-    Ok(FixerPlan { findings: Vec::new(), changes })
+    Ok(FixerPlan::new(changes))
 }
 
 impl Guest for OneFile {
@@ -84,7 +62,7 @@ impl Guest for OneFile {
         self.slow.stop_in("fix")?;
         let Action::WriteFile { content, .. } = &change.action else { unreachable!("nothing else is planned") };
         *self.content.lock().unwrap() = Some(content.to_bytes()?);
-        Ok(Applied { status: AppliedStatus::Done, detail: String::new() })
+        Ok(Applied::new(AppliedStatus::Done))
     }
 
     fn close(&self) -> Result<()> {

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use vmdk2kvm_plugin_api::model::{
-    Evidence, FixerPlan, OpenGuest, OsFamily, PlanContext, SourceRef, TestRequest, Verdict, VerdictKind,
+    Evidence, FixerPlan, Link, OpenGuest, OsFamily, PlanContext, SourceRef, TestRequest, Verdict, VerdictKind, Way,
 };
 use vmdk2kvm_plugin_api::{
     Catalog, Fetcher, Fixer, Guest, Host, Inspector, Opened, Plugin, PluginError, Result, Tester, Transport,
@@ -67,12 +67,16 @@ impl Fetcher for SlowStages {
         Ok(if source.uri.starts_with("slow:") { 100 } else { 0 })
     }
 
-    fn catalog(&self, source: &SourceRef) -> Result<Option<Box<dyn Catalog>>> {
-        Ok(Some(Box::new(source::SlowSource::new(self, source))))
+    fn carries(&self, way: &Way) -> Result<u32> {
+        Ok(u32::from(way.scheme == "slow"))
     }
 
-    fn transport(&self, source: &SourceRef) -> Result<Option<Box<dyn Transport>>> {
-        Ok(Some(Box::new(source::SlowSource::new(self, source))))
+    fn catalog(&self, source: &SourceRef) -> Result<Box<dyn Catalog>> {
+        Ok(Box::new(source::SlowSource::new(self, source)))
+    }
+
+    fn transport(&self, link: &Link) -> Result<Box<dyn Transport>> {
+        Ok(Box::new(source::SlowSource::new(self, &link.source)))
     }
 }
 
@@ -110,18 +114,12 @@ impl Tester for SlowStages {
         self.stop_in("test")?;
         let up = std::env::var_os("SLOW_BOOT_FAILS").is_none();
         std::fs::write(PathBuf::from(&request.evidence_dir).join("console.log"), "login:\n").unwrap();
-        Ok(Verdict {
-            schema: 1,
-            verdict: if up { VerdictKind::Passed } else { VerdictKind::Failed },
-            reason: if up { "login-prompt" } else { "panic" }.to_owned(),
-            evidence: vec![Evidence {
-                kind: "console".into(),
-                detail: "login:".into(),
-                file: Some("console.log".into()),
-            }],
-            seconds: 0.0,
-            accelerator: "tcg".into(),
-        })
+        let verdict = if up { VerdictKind::Passed } else { VerdictKind::Failed };
+        Ok(Verdict::new(verdict, if up { "login-prompt" } else { "panic" }).with(|verdict| {
+            verdict.evidence =
+                vec![Evidence::new("console", "login:").with(|seen| seen.file = Some("console.log".into()))];
+            verdict.accelerator = "tcg".into();
+        }))
     }
 }
 
@@ -133,6 +131,6 @@ vmdk2kvm_plugin_api::export_plugin! {
     guests: ["linux"],
     capabilities: ["slow"],
     libraries: [],
-    programs: [("qemu-io", "qemu-utils")],
+    programs: [("qemu-io", "qemu-utils", "qemu-img")],
     settings: [],
 }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use vmdk2kvm_plugin_api::model::{Controller, Cpus, Disk, Firmware, SourceRef, VmSpec};
+use vmdk2kvm_plugin_api::model::{Controller, Cpus, Disk, Firmware, SourceRef, VmSpec, VmSummary, Way};
 use vmdk2kvm_plugin_api::{BlockSource, Catalog, PluginError, Result, Transport};
 
 use crate::SlowStages;
@@ -21,37 +21,15 @@ impl SlowSource {
 }
 
 impl Catalog for SlowSource {
-    fn inventory(&self) -> Result<Vec<VmSpec>> {
-        Ok(vec![self.describe()?])
+    fn inventory(&self) -> Result<Vec<VmSummary>> {
+        Ok(vec![VmSummary::new(self.describe()?)])
     }
 
     fn describe(&self) -> Result<VmSpec> {
         self.slow.stop_in("fetch")?;
-        Ok(VmSpec {
-            schema: 1,
-            name: "slow".into(),
-            uuid: None,
-            genid: None,
-            guest_id: None,
-            firmware: Firmware::Bios,
-            secure_boot: false,
-            tpm: false,
-            cpus: Cpus { count: 1, sockets: 1, cores_per_socket: 1 },
-            memory_bytes: 1 << 30,
-            disks: vec![Disk {
-                name: "disk".into(),
-                controller: Controller::Scsi,
-                bus: 0,
-                unit: 0,
-                capacity_bytes: 0,
-                format: "raw".into(),
-                path: Some(self.path.clone()),
-            }],
-            removable: Vec::new(),
-            nics: Vec::new(),
-            guessed: Vec::new(),
-            origin: None,
-        })
+        let mut disk = Disk::new("disk", Controller::Scsi, 0, 0);
+        disk.ways.push(Way::new("slow", &self.path, "raw"));
+        Ok(VmSpec::new("slow", Firmware::Bios, Cpus::new(1, 1), 1 << 30).with(|vm| vm.disks = vec![disk]))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `inspect`: what a guest is.
 
-use vmdk2kvm_plugin_api::model::{Finding, Firmware, Inspection, OsFamily, Severity, VmSpec};
+use vmdk2kvm_plugin_api::model::{Finding, Firmware, Inspection, Severity, VmSpec};
 
 use super::inventory;
 use super::table::{Table, facts, heading};
@@ -9,15 +9,12 @@ use crate::events::escape;
 /// The machine and what its disks say.
 pub fn inspection(vm: &VmSpec, inspection: &Inspection) -> String {
     let os = &inspection.os;
-    let family = match os.family {
-        OsFamily::Linux => "linux",
-        OsFamily::Windows => "windows",
-        OsFamily::Unknown => "unknown",
-    };
+    let family = os.family.as_str();
     let product = if os.product.is_empty() { format!("{} {}", os.distro, os.version) } else { os.product.clone() };
     let firmware = inspection.firmware.map(|firmware| match firmware {
         Firmware::Bios => "BIOS",
         Firmware::Uefi => "UEFI",
+        _ => "unknown",
     });
     let tools = match (inspection.vmware_tools.installed, &inspection.vmware_tools.kind) {
         (false, _) => "not installed".to_owned(),
@@ -81,8 +78,8 @@ pub(super) fn findings(findings: &[Finding]) -> String {
     for finding in sorted {
         let word = match finding.severity {
             Severity::Info => "note",
-            Severity::Warn => "warning",
             Severity::Block => "blocked",
+            _ => "warning",
         };
         text.push_str(&format!("{word}: {} [{}]\n", escape(&finding.message), escape(&finding.code)));
         if !finding.hint.is_empty() {

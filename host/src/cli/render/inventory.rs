@@ -37,7 +37,13 @@ pub(super) fn vm(vm: &VmSpec) -> String {
     for (index, disk) in vm.disks.iter().enumerate() {
         let capacity = if disk.capacity_bytes == 0 { String::new() } else { bytes(disk.capacity_bytes) };
         let at = format!("{}{}:{}", controller(disk.controller), disk.bus, disk.unit);
-        disks.row([(index + 1).to_string(), at, disk.format.clone(), capacity, disk.name.clone()]);
+        disks.row([
+            (index + 1).to_string(),
+            at,
+            disk.ways.first().map(|way| way.format.clone()).unwrap_or_default(),
+            capacity,
+            disk.name.clone(),
+        ]);
     }
     let mut nics = Table::new(&["NIC", "MAC", "MODEL", "NETWORK"]);
     for (index, nic) in vm.nics.iter().enumerate() {
@@ -51,6 +57,7 @@ pub(super) fn vm(vm: &VmSpec) -> String {
         let kind = match drive.kind {
             RemovableKind::Cdrom => "cdrom",
             RemovableKind::Floppy => "floppy",
+            _ => "drive",
         };
         drives.row([kind.to_owned(), drive.controller.clone()]);
     }
@@ -68,15 +75,16 @@ fn firmware(vm: &VmSpec) -> &'static str {
         (Firmware::Bios, _) => "BIOS",
         (Firmware::Uefi, false) => "UEFI",
         (Firmware::Uefi, true) => "UEFI with Secure Boot",
+        _ => "unknown",
     }
 }
 
 fn controller(controller: Controller) -> &'static str {
     match controller {
         Controller::Ide => "ide",
-        Controller::Scsi => "scsi",
         Controller::Sata => "sata",
         Controller::Nvme => "nvme",
+        _ => "scsi",
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use vmdk2kvm_conformance::Outcome;
-use vmdk2kvm_plugin_api::{Kind, Manifest, Need as Wanted};
+use vmdk2kvm_plugin_api::{Manifest, Need as Wanted};
 
 use super::table::{Table, facts, heading};
 use crate::events::escape;
@@ -91,7 +91,7 @@ pub fn plugins(rows: &[PluginRow], absent: &[Need]) -> String {
 /// All that a plugin says of itself.
 pub fn manifest(manifest: &Manifest) -> String {
     let wanted = |needs: &[Wanted]| {
-        needs.iter().map(|need| format!("{} (package {})", need.name, need.package)).collect::<Vec<_>>().join(", ")
+        needs.iter().map(|need| format!("{} (package {})", need.name, need.packages.deb)).collect::<Vec<_>>().join(", ")
     };
     let mut text = facts(&[
         ("name", manifest.name.clone()),
@@ -99,7 +99,7 @@ pub fn manifest(manifest: &Manifest) -> String {
         ("version", manifest.version.to_string()),
         ("plugin API", manifest.api.to_string()),
         ("licence", manifest.license.clone()),
-        ("kinds", manifest.kinds.iter().copied().map(Kind::as_str).collect::<Vec<_>>().join(", ")),
+        ("kinds", manifest.kinds.join(", ")),
         ("guests", manifest.guests.join(", ")),
         ("capabilities", manifest.capabilities.join(", ")),
         ("programs", wanted(&manifest.programs)),

@@ -33,9 +33,11 @@ pub fn report(report: &Report, dir: &Path) -> String {
             duration(test.verdict.seconds)
         ));
     }
-    let domain = dir.join(format!("{}.xml", crate::target::safe_name(&report.vm.name)));
-    if domain.is_file() && !report.images.is_empty() {
-        text.push_str(&format!("domain   {}\n", escape(&domain.to_string_lossy())));
+    for target in &report.targets {
+        if let Some(file) = target.files.first() {
+            let path = dir.join(file);
+            text.push_str(&format!("{:<8} {}\n", escape(&target.name), escape(&path.to_string_lossy())));
+        }
     }
     if dir.join("report.html").is_file() && !report.images.is_empty() {
         text.push_str(&format!("report   {}\n", escape(&dir.join("report.html").to_string_lossy())));

@@ -21,13 +21,13 @@ fn attempt(source: &dyn BlockSource, control: &Control<'_>) -> PluginError {
     errors.remove(0)
 }
 
-fn parallel(parallelism: u16, sequential: bool) -> Hints {
-    Hints { parallelism, sequential, ..Hints::default() }
+fn parallel(parallelism: u16) -> Hints {
+    Hints::default().with(|hints| hints.parallelism = parallelism)
 }
 
 #[test]
 fn the_error_of_the_source_comes_back_as_it_is() {
-    for hints in [parallel(1, false), parallel(4, false), parallel(0, true)] {
+    for hints in [parallel(1), parallel(4), parallel(0)] {
         for failing in [0u64, 5 << 20, (32 << 20) - 1] {
             let read = |offset: u64, buffer: &mut [u8]| {
                 if (offset..offset + buffer.len() as u64).contains(&failing) {
@@ -63,7 +63,7 @@ fn counts_that_cannot_be_are_defects() {
         (1_048_577, "a read of 1048576 bytes at offset 0 returned 1048577"),
         (usize::MAX, "a read of 1048576 bytes at offset 0 returned 18446744073709551615"),
     ] {
-        let source = Odd { size: 1 << 20, hints: parallel(2, false), read: |_, _: &mut [u8]| Ok(returned) };
+        let source = Odd { size: 1 << 20, hints: parallel(2), read: |_, _: &mut [u8]| Ok(returned) };
         let error = attempt(&source, &Control::unattended());
         assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Defect, message));
     }
@@ -78,7 +78,7 @@ fn buffers_hold_nothing_of_before() {
         }
         Ok(buffer.len())
     };
-    let source = Odd { size: 8 << 20, hints: parallel(1, true), read: lazy };
+    let source = Odd { size: 8 << 20, hints: parallel(1), read: lazy };
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("disk");
     super::copy(&source, &target, ImageFormat::Raw, &Control::unattended()).unwrap();
@@ -91,7 +91,7 @@ fn a_panic_in_the_source_ends_the_copy() {
         assert!(offset < 7 << 20, "a defect of the test's source");
         Ok(buffer.len())
     };
-    let error = attempt(&Odd { size: 64 << 20, hints: parallel(4, false), read }, &Control::unattended());
+    let error = attempt(&Odd { size: 64 << 20, hints: parallel(4), read }, &Control::unattended());
     assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Defect, "a copy thread panicked"));
 }
 
@@ -106,7 +106,7 @@ fn a_map_with_a_gap_is_a_defect() {
             Ok(buffer.len())
         }
         fn extents(&self, _: u64, length: u64) -> Result<Vec<Extent>> {
-            Ok(vec![Extent { offset: 0, length: length - 512, kind: ExtentKind::Hole }])
+            Ok(vec![Extent::new(0, length - 512, ExtentKind::Hole)])
         }
     }
     let error = attempt(&Gap, &Control::unattended());
@@ -115,7 +115,7 @@ fn a_map_with_a_gap_is_a_defect() {
 
 #[test]
 fn cancelling_stops_soon() {
-    for hints in [parallel(4, false), parallel(1, true)] {
+    for hints in [parallel(4), parallel(1)] {
         let reads = AtomicU64::new(0);
         let read = |_: u64, buffer: &mut [u8]| {
             reads.fetch_add(1, Ordering::Relaxed);

@@ -89,12 +89,11 @@ proptest! {
         request in prop::sample::select(vec![0, 100_000, 1 << 20, u32::MAX]),
         alignment in prop::sample::select(vec![0, 512, 4096, 65_536, 1 << 20, 3 << 20]),
         parallelism in 0u16..5,
-        sequential in any::<bool>(),
     ) {
         let runs: Vec<_> = runs.iter().map(|(length, data)| (if odd { *length } else { length.next_multiple_of(512) }, *data)).collect();
         let mut source = MapSource::alternating(&runs);
         source.zero_every = zero_every;
-        source.hints = Hints { alignment, request, parallelism, sequential };
+        source.hints = Hints::default().with(|hints| { hints.alignment = alignment; hints.request = request; hints.parallelism = parallelism; });
         check(&source);
     }
 }
@@ -131,11 +130,11 @@ fn qemu_may_write_to_the_image() {
 }
 
 #[test]
-fn sequential_sources_are_read_once_and_in_order() {
+fn a_source_for_one_reader_is_read_once_and_in_order() {
     let order = Mutex::new(Vec::new());
     let source = super::sources::Odd {
         size: 20 << 20,
-        hints: Hints { sequential: true, ..Hints::default() },
+        hints: Hints::default().with(|hints| hints.parallelism = 1),
         read: |offset: u64, buffer: &mut [u8]| {
             order.lock().unwrap().push(offset);
             buffer.fill(offset.to_le_bytes()[2] | 1);

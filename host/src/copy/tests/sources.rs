@@ -26,7 +26,7 @@ impl MapSource {
             .enumerate()
             .map(|(number, (length, data))| {
                 let empty = if number % 2 == 0 { ExtentKind::Hole } else { ExtentKind::Zero };
-                let extent = Extent { offset, length: *length, kind: if *data { ExtentKind::Data } else { empty } };
+                let extent = Extent::new(offset, *length, if *data { ExtentKind::Data } else { empty });
                 offset += length;
                 extent
             })
@@ -112,7 +112,7 @@ impl BlockSource for MapSource {
         Ok(part
             .map(|extent| {
                 let start = extent.offset.max(offset);
-                Extent { offset: start, length: (extent.offset + extent.length).min(end) - start, kind: extent.kind }
+                Extent::new(start, (extent.offset + extent.length).min(end) - start, extent.kind)
             })
             .collect())
     }

@@ -32,7 +32,7 @@ impl Disk {
         let mut map = Vec::new();
         let mut bytes = Vec::new();
         for (length, kind) in runs {
-            map.push(Extent { offset: bytes.len() as u64, length, kind });
+            map.push(Extent::new(bytes.len() as u64, length, kind));
             let at = bytes.len();
             bytes.resize(at + length as usize, 0);
             if kind == ExtentKind::Data {
@@ -62,7 +62,7 @@ impl BlockSource for Disk {
         let clip = |extent: &Extent| {
             let start = extent.offset.max(offset);
             let end = (extent.offset + extent.length).min(offset + length);
-            (start < end).then(|| Extent { offset: start, length: end - start, kind: extent.kind })
+            (start < end).then(|| Extent::new(start, end - start, extent.kind))
         };
         Ok(self.map.iter().filter_map(clip).collect())
     }

@@ -292,7 +292,7 @@ impl MemoryGuest {
 
 impl Guest for MemoryGuest {
     fn stat(&self, path: &str) -> Result<Option<Stat>> {
-        let stat = |kind, size, mode| Stat { kind, size, mode, uid: 0, gid: 0 };
+        let stat = |kind, size, mode| Stat::new(kind, size, mode);
         Ok(self.node(path, false)?.map(|node| match node {
             Node::File { content, mode } => stat(FileKind::File, content.len() as u64, mode),
             Node::Dir => stat(FileKind::Dir, 0, 0o755),
@@ -322,14 +322,16 @@ impl Guest for MemoryGuest {
         let prefix = format!("{place}/");
         let below = nodes.range(prefix.clone()..).take_while(|(path, _)| path.starts_with(&prefix));
         let inside = below.filter(|(path, _)| !path[prefix.len()..].contains('/'));
-        let entries = inside.map(|(path, node)| Entry {
-            name: path[prefix.len()..].to_owned(),
-            kind: match node {
-                Node::File { .. } => FileKind::File,
-                Node::Dir => FileKind::Dir,
-                Node::Symlink(_) => FileKind::Symlink,
-                Node::Other => FileKind::Other,
-            },
+        let entries = inside.map(|(path, node)| {
+            Entry::new(
+                path[prefix.len()..].to_owned(),
+                match node {
+                    Node::File { .. } => FileKind::File,
+                    Node::Dir => FileKind::Dir,
+                    Node::Symlink(_) => FileKind::Symlink,
+                    Node::Other => FileKind::Other,
+                },
+            )
         });
         Ok(Some(entries.collect()))
     }
@@ -343,7 +345,7 @@ impl Guest for MemoryGuest {
 
     fn apply(&self, change: &Change) -> Result<Applied> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(change.clone());
-        Ok(Applied { status: self.carry_out(change)?, detail: String::new() })
+        Ok(Applied::new(self.carry_out(change)?))
     }
 
     fn close(&self) -> Result<()> {

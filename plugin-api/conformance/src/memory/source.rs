@@ -99,7 +99,7 @@ impl BlockSource for MemorySource {
         let mut at = offset;
         let mut push = |at: &mut u64, next: u64, kind| {
             if next > *at {
-                extents.push(Extent { offset: *at, length: next - *at, kind });
+                extents.push(Extent::new(*at, next - *at, kind));
                 *at = next;
             }
         };

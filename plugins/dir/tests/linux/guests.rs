@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use crate::support::{Tree, change, disk, kinds};
 use vmdk2kvm_linux_guest::initramfs::{contents, has_driver};
 use vmdk2kvm_plugin_api::Guest;
-use vmdk2kvm_plugin_api::model::{Action, Change, Firmware, InitramfsTool, PackageManager, Severity};
+use vmdk2kvm_plugin_api::model::{Action, Firmware, InitramfsTool, PackageManager, Severity};
 
 const KERNEL: &str = "6.1.0-37-amd64";
 
@@ -218,14 +218,13 @@ fn a_rebuilt_archive_replaces_the_old_one_only_when_it_is_right() {
     let before = fs::read(tree.path(&archive)).unwrap();
     let target = format!("/{archive}");
     let rebuild = |driver: &str| {
-        let change = Change {
-            action: Action::RebuildInitramfs {
+        let change = change(&target).with(|it| {
+            it.action = Action::RebuildInitramfs {
                 kernel: KERNEL.to_owned(),
                 tool: InitramfsTool::InitramfsTools,
                 drivers: vec![driver.to_owned()],
-            },
-            ..change(&target)
-        };
+            }
+        });
         tree.guest().apply(&change)
     };
     let module = format!("lib/modules/{KERNEL}/kernel/virtio_blk.ko");
@@ -260,7 +259,7 @@ fn what_rpm_touched_gets_its_labels_again() {
     let remove = || {
         let action =
             Action::RemovePackages { manager: PackageManager::Rpm, packages: vec!["open-vm-tools".to_owned()] };
-        tree.guest().apply(&Change { action, ..change("open-vm-tools") }).unwrap().detail
+        tree.guest().apply(&change("open-vm-tools").with(|it| it.action = action)).unwrap().detail
     };
     assert_eq!(remove(), "gone; SELinux labels restored");
     let labelled = fs::read_to_string(tree.path("labelled")).unwrap();

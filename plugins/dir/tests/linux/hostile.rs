@@ -66,7 +66,7 @@ fn places(tree: &Tree) -> BTreeSet<String> {
     let guest = tree.guest();
     let listening = Listening { guest: &guest, asked: Mutex::default() };
     let inspection = inspect(&listening, tree.layout()).unwrap();
-    let context = PlanContext { vm: tree.vm(), inspection, live: false, grown: Vec::new() };
+    let context = PlanContext::new(tree.vm(), inspection);
     for fixer in fixers(&FixSettings::default()) {
         for change in fixer.plan(&context, &listening).unwrap().changes {
             listening.note(&change.target);
@@ -157,7 +157,7 @@ fn survives(tree: &Tree, place: &str, kind: &str) -> bool {
     let guest = tree.guest();
     let what = format!("{kind} at {place}");
     let inspection = inspect(&guest, tree.layout()).unwrap_or_else(|error| panic!("{what}: {error}"));
-    let context = PlanContext { vm: tree.vm(), inspection, live: false, grown: Vec::new() };
+    let context = PlanContext::new(tree.vm(), inspection);
     let writable = DirGuest::open(tree.path("").to_str().unwrap(), true).unwrap();
     for fixer in fixers(&FixSettings::default()) {
         let name = fixer.name();

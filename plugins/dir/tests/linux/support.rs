@@ -15,16 +15,14 @@ use vmdk2kvm_plugin_api::model::{
 /// Disk `index` with these partitions; UUIDs are `uuid-DISK-PART`.
 pub fn disk(index: u32, partitions: &[(u32, &str)]) -> GuestDiskInfo {
     let letter = char::from(b'a' + index as u8);
-    let devices = partitions.iter().map(|(partition, fstype)| GuestBlockDevice {
-        device: format!("/dev/sd{letter}{partition}"),
-        partition: *partition,
-        fstype: Some((*fstype).to_owned()),
-        uuid: Some(format!("uuid-{index}-{partition}")),
-        label: None,
-        partuuid: Some(format!("part-{index}-{partition}")),
-        partlabel: None,
+    let devices = partitions.iter().map(|(partition, fstype)| {
+        GuestBlockDevice::new(format!("/dev/sd{letter}{partition}"), *partition).with(|it| {
+            it.fstype = Some((*fstype).to_owned());
+            it.uuid = Some(format!("uuid-{index}-{partition}"));
+            it.partuuid = Some(format!("part-{index}-{partition}"));
+        })
     });
-    GuestDiskInfo { index, size_bytes: 4 << 30, table: "mbr".to_owned(), devices: devices.collect() }
+    GuestDiskInfo::new(index, 4 << 30, "mbr".to_owned()).with(|it| it.devices = devices.collect())
 }
 
 /// A guest in a folder of its own.
@@ -113,7 +111,7 @@ impl Tree {
     /// What all fixers say, in the host's order; a later fixer sees an earlier one's changes, as on a host, because they are
     /// tried on a copy of the tree.
     pub fn plan(&self) -> FixerPlan {
-        let context = PlanContext { vm: self.vm(), inspection: self.inspection(), live: false, grown: Vec::new() };
+        let context = PlanContext::new(self.vm(), self.inspection());
         let copy = tempfile::tempdir().unwrap();
         let copied =
             std::process::Command::new("cp").arg("-a").arg(self.folder.path().join(".")).arg(copy.path()).status();
@@ -146,52 +144,29 @@ impl Tree {
     }
 
     pub fn vm(&self) -> VmSpec {
-        let disks = self.layout.disks.iter().map(|disk| Disk {
-            name: format!("web_{}.vmdk", disk.index),
-            controller: Controller::Scsi,
-            bus: 0,
-            unit: disk.index,
-            capacity_bytes: disk.size_bytes,
-            format: "vmdk".to_owned(),
-            path: None,
+        let disks = self.layout.disks.iter().map(|disk| {
+            Disk::new(format!("web_{}.vmdk", disk.index), Controller::Scsi, 0, disk.index)
+                .with(|it| it.capacity_bytes = disk.size_bytes)
         });
-        VmSpec {
-            schema: 1,
-            name: "web".to_owned(),
-            uuid: None,
-            genid: None,
-            guest_id: None,
-            firmware: self.layout.firmware.unwrap_or(Firmware::Bios),
-            secure_boot: false,
-            tpm: false,
-            cpus: Cpus { count: 1, sockets: 1, cores_per_socket: 1 },
-            memory_bytes: 1 << 30,
-            disks: disks.collect(),
-            removable: vec![],
-            nics: vec![Nic {
-                mac: Some("00:50:56:aa:bb:01".to_owned()),
-                model: Some("vmxnet3".to_owned()),
-                network: None,
-                kind: NicKind::Network,
-            }],
-            guessed: vec![],
-            origin: None,
-        }
+        VmSpec::new("web".to_owned(), self.layout.firmware.unwrap_or(Firmware::Bios), Cpus::new(1, 1), 1 << 30).with(
+            |it| {
+                it.disks = disks.collect();
+                it.nics = vec![Nic::new(NicKind::Network).with(|it| {
+                    it.mac = Some("00:50:56:aa:bb:01".to_owned());
+                    it.model = Some("vmxnet3".to_owned());
+                })];
+            },
+        )
     }
 }
 
 /// A change of this target that does nothing in particular.
 pub fn change(target: &str) -> Change {
-    Change {
-        id: "c1".to_owned(),
-        fixer: "test".to_owned(),
-        action: Action::Remove { old_sha256: None },
-        target: target.to_owned(),
-        summary: String::new(),
-        reason: String::new(),
-        diff: None,
-        critical: true,
-    }
+    Change::new(Action::Remove { old_sha256: None }, target.to_owned(), String::new(), String::new()).with(|it| {
+        it.id = "c1".to_owned();
+        it.fixer = "test".to_owned();
+        it.critical = true;
+    })
 }
 
 /// Applies a change. No package manager is in a tree: what it would take away by which a package is known goes.

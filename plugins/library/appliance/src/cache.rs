@@ -122,7 +122,7 @@ mod tests {
     use vmdk2kvm_plugin_api::{FileKind, Stat};
 
     fn stat(mtime: i64) -> FileStat {
-        let stat = Stat { kind: FileKind::File, size: 3, mode: 0o644, uid: 0, gid: 0 };
+        let stat = Stat::new(FileKind::File, 3, 0o644);
         FileStat { stat, identity: [1, 2, 3, mtime, 0, 0, 0] }
     }
 
@@ -141,7 +141,7 @@ mod tests {
         let mut cache = Cache::default();
         cache.put_stat("/etc/a", Some(stat(1)));
         cache.put_stat("/etc/b", Some(stat(1)));
-        cache.put_folder("/etc", Arc::new(vec![Entry { name: "a".into(), kind: FileKind::File }]));
+        cache.put_folder("/etc", Arc::new(vec![Entry::new("a", FileKind::File)]));
         assert!(cache.absent("/etc", "c") && !cache.absent("/etc", "a") && !cache.absent("/usr", "c"));
         cache.changed("/etc/a");
         assert_eq!(cache.stat("/etc/a"), None);

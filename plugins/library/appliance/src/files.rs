@@ -154,7 +154,7 @@ impl Files {
                     None => continue,
                 },
             };
-            entries.push(Entry { name: entry.name, kind });
+            entries.push(Entry::new(entry.name, kind));
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         let entries = Arc::new(entries);

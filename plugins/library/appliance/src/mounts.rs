@@ -121,14 +121,11 @@ impl Mounts {
 
     fn info(&self, mount: &Mount) -> Result<MountInfo> {
         let (bytes, inodes) = self.files.appliance.call(|handle| handle.free(&mount.mountpoint))?;
-        Ok(MountInfo {
-            device: mount.device.clone(),
-            mountpoint: mount.mountpoint.clone(),
-            fstype: mount.fstype.clone(),
-            uuid: mount.uuid.clone(),
-            free_bytes: Some(bytes),
-            free_inodes: inodes,
-        })
+        Ok(MountInfo::new(mount.device.clone(), mount.mountpoint.clone(), mount.fstype.clone()).with(|it| {
+            it.uuid = mount.uuid.clone();
+            it.free_bytes = Some(bytes);
+            it.free_inodes = inodes;
+        }))
     }
 
     /// The guest on these disks. Without a root it cannot be changed.

@@ -1,6 +1,6 @@
 //! What lies on what, as it is now: `Guest::storage`. Read anew each time, since changes make devices larger.
 
-use vmdk2kvm_plugin_api::model::{Layer, PartitionRole, SCHEMA, Storage, StorageDevice};
+use vmdk2kvm_plugin_api::model::{Layer, PartitionRole, Storage, StorageDevice};
 use vmdk2kvm_plugin_api::{ErrorKind, Result, tracing};
 
 use crate::appliance::{Appliance, disk_name};
@@ -30,7 +30,7 @@ pub fn read(appliance: &Appliance, disks: &[u64], opened: &[Opened]) -> Result<S
     if !found.physical.is_empty() {
         found.volume_groups()?;
     }
-    Ok(Storage { schema: SCHEMA, devices: found.devices })
+    Ok(Storage::new(found.devices))
 }
 
 struct Reading<'a> {
@@ -95,7 +95,10 @@ impl Reading<'_> {
         }
         let device = device.to_owned();
         let fstype = holds.map(|found| found.fstype);
-        self.devices.push(StorageDevice { device, size_bytes, layer, fstype, used_bytes, unit_bytes: 0 });
+        self.devices.push(StorageDevice::new(device, size_bytes, layer).with(|it| {
+            it.fstype = fstype;
+            it.used_bytes = used_bytes;
+        }));
     }
 
     /// Volume groups, from LVM's own description of each.

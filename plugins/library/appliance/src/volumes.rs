@@ -93,7 +93,7 @@ pub fn scan(appliance: &Appliance, request: &OpenGuest) -> Result<Volumes> {
             // A damaged data disk is no reason to give up on the system disk; without a root the run ends anyway.
             Err(error) if error.kind == vmdk2kvm_plugin_api::ErrorKind::Unusable => {
                 let table = "none".to_owned();
-                found.disks.push(GuestDiskInfo { index: number, size_bytes: size, table, devices: Vec::new() });
+                found.disks.push(GuestDiskInfo::new(number, size, table));
                 found.findings.push(
                     Finding::new("disk-table-damaged", Severity::Warn, error.message)
                         .hint(error.hint.unwrap_or_default()),

@@ -33,7 +33,7 @@ fn a_guest_is_read_and_changed_and_stays_inside_of_itself() {
     let overlay = folder.path().join("overlay.qcow2").display().to_string();
     run("qemu-img", &["create", "-q", "-f", "qcow2", "-b", disk.to_str().unwrap(), "-F", "raw", &overlay]);
     let mut request = request(&disk, folder.path(), true);
-    request.disks[0] = AttachedDisk { path: overlay.clone(), format: "qcow2".into() };
+    request.disks[0] = AttachedDisk::new(overlay.clone(), "qcow2");
     let (services, host) = host(serde_json::json!({}));
     let (mut mounts, volumes) = open(&request, &Settings::default(), &host).unwrap();
     assert_eq!(*services.tasks.lock().unwrap(), ["launch", "disks"]);

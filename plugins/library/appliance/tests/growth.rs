@@ -55,7 +55,7 @@ fn plan(guest: &dyn Guest, root: &str) -> FixerPlan {
     let grow = fixers(&FixSettings::default()).into_iter().find(|fixer| fixer.name() == "linux-grow").unwrap();
     let mut context: PlanContext = sample::linux();
     context.inspection.root = Some(root.to_owned());
-    context.grown = vec![GrownDisk { index: 0, old_bytes: OLD, new_bytes: NEW }];
+    context.grown = vec![GrownDisk::new(0, OLD, NEW)];
     grow.plan(&context, guest).unwrap()
 }
 

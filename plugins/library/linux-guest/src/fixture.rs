@@ -12,51 +12,42 @@ use vmdk2kvm_plugin_testing::sample;
 /// Disk `index` with these partitions; UUIDs are `uuid-DISK-PART`, partition UUIDs `part-DISK-PART`.
 pub(crate) fn disk(index: u32, partitions: &[(u32, &str)]) -> GuestDiskInfo {
     let letter = char::from(b'a' + index as u8);
-    let mut devices = vec![GuestBlockDevice { device: format!("/dev/sd{letter}"), ..GuestBlockDevice::default() }];
-    devices.extend(partitions.iter().map(|(partition, fstype)| GuestBlockDevice {
-        device: format!("/dev/sd{letter}{partition}"),
-        partition: *partition,
-        fstype: Some((*fstype).to_owned()),
-        uuid: Some(format!("uuid-{index}-{partition}")),
-        label: None,
-        partuuid: Some(format!("part-{index}-{partition}")),
-        partlabel: None,
+    let mut devices = vec![GuestBlockDevice::default().with(|it| it.device = format!("/dev/sd{letter}"))];
+    devices.extend(partitions.iter().map(|(partition, fstype)| {
+        GuestBlockDevice::new(format!("/dev/sd{letter}{partition}"), *partition).with(|it| {
+            it.fstype = Some((*fstype).to_owned());
+            it.uuid = Some(format!("uuid-{index}-{partition}"));
+            it.partuuid = Some(format!("part-{index}-{partition}"));
+        })
     }));
-    GuestDiskInfo { index, size_bytes: 4 << 30, table: "mbr".to_owned(), devices }
+    GuestDiskInfo::new(index, 4 << 30, "mbr".to_owned()).with(|it| it.devices = devices)
 }
 
 /// A VM with this many SCSI disks at units 0, 1, ... and one card.
 pub(crate) fn vm(disks: u32) -> VmSpec {
-    let disk = |unit| Disk {
-        name: format!("web_{unit}.vmdk"),
-        controller: Controller::Scsi,
-        bus: 0,
-        unit,
-        capacity_bytes: 4 << 30,
-        format: "vmdk".to_owned(),
-        path: None,
-    };
-    VmSpec { disks: (0..disks).map(disk).collect(), ..sample::vm("web") }
+    let disk =
+        |unit| Disk::new(format!("web_{unit}.vmdk"), Controller::Scsi, 0, unit).with(|it| it.capacity_bytes = 4 << 30);
+    sample::vm("web").with(|it| it.disks = (0..disks).map(disk).collect())
 }
 
 /// A card with this MAC.
 pub(crate) fn nic(mac: &str) -> Nic {
-    Nic { mac: Some(mac.to_owned()), model: Some("vmxnet3".to_owned()), network: None, kind: NicKind::Network }
+    Nic::new(NicKind::Network).with(|it| {
+        it.mac = Some(mac.to_owned());
+        it.model = Some("vmxnet3".to_owned());
+    })
 }
 
 /// A context with one disk: root on partition 1, swap on 5.
 pub(crate) fn context() -> PlanContext {
     let disks = vec![disk(0, &[(1, "ext4"), (5, "swap")])];
-    PlanContext {
-        vm: vm(1),
-        inspection: Inspection {
-            root: Some("/dev/sda1".to_owned()),
-            disks,
-            ..sample::inspection(OsInfo { family: OsFamily::Linux, distro: "debian".to_owned(), ..OsInfo::default() })
-        },
-        live: false,
-        grown: Vec::new(),
-    }
+    PlanContext::new(
+        vm(1),
+        sample::inspection(OsInfo::new(OsFamily::Linux).with(|it| it.distro = "debian".to_owned())).with(|it| {
+            it.root = Some("/dev/sda1".to_owned());
+            it.disks = disks;
+        }),
+    )
 }
 
 /// A guest made of files by path; folders exist where files are.
@@ -76,7 +67,7 @@ impl Guest for MapGuest {
             (None, Some(_)) => FileKind::Dir,
             _ => return Ok(None),
         };
-        Ok(Some(Stat { kind, size: self.0.get(path).map_or(0, |b| b.len() as u64), mode: 0o644, uid: 0, gid: 0 }))
+        Ok(Some(Stat::new(kind, self.0.get(path).map_or(0, |b| b.len() as u64), 0o644)))
     }
 
     fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
@@ -95,7 +86,7 @@ impl Guest for MapGuest {
                 None => names.insert(file.to_owned(), FileKind::File),
             };
         }
-        let entries: Vec<Entry> = names.into_iter().map(|(name, kind)| Entry { name, kind }).collect();
+        let entries: Vec<Entry> = names.into_iter().map(|(name, kind)| Entry::new(name, kind)).collect();
         Ok((!entries.is_empty()).then_some(entries))
     }
 

@@ -78,7 +78,11 @@ mod tests {
     use crate::textfile::{Why, create};
 
     fn mount(mountpoint: &str, free_bytes: Option<u64>, free_inodes: Option<u64>) -> MountInfo {
-        MountInfo { mountpoint: mountpoint.to_owned(), free_bytes, free_inodes, ..MountInfo::default() }
+        MountInfo::default().with(|it| {
+            it.mountpoint = mountpoint.to_owned();
+            it.free_bytes = free_bytes;
+            it.free_inodes = free_inodes;
+        })
     }
 
     #[test]

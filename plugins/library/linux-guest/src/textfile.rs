@@ -121,16 +121,8 @@ pub(crate) struct Why<'a> {
 impl Why<'_> {
     /// A change of this action on `target`.
     pub fn change(self, action: Action, target: &str) -> Change {
-        Change {
-            id: String::new(),
-            fixer: String::new(),
-            action,
-            target: target.to_owned(),
-            summary: self.summary.to_owned(),
-            reason: self.reason.to_owned(),
-            diff: None,
-            critical: self.critical,
-        }
+        Change::new(action, target.to_owned(), self.summary.to_owned(), self.reason.to_owned())
+            .with(|it| it.critical = self.critical)
     }
 }
 

@@ -130,12 +130,12 @@ impl BlockSource for Pieces {
         };
         self.walk(offset, end, |start, stop, piece| {
             let Some(piece) = piece else {
-                push(Extent { offset: start, length: stop - start, kind: ExtentKind::Hole });
+                push(Extent::new(start, stop - start, ExtentKind::Hole));
                 return Ok(());
             };
             let from = piece.from + (start - piece.at);
             for extent in piece.source.extents(from, stop - start)? {
-                push(Extent { offset: start + (extent.offset - from), ..extent });
+                push(extent.with(|it| it.offset = start + (extent.offset - from)));
             }
             Ok(())
         })?;

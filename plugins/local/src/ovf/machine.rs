@@ -74,25 +74,17 @@ pub fn describe(envelope: &Envelope, system: Node<'_, '_>, stem: &str) -> Result
     let secure_boot = firmware == Firmware::Uefi && settings.secure_boot();
     let has_tpm_item =
         items.iter().any(|item| item.subtype.as_deref().is_some_and(|subtype| subtype.to_lowercase().contains("tpm")));
-    let vm = VmSpec {
-        schema: 1,
-        name,
-        uuid: settings.uuid().and_then(uuid),
-        genid: None,
-        guest_id: child(system, "OperatingSystemSection")
+    let vm = VmSpec::new(name, firmware, cpus, memory_bytes).with(|it| {
+        it.uuid = settings.uuid().and_then(uuid);
+        it.guest_id = child(system, "OperatingSystemSection")
             .and_then(|os| attribute(os, "osType").or_else(|| attribute(os, "id")))
-            .map(str::to_owned),
-        firmware,
-        secure_boot,
-        tpm: settings.tpm() || has_tpm_item,
-        cpus,
-        memory_bytes,
-        disks: Vec::new(),
-        removable: removable(&items, &adapters),
-        nics,
-        guessed,
-        origin: None,
-    };
+            .map(str::to_owned);
+        it.secure_boot = secure_boot;
+        it.tpm = settings.tpm() || has_tpm_item;
+        it.removable = removable(&items, &adapters);
+        it.nics = nics;
+        it.guessed = guessed;
+    });
     Ok(Described { id: id.map(str::to_owned), vm, disks })
 }
 
@@ -122,11 +114,11 @@ fn cpus(items: &[Item], settings: &Settings, guess: &mut impl FnMut(&str)) -> Re
     let cores = item.and_then(|item| item.cores_per_socket.as_deref()).or(settings.text("cpuid.corespersocket"));
     let cores = cores.and_then(|cores| cores.parse().ok()).filter(|cores| *cores > 0).unwrap_or(1);
     if count % cores == 0 {
-        return Ok(Cpus { count, sockets: count / cores, cores_per_socket: cores });
+        return Ok(Cpus::new(count, cores));
     }
     warn!("{count} processors do not divide into sockets of {cores} cores; each gets a socket of its own");
     guess("cpus");
-    Ok(Cpus { count, sockets: count, cores_per_socket: 1 })
+    Ok(Cpus::new(count, 1))
 }
 
 /// Disks in the order of their controllers and places.
@@ -175,12 +167,11 @@ fn nics(items: &[Item]) -> Vec<Nic> {
         if let (Some(written), None) = (&item.address, &address) {
             warn!("the card '{}': '{}' is not a MAC address; it gets a new one", shown(&item.instance), shown(written));
         }
-        Nic {
-            mac: address,
-            model: item.subtype.as_deref().map(str::to_lowercase),
-            network: item.connection.clone(),
-            kind: NicKind::Network,
-        }
+        Nic::new(NicKind::Network).with(|it| {
+            it.mac = address;
+            it.model = item.subtype.as_deref().map(str::to_lowercase);
+            it.network = item.connection.clone();
+        })
     };
     cards.into_iter().map(nic).collect()
 }
@@ -188,13 +179,13 @@ fn nics(items: &[Item]) -> Vec<Nic> {
 fn removable(items: &[Item], adapters: &std::collections::BTreeMap<String, Adapter>) -> Vec<Removable> {
     let word =
         |item: &Item| match item.parent.as_deref().and_then(|parent| adapters.get(parent)).map(|found| found.kind) {
-            Some(Controller::Scsi) => "scsi",
             Some(Controller::Sata | Controller::Nvme) => "sata",
             Some(Controller::Ide) | None => "ide",
+            Some(_) => "scsi",
         };
     let of = |item: &Item| match item.kind {
-        15 | 16 => Some(Removable { kind: RemovableKind::Cdrom, controller: word(item).to_owned() }),
-        14 => Some(Removable { kind: RemovableKind::Floppy, controller: "floppy".to_owned() }),
+        15 | 16 => Some(Removable::new(RemovableKind::Cdrom, word(item).to_owned())),
+        14 => Some(Removable::new(RemovableKind::Floppy, "floppy".to_owned())),
         _ => None,
     };
     let mut all: Vec<Removable> = items.iter().filter_map(of).collect();

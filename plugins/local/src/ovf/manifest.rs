@@ -3,8 +3,9 @@
 //! Lines of `ALGORITHM(name)= hex`; algorithm in any case, spaces anywhere. What makes no sense is a warning, because a manifest can be
 //! left out altogether; a digest that differs is an error.
 
+use vmdk2kvm_plugin_api::model::StatedDigest;
 use vmdk2kvm_plugin_api::tracing::warn;
-use vmdk2kvm_plugin_api::{Host, PluginError, Result};
+use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use crate::digest::Algorithm;
 use crate::object::Object;
@@ -61,9 +62,14 @@ impl Manifest {
 }
 
 impl Entry {
-    /// Reads all of `object` and holds it against the digest.
-    pub fn verify(&self, object: &Object, host: Option<&Host>) -> Result<()> {
-        let found = self.algorithm.of_object(object, host)?;
+    /// What it states of the object that its name was found to be.
+    pub fn stated(&self, object: String) -> StatedDigest {
+        StatedDigest::new(object, self.algorithm.word(), &self.digest, "the manifest")
+    }
+
+    /// Reads all of `object`, a small one, and holds it against the digest.
+    pub fn verify(&self, object: &Object) -> Result<()> {
+        let found = self.algorithm.of_object(object)?;
         if found == self.digest {
             return Ok(());
         }

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use vmdk2kvm_plugin_api::model::{Disk, VmSpec};
+use vmdk2kvm_plugin_api::model::{Disk, StatedDigest, VmSpec};
 use vmdk2kvm_plugin_api::tracing::{error_span, warn};
-use vmdk2kvm_plugin_api::{BlockSource, Host, PluginError, Result};
+use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result};
 
 use super::envelope::{Envelope, File, root, systems};
 use super::machine::{Described, Placed, describe};
@@ -42,7 +42,7 @@ impl<'a> Package<'a> {
     pub fn machines(&self) -> Result<Vec<Described>> {
         let source = self.roots.source(self.object)?;
         let _span = error_span!("ovf", file = source.name()).entered();
-        self.verify(self.object, None)?;
+        self.verify()?;
         let bytes = source.document("an OVF", xml::MAX_SIZE)?;
         read(&bytes, &stem(Path::new(self.object))).map_err(|error| error.context(source.name()))
     }
@@ -57,11 +57,11 @@ impl<'a> Package<'a> {
             }
             let context = format!("{}: disk '{}'", shown(self.object), shown(&placed.disk.id));
             let disk = self.disk(placed).map_err(|error| error.context(&context))?;
-            if disk.path.is_some() && vm.disks.iter().any(|other| other.path == disk.path) {
+            if !disk.ways.is_empty() && vm.disks.iter().any(|other| other.ways == disk.ways) {
                 return Err(PluginError::unusable(format!("{context}: another disk has the same file"))
                     .hint("a disk that is shared is not read twice: export the virtual machine again"));
             }
-            if let (Some(covered), Some(path)) = (&covered, &disk.path) {
+            if let (Some(covered), Some(path)) = (&covered, crate::object_of_disk(&disk)) {
                 if !covered.iter().any(|object| covers(object, path)) {
                     warn!("{}: the manifest has no digest of it", shown(path));
                 }
@@ -75,18 +75,19 @@ impl<'a> Package<'a> {
         Ok(vm)
     }
 
-    /// Holds everything that `object` is made of against the manifest, if there is one; `true` when it had a digest.
-    pub fn verify(&self, object: &str, host: Option<&Host>) -> Result<bool> {
-        let Some(manifest) = self.manifest()? else { return Ok(false) };
-        let mut verified = false;
-        for entry in manifest.entries() {
-            let Some(file) = self.find(&entry.name) else { continue };
-            if covers(&file, object) {
-                entry.verify(&self.roots.source(&file)?, host)?;
-                verified = true;
-            }
-        }
-        Ok(verified)
+    /// The digests that the manifest, if there is one, has of everything that `object` is made of.
+    pub fn stated_digests(&self, object: &str) -> Result<Vec<StatedDigest>> {
+        let Some(manifest) = self.manifest()? else { return Ok(Vec::new()) };
+        let stated = manifest.entries().iter().filter_map(|entry| Some((self.find(&entry.name)?, entry)));
+        let stated = stated.filter(|(file, _)| covers(file, object));
+        Ok(stated.map(|(file, entry)| entry.stated(file)).collect())
+    }
+
+    /// Holds the OVF itself against the manifest.
+    fn verify(&self) -> Result<()> {
+        let Some(manifest) = self.manifest()? else { return Ok(()) };
+        let of_ovf = |entry: &&manifest::Entry| self.find(&entry.name).as_deref() == Some(self.object);
+        manifest.entries().iter().filter(of_ovf).try_for_each(|entry| entry.verify(&self.roots.source(self.object)?))
     }
 
     /// The objects that the manifest has digests of; `None` without a manifest.
@@ -115,8 +116,7 @@ impl<'a> Package<'a> {
             let capacity_bytes = disk.capacity.filter(|capacity| *capacity > 0).ok_or_else(|| {
                 PluginError::unusable("it has neither a file nor a capacity").hint("export the virtual machine again")
             })?;
-            let format = DiskFormat::Raw.as_str().to_owned();
-            return Ok(Disk { name: shown(&disk.id), controller, bus, unit, capacity_bytes, format, path: None });
+            return Ok(Disk::new(shown(&disk.id), controller, bus, unit).with(|it| it.capacity_bytes = capacity_bytes));
         };
         let object = self.file(file)?;
         let (path, format) = if file.gzip { self.packed(&object, disk.format)? } else { (object.clone(), disk.format) };
@@ -142,8 +142,10 @@ impl<'a> Package<'a> {
             (_, DiskFormat::Raw) => self.roots.source(&path)?.size(),
             (capacity, _) => capacity.unwrap_or(0),
         };
-        let format = format.as_str().to_owned();
-        Ok(Disk { name: file_name(Path::new(&path)), controller, bus, unit, capacity_bytes, format, path: Some(path) })
+        Ok(Disk::new(file_name(Path::new(&path)), controller, bus, unit).with(|it| {
+            it.capacity_bytes = capacity_bytes;
+            it.ways = vec![crate::way(&path, format.as_str())];
+        }))
     }
 
     /// The object of a referenced file, as large as the OVF says.

@@ -65,9 +65,7 @@ pub fn devices(dictionary: &Dictionary) -> Result<Devices> {
         }
         let file = get("filename");
         match sort_of(get("devicetype").unwrap_or_default(), file.unwrap_or_default()) {
-            Sort::Cdrom => {
-                devices.removable.push(Removable { kind: RemovableKind::Cdrom, controller: place.word().to_owned() })
-            }
+            Sort::Cdrom => devices.removable.push(Removable::new(RemovableKind::Cdrom, place.word().to_owned())),
             Sort::Passthrough => warn!("{key} is a device of the old host passed through, and is left out"),
             Sort::Disk => {
                 let Some(file) = file else {
@@ -90,7 +88,7 @@ pub fn devices(dictionary: &Dictionary) -> Result<Devices> {
     }
     for number in 0..FLOPPIES {
         if dictionary.switch(&format!("floppy{number}.present")) == Some(true) {
-            devices.removable.push(Removable { kind: RemovableKind::Floppy, controller: "floppy".to_owned() });
+            devices.removable.push(Removable::new(RemovableKind::Floppy, "floppy".to_owned()));
         }
     }
     if let (Some(order), Some(first)) = (dictionary.text("bios.hddorder"), devices.disks.first()) {
@@ -138,9 +136,9 @@ impl Place {
     fn word(self) -> &'static str {
         match self.controller {
             Controller::Ide => "ide",
-            Controller::Scsi => "scsi",
             Controller::Sata => "sata",
             Controller::Nvme => "nvme",
+            _ => "scsi",
         }
     }
 
@@ -225,7 +223,7 @@ mod tests {
         ] {
             let devices = of(key, kind, file).unwrap();
             assert!(devices.disks.is_empty());
-            assert_eq!(devices.removable, [Removable { kind: RemovableKind::Cdrom, controller: controller.into() }]);
+            assert_eq!(devices.removable, [Removable::new(RemovableKind::Cdrom, controller)]);
         }
         for kind in ["", "disk", "scsi-hardDisk", "ata-hardDisk"] {
             assert_eq!(of("scsi0:0", kind, "a.vmdk").unwrap().disks.len(), 1);
@@ -233,6 +231,6 @@ mod tests {
         assert_eq!(of("scsi0:0", "scsi-passthru", "/vmfs/devices/x").unwrap(), Devices::default());
         assert_eq!(of("scsi0:0", "disk", "").unwrap_err().message, "disk scsi0:0 has no file name");
         let floppy = read("floppy0.present = \"TRUE\"\nfloppy1.present = \"FALSE\"").unwrap();
-        assert_eq!(floppy.removable, [Removable { kind: RemovableKind::Floppy, controller: "floppy".into() }]);
+        assert_eq!(floppy.removable, [Removable::new(RemovableKind::Floppy, "floppy")]);
     }
 }

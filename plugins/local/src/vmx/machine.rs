@@ -93,23 +93,16 @@ pub fn describe(bytes: &[u8], stem: &str) -> Result<Described> {
     };
     let devices = devices(&dictionary)?;
     let nics = nics(&dictionary, &mut guessed);
-    let vm = VmSpec {
-        schema: 1,
-        name,
-        uuid,
-        genid,
-        guest_id: dictionary.text("guestos").map(str::to_owned),
-        firmware,
-        secure_boot: firmware == Firmware::Uefi && dictionary.switch("uefi.secureboot.enabled") == Some(true),
-        tpm: dictionary.switch("vtpm.present") == Some(true) || dictionary.text("managedvm.autoaddvtpm").is_some(),
-        cpus,
-        memory_bytes,
-        disks: Vec::new(),
-        removable: devices.removable,
-        nics,
-        guessed,
-        origin: None,
-    };
+    let vm = VmSpec::new(name, firmware, cpus, memory_bytes).with(|it| {
+        it.uuid = uuid;
+        it.genid = genid;
+        it.guest_id = dictionary.text("guestos").map(str::to_owned);
+        it.secure_boot = firmware == Firmware::Uefi && dictionary.switch("uefi.secureboot.enabled") == Some(true);
+        it.tpm = dictionary.switch("vtpm.present") == Some(true) || dictionary.text("managedvm.autoaddvtpm").is_some();
+        it.removable = devices.removable;
+        it.nics = nics;
+        it.guessed = guessed;
+    });
     Ok(Described { vm, disks: devices.disks })
 }
 
@@ -124,11 +117,11 @@ fn cpus(dictionary: &Dictionary, guess: &mut impl FnMut(&str)) -> Result<Cpus> {
     let count = count.unwrap_or(1) as u32;
     let cores = cores as u32;
     if count % cores == 0 {
-        return Ok(Cpus { count, sockets: count / cores, cores_per_socket: cores });
+        return Ok(Cpus::new(count, cores));
     }
     warn!("{count} processors do not divide into sockets of {cores} cores; each gets a socket of its own");
     guess("cpus");
-    Ok(Cpus { count, sockets: count, cores_per_socket: 1 })
+    Ok(Cpus::new(count, 1))
 }
 
 #[cfg(test)]
@@ -181,7 +174,7 @@ ethernet0.address = "00:50:56:AA:BB:01"
         assert_eq!(vm.genid.as_deref(), Some("09512cc5-940a-8987-b950-f54f631015e8"));
         assert_eq!(vm.guest_id.as_deref(), Some("debian12-64"));
         assert_eq!((vm.firmware, vm.secure_boot, vm.tpm), (Firmware::Uefi, true, true));
-        assert_eq!(vm.cpus, Cpus { count: 4, sockets: 2, cores_per_socket: 2 });
+        assert_eq!(vm.cpus, Cpus::new(4, 2));
         assert_eq!(vm.memory_bytes, 3 << 30);
         assert_eq!(vm.removable.len(), 1);
         assert_eq!((vm.removable[0].kind, vm.removable[0].controller.as_str()), (RemovableKind::Cdrom, "sata"));
@@ -198,7 +191,7 @@ ethernet0.address = "00:50:56:AA:BB:01"
         let vm = describe(b"config.version = \"8\"\n", "web").unwrap().vm;
         assert_eq!(vm.guessed, ["name", "firmware", "memory_bytes", "cpus"]);
         assert_eq!((vm.name.as_str(), vm.memory_bytes), ("web", GUESSED_MEMORY));
-        assert_eq!(vm.cpus, Cpus { count: 1, sockets: 1, cores_per_socket: 1 });
+        assert_eq!(vm.cpus, Cpus::new(1, 1));
         assert_eq!((vm.firmware, vm.secure_boot, vm.tpm), (Firmware::Bios, false, false));
         assert!(vm.nics.is_empty() && vm.uuid.is_none());
     }

@@ -32,7 +32,11 @@ pub fn nics(dictionary: &Dictionary, guessed: &mut Vec<String>) -> Vec<Nic> {
         if let (Some(written), None) = (written, &address) {
             warn!("ethernet{number}: '{}' is not a MAC address; the card gets a new one", shown(written));
         }
-        nics.push(Nic { mac: address, model: get("virtualdev").map(str::to_lowercase), network, kind });
+        nics.push(Nic::new(kind).with(|it| {
+            it.mac = address;
+            it.model = get("virtualdev").map(str::to_lowercase);
+            it.network = network;
+        }));
     }
     nics
 }

@@ -6,7 +6,7 @@ use crate::support::Lab;
 /// Name, and format and content of every disk.
 fn look(lab: &Lab, name: &str) -> (String, Vec<(String, Vec<u8>)>) {
     let vm = lab.describe(name, None).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let formats = vm.disks.iter().map(|disk| disk.format.clone());
+    let formats = vm.disks.iter().map(|disk| disk.ways[0].format.clone());
     let contents = lab.contents(name).unwrap().into_iter().map(Option::unwrap);
     (vm.name, formats.zip(contents).collect())
 }

@@ -51,7 +51,7 @@ fn disks_come_by_controller_and_place_not_by_the_document() {
         ("d.vmdk", Nvme, 0, 1),
     ];
     assert_eq!(disks, expected);
-    assert_eq!((vm.disks[3].path.as_deref(), vm.disks[3].capacity_bytes), (None, 16 << 20));
+    assert_eq!((vm.disks[3].ways.len(), vm.disks[3].capacity_bytes), (0, 16 << 20));
     assert_eq!(vm.guessed, ["firmware", "memory_bytes", "cpus"]);
 }
 
@@ -98,7 +98,7 @@ fn everything_else_is_read_too() {
         ]
         .concat(),
     );
-    assert_eq!(vm.cpus, Cpus { count: 4, sockets: 2, cores_per_socket: 2 });
+    assert_eq!(vm.cpus, Cpus::new(4, 2));
     assert_eq!(vm.memory_bytes, 3 << 30);
     assert_eq!((vm.firmware, vm.secure_boot, vm.tpm), (Firmware::Uefi, true, true));
     assert_eq!(vm.guest_id.as_deref(), Some("debian10_64Guest"));
@@ -114,7 +114,7 @@ fn everything_else_is_read_too() {
         ]
     );
     assert!(vm.nics.iter().all(|nic| nic.kind == NicKind::Network));
-    let drive = |kind, controller: &str| Removable { kind, controller: controller.into() };
+    let drive = |kind, controller: &str| Removable::new(kind, controller);
     use RemovableKind::{Cdrom, Floppy};
     assert_eq!(vm.removable, [drive(Cdrom, "sata"), drive(Cdrom, "ide"), drive(Floppy, "floppy")]);
     assert_eq!(vm.guessed, Vec::<String>::new());
@@ -185,7 +185,7 @@ fn formats_are_as_declared() {
         [("urn:raw", "raw"), ("", "qcow2"), ("http://www.gnome.org/~markmc/qcow-image-format.html", "qcow2")]
     {
         lab.file("web.ovf", ovf(format));
-        assert_eq!(lab.describe("web.ovf", None).unwrap().disks[0].format, expected);
+        assert_eq!(lab.describe("web.ovf", None).unwrap().disks[0].ways[0].format, expected);
     }
     lab.file("web.ovf", ovf(VMDK));
     let refusal = lab.refusal("web.ovf").1;

@@ -106,7 +106,9 @@ fn members_of_an_archive_cannot_reach_outside_of_it() {
     lab.run("in", "tar -cf ../web.ova web.ovf b.vmdk");
     let expected = "DIR/web.ova/web.ovf: disk 'd1': DIR/web.ova/web.ovf: the name '../secret.vmdk' is refused: it is a path that leads outside of its folder";
     assert_eq!(lab.refusal("web.ova").1, expected);
-    let transport = lab.transport("web.ova");
+    lab.run("in", "tar -cf ../good.ova b.vmdk");
+    let vm = lab.describe("good.ova", None).unwrap();
+    let transport = lab.transport("web.ova", &vm, &vm.disks[0]);
     let object = |name: &str| lab.root().join(name).to_str().unwrap().to_owned();
     for outside in ["web.ova/../secret.vmdk", "web.ova/nothing", "web.ova/b.vmdk/x"] {
         let error = transport.open(&object(outside)).err().unwrap();

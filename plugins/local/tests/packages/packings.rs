@@ -9,10 +9,11 @@ fn assert_usual(lab: &Lab, name: &str) {
     let vm = lab.describe(name, None).unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!((vm.name.as_str(), vm.memory_bytes, vm.cpus.count), ("Web", 1 << 30, 2), "{name}");
     assert_eq!(vm.guessed, ["firmware"], "{name}");
-    let disks: Vec<_> = vm.disks.iter().map(|disk| (disk.unit, disk.capacity_bytes, disk.format.as_str())).collect();
+    let disks: Vec<_> =
+        vm.disks.iter().map(|disk| (disk.unit, disk.capacity_bytes, disk.ways[0].format.as_str())).collect();
     assert_eq!(disks, [(0, 2 << 30, "vmdk"), (1, 1 << 30, "vmdk")], "{name}");
     for disk in &vm.disks {
-        assert!(beneath(&lab.root(), disk.path.as_deref().unwrap()));
+        assert!(beneath(&lab.root(), &disk.ways[0].object));
     }
     let contents = lab.contents(name).unwrap_or_else(|error| panic!("{name}: {error}"));
     assert!(contents == [Some(disk(1)), Some(disk(2))], "{name}: other bytes");

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use sha2::Digest;
 use vmdk2kvm_local::Local;
-use vmdk2kvm_plugin_api::model::{SourceRef, VmSpec};
+use vmdk2kvm_plugin_api::model::{Disk, Link, SourceRef, VmSpec, Way};
 use vmdk2kvm_plugin_api::{Fetcher, PluginError, Result, Transport, read_exact_at};
 
 use crate::documents::{disk, usual};
@@ -45,37 +46,57 @@ impl Lab {
     }
 
     pub fn reference(&self, name: &str, vm: Option<&str>) -> SourceRef {
-        SourceRef {
-            uri: self.root().join(name).to_str().unwrap().into(),
-            extra_disks: Vec::new(),
-            vm: vm.map(String::from),
-        }
+        SourceRef::new(self.root().join(name).to_str().unwrap()).with(|it| it.vm = vm.map(String::from))
     }
 
     pub fn describe(&self, name: &str, vm: Option<&str>) -> Result<VmSpec> {
-        self.local.catalog(&self.reference(name, vm))?.unwrap().describe()
+        self.local.catalog(&self.reference(name, vm))?.describe()
     }
 
     pub fn inventory(&self, name: &str) -> Result<Vec<VmSpec>> {
-        self.local.catalog(&self.reference(name, None))?.unwrap().inventory()
+        let found = self.local.catalog(&self.reference(name, None))?.inventory()?;
+        Ok(found.into_iter().map(|found| found.vm).collect())
     }
 
-    pub fn transport(&self, name: &str) -> Box<dyn Transport> {
-        self.local.transport(&self.reference(name, None)).unwrap().unwrap()
+    pub fn transport(&self, name: &str, vm: &VmSpec, disk: &Disk) -> Box<dyn Transport> {
+        let way = disk.ways.first().cloned().unwrap_or_else(|| Way::new("file", "", "raw"));
+        self.local.transport(&Link::new(self.reference(name, None), vm.clone(), 0, way)).unwrap()
+    }
+
+    /// Holds a disk's file against the digests that its source states, as the host does; `false`: it states none.
+    pub fn verify(&self, name: &str, disk: &Disk) -> Result<bool> {
+        let vm = self.describe(name, None)?;
+        let transport = self.transport(name, &vm, disk);
+        let stated = transport.stated_digests(&disk.ways[0].object)?;
+        for stated in &stated {
+            let source = transport.open(&stated.object)?;
+            let mut content = vec![0; source.size() as usize];
+            read_exact_at(&*source, 0, &mut content)?;
+            let found = match stated.algorithm.as_str() {
+                "sha1" => hex(&sha1::Sha1::digest(&content)),
+                "sha256" => hex(&sha2::Sha256::digest(&content)),
+                _ => hex(&sha2::Sha512::digest(&content)),
+            };
+            if found != stated.hex {
+                return Err(PluginError::unusable(format!("{}: {found} is not {}", stated.object, stated.hex)));
+            }
+        }
+        Ok(!stated.is_empty())
     }
 
     /// The bytes of every disk.
     pub fn contents(&self, name: &str) -> Result<Vec<Option<Vec<u8>>>> {
         let vm = self.describe(name, None)?;
-        let transport = self.transport(name);
-        let content = |path: &String| {
+        let content = |disk: &Disk| {
+            let (transport, path) = (self.transport(name, &vm, disk), &disk.ways[0].object);
             let source = transport.open(path)?;
             let mut content = vec![0xa5; source.size() as usize];
             read_exact_at(&*source, 0, &mut content)?;
             assert!(!transport.fingerprint(path)?.is_empty());
             Ok(content)
         };
-        vm.disks.iter().map(|disk| disk.path.as_ref().map(content).transpose()).collect()
+        let content = |disk: &Disk| (!disk.ways.is_empty()).then(|| content(disk)).transpose();
+        vm.disks.iter().map(content).collect()
     }
 
     /// The sentence of an error, its own folder written as `DIR`.
@@ -89,6 +110,11 @@ impl Lab {
         let error = self.contents(name).unwrap_err();
         (error.kind.exit_code(), self.sentence(&error))
     }
+}
+
+/// Bytes in hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The usual machine as files in `folder`.

@@ -31,7 +31,7 @@ impl Files {
     }
 
     pub fn flatten(&self, top: &str) -> Result<Flat> {
-        Qcow2.flatten(&FlattenDisk { object: top.into(), format: "qcow2".into() }, Arc::new(self.clone()))
+        Qcow2.flatten(&FlattenDisk::new(top, "qcow2"), Arc::new(self.clone()))
     }
 
     /// The whole disk, read in pieces of `piece` bytes, with the map of extents held against it.
@@ -43,7 +43,7 @@ impl Files {
             read_exact_at(&*flat.source, (number * piece) as u64, part)?;
         }
         let mut at = 0;
-        for Extent { offset, length, kind } in flat.source.extents(0, flat.source.size())? {
+        for Extent { offset, length, kind, .. } in flat.source.extents(0, flat.source.size())? {
             assert_eq!(offset, at);
             assert!(length > 0);
             at += length;

@@ -12,7 +12,7 @@ use vmdk2kvm_vdi_vhdx_flatten::VdiVhdx;
 /// The image of this format as `image`.
 pub fn flatten(format: &str, image: &[u8]) -> Result<Flat> {
     let files = MemoryFiles::default().with("image", image);
-    VdiVhdx.flatten(&FlattenDisk { object: "image".into(), format: format.into() }, Arc::new(files))
+    VdiVhdx.flatten(&FlattenDisk::new("image", format), Arc::new(files))
 }
 
 fn run(program: &str, folder: &Path, arguments: &[&str]) {

@@ -46,7 +46,7 @@ proptest! {
             seal(&mut image[512..1536], 36);
         }
         image.truncate(image.len().saturating_sub(cut));
-        let disk = vmdk2kvm_plugin_api::model::FlattenDisk { object: "a.vhd".into(), format: "vhd".into() };
+        let disk = vmdk2kvm_plugin_api::model::FlattenDisk::new("a.vhd", "vhd");
         let images = std::sync::Arc::new(vmdk2kvm_plugin_testing::MemoryFiles::default().with("a.vhd", image));
         if let Ok(flat) = vmdk2kvm_plugin_api::Flattener::flatten(&vmdk2kvm_vhd_flatten::Vhd, &disk, images) {
             // A capacity may be absurd and its table absent; a little of it is enough.

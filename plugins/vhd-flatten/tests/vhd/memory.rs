@@ -18,7 +18,7 @@ impl Images {
 
     /// What the guest sees, read in pieces; the map of extents is held against it.
     pub fn read(&self, top: &str, piece: usize) -> Result<(Vec<u8>, ChainReport)> {
-        let disk = FlattenDisk { object: top.into(), format: "vhd".into() };
+        let disk = FlattenDisk::new(top, "vhd");
         let flat = Vhd.flatten(&disk, Arc::new(self.0.clone()))?;
         let size = flat.source.size();
         assert_eq!(size, flat.report.capacity_bytes);

@@ -9,20 +9,30 @@ use std::sync::Arc;
 
 use vmdk2kvm_plugin_api::model::FlattenDisk;
 use vmdk2kvm_plugin_api::{
-    BlockSource, ErrorKind, Extent, ExtentKind, Flattener, Host, HostServices, LogRecord, PluginError, Result,
-    Transport, read_exact_at,
+    BlockSource, ErrorKind, Extent, ExtentKind, Flattener, Host, HostServices, LogRecord, PluginError, Progress,
+    Result, Slot, Transport, read_exact_at,
 };
 
 /// A host without anything behind it.
 struct Nobody;
 
 impl HostServices for Nobody {
-    fn progress(&self, _task: &str, _done: u64, _total: u64) {}
+    fn progress(&self, _progress: &Progress<'_>) {}
     fn cancelled(&self) -> bool {
         false
     }
-    fn secret(&self, _name: &str) -> Result<Option<String>> {
+    fn secret(&self, _name: &str) -> Result<Option<Vec<u8>>> {
         Ok(None)
+    }
+    fn lend_secret(&self, _value: &[u8]) -> Result<String> {
+        Err(PluginError::cannot("lending a secret"))
+    }
+    fn warn(&self, _message: &str) {}
+    fn folder(&self) -> Result<String> {
+        Err(PluginError::cannot("giving a folder"))
+    }
+    fn slot(&self, _name: &str, _limit: u32) -> Result<Slot> {
+        Ok(Slot::new(()))
     }
     fn log(&self, _record: &LogRecord) {}
     fn log_level(&self) -> u8 {
@@ -70,7 +80,7 @@ impl BlockSource for MemoryFile {
 
     fn extents(&self, offset: u64, length: u64) -> Result<Vec<Extent>> {
         assert!(length > 0 && offset + length <= self.size(), "a map of what is not in the file");
-        Ok(vec![Extent { offset, length, kind: ExtentKind::Data }])
+        Ok(vec![Extent::new(offset, length, ExtentKind::Data)])
     }
 }
 
@@ -85,7 +95,7 @@ pub fn exercise<'a>(
     object: &str,
 ) -> bool {
     let memory = Memory(files.into_iter().map(|(name, bytes)| (name.to_owned(), Arc::from(bytes))).collect());
-    let disk = FlattenDisk { object: object.to_owned(), format: format.to_owned() };
+    let disk = FlattenDisk::new(object.to_owned(), format.to_owned());
     let opened = flattener.flatten(&disk, Arc::new(memory));
     match opened.and_then(|flat| read(&*flat.source)) {
         Ok(()) => true,

@@ -44,9 +44,9 @@ fn run(guest: &ApplianceGuest, command: &[String]) -> Result<String> {
 }
 
 fn done(detail: impl Into<String>) -> Applied {
-    Applied { status: AppliedStatus::Done, detail: detail.into() }
+    Applied::new(AppliedStatus::Done).with(|it| it.detail = detail.into())
 }
 
 fn unchanged() -> Applied {
-    Applied { status: AppliedStatus::Unchanged, detail: String::new() }
+    Applied::new(AppliedStatus::Unchanged)
 }

@@ -372,13 +372,15 @@ fn file_stat(found: &Statns) -> FileStat {
         _ => FileKind::Other,
     };
     FileStat {
-        stat: Stat {
+        stat: Stat::new(
             kind,
-            size: if kind == FileKind::File { u64::try_from(found.size).unwrap_or(0) } else { 0 },
-            mode: u32::try_from(found.mode & 0o7777).unwrap_or(0),
-            uid: u32::try_from(found.uid).unwrap_or(0),
-            gid: u32::try_from(found.gid).unwrap_or(0),
-        },
+            if kind == FileKind::File { u64::try_from(found.size).unwrap_or(0) } else { 0 },
+            u32::try_from(found.mode & 0o7777).unwrap_or(0),
+        )
+        .with(|it| {
+            it.uid = u32::try_from(found.uid).unwrap_or(0);
+            it.gid = u32::try_from(found.gid).unwrap_or(0);
+        }),
         identity: [
             found.dev,
             found.ino,

@@ -35,7 +35,7 @@ pub fn scan_disk(index: u32, device: &str, size: u64, source: &mut dyn ReadDevic
         _ => None,
     };
     let mut scan = DiskScan {
-        info: GuestDiskInfo { index, size_bytes: size, table: table.kind.word().to_owned(), devices: Vec::new() },
+        info: GuestDiskInfo::new(index, size, table.kind.word().to_owned()),
         boot_code: table.boot_code,
         kinds: Vec::new(),
         lengths: Vec::new(),
@@ -99,7 +99,11 @@ fn named(device: String, partition: u32, superblock: Option<Superblock>) -> Gues
         Some(found) => (Some(found.fstype), found.uuid, found.label),
         None => (None, None, None),
     };
-    GuestBlockDevice { device, partition, fstype, uuid, label, partuuid: None, partlabel: None }
+    GuestBlockDevice::new(device, partition).with(|it| {
+        it.fstype = fstype;
+        it.uuid = uuid;
+        it.label = label;
+    })
 }
 
 /// Reads more than was asked for, since the next question is about what follows, and keeps it, since a chain of partitions is

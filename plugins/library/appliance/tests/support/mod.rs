@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use vmdk2kvm_plugin_api::model::{Action, AttachedDisk, Change, OpenGuest, VmSpec};
-use vmdk2kvm_plugin_api::{Host, HostServices, LogRecord, Result};
+use vmdk2kvm_plugin_api::model::{Action, AttachedDisk, Change, OpenGuest};
+use vmdk2kvm_plugin_api::{Host, HostServices, LogRecord, PluginError, Progress, Result, Slot};
 use vmdk2kvm_plugin_testing::sample;
 
 /// A host that listens to nobody and can be told to cancel.
@@ -25,16 +25,30 @@ pub struct TestHost {
 }
 
 impl HostServices for TestHost {
-    fn progress(&self, task: &str, _: u64, _: u64) {
-        self.tasks.lock().unwrap().push(task.to_owned());
+    fn progress(&self, progress: &Progress<'_>) {
+        self.tasks.lock().unwrap().push(progress.task.to_owned());
     }
 
     fn cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    fn secret(&self, name: &str) -> Result<Option<String>> {
-        Ok(self.secrets.lock().unwrap().get(name).cloned())
+    fn secret(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.secrets.lock().unwrap().get(name).map(|secret| secret.as_bytes().to_vec()))
+    }
+
+    fn lend_secret(&self, _: &[u8]) -> Result<String> {
+        Err(PluginError::cannot("lending a secret"))
+    }
+
+    fn warn(&self, _: &str) {}
+
+    fn folder(&self) -> Result<String> {
+        Err(PluginError::cannot("giving a folder"))
+    }
+
+    fn slot(&self, _: &str, _: u32) -> Result<Slot> {
+        Ok(Slot::new(()))
     }
 
     fn log(&self, _: &LogRecord) {}
@@ -52,29 +66,23 @@ pub fn host(settings: serde_json::Value) -> (Arc<TestHost>, Host) {
 
 /// A request for one raw disk.
 pub fn request(disk: &Path, work_dir: &Path, writable: bool) -> OpenGuest {
-    OpenGuest {
-        vm: VmSpec { disks: Vec::new(), nics: Vec::new(), ..sample::vm("test") },
-        disks: vec![AttachedDisk { path: disk.display().to_string(), format: "raw".into() }],
-        writable,
-        work_dir: work_dir.display().to_string(),
-        socket_dir: String::new(),
-        keys: Vec::new(),
-        root: None,
-    }
+    let vm = sample::vm("test").with(|vm| {
+        vm.disks.clear();
+        vm.nics.clear();
+    });
+    OpenGuest::new(vm, sample::source("disk.raw"), work_dir.display().to_string()).with(|request| {
+        request.disks = vec![AttachedDisk::new(disk.display().to_string(), "raw")];
+        request.writable = writable;
+    })
 }
 
 /// A change as a plan would hold it.
 pub fn change(action: Action, target: &str) -> Change {
-    Change {
-        id: "c1".into(),
-        fixer: "test".into(),
-        action,
-        target: target.into(),
-        summary: String::new(),
-        reason: String::new(),
-        diff: None,
-        critical: true,
-    }
+    Change::new(action, target, "", "").with(|it| {
+        it.id = "c1".into();
+        it.fixer = "test".into();
+        it.critical = true;
+    })
 }
 
 /// An ext4 image, without a partition table, of what `fill` puts into a folder.

@@ -19,8 +19,11 @@ fn three() -> (Vec<GuestDiskInfo>, VmSpec) {
         fixture::disk(2, &[(1, "ext4")]),
     ];
     let mut vm = fixture::vm(3);
-    vm.disks[1] = Disk { unit: 2, ..vm.disks[1].clone() };
-    vm.disks[2] = Disk { bus: 1, unit: 0, ..vm.disks[2].clone() };
+    vm.disks[1] = vm.disks[1].clone().with(|it| it.unit = 2);
+    vm.disks[2] = vm.disks[2].clone().with(|it| {
+        it.bus = 1;
+        it.unit = 0;
+    });
     (disks, vm)
 }
 
@@ -83,7 +86,11 @@ fn knows_ata_ide_and_nvme() {
     for (disk, (controller, bus, unit)) in
         vm.disks.iter_mut().zip([(Controller::Ide, 1, 0), (Controller::Sata, 0, 3), (Controller::Nvme, 0, 1)])
     {
-        *disk = Disk { controller, bus, unit, ..disk.clone() };
+        *disk = disk.clone().with(|it| {
+            it.controller = controller;
+            it.bus = bus;
+            it.unit = unit;
+        });
     }
     let devices = Devices::new(&disks, Some(&vm));
     for (spec, want) in [

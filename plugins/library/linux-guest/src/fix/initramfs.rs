@@ -13,6 +13,7 @@ use vmdk2kvm_plugin_api::{ErrorKind, Fixer, Guest, Result};
 use super::settings::InitramfsMode;
 use crate::devices::Devices;
 use crate::initramfs::{Compression, Contents, contents, has_driver};
+use crate::inspect::drives;
 use crate::kernel_version::major_minor;
 use crate::textfile::Why;
 
@@ -75,6 +76,8 @@ impl Fixer for Initramfs {
         persist::plan(tool, &wanted, !lacking.is_empty(), guest, &mut plan)?;
         plan.changes.extend(boot.changes);
         plan.findings.extend(boot.findings);
+        // What the kernels have is what they start with, once this plan is carried out.
+        plan.drives = drives(&context.inspection.kernels, |kernel| &kernel.virtio.in_kernel);
         Ok(plan)
     }
 }

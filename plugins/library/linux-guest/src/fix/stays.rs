@@ -71,7 +71,7 @@ fn plan(guest: &dyn Guest) -> Result<FixerPlan> {
         disks: context.inspection.disks.clone(),
     };
     context.inspection = inspect(guest, &layout)?;
-    let mut all = FixerPlan { findings: context.inspection.findings.clone(), changes: vec![] };
+    let mut all = FixerPlan::default().with(|it| it.findings = context.inspection.findings.clone());
     for fixer in fixers(&FixSettings::default()) {
         let own = fixer.plan(&context, guest)?;
         all.findings.extend(own.findings);

@@ -26,7 +26,11 @@ pub(super) fn read(guest: &dyn Guest, findings: &mut Vec<Finding>) -> Result<Vec
         let index = index(&entry.name, guest, findings)?;
         for (image, initramfs) in places {
             let virtio = drivers(&entry.name, &index, initramfs.as_deref(), guest, findings)?;
-            kernels.push(KernelInfo { version: entry.name.clone(), image: Some(image), initramfs, virtio });
+            kernels.push(KernelInfo::new(entry.name.clone()).with(|it| {
+                it.image = Some(image);
+                it.initramfs = initramfs;
+                it.virtio = virtio;
+            }));
         }
     }
     kernels.sort_by(|a, b| kernel_version::compare(&b.version, &a.version));
@@ -52,11 +56,10 @@ fn drivers(
     let names = |wanted: &dyn Fn(&str) -> bool| -> Vec<String> {
         VIRTIO.into_iter().filter(|driver| wanted(driver)).map(str::to_owned).collect()
     };
-    let mut virtio = VirtioDrivers {
-        in_kernel: names(&|driver| index.has(driver)),
-        built_in: names(&|driver| index.is_built_in(driver)),
-        in_initramfs: Vec::new(),
-    };
+    let mut virtio = VirtioDrivers::default().with(|it| {
+        it.in_kernel = names(&|driver| index.has(driver));
+        it.built_in = names(&|driver| index.is_built_in(driver));
+    });
     if virtio.in_kernel.len() == virtio.built_in.len() {
         virtio.in_initramfs.clone_from(&virtio.built_in);
     } else if let Some(path) = initramfs {

@@ -115,10 +115,11 @@ mod tests {
     fn found(more: &[(&str, &str)]) -> Vec<(Severity, String)> {
         let mut files = vec![("/efi/1/linux", ""), ("/efi/1/initrd", ""), ("/efi/2/linux", "")];
         files.extend(more);
-        let mount = |mountpoint: &str, fstype: &str| MountInfo {
-            mountpoint: mountpoint.into(),
-            fstype: fstype.into(),
-            ..MountInfo::default()
+        let mount = |mountpoint: &str, fstype: &str| {
+            MountInfo::default().with(|it| {
+                it.mountpoint = mountpoint.into();
+                it.fstype = fstype.into();
+            })
         };
         let mut inspection = fixture::context().inspection;
         inspection.bootloader = Some("systemd-boot".into());

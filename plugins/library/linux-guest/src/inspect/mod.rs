@@ -10,7 +10,7 @@ mod os;
 pub(crate) mod tools;
 mod weaknesses;
 
-use vmdk2kvm_plugin_api::model::{Firmware, GuestDiskInfo, Inspection, MountInfo, OsFamily, VmSpec};
+use vmdk2kvm_plugin_api::model::{Firmware, GuestDiskInfo, Inspection, KernelInfo, MountInfo, OsFamily, VmSpec};
 use vmdk2kvm_plugin_api::{Guest, Result};
 
 use crate::careful::Careful;
@@ -41,20 +41,12 @@ pub fn inspect(guest: &dyn Guest, layout: &DiskLayout) -> Result<Inspection> {
 }
 
 fn read(guest: &dyn Guest, layout: &DiskLayout) -> Result<Inspection> {
-    let mut inspection = Inspection {
-        schema: 1,
-        os: os::read(guest)?,
-        firmware: layout.firmware,
-        bootloader: None,
-        bootloader_config: None,
-        root: layout.root.clone(),
-        mounts: layout.mounts.clone(),
-        kernels: Vec::new(),
-        network: Default::default(),
-        vmware_tools: Default::default(),
-        disks: layout.disks.clone(),
-        findings: Vec::new(),
-    };
+    let mut inspection = Inspection::new(os::read(guest)?).with(|it| {
+        it.firmware = layout.firmware;
+        it.root = layout.root.clone();
+        it.mounts = layout.mounts.clone();
+        it.disks = layout.disks.clone();
+    });
     if inspection.os.family != OsFamily::Linux {
         return Ok(inspection);
     }
@@ -65,12 +57,28 @@ fn read(guest: &dyn Guest, layout: &DiskLayout) -> Result<Inspection> {
     inspection.findings.extend(bootloader::lilo(guest, layout.firmware, inspection.bootloader.as_deref())?);
     inspection.findings.extend(loader_entries::find(&inspection, guest)?);
     inspection.kernels = kernels::read(guest, &mut inspection.findings)?;
+    inspection.drives = drives(&inspection.kernels, |kernel| &kernel.virtio.in_initramfs);
     let network = network::Configuration::read(guest)?;
     inspection.network = network.info();
     inspection.vmware_tools = tools::Tools::find(guest)?.info();
     let more = weaknesses::find(&inspection, &network, guest)?;
     inspection.findings.extend(more);
     Ok(inspection)
+}
+
+/// The drivers of virtual hardware that any of the kernels has, in the words of [`Inspection::drives`]. What only a disk needs must be there
+/// before the root is; of everything else a module on the root is enough.
+pub(crate) fn drives(kernels: &[KernelInfo], storage: impl Fn(&KernelInfo) -> &Vec<String>) -> Vec<String> {
+    let is_storage = |driver: &&String| matches!(driver.as_str(), "virtio_blk" | "virtio_scsi");
+    let of_kernel = |kernel: &KernelInfo| {
+        let disks = storage(kernel).iter().filter(is_storage).cloned();
+        let others = kernel.virtio.in_kernel.iter().filter(|driver| !is_storage(driver)).cloned();
+        disks.chain(others).collect::<Vec<_>>()
+    };
+    let mut drives: Vec<String> = kernels.iter().flat_map(of_kernel).map(|driver| driver.replace('_', "-")).collect();
+    drives.sort();
+    drives.dedup();
+    drives
 }
 
 /// What the guest's fstab mounts from block devices, in its order, swap and removable media left out.
@@ -87,13 +95,10 @@ pub fn fstab_mounts(guest: &dyn Guest, disks: &[GuestDiskInfo], vm: Option<&VmSp
             let device = devices.resolve(entry.spec())?;
             let known = devices.by_name(&device);
             let of_disk = known.and_then(|known| known.fstype.clone());
-            Some(MountInfo {
-                mountpoint: entry.mountpoint(),
-                fstype: of_disk.unwrap_or_else(|| entry.fstype().to_owned()),
-                uuid: known.and_then(|known| known.uuid.clone()),
-                device,
-                ..MountInfo::default()
-            })
+            Some(
+                MountInfo::new(device, entry.mountpoint(), of_disk.unwrap_or_else(|| entry.fstype().to_owned()))
+                    .with(|it| it.uuid = known.and_then(|known| known.uuid.clone())),
+            )
         })
         .collect())
 }

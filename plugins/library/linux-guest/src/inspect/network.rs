@@ -119,9 +119,10 @@ impl Configuration {
 
     /// The interface of this name, which `file` speaks of.
     fn interface(&mut self, name: &str, file: &str) -> &mut InterfaceInfo {
-        let (info, _) = self.interfaces.entry(name.to_owned()).or_insert_with(|| {
-            (InterfaceInfo { name: name.to_owned(), ..InterfaceInfo::default() }, has_virtual_name(name))
-        });
+        let (info, _) = self
+            .interfaces
+            .entry(name.to_owned())
+            .or_insert_with(|| (InterfaceInfo::new(name.to_owned()), has_virtual_name(name)));
         if !info.files.iter().any(|own| own == file) {
             info.files.push(file.to_owned());
         }
@@ -158,10 +159,10 @@ impl Configuration {
             }
             info
         });
-        NetworkInfo {
-            stacks: self.stacks.iter().map(|stack| (*stack).to_owned()).collect(),
-            interfaces: interfaces.collect(),
-        }
+        NetworkInfo::default().with(|it| {
+            it.stacks = self.stacks.iter().map(|stack| (*stack).to_owned()).collect();
+            it.interfaces = interfaces.collect();
+        })
     }
 }
 

@@ -69,7 +69,12 @@ impl Tools {
         } else {
             ""
         };
-        ToolsInfo { installed: !kind.is_empty(), kind: kind.to_owned(), packages, version: self.version.clone() }
+        ToolsInfo::default().with(|it| {
+            it.installed = !kind.is_empty();
+            it.kind = kind.to_owned();
+            it.packages = packages;
+            it.version = self.version.clone();
+        })
     }
 
     fn dpkg(&mut self, status: &str) {

@@ -96,13 +96,13 @@ impl BlockSource for FileSource {
         let mut next = offset;
         for (start, count) in data_ranges(&self.file, offset, length) {
             if start > next {
-                answer.push(Extent { offset: next, length: start - next, kind: ExtentKind::Hole });
+                answer.push(Extent::new(next, start - next, ExtentKind::Hole));
             }
-            answer.push(Extent { offset: start, length: count, kind: ExtentKind::Data });
+            answer.push(Extent::new(start, count, ExtentKind::Data));
             next = start + count;
         }
         if next < offset + length {
-            answer.push(Extent { offset: next, length: offset + length - next, kind: ExtentKind::Hole });
+            answer.push(Extent::new(next, offset + length - next, ExtentKind::Hole));
         }
         Ok(answer)
     }

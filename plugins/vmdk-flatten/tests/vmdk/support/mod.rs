@@ -19,7 +19,7 @@ pub fn flatten(folder: &Path, object: &str) -> Result<Flat> {
 }
 
 pub fn flatten_with(folder: Arc<Folder>, object: &str) -> Result<Flat> {
-    let disk = FlattenDisk { object: object.to_owned(), format: "vmdk".to_owned() };
+    let disk = FlattenDisk::new(object, "vmdk");
     VmdkFlattener::new(host()).flatten(&disk, folder)
 }
 

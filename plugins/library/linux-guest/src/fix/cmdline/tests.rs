@@ -143,7 +143,7 @@ fn the_environment_block_keeps_its_size() {
 #[test]
 fn without_an_initramfs_by_partition() {
     let mut context = fixture::context();
-    context.inspection.kernels = vec![KernelInfo { version: "4.4.0".to_owned(), ..KernelInfo::default() }];
+    context.inspection.kernels = vec![KernelInfo::new("4.4.0".to_owned())];
     let guest =
         MapGuest::new(&[("/etc/kernel/cmdline", "root=/dev/sda1"), ("/boot/grub/device.map", "(hd0)\t/dev/sda\n")]);
     let plan = CommandLine.plan(&context, &guest).unwrap();

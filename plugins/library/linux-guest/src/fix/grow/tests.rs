@@ -6,7 +6,10 @@ const GIB: u64 = 1 << 30;
 
 fn device(name: &str, size_bytes: u64, layer: Layer, fstype: &str, used_bytes: u64) -> StorageDevice {
     let fstype = (!fstype.is_empty()).then(|| fstype.to_owned());
-    StorageDevice { device: name.to_owned(), size_bytes, layer, fstype, used_bytes, unit_bytes: 0 }
+    StorageDevice::new(name.to_owned(), size_bytes, layer).with(|it| {
+        it.fstype = fstype;
+        it.used_bytes = used_bytes;
+    })
 }
 
 /// `/dev/sda` (`index` 0), `/dev/sdb`...
@@ -45,9 +48,8 @@ fn container(on: &str, size: u64, fstype: &str) -> StorageDevice {
 }
 
 fn plan(devices: &[StorageDevice], root: &str, disks: &[u32]) -> FixerPlan {
-    let grown: Vec<GrownDisk> =
-        disks.iter().map(|&index| GrownDisk { index, old_bytes: 4 * GIB, new_bytes: 6 * GIB }).collect();
-    decide(&Storage { schema: 1, devices: devices.to_vec() }, root, &grown).unwrap()
+    let grown: Vec<GrownDisk> = disks.iter().map(|&index| GrownDisk::new(index, 4 * GIB, 6 * GIB)).collect();
+    decide(&Storage::new(devices.to_vec()), root, &grown).unwrap()
 }
 
 /// Each change as `LAYER DEVICE +MIB`.
@@ -189,7 +191,7 @@ fn layouts_in_which_the_root_grows() {
             vec![
                 disk(0, "gpt", 6 * GIB),
                 physical(part("/dev/sda2", 513, 4095, "")),
-                StorageDevice { fstype: Some("crypto_LUKS".into()), ..volume(&["/dev/sda2"], GIB, true) },
+                volume(&["/dev/sda2"], GIB, true).with(|it| it.fstype = Some("crypto_LUKS".into())),
                 container("/dev/vg/root", GIB - 16 * MIB, "xfs"),
             ],
             "/dev/mapper/luks0",
@@ -257,7 +259,7 @@ fn layouts_in_which_nothing_grows_and_why() {
             "/dev/sda1 has a filesystem of the type f2fs, which is not grown",
         ),
         (
-            vec![disk(0, "gpt", 6 * GIB), StorageDevice { used_bytes: 9 * GIB, ..part("/dev/sda1", 1, 4000, "btrfs") }],
+            vec![disk(0, "gpt", 6 * GIB), part("/dev/sda1", 1, 4000, "btrfs").with(|it| it.used_bytes = 9 * GIB)],
             "/dev/sda1",
             "the filesystem of /dev/sda1 is on several devices, and is not grown",
         ),
@@ -307,22 +309,23 @@ fn a_ring_of_devices_is_refused() {
         device("/dev/mapper/a", GIB, Layer::Container { on: "/dev/mapper/b".into() }, "ext4", GIB),
         device("/dev/mapper/b", GIB, Layer::Container { on: "/dev/mapper/a".into() }, "", 0),
     ];
-    let grown = [GrownDisk { index: 0, old_bytes: 1, new_bytes: 2 }];
-    let error = decide(&Storage { schema: 1, devices: ring.to_vec() }, "/dev/mapper/a", &grown).unwrap_err();
+    let grown = [GrownDisk::new(0, 1, 2)];
+    let error = decide(&Storage::new(ring.to_vec()), "/dev/mapper/a", &grown).unwrap_err();
     assert_eq!(error.message, "/dev/mapper/a lies on more than 8 layers");
 }
 
 #[test]
 fn what_grows_has_room_for_what_the_others_write() {
-    let mount = |device: &str, mountpoint: &str| MountInfo {
-        device: device.to_owned(),
-        mountpoint: mountpoint.to_owned(),
-        free_bytes: Some(MIB),
-        free_inodes: Some(3),
-        ..MountInfo::default()
+    let mount = |device: &str, mountpoint: &str| {
+        MountInfo::default().with(|it| {
+            it.device = device.to_owned();
+            it.mountpoint = mountpoint.to_owned();
+            it.free_bytes = Some(MIB);
+            it.free_inodes = Some(3);
+        })
     };
-    let storage = Storage { schema: 1, devices: vec![disk(0, "gpt", 6 * GIB), part("/dev/sda1", 1, 4095, "ext4")] };
-    let grown = [GrownDisk { index: 0, old_bytes: 4 * GIB, new_bytes: 6 * GIB }];
+    let storage = Storage::new(vec![disk(0, "gpt", 6 * GIB), part("/dev/sda1", 1, 4095, "ext4")]);
+    let grown = [GrownDisk::new(0, 4 * GIB, 6 * GIB)];
     let changes = decide(&storage, "/dev/sda1", &grown).unwrap().changes;
     let mounts = with_room(&[mount("/dev/sda1", "/"), mount("/dev/sdb1", "/boot")], &changes);
     assert!(mounts[0].free_bytes.is_some_and(|free| free > 17 * GIB / 10 && free < 2 * GIB), "{mounts:?}");

@@ -12,12 +12,13 @@ const OLD: &[(&str, &str)] =
 
 fn kernel(version: &str, in_kernel: &[&str], built_in: &[&str], initramfs: Option<&str>) -> KernelInfo {
     let texts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    KernelInfo {
-        version: version.to_owned(),
-        image: None,
-        initramfs: initramfs.map(str::to_owned),
-        virtio: VirtioDrivers { in_kernel: texts(in_kernel), built_in: texts(built_in), in_initramfs: vec![] },
-    }
+    KernelInfo::new(version.to_owned()).with(|it| {
+        it.initramfs = initramfs.map(str::to_owned);
+        it.virtio = VirtioDrivers::default().with(|it| {
+            it.in_kernel = texts(in_kernel);
+            it.built_in = texts(built_in);
+        });
+    })
 }
 
 fn plan(

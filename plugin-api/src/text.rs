@@ -1,4 +1,4 @@
-//! `escape`: the one place where hostile text becomes safe to show.
+//! Hostile text becomes safe to show: the one place that knows which letters are not.
 //!
 //! Names and messages come from disks, descriptors and guests. On a terminal a control character can rewrite what was
 //! printed before, and a bidirectional override can make a path read as another.

@@ -2,56 +2,38 @@
 //!
 //! Format: <https://libvirt.org/formatdomain.html>; the tests check it with libvirt's own schema.
 
-use vmdk2kvm_plugin_api::model::{FinalImage, Firmware, Inspection, VmSpec};
+use vmdk2kvm_plugin_api::model::{Chipset, Clock, Firmware, Machine};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use super::devices::{controllers, drives, nic, others, target_of};
-use super::hardware::{Hardware, Machine};
+use super::devices::{controllers, drives, nic, others};
 use super::xml::{Element, element, text};
-use crate::config::TargetOptions;
 
-/// The domain XML of a machine with these final images, in the order of its disks.
-pub fn domain_xml(
-    vm: &VmSpec,
-    inspection: Option<&Inspection>,
-    images: &[FinalImage],
-    options: &TargetOptions,
-) -> Result<String> {
-    let hardware = Hardware::of(vm, inspection, images.len(), options.disk_bus);
+/// The domain XML of a machine with its images in place.
+pub fn domain_xml(machine: &Machine) -> Result<String> {
     let devices = element("devices")
-        .children(drives(vm, &hardware, images)?)
-        .children(controllers(&hardware))
-        .children(vm.nics.iter().map(|card| nic(card, &hardware, &options.networks)))
-        .children(others(vm, &hardware));
+        .children(drives(machine)?)
+        .children(controllers(machine))
+        .children(machine.cards.iter().map(nic))
+        .children(others(machine));
+    let uuid = machine.uuid.as_deref().filter(|uuid| is_uuid(uuid));
+    let genid = machine.genid.as_deref().filter(|id| is_uuid(id));
     element("domain")
         .with("type", "kvm")
-        .child(text("name", domain_name(&vm.name)))
-        .children(vm.uuid.as_deref().filter(|uuid| is_uuid(uuid)).map(|uuid| text("uuid", uuid.to_ascii_lowercase())))
-        .children(vm.genid.as_deref().filter(|id| is_uuid(id)).map(|id| text("genid", id.to_ascii_lowercase())))
-        .child(text("memory", vm.memory_bytes.div_ceil(1024).max(1).to_string()).with("unit", "KiB"))
-        .child(text("vcpu", vm.cpus.count.max(1).to_string()))
-        .child(os(&hardware))
-        .child(features(&hardware))
-        .child(cpu(vm))
-        .child(clock(&hardware))
+        .child(text("name", domain_name(&machine.name)))
+        .children(uuid.map(|uuid| text("uuid", uuid.to_ascii_lowercase())))
+        .children(genid.map(|id| text("genid", id.to_ascii_lowercase())))
+        .child(text("memory", machine.memory_bytes.div_ceil(1024).max(1).to_string()).with("unit", "KiB"))
+        .child(text("vcpu", machine.cpus.count.max(1).to_string()))
+        .child(os(machine))
+        .child(features(machine))
+        .child(cpu(machine))
+        .child(clock(machine))
         .child(text("on_poweroff", "destroy"))
         .child(text("on_reboot", "restart"))
         .child(text("on_crash", "destroy"))
         .child(devices)
         .render()
         .map_err(|error| PluginError::defect(format!("the domain could not be written: {error}")))
-}
-
-/// Names of old networks for which the job names no new one: their cards are attached to libvirt's network `default`.
-pub fn unmapped_networks(vm: &VmSpec, options: &TargetOptions) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for card in vm.nics.iter().filter(|card| target_of(card, &options.networks).is_none()) {
-        let name = card.network.clone().unwrap_or_default();
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
 }
 
 /// Whether libvirt's QEMU driver opens disks of this format. It knows no `vhdx` (its `vpc` is the older VHD), which
@@ -75,36 +57,33 @@ fn is_uuid(uuid: &str) -> bool {
         && digits.as_bytes().chunks(2).any(|octet| octet != &digits.as_bytes()[..2])
 }
 
-fn os(hardware: &Hardware) -> Element {
-    let machine = match hardware.machine {
-        Machine::Q35 => "q35",
-        Machine::Pc => "pc",
-    };
-    let kind = text("type", "hvm").with("arch", "x86_64").with("machine", machine);
-    let Firmware::Uefi = hardware.firmware else { return element("os").child(kind) };
+fn os(machine: &Machine) -> Element {
+    let board = if machine.chipset == Chipset::Pc { "pc" } else { "q35" };
+    let kind = text("type", "hvm").with("arch", "x86_64").with("machine", board);
+    let Firmware::Uefi = machine.firmware else { return element("os").child(kind) };
     // libvirt chooses image and variables by features. Without a word about them it may choose a firmware that enforces
     // Secure Boot, under which an unsigned bootloader does not start.
-    let enabled = if hardware.secure_boot { "yes" } else { "no" };
+    let enabled = if machine.secure_boot { "yes" } else { "no" };
     let feature = |name| element("feature").with("enabled", enabled).with("name", name);
     let firmware = element("firmware").child(feature("enrolled-keys")).child(feature("secure-boot"));
     element("os").with("firmware", "efi").child(kind).child(firmware)
 }
 
-fn features(hardware: &Hardware) -> Element {
+fn features(machine: &Machine) -> Element {
     let state = |name| element(name).with("state", "on");
     let mut features = element("features").child(element("acpi")).child(element("apic"));
-    if hardware.windows {
+    if machine.enlightenments {
         let spinlocks = state("spinlocks").with("retries", "8191");
         features = features.child(element("hyperv").child(state("relaxed")).child(state("vapic")).child(spinlocks));
     }
     // Secure Boot is only secure when the variables are out of the guest kernel's reach.
-    if hardware.secure_boot { features.child(state("smm")) } else { features }
+    if machine.secure_boot { features.child(state("smm")) } else { features }
 }
 
 /// `host-model`, not `host-passthrough`: it names what the guest sees, so that the machine can move to another host
 /// later.
-fn cpu(vm: &VmSpec) -> Element {
-    let cpus = vm.cpus;
+fn cpu(machine: &Machine) -> Element {
+    let cpus = machine.cpus;
     let fits = cpus.sockets.checked_mul(cpus.cores_per_socket) == Some(cpus.count) && cpus.count > 0;
     let (sockets, cores) = if fits { (cpus.sockets, cpus.cores_per_socket) } else { (cpus.count.max(1), 1) };
     let topology = element("topology")
@@ -115,14 +94,14 @@ fn cpu(vm: &VmSpec) -> Element {
     element("cpu").with("mode", "host-model").with("check", "partial").child(topology)
 }
 
-fn clock(hardware: &Hardware) -> Element {
+fn clock(machine: &Machine) -> Element {
     let timer = |name| element("timer").with("name", name);
     let clock = element("clock")
-        .with("offset", if hardware.windows { "localtime" } else { "utc" })
+        .with("offset", if machine.clock == Clock::Local { "localtime" } else { "utc" })
         .child(timer("rtc").with("tickpolicy", "catchup"))
         .child(timer("pit").with("tickpolicy", "delay"))
         .child(timer("hpet").with("present", "no"));
-    if hardware.windows { clock.child(timer("hypervclock").with("present", "yes")) } else { clock }
+    if machine.enlightenments { clock.child(timer("hypervclock").with("present", "yes")) } else { clock }
 }
 
 #[cfg(test)]

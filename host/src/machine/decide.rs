@@ -1,0 +1,195 @@
+//! Which machine the guest gets: the best one that it can drive when its fixers are done.
+
+use vmdk2kvm_plugin_api::model::{
+    Card, CardModel, CardNetwork, Chipset, Clock, DiskBus, Firmware, FixerPlan, Inspection, Machine, MachineDisk,
+    MachineDrive, Nic, OsFamily, RemovableKind, Video, VmSpec,
+};
+
+use super::mac;
+use crate::config::{self, NetworkTarget, TargetOptions};
+
+/// Above this many disks virtio-blk runs out of PCI slots on a machine without extra bridges.
+const MOST_VIRTIO_DISKS: usize = 20;
+
+/// An IDE machine has two channels with two drives each.
+const MOST_IDE_DRIVES: usize = 4;
+
+/// What is known of the guest as it will be started.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Promises {
+    /// Drivers that it will have.
+    pub drives: Vec<String>,
+    /// What it would like.
+    pub wants: Vec<String>,
+}
+
+impl Promises {
+    /// Those of a guest as it is.
+    pub fn of(inspection: Option<&Inspection>) -> Self {
+        Self { drives: inspection.map(|inspection| inspection.drives.clone()).unwrap_or_default(), wants: Vec::new() }
+    }
+
+    /// And those of a fixer whose plan is carried out.
+    pub fn add(&mut self, plan: &FixerPlan) {
+        self.drives.extend(plan.drives.iter().cloned());
+        self.wants.extend(plan.wants.iter().cloned());
+    }
+
+    fn drive(&self, driver: &str) -> bool {
+        self.drives.iter().any(|known| known == driver)
+    }
+
+    fn want(&self, word: &str) -> bool {
+        self.wants.iter().any(|known| known == word)
+    }
+}
+
+/// The machine for a VM whose images have this format. They have no names yet.
+pub fn decide(
+    vm: &VmSpec,
+    inspection: Option<&Inspection>,
+    promises: &Promises,
+    format: &str,
+    options: &TargetOptions,
+) -> Machine {
+    // The disks know better than the description: a guest installed for UEFI does not boot by BIOS.
+    let firmware = match inspection.and_then(|inspection| inspection.firmware).unwrap_or(vm.firmware) {
+        Firmware::Uefi => Firmware::Uefi,
+        _ => Firmware::Bios,
+    };
+    // A system that nobody recognised gets what every system knows.
+    let known = inspection.is_some_and(|inspection| inspection.os.family != OsFamily::Unknown);
+    let cdroms = vm.removable.iter().filter(|drive| drive.kind == RemovableKind::Cdrom).count();
+    let bus = bus(promises, vm.disks.len(), cdroms, known && firmware == Firmware::Bios, options);
+    let card = match known {
+        _ if promises.drive("virtio-net") => CardModel::Virtio,
+        true => CardModel::E1000,
+        false => CardModel::E1000e,
+    };
+    Machine::new(&vm.name, firmware, vm.cpus, vm.memory_bytes).with(|machine| {
+        machine.uuid.clone_from(&vm.uuid);
+        machine.genid.clone_from(&vm.genid);
+        machine.chipset = if bus == DiskBus::Ide { Chipset::Pc } else { Chipset::Q35 };
+        machine.secure_boot = vm.secure_boot && firmware == Firmware::Uefi;
+        machine.tpm = vm.tpm || promises.want("tpm");
+        machine.clock = if promises.want("clock-local") { Clock::Local } else { Clock::Utc };
+        machine.enlightenments = promises.want("enlightenments");
+        machine.disks = (1u32..).zip(&vm.disks).map(|(number, disk)| new_disk(number, disk, format, bus)).collect();
+        let drive = MachineDrive::new(RemovableKind::Cdrom, if bus == DiskBus::Ide { bus } else { DiskBus::Sata });
+        machine.drives = vec![drive; cdroms];
+        machine.cards = vm.nics.iter().map(|nic| new_card(nic, card, options)).collect();
+        machine.video = if promises.drive("virtio-gpu") { Video::Virtio } else { Video::Vga };
+        machine.paravirtual = ["virtio-blk", "virtio-scsi", "virtio-net"].iter().any(|driver| promises.drive(driver));
+    })
+}
+
+fn bus(promises: &Promises, disks: usize, cdroms: usize, is_old_kind: bool, options: &TargetOptions) -> DiskBus {
+    let (block, scsi) = (promises.drive("virtio-blk"), promises.drive("virtio-scsi"));
+    match options.disk_bus {
+        Some(config::DiskBus::Virtio) => DiskBus::Virtio,
+        Some(config::DiskBus::VirtioScsi) => DiskBus::VirtioScsi,
+        None if block && (disks <= MOST_VIRTIO_DISKS || !scsi) => DiskBus::Virtio,
+        None if scsi => DiskBus::VirtioScsi,
+        // A kernel from before virtio may know nothing of AHCI either.
+        None if is_old_kind && disks + cdroms <= MOST_IDE_DRIVES => DiskBus::Ide,
+        None => DiskBus::Sata,
+    }
+}
+
+fn new_disk(number: u32, disk: &vmdk2kvm_plugin_api::model::Disk, format: &str, bus: DiskBus) -> MachineDisk {
+    MachineDisk::new(format, disk.capacity_bytes.next_multiple_of(512), bus).with(|disk| {
+        // Gives the guest /dev/disk/by-id names that do not depend on the order of devices.
+        disk.serial = Some(format!("disk{number}"));
+        disk.boot_order = Some(number);
+    })
+}
+
+fn new_card(nic: &Nic, model: CardModel, options: &TargetOptions) -> Card {
+    Card::new(model).with(|card| {
+        card.mac = nic.mac.as_deref().and_then(mac::of_one_card);
+        card.old_network.clone_from(&nic.network);
+        let named = nic.network.as_deref().and_then(|name| options.networks.get(name));
+        card.network = named.or_else(|| options.networks.get("*")).map(|target| match target {
+            NetworkTarget::Network(name) => CardNetwork::Network(name.clone()),
+            NetworkTarget::Bridge(name) => CardNetwork::Bridge(name.clone()),
+        });
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn vm(firmware: &str, disks: usize) -> VmSpec {
+        let disk = json!({"name": "x", "controller": "scsi", "bus": 0, "unit": 0, "capacity_bytes": 1000});
+        serde_json::from_value(json!({"schema": 1, "name": "x", "firmware": firmware, "secure_boot": true,
+            "cpus": {"count": 1, "sockets": 1, "cores_per_socket": 1}, "memory_bytes": 1,
+            "disks": vec![disk; disks], "removable": [{"kind": "cdrom", "controller": "ide"}],
+            "nics": [{"mac": "00:50:56:AA:BB:01", "network": "A", "kind": "network"}]}))
+        .unwrap()
+    }
+
+    fn guest(family: &str) -> Inspection {
+        serde_json::from_value(json!({"schema": 1, "os": {"family": family}})).unwrap()
+    }
+
+    fn machine(vm: &VmSpec, family: &str, drives: &[&str], asked: Option<config::DiskBus>) -> Machine {
+        let promises = Promises { drives: drives.iter().map(|word| (*word).to_owned()).collect(), wants: Vec::new() };
+        let options = TargetOptions { disk_bus: asked, ..TargetOptions::default() };
+        decide(vm, Some(&guest(family)), &promises, "qcow2", &options)
+    }
+
+    #[test]
+    fn the_bus_is_one_that_the_guest_can_drive() {
+        let all = ["virtio-blk", "virtio-scsi", "virtio-net"];
+        let asked = Some(config::DiskBus::VirtioScsi);
+        for (firmware, family, drives, disks, asked, chipset, bus, card) in [
+            ("bios", "linux", &all[..], 1, None, Chipset::Q35, DiskBus::Virtio, CardModel::Virtio),
+            ("bios", "linux", &all[..], 21, None, Chipset::Q35, DiskBus::VirtioScsi, CardModel::Virtio),
+            ("bios", "linux", &all[..1], 21, None, Chipset::Q35, DiskBus::Virtio, CardModel::E1000),
+            ("bios", "linux", &all[1..], 1, None, Chipset::Q35, DiskBus::VirtioScsi, CardModel::Virtio),
+            ("bios", "linux", &all[..], 1, asked, Chipset::Q35, DiskBus::VirtioScsi, CardModel::Virtio),
+            ("bios", "linux", &[], 3, None, Chipset::Pc, DiskBus::Ide, CardModel::E1000),
+            ("bios", "linux", &[], 4, None, Chipset::Q35, DiskBus::Sata, CardModel::E1000),
+            ("uefi", "linux", &[], 1, None, Chipset::Q35, DiskBus::Sata, CardModel::E1000),
+            ("bios", "unknown", &[], 1, None, Chipset::Q35, DiskBus::Sata, CardModel::E1000e),
+        ] {
+            let machine = machine(&vm(firmware, disks), family, drives, asked);
+            assert_eq!(
+                (machine.chipset, machine.disks[0].bus, machine.cards[0].model),
+                (chipset, bus, card),
+                "{firmware} {family} {drives:?} {disks}"
+            );
+        }
+    }
+
+    #[test]
+    fn firmware_is_what_the_disks_are_made_for() {
+        let mut inspection = guest("linux");
+        inspection.firmware = Some(Firmware::Bios);
+        let decided = |inspection| {
+            let (promises, options) = (Promises::default(), TargetOptions::default());
+            decide(&vm("uefi", 1), inspection, &promises, "qcow2", &options)
+        };
+        let machine = decided(Some(&inspection));
+        assert_eq!((machine.firmware, machine.secure_boot), (Firmware::Bios, false));
+        assert!(decided(None).secure_boot);
+    }
+
+    #[test]
+    fn wishes_of_the_guest_and_words_of_the_job_are_heeded() {
+        let promises = Promises {
+            wants: ["clock-local", "tpm", "enlightenments"].map(str::to_owned).to_vec(),
+            ..Promises::default()
+        };
+        let mut options = TargetOptions::default();
+        options.networks.insert("*".to_owned(), NetworkTarget::Bridge("br0".to_owned()));
+        let machine = decide(&vm("uefi", 1), None, &promises, "raw", &options);
+        assert_eq!((machine.clock, machine.tpm, machine.enlightenments), (Clock::Local, true, true));
+        assert_eq!(machine.cards[0].network, Some(CardNetwork::Bridge("br0".to_owned())));
+        assert_eq!(machine.cards[0].mac.as_deref(), Some("00:50:56:aa:bb:01"));
+        assert_eq!((machine.disks[0].format.as_str(), machine.disks[0].size_bytes), ("raw", 1024));
+    }
+}
