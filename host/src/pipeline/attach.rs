@@ -7,12 +7,10 @@ use std::sync::Arc;
 use vmdk2kvm_plugin_api::model::{AttachedDisk, CreateOverlay};
 use vmdk2kvm_plugin_api::{Converter, PluginError, Result};
 
-use super::flatten::{FlatDisk, RAW};
-use super::output::remove_if_there;
+use super::disk::Disk;
+use super::format::{OVERLAY, RAW};
+use super::paths::remove_if_there;
 use crate::export::Export;
-
-/// The format of overlays.
-pub(super) const OVERLAY_FORMAT: &str = "qcow2";
 
 /// Disks that can be attached. Dropping it ends the exports and removes their sockets; the overlays stay.
 pub(super) struct Attached {
@@ -34,7 +32,7 @@ pub(super) fn overlay_path(folder: &Path, index: usize) -> PathBuf {
 }
 
 /// Exports every disk on a socket in `private`, and makes a new overlay on each in `folder`.
-pub(super) fn attach(disks: &[FlatDisk], folder: &Path, private: &Path, converter: &dyn Converter) -> Result<Attached> {
+pub(super) fn attach(disks: &[Disk], folder: &Path, private: &Path, converter: &dyn Converter) -> Result<Attached> {
     let mut attached = Attached { disks: Vec::new(), exports: Vec::new() };
     for (index, disk) in disks.iter().enumerate() {
         let export = Export::start(Arc::clone(&disk.source), &private.join(index.to_string()))?;
@@ -46,7 +44,7 @@ pub(super) fn attach(disks: &[FlatDisk], folder: &Path, private: &Path, converte
         })?;
         converter.create_overlay(&CreateOverlay::new(&overlay, export.uri(), RAW, disk.source.size()))?;
         attached.exports.push(export);
-        attached.disks.push(AttachedDisk::new(overlay, OVERLAY_FORMAT));
+        attached.disks.push(AttachedDisk::new(overlay, OVERLAY));
     }
     Ok(attached)
 }

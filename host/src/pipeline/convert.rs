@@ -2,17 +2,17 @@
 //! name, which is the moment the result exists.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use vmdk2kvm_plugin_api::model::{CommitOverlay, Convert};
-use vmdk2kvm_plugin_api::{Converter, PluginError, Result};
+use vmdk2kvm_plugin_api::{Converter, Result};
 
 use super::attach::overlay_path;
-use super::output::{Output, remove_if_there};
+use super::format::working_format;
+use super::output::Output;
+use super::paths::{remove_if_there, set_private, text};
 use super::run::Run;
-use crate::config::Job;
-use crate::copy::ImageFormat;
 use crate::journal::{StageKey, output_error, promote};
 
 /// Record: the working images are no longer what was copied.
@@ -24,16 +24,6 @@ const PROMOTING: &str = "promoting";
 #[derive(Serialize, Deserialize)]
 struct Promoting {
     images: Vec<(PathBuf, u64)>,
-}
-
-/// The format the copy engine writes for a job: the final one where it can.
-pub(super) fn working_format(job: &Job) -> ImageFormat {
-    if job.format.as_str() == ImageFormat::Raw.as_str() { ImageFormat::Raw } else { ImageFormat::Qcow2 }
-}
-
-/// Whether the working image is not yet what was asked for.
-pub(super) fn must_convert(job: &Job) -> bool {
-    job.compress || job.format.as_str() != working_format(job).as_str()
 }
 
 /// The images that a former run had given their final names.
@@ -118,18 +108,4 @@ pub(super) fn finish(
         remove_if_there(&output.part(index))?;
     }
     Ok((0..disks).map(|index| output.image(index, format)).collect())
-}
-
-fn set_private(path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-        .map_err(|error| output_error(path.display(), &error))
-}
-
-/// A path as the text that plugins take.
-pub(super) fn text(path: &Path) -> Result<String> {
-    path.to_str().map(str::to_owned).ok_or_else(|| {
-        PluginError::output(format!("{} has a name that is not UTF-8", path.display()))
-            .hint("use another output folder")
-    })
 }

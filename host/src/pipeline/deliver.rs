@@ -1,24 +1,22 @@
 //! What is made once the images have their final names: the targets' files, the boot test, the digests, the plan, the report.
 
-use std::path::PathBuf;
-
 use serde_json::Value;
 use vmdk2kvm_plugin_api::model::{Machine, Plan, VmSpec};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use super::convert::must_convert;
-use super::digests;
+use super::disk::FinalDisk;
+use super::format::must_convert;
 use super::output::Output;
+use super::paths::text;
 use super::run::Run;
 use super::summary::Summary;
 use super::targets;
 use super::test::{self, Subject};
+use super::{conclude, digests};
 use crate::config::Command;
-use crate::copy::CopyOutcome;
 use crate::events::Stage;
 use crate::journal::write_file;
 use crate::machine::{Promises, decide};
-use crate::report::Report;
 use crate::worker::Failure;
 
 /// A result whose images are in place.
@@ -26,11 +24,7 @@ pub(super) struct Delivery<'a, 'r> {
     pub run: &'a Run<'r>,
     pub vm: &'a VmSpec,
     pub output: &'a Output,
-    pub images: Vec<PathBuf>,
-    /// Virtual sizes in bytes, in the order of the images.
-    pub sizes: Vec<u64>,
-    /// What this run copied, or found copied.
-    pub copied: Vec<CopyOutcome>,
+    pub disks: Vec<FinalDisk<'a>>,
 }
 
 impl Delivery<'_, '_> {
@@ -47,8 +41,8 @@ impl Delivery<'_, '_> {
         // The digests are read while the guest boots: both only look at the images.
         let (records, tested) = std::thread::scope(|scope| {
             let records = || match self.is_copy() {
-                true => digests::of_copies(self.run, &self.output.dir, &self.images, &self.copied),
-                false => digests::records(self.run, &self.output.dir, &self.images, &self.sizes),
+                true => digests::of_copies(self.run, &self.output.dir, &self.disks),
+                false => digests::records(self.run, &self.output.dir, &self.disks),
             };
             let digests = scope.spawn(records);
             let tested = job.wants(Stage::Test).then(|| self.test(summary)).transpose();
@@ -65,14 +59,14 @@ impl Delivery<'_, '_> {
         if !job.keep_work {
             self.output.remove_work()?;
         }
-        test::conclude(&report)
+        conclude::conclude(&report)
     }
 
     /// Whether every image is as it was copied.
     fn is_copy(&self) -> bool {
         let job = self.run.job;
         let unchanged = matches!(job.command, Command::Flatten | Command::Convert) && !must_convert(job);
-        unchanged && self.copied.len() == self.images.len()
+        unchanged && self.disks.iter().all(|disk| disk.copied.is_some())
     }
 
     fn test(&self, summary: &Summary) -> Result<crate::report::TestRecord, Failure> {
@@ -89,10 +83,10 @@ impl Delivery<'_, '_> {
             let promises = Promises::of(summary.inspection.as_ref());
             decide(self.vm, summary.inspection.as_ref(), &promises, format, &self.run.job.target)
         });
-        for ((disk, image), size) in machine.disks.iter_mut().zip(&self.images).zip(&self.sizes) {
-            disk.image = super::convert::text(image)?;
+        for (disk, made) in machine.disks.iter_mut().zip(&self.disks) {
+            disk.image = text(&made.image)?;
             disk.format = format.to_owned();
-            disk.size_bytes = *size;
+            disk.size_bytes = made.disk.size();
         }
         Ok(machine)
     }
@@ -108,9 +102,4 @@ impl Delivery<'_, '_> {
         let text = serde_json::to_vec_pretty(&plan).map_err(|error| PluginError::defect(error.to_string()))?;
         write_file(&self.output.dir.join("plan.json"), &text)
     }
-}
-
-/// The document of a report.
-pub(super) fn document(report: &Report) -> Result<Value> {
-    serde_json::to_value(report).map_err(|error| PluginError::defect(error.to_string()))
 }

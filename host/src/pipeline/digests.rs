@@ -6,30 +6,24 @@ use std::sync::Arc;
 use vmdk2kvm_plugin_api::model::FlattenDisk;
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, Transport};
 
-use super::convert::text;
+use super::disk::FinalDisk;
+use super::paths::text;
 use super::run::Run;
-use crate::copy::{Control, CopyOutcome, FileSource, ImageFormat, content_sha256, file_sha256};
+use crate::copy::{Control, FileSource, ImageFormat, content_sha256, file_sha256};
 use crate::report::ImageRecord;
 
 /// The records of images that are as they were copied: the copy has digested the content, and nothing is read again.
-pub(super) fn of_copies(
-    run: &Run<'_>,
-    dir: &Path,
-    images: &[PathBuf],
-    copied: &[CopyOutcome],
-) -> Result<Vec<ImageRecord>> {
-    let record = |(image, copy): (&PathBuf, &CopyOutcome)| {
-        Ok(ImageRecord {
-            content_sha256: Some(copy.content_sha256.clone()),
-            ..bare(run, dir, image, copy.virtual_size)?
-        })
+pub(super) fn of_copies(run: &Run<'_>, dir: &Path, disks: &[FinalDisk<'_>]) -> Result<Vec<ImageRecord>> {
+    let record = |made: &FinalDisk<'_>| {
+        let content_sha256 = made.copied.as_ref().map(|copy| copy.content_sha256.clone());
+        Ok(ImageRecord { content_sha256, ..bare(run, dir, &made.image, made.disk.size())? })
     };
-    images.iter().zip(copied).map(record).collect()
+    disks.iter().map(record).collect()
 }
 
 /// Reads and digests the images.
-pub(super) fn records(run: &Run<'_>, dir: &Path, images: &[PathBuf], sizes: &[u64]) -> Result<Vec<ImageRecord>> {
-    images.iter().zip(sizes).map(|(image, size)| record(run, dir, image, *size)).collect()
+pub(super) fn records(run: &Run<'_>, dir: &Path, disks: &[FinalDisk<'_>]) -> Result<Vec<ImageRecord>> {
+    disks.iter().map(|made| record(run, dir, &made.image, made.disk.size())).collect()
 }
 
 fn record(run: &Run<'_>, dir: &Path, image: &Path, virtual_size: u64) -> Result<ImageRecord> {

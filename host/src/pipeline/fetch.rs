@@ -1,7 +1,7 @@
 //! FETCH: the plugin that knows the source describes the virtual machine.
 
 use vmdk2kvm_plugin_api::model::{Hold, Link, Origin, SourceRef, VmSpec};
-use vmdk2kvm_plugin_api::{Catalog, Result};
+use vmdk2kvm_plugin_api::{Catalog, PluginError, Result};
 
 use super::run::Run;
 
@@ -51,4 +51,9 @@ pub(super) fn complete(run: &Run<'_>, mut vm: VmSpec, label: &str, source: &Sour
         vm.guessed.retain(|member| member != "name");
     }
     vm
+}
+
+/// The source of a command that has one.
+pub(super) fn source(run: &Run<'_>) -> Result<SourceRef> {
+    run.job.source().ok_or_else(|| PluginError::defect("this command has no source"))
 }

@@ -3,16 +3,14 @@
 use vmdk2kvm_plugin_api::model::{Plan, VmSpec};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use super::convert::working_format;
-use super::flatten::FlatDisk;
+use super::disk::Disk;
+use super::format::working_format;
 use super::run::Run;
 use crate::events::Stage;
 use crate::journal::StageKey;
 
 /// The keys of a job.
 pub(super) struct Keys {
-    /// Each disk's copy: what it reads, with which plugin, into which format.
-    pub copy: Vec<StageKey>,
     /// FIX: the state of all disks, the machine, the settings, and the plugins as they are installed.
     pub fix: StageKey,
     /// The images: what FIX left, in the format that is asked for.
@@ -22,38 +20,33 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// `before` are the fingerprints of the disks, `saved` a plan that is carried out instead of a new one.
-    pub fn new(
-        run: &Run<'_>,
-        vm: &VmSpec,
-        disks: &[FlatDisk],
-        before: &[String],
-        saved: Option<&Plan>,
-    ) -> Result<Self> {
+    /// `saved` is a plan that is carried out instead of a new one.
+    pub fn new(run: &Run<'_>, vm: &VmSpec, disks: &[Disk], saved: Option<&Plan>) -> Result<Self> {
         let job = run.job;
         let format = working_format(job).as_str();
-        let copy = disks
-            .iter()
-            .zip(before)
-            .map(|(disk, print)| StageKey::new(&["copy", format, print, disk.plugin.as_deref().unwrap_or_default()]));
         // How the source was spelled changes nothing; what it holds is in the fingerprints.
         let vm = json(&vm.clone().with(|vm| vm.origin = None))?;
         let settings = json(&(&job.plugin, &job.plugins, &job.keys, &job.root, job.wants(Stage::Fix)))?;
         let changes = json(&saved.map(|plan| &plan.changes))?;
         let inputs: Vec<&str> = [job.command.as_str(), &vm, &settings, &changes]
             .into_iter()
-            .chain(before.iter().map(String::as_str))
+            .chain(disks.iter().map(|disk| disk.before.as_str()))
             .collect();
         let installed = run.registry.fingerprint();
         let fix = StageKey::new(&[["fix", format, installed.as_str()].as_slice(), &inputs].concat());
         let result = json(&(&job.target, job.format, job.compress))?;
         Ok(Self {
-            copy: copy.collect(),
             images: StageKey::new(&["images", fix.as_str(), &result]),
             job: StageKey::new(&[["job", result.as_str()].as_slice(), &inputs].concat()),
             fix,
         })
     }
+}
+
+/// The copy of a disk: what it reads, with which plugin, into which format.
+pub(super) fn of_copy(run: &Run<'_>, disk: &Disk) -> StageKey {
+    let format = working_format(run.job).as_str();
+    StageKey::new(&["copy", format, &disk.before, disk.plugin.as_deref().unwrap_or_default()])
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String> {

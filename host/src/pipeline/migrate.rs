@@ -1,6 +1,6 @@
 //! The commands that leave images: `migrate`, `apply`, `flatten`, `fix`, `convert`. They differ in the stages they ask for.
 //!
-//! Two rivers: the bulk copy runs in the background from the moment the chains are open; INSPECT, PLAN and FIX go on meanwhile on overlays
+//! Two things at once: the bulk copy runs in the background from the moment the chains are open; INSPECT, PLAN and FIX go on meanwhile on overlays
 //! of the same disks. CONVERT begins when both are whole. Each finished step has a record, so that the same command continues after an
 //! interruption.
 
@@ -11,18 +11,20 @@ use serde_json::Value;
 use vmdk2kvm_plugin_api::model::{GuestFingerprint, Plan};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use super::attach::OVERLAY_FORMAT;
-use super::convert::{self, COMMIT_BEGAN, must_convert, working_format};
-use super::deliver::{Delivery, document};
+use super::conclude::{self, document};
+use super::convert::{self, COMMIT_BEGAN};
+use super::copying::{self, Copied, CopyTask, Copying, Verify};
+use super::deliver::Delivery;
+use super::disk::{Disk, FinalDisk};
 use super::fetch::Fetched;
-use super::flatten::FlatDisk;
-use super::guest_river::GuestRiver;
-use super::keys::Keys;
-use super::output::{Output, remove_if_there};
-use super::rivers::{self, Copied, CopyTask, Copying, Verify};
+use super::format::{OVERLAY, must_convert, working_format};
+use super::guest_stages::GuestStages;
+use super::keys::{self, Keys};
+use super::output::Output;
+use super::paths::remove_if_there;
 use super::run::{Began, Run};
 use super::summary::Summary;
-use super::{fetch, flatten, look, resize, retest, saved_plan, test};
+use super::{fetch, flatten, resize, retest, saved_plan};
 use crate::config::Input;
 use crate::events::{Stage, StageStatus};
 use crate::report::Report;
@@ -36,7 +38,7 @@ pub(super) fn migrate(run: &Run<'_>) -> Result<Value, Failure> {
     };
     let source = match &saved {
         Some((_, guest)) => saved_plan::source(guest),
-        None => look::source(run)?,
+        None => fetch::source(run)?,
     };
     let mut fetched = run.stage(Stage::Fetch, |plugin| {
         let fetched = fetch::fetch(run, source)?;
@@ -47,11 +49,11 @@ pub(super) fn migrate(run: &Run<'_>) -> Result<Value, Failure> {
     let mut flattening = run.begin(Stage::Flatten, None);
     let plan = saved.as_ref().map(|(plan, _)| plan);
     let opened = run.check_cancelled().and_then(|()| open(run, &mut fetched, plan));
-    let (disks, before) = opened.map_err(|error| Failure::new(Stage::Flatten, error))?;
+    let disks = opened.map_err(|error| Failure::new(Stage::Flatten, error))?;
     flattening.plugin = disks.iter().find_map(|disk| disk.plugin.clone());
-    let keys = Keys::new(run, &fetched.vm, &disks, &before, plan)?;
+    let keys = Keys::new(run, &fetched.vm, &disks, plan)?;
     let output = Output::prepare(run.job, &fetched.vm.name)?;
-    let migration = Migration { run, fetched, disks, before, saved, keys, output };
+    let migration = Migration { run, fetched, disks, saved, keys, output };
     migration.go(flattening).map_err(|failure| {
         let error = migration.output.blame_full_disk(failure.error);
         migration.output.abandon();
@@ -63,7 +65,7 @@ pub(super) fn migrate(run: &Run<'_>) -> Result<Value, Failure> {
 fn check_plugins(run: &Run<'_>) -> Result<(), Failure> {
     let converter = |format| run.registry.converter(run.job.plugins.converter.as_deref(), format).map(drop);
     if run.job.wants(Stage::Inspect) {
-        converter(OVERLAY_FORMAT).map_err(|error| Failure::new(Stage::Inspect, error))?;
+        converter(OVERLAY).map_err(|error| Failure::new(Stage::Inspect, error))?;
     }
     if run.job.wants(Stage::Convert) && must_convert(run.job) {
         converter(run.job.format.as_str()).map_err(|error| Failure::new(Stage::Convert, error))?;
@@ -74,7 +76,7 @@ fn check_plugins(run: &Run<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn open(run: &Run<'_>, fetched: &mut Fetched, saved: Option<&Plan>) -> Result<(Vec<FlatDisk>, Vec<String>)> {
+fn open(run: &Run<'_>, fetched: &mut Fetched, saved: Option<&Plan>) -> Result<Vec<Disk>> {
     let mut disks = flatten::open(run, fetched)?;
     if disks.is_empty() {
         return Err(PluginError::unusable(format!("{} has no disks", crate::events::escape(&fetched.vm.name)))
@@ -84,15 +86,14 @@ fn open(run: &Run<'_>, fetched: &mut Fetched, saved: Option<&Plan>) -> Result<(V
         Some(plan) => resize::grow(run, &saved_plan::resizes(plan, &fetched.vm), &mut fetched.vm, &mut disks)?,
         None => resize::grow(run, &run.job.resize, &mut fetched.vm, &mut disks)?,
     }
-    let before = look::fingerprints(&disks)?;
-    Ok((disks, before))
+    Disk::note_state(&mut disks)?;
+    Ok(disks)
 }
 
 struct Migration<'a, 'r> {
     run: &'a Run<'r>,
     fetched: Fetched,
-    disks: Vec<FlatDisk>,
-    before: Vec<String>,
+    disks: Vec<Disk>,
     saved: Option<(Plan, GuestFingerprint)>,
     keys: Keys,
     output: Output,
@@ -106,16 +107,17 @@ impl Migration<'_, '_> {
             return self.leave(report);
         }
         if let Some((_, guest)) = &self.saved {
-            saved_plan::refuse_changed(guest, &self.before)?;
+            let now: Vec<&str> = self.disks.iter().map(|disk| disk.before.as_str()).collect();
+            saved_plan::refuse_changed(guest, &now)?;
         }
         let ours = self.promoted();
         self.output.refuse_existing(run.job, self.disks.len(), &ours)?;
-        let river = self.guest_river();
-        self.forget_what_is_to_be_done_again(&river)?;
+        let guest = self.guest_stages();
+        self.forget_what_is_to_be_done_again(&guest)?;
         let mut tasks = self.tasks(&ours);
         let (mut data, mut nothing_to_copy) = (0u64, true);
-        for task in tasks.iter_mut().filter(|task| !rivers::is_finished(&self.output.records, task)) {
-            task.data_bytes = rivers::data_bytes(task.source.as_ref())?;
+        for task in tasks.iter_mut().filter(|task| !copying::is_finished(&self.output.records, task)) {
+            task.data_bytes = copying::data_bytes(task.source.as_ref())?;
             data = data.saturating_add(task.data_bytes);
             nothing_to_copy = false;
         }
@@ -127,9 +129,9 @@ impl Migration<'_, '_> {
         let verify = Verify { files: tasks.iter().filter_map(of_disk).collect() };
         let mut copying = Copying::start(tasks, verify, self.output.records.clone(), run.services)?;
         let key = self.keys.job.as_str();
-        let mut summary = Summary::new(&self.fetched.vm, &self.fetched.source.uri, &self.disks, &self.before, key);
+        let mut summary = Summary::new(&self.fetched.vm, &self.fetched.source.uri, &self.disks, key);
 
-        let fixed = river.flow(&copying, &mut summary);
+        let fixed = guest.run(&copying, &mut summary);
         let copied = match (&fixed, copying.failed()) {
             // A guest that cannot be fixed stops the copy, unless the copy itself is what failed.
             (Err(_), false) => {
@@ -138,7 +140,7 @@ impl Migration<'_, '_> {
             }
             _ => copying.join(),
         };
-        let bytes = copied.iter().flat_map(|copied| &copied.disks).map(|disk| disk.bytes_data).sum();
+        let bytes = copied.iter().flat_map(|copied| copied.disks.values()).map(|disk| disk.bytes_data).sum();
         let status = match &copied {
             Err(_) => StageStatus::Failed,
             Ok(_) if nothing_to_copy => StageStatus::Unchanged,
@@ -151,12 +153,12 @@ impl Migration<'_, '_> {
         if run.job.until < Stage::Convert {
             return Ok(document(&summary.report(run))?);
         }
-        let after = look::fingerprints(&self.disks)?;
-        summary.source_after(&after).map_err(|error| Failure::new(Stage::Flatten, error))?;
+        summary.source_after(&self.disks).map_err(|error| Failure::new(Stage::Flatten, error))?;
         let images = self.convert(commit, &ours)?;
-        let sizes = self.disks.iter().map(|disk| disk.source.size().next_multiple_of(512)).collect();
-        Delivery { run, vm: &self.fetched.vm, output: &self.output, images, sizes, copied: copied.disks }
-            .deliver(&mut summary)
+        let mut copied = copied.disks;
+        let result = |(disk, image): (_, PathBuf)| FinalDisk { disk, image, copied: copied.remove(&disk.index) };
+        let disks = self.disks.iter().zip(images).map(result).collect();
+        Delivery { run, vm: &self.fetched.vm, output: &self.output, disks }.deliver(&mut summary)
     }
 
     /// The report of a former run that did exactly this, with its images in place.
@@ -173,7 +175,7 @@ impl Migration<'_, '_> {
 
     /// Ends a run that finds its result finished: at most the boot test is still to be passed.
     fn leave(&self, report: Report) -> Result<Value, Failure> {
-        let passed = report.test.as_ref().is_some_and(|test| test::failure(test).is_none());
+        let passed = report.test.as_ref().is_some_and(|test| conclude::failure(test).is_none());
         let outcome = if self.run.job.wants(Stage::Test) && !passed {
             retest::again(self.run, &self.output.dir, report, &self.output.scratch)
         } else {
@@ -194,8 +196,8 @@ impl Migration<'_, '_> {
         }
     }
 
-    fn guest_river(&self) -> GuestRiver<'_, '_> {
-        GuestRiver {
+    fn guest_stages(&self) -> GuestStages<'_, '_> {
+        GuestStages {
             run: self.run,
             fetched: &self.fetched,
             disks: &self.disks,
@@ -206,18 +208,18 @@ impl Migration<'_, '_> {
     }
 
     /// Drops the records that no longer count: those that `--from` names, and those of images that hold another job's fixes.
-    fn forget_what_is_to_be_done_again(&self, river: &GuestRiver<'_, '_>) -> Result<()> {
+    fn forget_what_is_to_be_done_again(&self, guest: &GuestStages<'_, '_>) -> Result<()> {
         let records = &self.output.records;
         let from = self.run.job.from.unwrap_or(Stage::Test);
         if from < Stage::Convert {
-            river.forget()?;
+            guest.forget()?;
         }
         let committed = records.exists(COMMIT_BEGAN);
         let commit_counts = records.read::<()>(COMMIT_BEGAN, &self.keys.fix).is_some();
-        let dirty = committed && !(river.is_finished() && commit_counts);
+        let dirty = committed && !(guest.is_finished() && commit_counts);
         if dirty || from <= Stage::Flatten {
             for index in 0..self.disks.len() {
-                records.remove(&rivers::record_name(index))?;
+                records.remove(&copying::record_name(index))?;
                 remove_if_there(&self.output.part(index))?;
             }
             records.remove(COMMIT_BEGAN)?;
@@ -237,7 +239,7 @@ impl Migration<'_, '_> {
             source: Arc::clone(&self.disks[index].source),
             part: self.output.part(index),
             format: working_format(self.run.job),
-            key: self.keys.copy[index].clone(),
+            key: keys::of_copy(self.run, &self.disks[index]),
             data_bytes: 0,
         };
         self.unpromoted(ours).map(task).collect()
@@ -248,7 +250,7 @@ impl Migration<'_, '_> {
         let run = self.run;
         run.stage(Stage::Convert, |plugin| {
             let must_convert = must_convert(run.job);
-            let format = if must_convert { run.job.format.as_str() } else { OVERLAY_FORMAT };
+            let format = if must_convert { run.job.format.as_str() } else { OVERLAY };
             let converter = if commit || must_convert {
                 let converter = run.registry.converter(run.job.plugins.converter.as_deref(), format)?;
                 *plugin = Some(converter.label.clone());

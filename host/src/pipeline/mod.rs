@@ -1,32 +1,41 @@
-//! The stages in their order. Each stage is one file; `run` decides which of them a command needs, `rivers` runs the bulk copy and
-//! `guest_river` the stages beside it, `output` owns names in the output folder, `deliver` makes what lies beside the images.
+//! The stages in their order. Each stage is one file; `dispatch` decides which of them a command needs.
+//!
+//! `run` is what every stage is given, `disk` a disk on its way through. `copying` is the bulk copy, and `guest_stages` what goes on beside it;
+//! `output` owns names in the output folder, `deliver` makes what lies beside the images. No file imports one that imports it.
 
 mod attach;
+mod chain;
+mod conclude;
 mod convert;
+mod copying;
 mod deliver;
 mod digests;
+mod disk;
+mod dispatch;
+mod examine;
 mod fetch;
 mod fix;
 mod flatten;
-mod guest_river;
+mod format;
+mod guest_stages;
 mod inspect;
+mod inventory;
 mod keys;
-mod look;
 mod migrate;
 mod output;
 mod pairing;
+mod paths;
 mod plan;
 mod planned_guest;
 mod resize;
 mod retest;
-mod rivers;
 mod run;
 mod saved_plan;
+mod source;
 mod stated;
 mod summary;
 mod targets;
 mod test;
-mod zero_source;
 
-pub use run::run;
+pub use dispatch::run;
 pub use saved_plan::job_source;

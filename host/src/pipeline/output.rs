@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
-use super::convert::must_convert;
+use super::format::must_convert;
+use super::paths::remove_folder;
 use crate::config::{Command, Job};
 use crate::journal::{LOCK_FILE, Lock, Records, create_private_folder, output_error};
 use crate::machine::safe_name;
 
+/// Folder of the boot's evidence in the output folder.
+pub(super) const EVIDENCE: &str = "boot";
 /// Name of the work folder beside the result.
 const WORK_FOLDER: &str = ".vmdk2kvm-work";
 /// Folder in the work folder for what only this run needs. Emptied by the next one.
@@ -82,7 +85,7 @@ impl Output {
             names.extend(["report.json", "report.md", "report.html", "plan.json"].map(|name| self.dir.join(name)));
         }
         if ours.is_empty() && matches!(job.command, Command::Migrate | Command::Apply) {
-            names.extend([self.domain(), self.dir.join(super::test::EVIDENCE)]);
+            names.extend([self.domain(), self.dir.join(EVIDENCE)]);
         }
         match names.iter().find(|name| name.symlink_metadata().is_ok()) {
             None => Ok(()),
@@ -155,21 +158,4 @@ fn work_name(name: &str, dir: &Path) -> String {
 fn free_bytes(folder: &Path) -> Result<u64> {
     let found = rustix::fs::statvfs(folder).map_err(|error| output_error(folder.display(), &error.into()))?;
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
-}
-
-/// Removes a file that may not be there.
-pub(super) fn remove_if_there(path: &Path) -> Result<()> {
-    ignore_missing(path, std::fs::remove_file(path))
-}
-
-/// Removes a folder of ours that may not be there, with all that is in it.
-fn remove_folder(path: &Path) -> Result<()> {
-    ignore_missing(path, std::fs::remove_dir_all(path))
-}
-
-fn ignore_missing(path: &Path, removed: std::io::Result<()>) -> Result<()> {
-    match removed {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(output_error(path.display(), &error)),
-        _ => Ok(()),
-    }
 }

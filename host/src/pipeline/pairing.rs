@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
+use super::chain;
+use super::disk::{ChosenWay, Disk};
 use super::fetch::Fetched;
-use super::flatten::{ChosenWay, FlatDisk, flat};
 use super::run::Run;
 
 /// Opens a disk by its best way.
-pub(super) fn open(run: &Run<'_>, fetched: &Fetched, index: usize) -> Result<FlatDisk> {
+pub(super) fn open(run: &Run<'_>, fetched: &Fetched, index: usize) -> Result<Disk> {
     let disk = &fetched.vm.disks[index];
     let mut refused: Vec<String> = Vec::new();
     for way in &disk.ways {
@@ -19,7 +20,7 @@ pub(super) fn open(run: &Run<'_>, fetched: &Fetched, index: usize) -> Result<Fla
             let opened = transport.and_then(|transport| {
                 let chosen =
                     ChosenWay { way: way.clone(), plugin: carrier.label.clone(), transport: Arc::from(transport) };
-                flat(run, disk, chosen)
+                chain::open(run, index, &disk.name, chosen)
             });
             match opened {
                 // Nothing was copied yet: the next one may.

@@ -5,6 +5,8 @@ use std::path::Path;
 use serde_json::Value;
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
+use super::conclude;
+use super::paths::text;
 use super::run::Run;
 use super::test::{self, Subject};
 use crate::config::Input;
@@ -31,7 +33,7 @@ pub(super) fn again(run: &Run<'_>, dir: &Path, mut report: Report, work: &Path) 
             return Err(PluginError::unusable(format!("{} is missing", path.display())).hint("migrate again").into());
         }
         // The folder may have been moved since.
-        disk.image = super::convert::text(&path)?;
+        disk.image = text(&path)?;
         disk.format.clone_from(&image.format);
     }
     let tested = test::test(run, &Subject { machine: &machine, inspection: report.inspection.as_ref(), dir, work })?;
@@ -39,7 +41,7 @@ pub(super) fn again(run: &Run<'_>, dir: &Path, mut report: Report, work: &Path) 
     report.stages.extend(run.records().into_iter().filter(|record| record.name == Stage::Test));
     report.test = Some(tested);
     crate::report::write(dir, &report)?;
-    test::conclude(&report)
+    conclude::conclude(&report)
 }
 
 fn read(dir: &Path) -> Result<Report> {

@@ -1,59 +1,16 @@
-//! One run of a command: which stages it needs, and the clock that times them.
+//! What every stage of a run needs: the job, the services, the registry, and the clock that times the stages.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
+use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use super::{look, migrate, retest};
-use crate::config::{Command, Job};
+use crate::config::Job;
 use crate::events::{Event, Phases, Stage, StageStatus};
-use crate::plugins::{self, Registry, Services};
+use crate::plugins::{Registry, Services};
 use crate::report::{Containment, StageRecord};
 use crate::worker::Failure;
-
-/// Runs a job; the result is the command's document.
-/// `private` is a folder for sockets and for what ends with the run.
-pub fn run(
-    job: &Job,
-    services: &Services,
-    private: &Path,
-    containment: Containment,
-) -> Result<serde_json::Value, Failure> {
-    let phases = Phases::default();
-    services.events().add(Box::new(phases.clone()));
-    let run = Run {
-        job,
-        services,
-        private,
-        containment,
-        registry: Registry::new(job, services.clone())?,
-        started: Instant::now(),
-        phases,
-        records: Mutex::default(),
-    };
-    let outcome = match job.command {
-        Command::Inventory => look::inventory(&run),
-        Command::Inspect | Command::Plan => look::look(&run),
-        Command::Migrate | Command::Apply | Command::Flatten | Command::Fix | Command::Convert => {
-            migrate::migrate(&run)
-        }
-        Command::Test => retest::retest(&run),
-    };
-    outcome.map_err(|mut failure| {
-        // A stage that stopped because the user asked to is not at fault, whatever error it found on its way out.
-        if run.cancelled() {
-            failure.error.kind = ErrorKind::Interrupted;
-            failure.error.message = "interrupted".to_owned();
-        }
-        let error = &mut failure.error;
-        if let (ErrorKind::Defect, None, Some(plugin)) = (error.kind, &error.hint, &error.plugin) {
-            error.hint = Some(format!("report it to the plugin's author, or {}", plugins::leave_out(plugin)));
-        }
-        failure
-    })
-}
 
 /// What every stage of a run needs.
 pub(super) struct Run<'a> {
@@ -116,7 +73,16 @@ impl Drop for Began<'_> {
     }
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// A run of a job. `private` is a folder for sockets and for what ends with the run.
+    pub fn new(job: &'a Job, services: &'a Services, private: &'a Path, containment: Containment) -> Result<Self> {
+        let phases = Phases::default();
+        services.events().add(Box::new(phases.clone()));
+        let registry = Registry::new(job, services.clone())?;
+        let (started, records) = (Instant::now(), Mutex::default());
+        Ok(Self { job, services, private, containment, registry, started, phases, records })
+    }
+
     /// Whether the user asked to stop.
     pub fn cancelled(&self) -> bool {
         self.services.cancel().load(std::sync::atomic::Ordering::Relaxed)

@@ -56,7 +56,7 @@ pub(super) fn resizes(plan: &Plan, now: &VmSpec) -> Vec<Resize> {
 }
 
 /// Refuses a guest that is not in the state the plan was made for.
-pub(super) fn refuse_changed(guest: &GuestFingerprint, now: &[String]) -> Result<()> {
+pub(super) fn refuse_changed(guest: &GuestFingerprint, now: &[&str]) -> Result<()> {
     if guest.disks == now {
         return Ok(());
     }

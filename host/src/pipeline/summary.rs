@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use vmdk2kvm_plugin_api::Result;
 use vmdk2kvm_plugin_api::model::{Finding, Inspection, Machine, VmSpec};
 
-use super::flatten::FlatDisk;
+use super::disk::Disk;
 use super::output::Output;
 use super::run::Run;
 use crate::report::{
@@ -33,11 +33,11 @@ pub(super) struct Summary {
 
 impl Summary {
     /// Begins with what FLATTEN found.
-    pub fn new(vm: &VmSpec, uri: &str, disks: &[FlatDisk], before: &[String], key: &str) -> Self {
-        let disk = |(disk, before): (&FlatDisk, &String)| SourceDisk {
+    pub fn new(vm: &VmSpec, uri: &str, disks: &[Disk], key: &str) -> Self {
+        let source_of = |disk: &Disk| SourceDisk {
             name: disk.name.clone(),
             files: disk.files(),
-            before: before.clone(),
+            before: disk.before.clone(),
             after: None,
             verified: false,
         };
@@ -52,10 +52,7 @@ impl Summary {
             images: Vec::new(),
             targets: Vec::new(),
             test: None,
-            source: Source {
-                uri: crate::config::secret::mask_uri(uri),
-                disks: disks.iter().zip(before).map(disk).collect(),
-            },
+            source: Source { uri: crate::config::secret::mask_uri(uri), disks: disks.iter().map(source_of).collect() },
             chain: disks.iter().map(|disk| disk.report.clone()).collect(),
             began: SystemTime::now(),
             key: key.to_owned(),
@@ -71,9 +68,9 @@ impl Summary {
 
     /// Notes the state of the source at the end; another state than at the beginning is an error, because what was read is then of no
     /// known state.
-    pub fn source_after(&mut self, after: &[String]) -> Result<()> {
-        for (disk, after) in self.source.disks.iter_mut().zip(after) {
-            disk.after = Some(after.clone());
+    pub fn source_after(&mut self, disks: &[Disk]) -> Result<()> {
+        for (record, disk) in self.source.disks.iter_mut().zip(disks) {
+            record.after = Some(disk.fingerprint()?);
         }
         match self.source.disks.iter().find(|disk| disk.after.as_ref() != Some(&disk.before)) {
             None => Ok(()),
@@ -128,7 +125,7 @@ impl Summary {
 }
 
 /// The way that the bytes of a disk came.
-fn way(disk: &FlatDisk) -> Option<WayRecord> {
+fn way(disk: &Disk) -> Option<WayRecord> {
     let way = disk.way.as_ref()?;
     Some(WayRecord { disk: disk.name.clone(), scheme: way.way.scheme.clone(), plugin: way.plugin.clone() })
 }

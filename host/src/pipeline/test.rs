@@ -2,21 +2,17 @@
 
 use std::path::Path;
 
-use serde_json::Value;
 use vmdk2kvm_plugin_api::Result;
-use vmdk2kvm_plugin_api::model::{CreateOverlay, Inspection, Machine, TestRequest, VerdictKind};
+use vmdk2kvm_plugin_api::model::{CreateOverlay, Inspection, Machine, TestRequest};
 
-use super::attach::OVERLAY_FORMAT;
-use super::convert::text;
-use super::output::remove_if_there;
+use super::format::OVERLAY;
+use super::output::EVIDENCE;
+use super::paths::{remove_if_there, text};
 use super::run::Run;
 use crate::events::Stage;
 use crate::journal::create_private_folder;
-use crate::report::{Report, TestRecord};
+use crate::report::TestRecord;
 use crate::worker::Failure;
-
-/// Folder of the boot's evidence in the output folder.
-pub(super) const EVIDENCE: &str = "boot";
 
 /// What is tested.
 pub(super) struct Subject<'a> {
@@ -59,10 +55,10 @@ struct Overlays {
 
 impl Overlays {
     fn make(run: &Run<'_>, subject: &Subject<'_>) -> Result<Self> {
-        let converter = run.registry.converter(run.job.plugins.converter.as_deref(), OVERLAY_FORMAT)?;
+        let converter = run.registry.converter(run.job.plugins.converter.as_deref(), OVERLAY)?;
         let mut overlays = Self { machine: subject.machine.clone() };
         for (number, disk) in (1..).zip(&mut overlays.machine.disks) {
-            let overlay = subject.work.join(format!("test-{number}.{OVERLAY_FORMAT}"));
+            let overlay = subject.work.join(format!("test-{number}.{OVERLAY}"));
             remove_if_there(&overlay)?;
             let overlay = text(&overlay)?;
             converter.stage.create_overlay(&CreateOverlay::new(
@@ -72,7 +68,7 @@ impl Overlays {
                 disk.size_bytes,
             ))?;
             disk.image = overlay;
-            disk.format = OVERLAY_FORMAT.to_owned();
+            disk.format = OVERLAY.to_owned();
         }
         Ok(overlays)
     }
@@ -80,32 +76,8 @@ impl Overlays {
 
 impl Drop for Overlays {
     fn drop(&mut self) {
-        let overlays = self.machine.disks.iter().filter(|disk| disk.format == OVERLAY_FORMAT);
+        let overlays = self.machine.disks.iter().filter(|disk| disk.format == OVERLAY);
         // What is left lies in the run's own folder, which the next run empties.
         overlays.for_each(|disk| _ = std::fs::remove_file(&disk.image));
     }
-}
-
-/// How a run with this report ends.
-pub(super) fn conclude(report: &Report) -> Result<Value, Failure> {
-    let document = super::deliver::document(report)?;
-    match report.test.as_ref().and_then(failure) {
-        Some(failure) => Err(Failure { result: Some(document), ..failure }),
-        None => Ok(document),
-    }
-}
-
-/// The failure of a run whose result does not boot.
-pub(super) fn failure(test: &TestRecord) -> Option<Failure> {
-    use vmdk2kvm_plugin_api::{ErrorKind, PluginError};
-    let outcome = match test.verdict.verdict {
-        VerdictKind::Passed => return None,
-        VerdictKind::Failed => "failed",
-        _ => "was inconclusive",
-    };
-    let message = format!("migrated, but the boot test {outcome}: {}", test.verdict.reason);
-    let mut error = PluginError::new(ErrorKind::TestFailed, message)
-        .hint(format!("see report.html and the folder {EVIDENCE} in the output folder"));
-    error.plugin = Some(test.plugin.clone());
-    Some(Failure::new(Stage::Test, error))
 }

@@ -3,9 +3,7 @@
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
-use vmdk2kvm_plugin_api::model::{
-    Action, Applied, AppliedStatus, Change, FixerPlan, Inspection, OsFamily, OsInfo,
-};
+use vmdk2kvm_plugin_api::model::{Action, Applied, AppliedStatus, Change, FixerPlan, Inspection, OsFamily, OsInfo};
 use vmdk2kvm_plugin_api::{Entry, Guest, Opened, PluginError, Result, Stat};
 
 use crate::SlowStages;

@@ -3,7 +3,7 @@
 use vmdk2kvm_plugin_api::{BlockSource, Extent, ExtentKind, PluginError, Result};
 
 /// So many zeros.
-pub(super) struct ZeroSource(pub u64);
+pub(in crate::pipeline) struct ZeroSource(pub u64);
 
 impl BlockSource for ZeroSource {
     fn size(&self) -> u64 {

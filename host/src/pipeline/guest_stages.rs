@@ -1,19 +1,20 @@
-//! The river beside the bulk copy: INSPECT, PLAN and FIX, on overlays of the disks. What they did is remembered once the overlays are
+//! INSPECT, PLAN and FIX, on overlays of the disks, beside the bulk copy. What they did is remembered once the overlays are
 //! durable, so that a later run goes on with the commit.
 
 use serde::{Deserialize, Serialize};
 use vmdk2kvm_plugin_api::PluginError;
 use vmdk2kvm_plugin_api::model::{Inspection, Plan, PlanContext};
 
-use super::attach::{self, Attached, OVERLAY_FORMAT};
+use super::attach::{self, Attached};
+use super::copying::Copying;
+use super::disk::Disk;
 use super::fetch::Fetched;
 use super::fix;
-use super::flatten::FlatDisk;
+use super::format::OVERLAY;
 use super::inspect::{self, OpenedGuest};
 use super::output::Output;
 use super::plan::{self, Fixers};
 use super::resize;
-use super::rivers::Copying;
 use super::run::Run;
 use super::summary::Summary;
 use crate::events::{Stage, StageStatus};
@@ -34,17 +35,17 @@ struct FixRecord {
 }
 
 /// What the three stages work on.
-pub(super) struct GuestRiver<'a, 'r> {
+pub(super) struct GuestStages<'a, 'r> {
     pub run: &'a Run<'r>,
     pub fetched: &'a Fetched,
-    pub disks: &'a [FlatDisk],
+    pub disks: &'a [Disk],
     pub output: &'a Output,
     pub key: &'a StageKey,
     /// A plan that is carried out instead of a new one.
     pub saved: Option<&'a Plan>,
 }
 
-impl GuestRiver<'_, '_> {
+impl GuestStages<'_, '_> {
     /// Whether a former run finished FIX.
     pub fn is_finished(&self) -> bool {
         self.output.records.read::<FixRecord>(FIX, self.key).is_some()
@@ -56,7 +57,7 @@ impl GuestRiver<'_, '_> {
     }
 
     /// Runs the stages that the job asks for. Returns whether there is something to commit.
-    pub fn flow(&self, copying: &Copying, summary: &mut Summary) -> Result<bool, Failure> {
+    pub fn run(&self, copying: &Copying, summary: &mut Summary) -> Result<bool, Failure> {
         if !self.run.job.wants(Stage::Inspect) {
             return Ok(false);
         }
@@ -97,7 +98,7 @@ impl GuestRiver<'_, '_> {
     }
 
     fn attach(&self) -> Result<Attached, Failure> {
-        let converter = self.run.registry.converter(self.run.job.plugins.converter.as_deref(), OVERLAY_FORMAT);
+        let converter = self.run.registry.converter(self.run.job.plugins.converter.as_deref(), OVERLAY);
         converter
             .and_then(|converter| {
                 attach::attach(self.disks, &self.output.work, self.run.private, converter.stage.as_ref())

@@ -1,5 +1,6 @@
 //! The bulk copy, which runs beside the appliance: every disk's flat view to its working image, each under a record once it is durable.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -97,8 +98,8 @@ impl Verify {
 /// What the bulk copy came to.
 #[derive(Default)]
 pub(super) struct Copied {
-    /// Each disk that had to be copied, or was found copied.
-    pub disks: Vec<CopyOutcome>,
+    /// Each disk that had to be copied, or was found copied, by its index.
+    pub disks: BTreeMap<usize, CopyOutcome>,
     /// The files whose content is what the source states.
     pub verified: Vec<String>,
 }
@@ -127,7 +128,7 @@ impl Copying {
             let verifying = verify.start(Arc::clone(&wrong), Arc::clone(&stopped))?;
             let cancelled =
                 || stopped.load(Ordering::Relaxed) || cancel.load(Ordering::Relaxed) || wrong.load(Ordering::Relaxed);
-            let copy = |task| copy(task, &watched, &records, &cancelled, &events);
+            let copy = |task: &CopyTask| Ok((task.index, copy(task, &watched, &records, &cancelled, &events)?));
             let copied: Result<_> = tasks.iter().map(copy).collect();
             // A copy that was stopped from outside has another reason; digesting the rest of a large file for it helps nobody.
             let verified = match &copied {

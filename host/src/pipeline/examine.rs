@@ -1,47 +1,22 @@
-//! The commands that only look: `inventory`, `inspect`, `plan`. They copy no disk and leave nothing but their result.
+//! The commands `inspect` and `plan`: they copy no disk and leave nothing but their result.
 
-use serde_json::{Value, json};
-use vmdk2kvm_plugin_api::model::{GuestFingerprint, Hold, PlanContext, SourceRef};
+use serde_json::Value;
+use vmdk2kvm_plugin_api::model::{GuestFingerprint, PlanContext};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use super::attach::{self, OVERLAY_FORMAT};
-use super::fetch::{Described, Fetched};
-use super::flatten::FlatDisk;
+use super::attach;
+use super::disk::Disk;
+use super::fetch::Fetched;
+use super::format::OVERLAY;
 use super::inspect::OpenedGuest;
 use super::run::Run;
 use super::{fetch, flatten, inspect, plan, resize};
 use crate::events::Stage;
 use crate::worker::Failure;
 
-/// The source of a command that has one.
-pub(super) fn source(run: &Run<'_>) -> Result<SourceRef> {
-    run.job.source().ok_or_else(|| PluginError::defect("this command has no source"))
-}
-
-/// `inventory`: every VM of the source with the capacities of its disks.
-pub(super) fn inventory(run: &Run<'_>) -> Result<Value, Failure> {
-    let source = source(run)?;
-    let vms = run.stage(Stage::Fetch, |plugin| {
-        let Described { label, catalog } = fetch::open(run, &source)?;
-        *plugin = Some(label.clone());
-        let mut vms = catalog.inventory()?;
-        for found in &mut vms {
-            let vm = fetch::complete(run, found.vm.clone(), &label, &source);
-            let unknown = vm.disks.iter().any(|disk| disk.capacity_bytes == 0);
-            let mut fetched = Fetched { label: label.clone(), source: source.clone(), vm, hold: Hold::nothing() };
-            if unknown {
-                flatten::open(run, &mut fetched)?;
-            }
-            found.vm = fetched.vm;
-        }
-        Ok(vms)
-    })?;
-    Ok(json!({ "vms": vms }))
-}
-
 /// `inspect` and `plan`.
-pub(super) fn look(run: &Run<'_>) -> Result<Value, Failure> {
-    let source = source(run)?;
+pub(super) fn examine(run: &Run<'_>) -> Result<Value, Failure> {
+    let source = fetch::source(run)?;
     let mut fetched = run.stage(Stage::Fetch, |plugin| {
         let fetched = fetch::fetch(run, source)?;
         *plugin = Some(fetched.label.clone());
@@ -64,7 +39,7 @@ pub(super) fn look(run: &Run<'_>) -> Result<Value, Failure> {
     let plan = run.stage(Stage::Plan, |_| {
         let fixers = run.registry.fixers(inspection.os.family)?;
         let source = &fetched.source;
-        let fingerprint = GuestFingerprint::new(absolute(&source.uri), fingerprints(&disks)?).with(|guest| {
+        let fingerprint = GuestFingerprint::new(absolute(&source.uri), states(&disks)?).with(|guest| {
             guest.extra_disks = source.extra_disks.iter().map(|disk| absolute(disk)).collect();
             guest.vm.clone_from(&source.vm);
         });
@@ -91,8 +66,8 @@ fn absolute(uri: &str) -> String {
 }
 
 /// The state of every disk.
-pub(super) fn fingerprints(disks: &[FlatDisk]) -> Result<Vec<String>> {
-    disks.iter().map(FlatDisk::fingerprint).collect()
+fn states(disks: &[Disk]) -> Result<Vec<String>> {
+    disks.iter().map(Disk::fingerprint).collect()
 }
 
 /// A guest that is only looked at, and the exports it reads from.
@@ -102,13 +77,13 @@ struct Looked {
     _attached: Option<attach::Attached>,
 }
 
-fn open(run: &Run<'_>, fetched: &Fetched, disks: &[FlatDisk]) -> Result<Looked, Failure> {
+fn open(run: &Run<'_>, fetched: &Fetched, disks: &[Disk]) -> Result<Looked, Failure> {
     if disks.is_empty() {
         return Ok(Looked { opened: inspect::inspect(run, fetched, Vec::new(), false, run.private)?, _attached: None });
     }
     let attached = run
         .registry
-        .converter(run.job.plugins.converter.as_deref(), OVERLAY_FORMAT)
+        .converter(run.job.plugins.converter.as_deref(), OVERLAY)
         .and_then(|converter| attach::attach(disks, run.private, run.private, converter.stage.as_ref()))
         .map_err(|error| Failure::new(Stage::Inspect, error))?;
     let opened = inspect::inspect(run, fetched, attached.disks.clone(), false, run.private);

@@ -1,0 +1,80 @@
+//! A disk on its way through a run: one record, from the opened chain to the final image.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use vmdk2kvm_plugin_api::model::{ChainReport, Way};
+use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, Transport};
+
+use crate::copy::CopyOutcome;
+
+/// A disk of the VM.
+pub(super) struct Disk {
+    /// Its place among the VM's disks, from 0.
+    pub index: usize,
+    pub name: String,
+    /// All of it, as the guest sees it.
+    pub source: Arc<dyn BlockSource>,
+    pub report: ChainReport,
+    /// The plugin that reads its format; `None` for raw and empty disks.
+    pub plugin: Option<String>,
+    /// Its size in the source in bytes, when it is to be larger.
+    pub grown_from: Option<u64>,
+    /// The way that its bytes come; `None`: it has none.
+    pub way: Option<ChosenWay>,
+    /// The state of its files when the run began: [`Disk::fingerprint`].
+    pub before: String,
+}
+
+/// The way that the bytes of a disk come.
+pub(super) struct ChosenWay {
+    pub way: Way,
+    /// The plugin that carries it.
+    pub plugin: String,
+    pub transport: Arc<dyn Transport>,
+}
+
+/// A disk whose image has its final name.
+pub(super) struct FinalDisk<'a> {
+    pub disk: &'a Disk,
+    pub image: PathBuf,
+    /// What this run copied, or found copied.
+    pub copied: Option<CopyOutcome>,
+}
+
+impl Disk {
+    /// Every file whose bytes are read.
+    pub fn files(&self) -> Vec<String> {
+        let mut files: Vec<String> = self.report.links.iter().flat_map(|link| link.files.iter().cloned()).collect();
+        files.sort();
+        files.dedup();
+        files
+    }
+
+    /// Virtual size of its image in bytes: whole sectors.
+    pub fn size(&self) -> u64 {
+        self.source.size().next_multiple_of(512)
+    }
+
+    /// A digest over the fingerprints of all its files as they are now: another digest is another content.
+    pub fn fingerprint(&self) -> Result<String> {
+        let mut digest = Sha256::new();
+        digest.update(self.source.size().to_le_bytes());
+        for file in self.files() {
+            let way =
+                self.way.as_ref().ok_or_else(|| PluginError::defect("a disk with files but without transport"))?;
+            digest.update(way.transport.fingerprint(&file)?);
+            digest.update([0]);
+        }
+        Ok(format!("{:x}", digest.finalize()))
+    }
+
+    /// Takes the state of every disk's files, before anything is copied.
+    pub fn note_state(disks: &mut [Self]) -> Result<()> {
+        disks.iter_mut().try_for_each(|disk| {
+            disk.before = disk.fingerprint()?;
+            Ok(())
+        })
+    }
+}

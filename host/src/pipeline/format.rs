@@ -1,0 +1,20 @@
+//! Which format a working image has, and whether that is already the final one.
+
+use crate::config::Job;
+use crate::copy::ImageFormat;
+
+/// The format of overlays.
+pub(super) const OVERLAY: &str = "qcow2";
+
+/// The format that needs no plugin: the bytes as the guest sees them.
+pub(super) const RAW: &str = "raw";
+
+/// The format the copy engine writes for a job: the final one where it can.
+pub(super) fn working_format(job: &Job) -> ImageFormat {
+    if job.format.as_str() == ImageFormat::Raw.as_str() { ImageFormat::Raw } else { ImageFormat::Qcow2 }
+}
+
+/// Whether the working image is not yet what was asked for.
+pub(super) fn must_convert(job: &Job) -> bool {
+    job.compress || job.format.as_str() != working_format(job).as_str()
+}
