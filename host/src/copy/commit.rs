@@ -15,7 +15,7 @@ use std::time::Duration;
 use vmdk2kvm_plugin_api::Result;
 
 use super::image_file::ImageFile;
-use super::sink::{Filled, Placed};
+use super::span::{DIGEST, Filled, Placed, Span};
 use super::tasks::{CHUNK, CLUSTER};
 use crate::journal::Log;
 
@@ -44,19 +44,6 @@ const HEAD: usize = 3 * 8;
 
 /// Start, filled clusters, place, table.
 const SPAN: usize = 4 * 8;
-
-/// Bytes of a digest.
-const DIGEST: usize = 32;
-
-/// A span as a record has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Span {
-    pub placed: Placed,
-    /// Where a table was written just before this span was settled; 0 when none was.
-    pub table: u64,
-    /// Digests of the chunks that have a filled cluster.
-    pub chunks: Vec<[u8; DIGEST]>,
-}
 
 /// What a record says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,12 +14,7 @@
 use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
-use vmdk2kvm_plugin_api::{BlockSource, Result};
 
-use super::control::Control;
-use super::engine::Pass;
-use super::settle::Settle;
-use super::sink::Discard;
 use super::tasks::CHUNK;
 
 /// Size of a sector in bytes.
@@ -60,13 +55,6 @@ impl ContentDigest {
     pub(super) fn finish(self) -> String {
         hex(&self.0.finalize())
     }
-}
-
-/// The content digest of a source, read in parallel.
-pub fn content_sha256(source: &dyn BlockSource, control: &Control<'_>) -> Result<String> {
-    let settle = Settle::new(source.size(), virtual_size(source.size()));
-    let pass = Pass { source, sink: &Discard, control, settle, committer: None, workers: None };
-    Ok(pass.run()?.content_sha256)
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

@@ -16,7 +16,8 @@ use super::commit::Committer;
 use super::content_digest::{ChunkDigest, virtual_size};
 use super::control::Control;
 use super::settle::{Done, Passed, Settle};
-use super::sink::{Filled, Sink};
+use super::sink::Sink;
+use super::span::Filled;
 use super::tasks::{CHUNK, CLUSTER, MAX_SPAN, Task, Tasks};
 use super::zero::is_zero;
 

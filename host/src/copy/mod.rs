@@ -10,23 +10,25 @@ mod engine;
 mod file_digest;
 mod image;
 mod image_file;
+pub(crate) mod map_walk;
 mod output_error;
 mod qcow2;
 mod raw;
 mod settle;
 mod sink;
+mod source_digest;
 mod source_file;
+mod span;
 mod tasks;
 mod watched;
-pub(crate) mod windows;
 mod zero;
 
 #[cfg(test)]
 mod tests;
 
-pub use content_digest::content_sha256;
 pub use control::{Control, Progress};
 pub use file_digest::file_sha256;
 pub use image::{CopyOutcome, CopyRequest, ImageFormat, copy_image, finished};
+pub use source_digest::content_sha256;
 pub use source_file::FileSource;
 pub use watched::{PATIENCE, Watch, Watched};

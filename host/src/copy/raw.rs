@@ -2,9 +2,9 @@
 
 use vmdk2kvm_plugin_api::Result;
 
-use super::commit::Span;
 use super::image_file::ImageFile;
-use super::sink::{Filled, Image, Placed, Sink};
+use super::sink::{Image, Sink};
+use super::span::{Filled, Placed, Span};
 
 /// A raw image that is being written.
 pub(super) struct RawImage<'a> {

@@ -10,7 +10,8 @@ use vmdk2kvm_plugin_api::Result;
 use super::commit::{Commit, Notes, Pace};
 use super::content_digest::{ChunkDigest, ContentDigest};
 use super::control::{Control, Progress};
-use super::sink::{Placed, Sink};
+use super::sink::Sink;
+use super::span::Placed;
 use super::tasks::{CHUNK, CLUSTER};
 
 /// How far the workers may run ahead of the slowest, in tasks: bounds what waits here to about a megabyte.

@@ -8,7 +8,7 @@ use std::ops::Range;
 use vmdk2kvm_plugin_api::{BlockSource, Extent, ExtentKind, Result};
 
 use super::control::Progress;
-use super::windows::{WINDOW_ALIGNMENT, Windows};
+use super::map_walk::{MapWalk, WINDOW_ALIGNMENT};
 
 /// A chunk of the content digest, in bytes.
 pub(super) const CHUNK: usize = 1 << 20;
@@ -38,7 +38,7 @@ pub(super) struct Task {
 
 /// The tasks of a source.
 pub(super) struct Tasks<'a> {
-    windows: Windows<'a>,
+    walk: MapWalk<'a>,
     extents: std::vec::IntoIter<Extent>,
     /// What is left of the data extent at hand.
     pending: Option<Range<u64>>,
@@ -54,7 +54,7 @@ impl<'a> Tasks<'a> {
         debug_assert!(span.is_power_of_two() && (CHUNK..=MAX_SPAN).contains(&span));
         let size = source.size();
         Self {
-            windows: Windows::new(source, from.position, size),
+            walk: MapWalk::new(source, from.position, size),
             extents: Vec::new().into_iter(),
             pending: None,
             size,
@@ -111,7 +111,7 @@ impl<'a> Tasks<'a> {
             if let Some(range) = self.take_in_window() {
                 return Ok(Some(range));
             }
-            let Some(extents) = self.windows.next()? else { return Ok(None) };
+            let Some(extents) = self.walk.next()? else { return Ok(None) };
             let data = extents.iter().filter(|extent| extent.kind == ExtentKind::Data);
             self.data += data.map(|extent| extent.length).sum::<u64>();
             self.extents = extents.into_iter();

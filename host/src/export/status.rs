@@ -3,7 +3,7 @@
 use vmdk2kvm_plugin_api::{BlockSource, ExtentKind, Result};
 
 use super::wire::{STATE_HOLE, STATE_ZERO};
-use crate::copy::windows::Windows;
+use crate::copy::map_walk::MapWalk;
 
 /// The most extents in an answer; the client asks again for the rest.
 const MAX_EXTENTS: usize = 16 << 10;
@@ -18,9 +18,9 @@ pub(super) fn base_allocation(
     length: u32,
     one: bool,
 ) -> Result<Vec<(u32, u32)>> {
-    let mut windows = Windows::starting_with(source, offset, offset + u64::from(length), FIRST_WINDOW);
+    let mut walk = MapWalk::starting_with(source, offset, offset + u64::from(length), FIRST_WINDOW);
     let mut runs: Vec<(u32, u32)> = Vec::new();
-    while let Some(extents) = windows.next()? {
+    while let Some(extents) = walk.next()? {
         for extent in extents {
             // Within `length`, which has 32 bits.
             let (length, state) = (extent.length as u32, state(extent.kind));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use vmdk2kvm_plugin_api::{BlockSource, ExtentKind, PluginError, Result, Transport};
 
 use super::stated;
-use crate::copy::windows::Windows;
+use crate::copy::map_walk::MapWalk;
 use crate::copy::{
     Control, CopyOutcome, CopyRequest, ImageFormat, PATIENCE, Progress, Watch, Watched, copy_image, finished,
 };
@@ -52,9 +52,9 @@ impl CopyTask {
 
 /// Bytes of a disk that its map calls data.
 pub(super) fn data_bytes(source: &dyn BlockSource) -> Result<u64> {
-    let mut windows = Windows::new(source, 0, source.size());
+    let mut walk = MapWalk::new(source, 0, source.size());
     let mut total = 0u64;
-    while let Some(extents) = windows.next()? {
+    while let Some(extents) = walk.next()? {
         let data = extents.iter().filter(|extent| extent.kind == ExtentKind::Data);
         total = data.fold(total, |total, extent| total.saturating_add(extent.length));
     }

@@ -12,9 +12,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use super::discovery::{Candidate, discover_unlocked, examine_file, search_folders};
 use super::trust;
-use crate::config::{PluginOptions, settings_folders};
+use crate::config::settings_folders;
 
 /// Name of the file, in the folders of the settings.
 const NAME: &str = "plugins.lock";
@@ -74,69 +73,15 @@ pub(super) fn digest(path: &Path, file: &mut File) -> Result<String> {
     Ok(format!("{:x}", hash.finalize()))
 }
 
-/// Adds plugins to the user's lock file, and makes it: those named, or all that could be used now.
-pub fn trust_plugins(
-    files: &[PathBuf],
-    options: &PluginOptions,
-    warn: &mut dyn FnMut(String),
-) -> Result<(PathBuf, Vec<Locked>)> {
-    let candidates = match files {
-        [] => {
-            let found = discover_unlocked(&search_folders(&options.dirs, warn))?;
-            found.into_iter().filter(|candidate| candidate.refused.is_none()).collect()
-        }
-        files => files.iter().map(|file| named(file)).collect::<Result<Vec<_>>>()?,
-    };
-    let added = candidates.iter().map(|candidate| {
-        let path = candidate.path.clone();
-        Ok(Locked { sha256: digest(&path, &mut trust::open(&path)?)?, path })
-    });
-    let added = added.collect::<Result<Vec<_>>>()?;
-    let lock = user_file()?;
-    let mut lines: BTreeMap<PathBuf, String> =
-        read(&lock)?.into_iter().flatten().map(|locked| (locked.path, locked.sha256)).collect();
-    lines.extend(added.iter().map(|locked| (locked.path.clone(), locked.sha256.clone())));
-    write(&lock, &lines)?;
-    Ok((lock, added))
-}
-
-/// Takes plugins out of the user's lock file.
-pub fn untrust_plugins(files: &[PathBuf]) -> Result<(PathBuf, Vec<Locked>)> {
-    let lock = user_file()?;
-    let mut lines: BTreeMap<PathBuf, String> =
-        read(&lock)?.into_iter().flatten().map(|locked| (locked.path, locked.sha256)).collect();
-    let mut removed = Vec::new();
-    for file in files {
-        // A file that is gone can be taken out as well.
-        let path = file.canonicalize().unwrap_or_else(|_| file.clone());
-        let Some(sha256) = lines.remove(&path) else {
-            return Err(PluginError::config(format!("{} is not in {}", path.display(), lock.display()))
-                .hint("name the file by its full path, as it stands there"));
-        };
-        removed.push(Locked { sha256, path });
-    }
-    write(&lock, &lines)?;
-    Ok((lock, removed))
-}
-
-fn named(file: &Path) -> Result<Candidate> {
-    let path = file.canonicalize().map_err(|error| PluginError::from_io(file.display(), &error))?;
-    let candidate = examine_file(path).filter(|candidate| candidate.manifest.is_some() || candidate.refused.is_some());
-    let candidate = candidate.ok_or_else(|| PluginError::missing(format!("{} is not a plugin", file.display())))?;
-    match &candidate.refused {
-        Some(refused) => Err(refused.clone().context(format_args!("{} cannot be trusted", file.display()))),
-        None => Ok(candidate),
-    }
-}
-
-fn user_file() -> Result<PathBuf> {
+/// That of the user.
+pub(super) fn user_file() -> Result<PathBuf> {
     lock_files().into_iter().nth(1).ok_or_else(|| {
         PluginError::config("there is no folder for the user's settings").hint("set HOME or XDG_CONFIG_HOME")
     })
 }
 
-/// Who may write to a lock file decides what is loaded: the same rule as for plugins.
-fn read(path: &Path) -> Result<Option<Vec<Locked>>> {
+/// What a lock file holds; `None` when it is not there. Who may write to it decides what is loaded: the same rule as for plugins.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<Locked>>> {
     if !path.try_exists().unwrap_or(true) {
         return Ok(None);
     }
@@ -172,7 +117,8 @@ fn parse(text: &str) -> Result<Vec<Locked>, usize> {
     text.lines().enumerate().filter(|(_, line)| !line.is_empty()).map(line).collect()
 }
 
-fn write(path: &Path, lines: &BTreeMap<PathBuf, String>) -> Result<()> {
+/// Writes a lock file anew, all of it or nothing.
+pub(super) fn write(path: &Path, lines: &BTreeMap<PathBuf, String>) -> Result<()> {
     let failed = |error: std::io::Error| PluginError::output(format!("{}: {error}", path.display()));
     let folder = path.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(folder).map_err(failed)?;

@@ -18,14 +18,16 @@ mod services;
 mod stock;
 mod survey;
 mod trust;
+mod trusting;
 
 pub use check::{CheckRequest, Checked, check};
 pub use discovery::{Candidate, SearchFolder, SearchKind, discover, search_folders};
 pub use elf::SharedObject;
 pub use loader::Loaded;
-pub use lock::{Locked, lock_files, trust_plugins, untrust_plugins};
+pub use lock::{Locked, lock_files};
 pub use needs::{MissingNeed, missing_needs};
 pub use plugin_settings::check_settings;
 pub use registry::{Chosen, Registry, leave_out};
 pub use services::{SecretStore, Services};
 pub use survey::{absent, containment, installed, manifest, needs, rows};
+pub use trusting::{trust_plugins, untrust_plugins};

@@ -31,7 +31,7 @@ pub fn inspection(vm: &VmSpec, inspection: &Inspection) -> String {
         ("bootloader", inspection.bootloader.clone().unwrap_or_default()),
         ("root", inspection.root.clone().unwrap_or_default()),
         ("network", inspection.network.stacks.join(", ")),
-        ("vmware tools", tools),
+        ("tools", tools),
     ]));
     let mut mounts = Table::new(&["MOUNTED AT", "DEVICE", "TYPE", "UUID"]);
     for mount in &inspection.mounts {
@@ -126,7 +126,7 @@ disks made for  BIOS
 bootloader      grub2
 root            /dev/sda1
 network         ifupdown
-vmware tools    package open-vm-tools
+tools           package open-vm-tools
 
 MOUNTED AT  DEVICE     TYPE  UUID
 /           /dev/sda1  ext4  u-1

@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use super::super::commit::Span;
 use super::super::image_file::ImageFile;
-use super::super::sink::{Filled, Image, Placed, Sink};
+use super::super::sink::{Image, Sink};
+use super::super::span::{Filled, Placed, Span};
 use super::layout::{CLUSTER_BYTES, Header, MAX_VIRTUAL_SIZE, REFCOUNTS_PER_BLOCK, Refcounts};
 use super::tables::Tables;
 

@@ -18,7 +18,7 @@ const EXTENTS_PER_WINDOW: u64 = 2 << 20;
 const FEW: usize = 1 << 10;
 
 /// The map of `start..end` of a source, a window at a time.
-pub(crate) struct Windows<'a> {
+pub(crate) struct MapWalk<'a> {
     source: &'a dyn BlockSource,
     position: u64,
     end: u64,
@@ -26,7 +26,7 @@ pub(crate) struct Windows<'a> {
     largest: u64,
 }
 
-impl<'a> Windows<'a> {
+impl<'a> MapWalk<'a> {
     /// The map of `start..end`.
     pub(crate) fn new(source: &'a dyn BlockSource, start: u64, end: u64) -> Self {
         Self::starting_with(source, start, end, FIRST_WINDOW)
