@@ -11,7 +11,7 @@ use vmdk2kvm::cli::{self, Action, EventsTo, Invocation, render};
 use vmdk2kvm::config::{self, Command, Input, Job, Request, Surroundings};
 use vmdk2kvm::events::{self, ErrorDocument, Event, EventSink};
 use vmdk2kvm::plugins::{self, CheckRequest};
-use vmdk2kvm::scaffold;
+use vmdk2kvm::scaffold::{self, Sources};
 use vmdk2kvm::worker::{self, Answer};
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError};
 
@@ -100,7 +100,11 @@ fn look(invocation: &Invocation, action: &Action) -> anyhow::Result<(String, Val
             (render::manifest(manifest), serde_json::to_value(manifest).context("the manifest")?)
         }
         Action::PluginNew { name, kind, api } => {
-            let made = scaffold::create(Path::new(""), name, *kind, api.as_deref())?;
+            let sources = match api {
+                Some(folder) => Sources::named(folder)?,
+                None => Sources::of_program(&std::env::current_exe().context("the path of this program")?)?,
+            };
+            let made = scaffold::create(Path::new(""), name, *kind, &sources)?;
             (render::scaffold(&made), json!(made))
         }
         Action::PluginTrust { files } => {

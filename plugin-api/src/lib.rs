@@ -7,7 +7,6 @@
 #![warn(missing_docs)]
 
 pub mod abi;
-pub mod base64;
 mod block;
 mod error;
 #[doc(hidden)]

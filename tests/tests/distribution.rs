@@ -15,6 +15,9 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
 }
 
+/// What authors of plugins build against.
+const DEV: &str = "vmdk2kvm-plugin-dev";
+
 /// The stock plugins by the package that has them.
 fn bundle() -> BTreeMap<String, BTreeSet<String>> {
     let table: toml::Table = toml::from_str(include_str!("../../plugins/stock.toml")).unwrap();
@@ -49,7 +52,7 @@ fn packages(kind: &str, out: &Path) -> BTreeMap<String, PathBuf> {
         file[..file.find(env!("CARGO_PKG_VERSION")).unwrap() - 1].to_owned()
     };
     let made: BTreeMap<_, _> = made.map(|path| (name(&path), path)).collect();
-    let expected: BTreeSet<String> = bundle().into_keys().chain(["vmdk2kvm".to_owned()]).collect();
+    let expected: BTreeSet<String> = bundle().into_keys().chain(["vmdk2kvm", DEV].map(str::to_owned)).collect();
     assert_eq!(made.keys().cloned().collect::<BTreeSet<_>>(), expected);
     made
 }
@@ -117,7 +120,9 @@ fn debian_packages_install_work_apart_and_leave_nothing() {
         let libraries = odd.iter().filter(|path| path.starts_with("./usr/lib/vmdk2kvm/plugins/lib")).count();
         let expected = bundle().get(name).map_or(0, BTreeSet::len);
         assert_eq!(libraries, expected, "{name}: {odd:?}");
-        assert!(name == "vmdk2kvm" || odd.len() == libraries, "{name}: {odd:?}");
+        let sources = odd.iter().filter(|path| path.starts_with("./usr/share/vmdk2kvm/plugin-api/")).count();
+        assert_eq!(sources > 0, name == DEV, "{name}: {odd:?}");
+        assert!(name == "vmdk2kvm" || odd.len() == libraries + sources, "{name}: {odd:?}");
     }
 
     let clean = Clean::with(&["qemu-utils"]);
@@ -146,6 +151,14 @@ fn debian_packages_install_work_apart_and_leave_nothing() {
     assert_eq!((&run["error"]["code"], run["error"]["hint"].as_str()), (&69.into(), Some(hint)), "{run:#}");
     clean.vmdk2kvm(&["flatten", "/tmp/disk.raw", "-o", "/tmp/flat"])["images"].as_array().unwrap();
 
+    // A new plugin builds against sources that come with a package, which is named.
+    let new = ["plugin", "new", "acme", "--kind", "fixer"];
+    let hint = clean.vmdk2kvm(&new)["error"]["hint"].as_str().unwrap().to_owned();
+    assert!(hint.contains(DEV), "{hint}");
+    let installed = clean.install(&made, &[DEV]);
+    assert!(installed.status.success(), "{}{}", text(&installed.stdout), text(&installed.stderr));
+    assert_eq!(clean.vmdk2kvm(&new)["api"], "/usr/share/vmdk2kvm/plugin-api");
+
     // Forced in without its library the plugin is listed, and it is said what lacks.
     let guestfs = format!("/tmp/{}", made["vmdk2kvm-plugin-guestfs"].file_name().unwrap().to_str().unwrap());
     assert!(clean.run(&["dpkg", "--force-depends", "-i", &guestfs]).status.success());
@@ -156,9 +169,9 @@ fn debian_packages_install_work_apart_and_leave_nothing() {
 
     let purge = clean.run(&["dpkg", "--purge", "vmdk2kvm-plugin-guestfs"]);
     assert!(purge.status.success(), "{purge:?}");
-    let purge = clean.run(&[&["apt-get", "purge", "-y"], &some[..]].concat());
+    let purge = clean.run(&[&["apt-get", "purge", "-y", DEV], &some[..]].concat());
     assert!(purge.status.success(), "{purge:?}");
-    for left in ["usr/bin/vmdk2kvm", "usr/lib/vmdk2kvm", "usr/share/man/man1/vmdk2kvm.1.gz"] {
+    for left in ["usr/bin/vmdk2kvm", "usr/lib/vmdk2kvm", "usr/share/vmdk2kvm", "usr/share/man/man1/vmdk2kvm.1.gz"] {
         assert!(!clean.path(left).exists(), "{left} is left");
     }
 }
@@ -183,6 +196,9 @@ fn rpms_say_what_they_need_and_work_where_they_are_put() {
         let odd = others.iter().filter(|path| !is_folder(path) && !path.starts_with("/usr/share/doc/vmdk2kvm"));
         assert_eq!(odd.count(), 0, "{package}: {files}");
     }
+    let needs = ask(DEV, "--requires");
+    let needs: Vec<_> = needs.lines().filter(|need| !need.starts_with("rpmlib(")).collect();
+    assert_eq!(needs, [format!("vmdk2kvm = {}", env!("CARGO_PKG_VERSION"))]);
     let needs = ask("vmdk2kvm-plugin-guestfs", "--requires");
     assert!(needs.contains("libguestfs.so.0()(64bit)") && needs.contains("/usr/bin/qemu-img"), "{needs}");
 
@@ -199,7 +215,9 @@ fn rpms_say_what_they_need_and_work_where_they_are_put() {
     assert_eq!(named(&list["plugins"], "name"), here);
     let names: Vec<&str> = made.keys().map(String::as_str).collect();
     rpm(&[&["-e"], &names[..]].concat());
-    assert!(!program.exists() && !scratch.path().join("usr/lib/vmdk2kvm").exists());
+    for left in ["usr/bin/vmdk2kvm", "usr/lib/vmdk2kvm", "usr/share/vmdk2kvm"] {
+        assert!(!scratch.path().join(left).exists(), "{left} is left");
+    }
 }
 
 #[test]

@@ -1,50 +1,100 @@
 //! Somebody who has never seen the host writes a plugin: `plugin new`, `cargo test`, `cargo build`, copy the library, `plugin check`, and a
-//! run that uses it, in an empty folder outside of this tree.
+//! run that uses it, in an empty folder outside of this tree. By the program of a checkout, and by one that was installed.
 //!
-//! Needs cargo, and the dependencies of the workspace already fetched. The crates share a target folder, so that these are built once.
+//! Needs cargo, and the dependencies of the workspace already fetched. The crates share a target folder, so that these are built once for
+//! each route.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use vmdk2kvm_tests::{Outcome, binary, command, lone_program, outcome, private_folder, run, run_with};
+use vmdk2kvm_tests::{Outcome, binary, command, lone_program, nested_target, outcome, private_folder, run, run_with};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+/// Where this tree was installed to. The folder stays, so that what was built against it is not built again.
+static INSTALLED: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = nested_target().join("installed");
+    let mut install = Command::new(root().join("host/packaging/install"));
+    install.env("BUILD", binary().parent().unwrap()).env("DESTDIR", &folder).env("PREFIX", "/usr");
+    let output = install.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    folder.join("usr")
+});
+
+/// Whose program makes the crate, and what cargo has when it is built.
+struct Route {
+    program: PathBuf,
+    cargo_home: Option<TempDir>,
+}
+
+impl Route {
+    /// The program that was built here, and this machine's cargo.
+    fn checkout() -> Self {
+        Self { program: binary(), cargo_home: None }
+    }
+
+    /// The program that was built here, and a cargo that has nothing but a mirror of the registry.
+    fn checkout_with_a_clean_cargo() -> Self {
+        let home = private_folder();
+        let mirror = INSTALLED.join("share/vmdk2kvm/plugin-api/vendor");
+        let config = "[source.crates-io]\nreplace-with = \"mirror\"\n[source.mirror]\ndirectory = ";
+        fs::write(home.path().join("config.toml"), format!("{config}{mirror:?}\n")).unwrap();
+        Self { program: binary(), cargo_home: Some(home) }
+    }
+
+    /// The program that was installed, and a cargo that has nothing.
+    fn installed() -> Self {
+        Self { program: INSTALLED.join("bin/vmdk2kvm"), cargo_home: Some(private_folder()) }
+    }
+
+    fn cargo(&self, krate: &Path, what: &str) {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args([what, "--quiet", "--target-dir"]).arg(nested_target()).current_dir(krate);
+        cargo.env("CARGO_NET_OFFLINE", "true");
+        cargo.envs(self.cargo_home.iter().map(|home| ("CARGO_HOME", home.path())));
+        let output = cargo.output().expect("cargo");
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "cargo {what}\n{}", String::from_utf8_lossy(&said));
+    }
 }
 
 /// A new plugin, built and checked.
 struct New {
     folder: TempDir,
     name: String,
+    api: PathBuf,
     checked: Outcome,
 }
 
 impl New {
     /// The five commands, the last with something that the plugin is for.
     fn of(kind: &str, sample: impl FnOnce(&Path) -> Option<PathBuf>) -> Self {
+        Self::by(&Route::checkout(), kind, sample)
+    }
+
+    fn by(route: &Route, kind: &str, sample: impl FnOnce(&Path) -> Option<PathBuf>) -> Self {
         let (folder, name) = (private_folder(), format!("acme-{kind}"));
-        let api = root().join("plugin-api");
-        let arguments = ["plugin", "new", &name, "--kind", kind, "--api", api.to_str().unwrap()];
-        let made = outcome(&command(&binary(), &arguments).current_dir(folder.path()).output().unwrap()).expect(0).json;
+        let mut new = command(&route.program, &["plugin", "new", &name, "--kind", kind]);
+        let made = outcome(&new.current_dir(folder.path()).output().unwrap()).expect(0).json;
         let krate = folder.path().join(made["folder"].as_str().unwrap());
-        // The same versions as the workspace: nothing is fetched.
-        fs::copy(root().join("Cargo.lock"), krate.join("Cargo.lock")).unwrap();
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugin-new");
-        cargo(&krate, &target, &["test"]);
-        cargo(&krate, &target, &["build"]);
+        route.cargo(&krate, "test");
+        route.cargo(&krate, "build");
         let (plugins, library) = (folder.path().join("plugins"), made["file_name"].as_str().unwrap().to_owned());
         fs::create_dir(&plugins).unwrap();
-        fs::copy(target.join("debug").join(&library), plugins.join(&library)).unwrap();
+        fs::copy(nested_target().join("debug").join(&library), plugins.join(&library)).unwrap();
         let library = plugins.join(library);
         let mut arguments = vec!["plugin", "check", library.to_str().unwrap()];
         let sample = sample(folder.path()).map(|sample| sample.to_str().unwrap().to_owned());
         arguments.extend(sample.iter().flat_map(|sample| ["--sample", sample]));
-        let checked = run(&arguments).expect(0);
-        Self { folder, name, checked }
+        let checked = run_with(&route.program, &arguments).expect(0);
+        Self { folder, name, api: made["api"].as_str().unwrap().into(), checked }
     }
 
     fn plugins(&self) -> String {
@@ -65,28 +115,23 @@ impl New {
     }
 }
 
-fn cargo(krate: &Path, target: &Path, what: &[&str]) {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(what).args(["--offline", "--quiet", "--target-dir"]).arg(target).current_dir(krate);
-    let output = cargo.output().expect("cargo");
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "cargo {what:?}\n{}", String::from_utf8_lossy(&said));
-}
-
 fn write(path: PathBuf, content: &[u8]) -> Option<PathBuf> {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, content).unwrap();
     Some(path)
 }
 
+/// A guest that the new fixer has something to do in.
+fn guest(folder: &Path) -> Option<PathBuf> {
+    write(folder.join("guest/etc/os-release"), b"ID=debian\nVERSION_ID=\"12\"\n");
+    write(folder.join("guest/etc/acme-fixer.conf"), b"platform=vmware\n");
+    Some(folder.join("guest"))
+}
+
 /// The host knows nothing of this fixer, and its plan has the fixer's change.
 #[test]
 fn a_new_fixer_is_used_by_a_plan() {
-    let new = New::of("fixer", |folder| {
-        write(folder.join("guest/etc/os-release"), b"ID=debian\nVERSION_ID=\"12\"\n");
-        write(folder.join("guest/etc/acme-fixer.conf"), b"platform=vmware\n");
-        Some(folder.join("guest"))
-    });
+    let new = New::of("fixer", guest);
     new.assert_all_passed();
     let guest = format!("dir:{}", new.folder.path().canonicalize().unwrap().join("guest").display());
     let plan = run(&["plan", &guest, "--plugin-dir", &new.plugins()]).expect(0).json;
@@ -94,6 +139,33 @@ fn a_new_fixer_is_used_by_a_plan() {
     let change = changes.iter().find(|change| change["fixer"] == "acme-fixer").unwrap_or_else(|| panic!("{plan:#}"));
     assert_eq!((&change["target"], &change["kind"]), (&"/etc/acme-fixer.conf".into(), &"write_file".into()));
     assert!(change["diff"].as_str().unwrap().contains("+platform=kvm"), "{change:#}");
+}
+
+/// Cargo reaches no network and has no cache: all that is built lies below the prefix.
+#[test]
+fn an_installed_host_makes_a_plugin_that_builds_without_a_network() {
+    let new = New::by(&Route::installed(), "fixer", guest);
+    new.assert_all_passed();
+    assert_eq!(new.api, INSTALLED.join("share/vmdk2kvm/plugin-api"));
+}
+
+/// What cargo knows of this machine's user is of no use to the crate.
+#[test]
+fn a_built_host_makes_a_plugin_that_builds_with_a_clean_cargo() {
+    let new = New::by(&Route::checkout_with_a_clean_cargo(), "fixer", guest);
+    new.assert_all_passed();
+    assert_eq!(new.api, root().join("plugin-api"));
+}
+
+#[test]
+fn a_host_without_the_sources_says_where_they_come_from() {
+    let (alone, folder) = (lone_program(), private_folder());
+    let mut new = command(&alone.path().join("vmdk2kvm"), &["plugin", "new", "acme", "--kind", "fixer"]);
+    let refused = outcome(&new.current_dir(folder.path()).output().unwrap()).expect(69);
+    assert_eq!(refused.message(), "the sources of plugin-api, which a new plugin builds against, are not installed");
+    let hint = "install the package vmdk2kvm-plugin-dev, or name the folder plugin-api of a checkout with --api";
+    assert_eq!(refused.hint(), hint);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "it left something");
 }
 
 /// And it is fetched from a made-up source that nobody else knows.

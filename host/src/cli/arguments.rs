@@ -238,7 +238,7 @@ pub(super) enum PluginVerb {
         /// What it is: fetcher, flattener, inspector, fixer, converter, tester
         #[arg(long, value_name = "KIND", value_parser = kind)]
         kind: Kind,
-        /// Build against the sources in DIR, the folder plugin-api of a checkout [default: the published version]
+        /// Build against the sources in DIR, the folder plugin-api of a checkout [default: those installed with this program]
         #[arg(long, value_name = "DIR")]
         api: Option<PathBuf>,
     },

@@ -54,7 +54,7 @@ pub fn check(request: &CheckRequest, services: &Services, private: &Path) -> Res
     let loaded = Loaded::load(&candidate, Arc::clone(&host) as Arc<dyn HostServices>, &table)?;
     let mut report = Report::default();
     for kind in loaded.manifest.known_kinds() {
-        report.extend(of_kind(&loaded, kind, &*host, request.sample.as_deref(), private)?);
+        report.extend(of_kind(&loaded, kind, &host, request.sample.as_deref(), private)?);
         if services.cancel().load(Ordering::Relaxed) {
             return Err(PluginError::interrupted().into());
         }

@@ -1,6 +1,6 @@
 //! report.html: one file that needs nothing else, readable by day and by night.
 
-use vmdk2kvm_plugin_api::base64;
+use base64::prelude::{BASE64_STANDARD, Engine};
 
 use super::markup::Markup;
 use super::summary::{change_mood, machine, marks, outcome, phases, severity, stage_mood};
@@ -123,7 +123,7 @@ fn boot(body: &mut Markup, report: &Report, screenshot: Option<&[u8]>) {
         }
     });
     if let Some(png) = screenshot {
-        let data = format!("data:image/png;base64,{}", base64::encode(png));
+        let data = format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png));
         body.tag("img", &[("class", "screen"), ("alt", "the guest's screen"), ("src", &data)], |_| ());
     }
 }

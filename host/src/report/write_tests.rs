@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::json;
 
 use super::*;
@@ -84,7 +85,7 @@ fn the_page_refers_to_nothing_outside_and_holds_the_screenshot() {
     std::fs::write(dir.path().join("boot/screen.png"), &png).unwrap();
     write(dir.path(), &report("web")).unwrap();
     let html = std::fs::read_to_string(dir.path().join("report.html")).unwrap();
-    let data = format!("src=\"data:image/png;base64,{}\"", vmdk2kvm_plugin_api::base64::encode(&png));
+    let data = format!("src=\"data:image/png;base64,{}\"", BASE64_STANDARD.encode(&png));
     assert!(html.contains(&data));
     assert!(
         !html.contains("http:") && !html.contains("https:") && !html.contains("<script") && !html.contains("<link")

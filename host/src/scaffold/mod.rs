@@ -2,10 +2,14 @@
 //!
 //! Each kind has one file in `templates`, written as the plugin `my-plugin`; a new crate is that file with its own name in it.
 
+mod sources;
+
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use vmdk2kvm_plugin_api::{API_VERSION, Kind, PluginError, Result};
+use vmdk2kvm_plugin_api::{Kind, PluginError, Result};
+
+pub use sources::Sources;
 
 /// The name that stands in the templates, as it is spelled for people, in Rust's paths, and as a type.
 const NAMES: [&str; 3] = ["my-plugin", "my_plugin", "MyPlugin"];
@@ -21,13 +25,13 @@ pub struct Scaffold {
     pub kind: Kind,
     /// The name of the library that it becomes, as cargo gives it.
     pub file_name: String,
+    /// The folder `plugin-api` that it builds against.
+    pub api: PathBuf,
 }
 
-/// Makes the crate in a new folder of this name below `parent`. `api`: a folder with the sources of `plugin-api`; without one the crate
-/// depends on the version of this host.
-pub fn create(parent: &Path, name: &str, kind: Kind, api: Option<&Path>) -> Result<Scaffold> {
+/// Makes the crate in a new folder of this name below `parent`. It builds against `sources`, and without a network where these have all.
+pub fn create(parent: &Path, name: &str, kind: Kind, sources: &Sources) -> Result<Scaffold> {
     check_name(name)?;
-    let dependencies = dependencies(api)?;
     let folder = parent.join(name);
     let failed = |path: &Path, error: std::io::Error| PluginError::output(format!("{}: {error}", path.display()));
     std::fs::create_dir(&folder).map_err(|error| match error.kind() {
@@ -35,24 +39,36 @@ pub fn create(parent: &Path, name: &str, kind: Kind, api: Option<&Path>) -> Resu
             .hint("choose another name, or remove it"),
         _ => failed(&folder, error),
     })?;
-    let source = folder.join("src");
-    std::fs::create_dir(&source).map_err(|error| failed(&source, error))?;
+    let below: &[&str] = if sources.vendor.is_some() { &["src", ".cargo"] } else { &["src"] };
+    for made in below.iter().map(|name| folder.join(name)) {
+        std::fs::create_dir(&made).map_err(|error| failed(&made, error))?;
+    }
     let spelled = [name.to_owned(), name.replace('-', "_"), camel(name)];
     let named =
         |text: &str| NAMES.iter().zip(&spelled).fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
-    let manifest = named(include_str!("templates/Cargo.toml.in")).replace("# DEPENDENCIES\n", &dependencies);
+    let manifest =
+        named(include_str!("templates/Cargo.toml.in")).replace("# DEPENDENCIES\n", &dependencies(&sources.api));
     let page = named(include_str!("templates/README.md.in")).replace("KIND", kind.as_str());
-    for (file, text) in [
+    let mut files = vec![
         ("Cargo.toml", manifest),
         ("src/lib.rs", named(template(kind))),
         ("README.md", page),
         (".gitignore", "/target\n".to_owned()),
-    ] {
+    ];
+    if let Some(vendor) = &sources.vendor {
+        files
+            .push((".cargo/config.toml", include_str!("templates/config.toml.in").replace("VENDOR", &as_toml(vendor))));
+    }
+    if let Some(lock) = &sources.lock {
+        let text = std::fs::read_to_string(lock).map_err(|error| PluginError::from_io(lock.display(), &error))?;
+        files.push(("Cargo.lock", text));
+    }
+    for (file, text) in files {
         let path = folder.join(file);
         std::fs::write(&path, text).map_err(|error| failed(&path, error))?;
     }
     let file_name = format!("lib{}.so", name.replace('-', "_"));
-    Ok(Scaffold { folder, name: name.to_owned(), kind, file_name })
+    Ok(Scaffold { folder, name: name.to_owned(), kind, file_name, api: sources.api.clone() })
 }
 
 fn template(kind: Kind) -> &'static str {
@@ -88,24 +104,17 @@ fn camel(name: &str) -> String {
     name.split('-').map(word).collect()
 }
 
-fn dependencies(api: Option<&Path>) -> Result<String> {
-    let lines = |api: String, testing: String| {
-        format!(
-            "[dependencies]\nvmdk2kvm-plugin-api = {api}\n\n[dev-dependencies]\nvmdk2kvm-plugin-testing = {testing}\n"
-        )
-    };
-    let Some(folder) = api else {
-        let minor = API_VERSION.rsplit_once('.').map_or(API_VERSION, |(minor, _)| minor);
-        return Ok(lines(format!("\"{minor}\""), format!("\"{minor}\"")));
-    };
-    let path = folder.canonicalize().map_err(|error| PluginError::from_io(folder.display(), &error))?;
-    if !path.join("testing/Cargo.toml").is_file() {
-        return Err(PluginError::unusable(format!("{} is not the folder plugin-api of vmdk2kvm", folder.display()))
-            .hint("name the folder plugin-api of a checkout"));
-    }
-    // As TOML: a path may hold quotes.
-    let toml = |path: PathBuf| format!("{{ path = {} }}", toml::Value::String(path.to_string_lossy().into_owned()));
-    Ok(lines(toml(path.clone()), toml(path.join("testing"))))
+fn dependencies(api: &Path) -> String {
+    let (api, testing) = (as_toml(api), as_toml(&api.join("testing")));
+    format!(
+        "[dependencies]\nvmdk2kvm-plugin-api = {{ path = {api} }}\n\n\
+         [dev-dependencies]\nvmdk2kvm-plugin-testing = {{ path = {testing} }}\n"
+    )
+}
+
+/// As TOML: a path may hold quotes.
+fn as_toml(path: &Path) -> String {
+    toml::Value::String(path.to_string_lossy().into_owned()).to_string()
 }
 
 #[cfg(test)]
@@ -123,24 +132,44 @@ mod tests {
         assert_eq!(camel("acme-agent-2"), "AcmeAgent2");
     }
 
+    fn sources(folder: &str, vendor: Option<&str>) -> Sources {
+        Sources { api: folder.into(), vendor: vendor.map(PathBuf::from), lock: None }
+    }
+
+    fn table(made: &Scaffold, file: &str) -> toml::Table {
+        std::fs::read_to_string(made.folder.join(file)).unwrap().parse().unwrap()
+    }
+
     #[test]
     fn a_crate_bears_its_own_name_only() {
         let folder = tempfile::tempdir().unwrap();
         for kind in Kind::ALL {
             let name = format!("acme-{}", kind.as_str());
-            let made = create(folder.path(), &name, kind, None).unwrap();
+            let made = create(folder.path(), &name, kind, &sources("/api", None)).unwrap();
             assert_eq!(made.file_name, format!("libacme_{}.so", kind.as_str()));
             for file in ["Cargo.toml", "src/lib.rs", "README.md"] {
                 let text = std::fs::read_to_string(made.folder.join(file)).unwrap();
                 assert!(NAMES.iter().all(|name| !text.contains(name)) && !text.contains("KIND"), "{file}: {text}");
             }
-            let manifest: toml::Table =
-                std::fs::read_to_string(made.folder.join("Cargo.toml")).unwrap().parse().unwrap();
-            assert_eq!(manifest["dependencies"]["vmdk2kvm-plugin-api"].as_str(), Some("1.0"));
+            assert!(!made.folder.join(".cargo").exists());
         }
-        let error = create(folder.path(), "acme-fixer", Kind::Fixer, None).unwrap_err();
+        let error = create(folder.path(), "acme-fixer", Kind::Fixer, &sources("/api", None)).unwrap_err();
         assert!(error.message.ends_with("acme-fixer exists already"), "{error}");
-        let error = create(folder.path(), "x", Kind::Fixer, Some(folder.path())).unwrap_err();
-        assert!(error.message.ends_with("is not the folder plugin-api of vmdk2kvm"), "{error}");
+    }
+
+    #[test]
+    fn a_crate_builds_against_what_it_is_given() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("Cargo.lock"), "version = 4\n").unwrap();
+        let odd =
+            Sources { lock: Some(folder.path().join("Cargo.lock")), ..sources("/a \"b\"", Some("/a \"b\"/vendor")) };
+        let made = create(folder.path(), "acme", Kind::Fixer, &odd).unwrap();
+        let manifest = table(&made, "Cargo.toml");
+        assert_eq!(manifest["dependencies"]["vmdk2kvm-plugin-api"]["path"].as_str(), Some("/a \"b\""));
+        assert_eq!(manifest["dev-dependencies"]["vmdk2kvm-plugin-testing"]["path"].as_str(), Some("/a \"b\"/testing"));
+        let config = table(&made, ".cargo/config.toml");
+        let instead = config["source"]["crates-io"]["replace-with"].as_str().unwrap();
+        assert_eq!(config["source"][instead]["directory"].as_str(), Some("/a \"b\"/vendor"));
+        assert_eq!(table(&made, "Cargo.lock")["version"].as_integer(), Some(4));
     }
 }

@@ -1,5 +1,6 @@
 //! What a fixer wants done to a guest, as plain data.
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::{Deserialize, Serialize};
 
 use super::GrowLayer;
@@ -251,7 +252,7 @@ impl Content {
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         match String::from_utf8(bytes) {
             Ok(text) => Self::Text(text),
-            Err(error) => Self::Base64(crate::base64::encode(error.as_bytes())),
+            Err(error) => Self::Base64(BASE64_STANDARD.encode(error.as_bytes())),
         }
     }
 
@@ -259,8 +260,9 @@ impl Content {
     pub fn to_bytes(&self) -> crate::Result<Vec<u8>> {
         match self {
             Self::Text(text) => Ok(text.clone().into_bytes()),
-            Self::Base64(text) => crate::base64::decode(text)
-                .ok_or_else(|| crate::PluginError::unusable("the content of a change is not valid base64")),
+            Self::Base64(text) => BASE64_STANDARD
+                .decode(text)
+                .map_err(|_| crate::PluginError::unusable("the content of a change is not valid base64")),
         }
     }
 }
@@ -354,5 +356,16 @@ mod tests {
         assert!(matches!(Action::write_file(None, [0xff]), Action::WriteFile { old_sha256: None, .. }));
         let Action::Remove { old_sha256: Some(digest) } = Action::remove_file(b"") else { panic!("no digest") };
         assert!(digest.starts_with("e3b0c44298fc1c14"));
+    }
+
+    #[test]
+    fn content_that_is_no_text_is_base64() {
+        let content = Content::from_bytes(vec![0xff, 0, 1, 2]);
+        assert_eq!(content, Content::Base64("/wABAg==".to_owned()));
+        assert_eq!(content.to_bytes(), Ok(vec![0xff, 0, 1, 2]));
+        for bad in ["/wABAg", "/wAB*g==", "===="] {
+            let error = Content::Base64(bad.to_owned()).to_bytes().unwrap_err();
+            assert_eq!(error.message, "the content of a change is not valid base64");
+        }
     }
 }

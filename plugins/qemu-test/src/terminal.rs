@@ -1,40 +1,40 @@
 //! Turns the bytes of a serial console into lines of plain text.
 //!
-//! Understands as much of a terminal as is needed to read what a firmware, a bootloader and a kernel print: line ends, carriage
-//! return, backspace, colours (dropped), and cursor positions, by which GRUB splits a line into pieces and joins lines into
-//! one. Everything is bounded: the guest on the other side is not trusted.
+//! The screen is vt100's: it understands what a firmware, a bootloader and a kernel print. A line is what stands in a row when the cursor
+//! leaves it, so that the pieces into which GRUB splits one become one, and lines that it joins become several. Everything is bounded:
+//! the guest on the other side is not trusted.
 
-/// A longer line is cut here.
-const LONGEST_LINE: usize = 1024;
-/// A longer escape sequence is none.
-const LONGEST_ESCAPE: usize = 64;
+use std::num::NonZeroU16;
+
+use vt100::Parser;
+
+/// As many as any firmware thinks that a terminal has.
+const ROWS: NonZeroU16 = NonZeroU16::new(64).unwrap();
+/// A longer line continues in another.
+const COLUMNS: NonZeroU16 = NonZeroU16::new(1024).unwrap();
+const ESCAPE: u8 = 0x1b;
+/// Line feed, and what moves the cursor as it does.
+const FEEDS: std::ops::RangeInclusive<u8> = b'\n'..=0x0c;
 
 /// Takes bytes in pieces of any size.
-#[derive(Debug, Default)]
 pub struct Terminal {
-    state: State,
-    /// The unfinished line, UTF-8 as far as the guest is right about it.
-    line: Vec<u8>,
-    /// Where in it the next byte goes; a letter of several bytes counts as several columns.
-    column: usize,
-    /// A carriage return came: what follows overwrites the line, unless it is a line feed.
-    returned: bool,
-    /// Row of the cursor, known once the guest has positioned it.
-    row: Option<u32>,
-    escape: Vec<u8>,
+    screen: Parser,
+    /// The cursor's row, as it was when the cursor came: what then still stands in it is no new line.
+    arrived: Row,
+    /// The cursor's row, as it was before what may make the cursor leave it, or erase it.
+    before: Option<Row>,
 }
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum State {
-    #[default]
-    Text,
-    Escape,
-    /// `ESC [ ...` up to a letter.
-    Control,
-    /// `ESC ( x` and its like: one byte more.
-    One,
-    /// `ESC ] ...`, `ESC P ...` up to BEL or `ESC \`.
-    String,
+#[derive(Debug, Default)]
+struct Row {
+    number: u16,
+    text: String,
+}
+
+impl Default for Terminal {
+    fn default() -> Self {
+        Self { screen: Parser::new(ROWS, COLUMNS, 0), arrived: Row::default(), before: None }
+    }
 }
 
 impl Terminal {
@@ -47,115 +47,59 @@ impl Terminal {
 
     /// The line that has not ended: a prompt, usually.
     pub fn unfinished(&self) -> String {
-        text(&self.line)
+        self.row().text
     }
 
     fn take(&mut self, byte: u8, ended: &mut impl FnMut(&str)) {
-        match self.state {
-            State::Text => self.plain(byte, ended),
-            State::Escape => {
-                self.state = match byte {
-                    b'[' => State::Control,
-                    b']' | b'P' | b'X' | b'^' | b'_' => State::String,
-                    b' '..=b'/' => State::One,
-                    _ => State::Text,
-                };
+        let column = self.column();
+        let feeds = FEEDS.contains(&byte);
+        if feeds || byte == ESCAPE || column >= COLUMNS.get() {
+            self.before = Some(self.row());
+        }
+        self.screen.process(&[byte]);
+        let Some(before) = &self.before else { return };
+        let now = self.row();
+        let is_wrapped = column >= COLUMNS.get() && self.column() < column && byte >= b' ';
+        // Whoever erases a line alone writes it anew: progress, usually.
+        let is_erased = now.text.is_empty() && !before.text.is_empty() && byte != b'K';
+        if feeds || is_wrapped || is_erased || now.number != before.number {
+            if !before.text.is_empty() && (before.number, &before.text) != (self.arrived.number, &self.arrived.text) {
+                ended(&before.text);
             }
-            State::One => self.state = State::Text,
-            State::Control => match byte {
-                b'@'..=b'~' => {
-                    self.state = State::Text;
-                    self.control(byte, ended);
-                }
-                b' '..=b'?' if self.escape.len() < LONGEST_ESCAPE => self.escape.push(byte),
-                _ => self.state = State::Text,
-            },
-            State::String => match byte {
-                0x07 => self.state = State::Text,
-                0x1b => self.state = State::Escape,
-                _ if self.escape.len() < LONGEST_ESCAPE => self.escape.push(byte),
-                _ => self.state = State::Text,
-            },
+            if feeds && now.number != before.number {
+                // A row further down may have been used before; a console is a stream.
+                self.screen.process(b"\x1b[2K");
+            }
+            self.arrived = self.row();
+            self.before = None;
+        } else if byte.is_ascii_alphabetic() {
+            // With a letter a sequence ends at the latest.
+            self.before = None;
         }
     }
 
-    fn plain(&mut self, byte: u8, ended: &mut impl FnMut(&str)) {
-        match byte {
-            0x1b => {
-                self.state = State::Escape;
-                self.escape.clear();
-            }
-            b'\n' => {
-                self.end(ended);
-                self.row = self.row.map(|row| row.saturating_add(1));
-            }
-            b'\r' => self.returned = true,
-            0x08 => self.column = self.column.saturating_sub(1),
-            b'\t' => self.push(b' '),
-            b' '..=b'~' | 0x80.. => self.push(byte),
-            _ => {}
-        }
+    fn column(&self) -> u16 {
+        self.screen.screen().cursor_position().1
     }
 
-    fn push(&mut self, byte: u8) {
-        if self.returned {
-            self.returned = false;
-            self.column = 0;
-            self.line.clear();
-        }
-        if self.column < LONGEST_LINE {
-            if self.column >= self.line.len() {
-                self.line.resize(self.column + 1, b' ');
-            }
-            self.line[self.column] = byte;
-            self.column += 1;
-        }
+    /// The row of the cursor.
+    fn row(&self) -> Row {
+        let screen = self.screen.screen();
+        let (number, _) = screen.cursor_position();
+        // Up to the beginning of the next row: for a part of one row all rows above would be gone through.
+        let mut text = screen.contents_between(number, 0, number + 1, 0);
+        text.truncate(text.trim_end_matches('\n').len());
+        // No terminal is this wide: that was a position to be clamped, used to ask how wide one is.
+        let blank = text.bytes().take_while(|byte| *byte == b' ').count();
+        let text = if blank > usize::from(COLUMNS.get()) / 2 { text.trim_start().to_owned() } else { text };
+        Row { number, text }
     }
-
-    fn end(&mut self, ended: &mut impl FnMut(&str)) {
-        self.returned = false;
-        self.column = 0;
-        if !self.line.is_empty() {
-            ended(&text(&self.line));
-            self.line.clear();
-        }
-    }
-
-    /// ECMA-48 control sequences that move the cursor or erase; the others are colours and modes.
-    fn control(&mut self, letter: u8, ended: &mut impl FnMut(&str)) {
-        let mut numbers = self
-            .escape
-            .split(|byte| *byte == b';')
-            .map(|part| std::str::from_utf8(part).ok().and_then(|part| part.parse::<u32>().ok()).unwrap_or(1));
-        match letter {
-            b'H' | b'f' => {
-                let row = numbers.next().unwrap_or(1);
-                let column = numbers.next().unwrap_or(1).saturating_sub(1) as usize;
-                if self.row != Some(row) {
-                    self.end(ended);
-                    self.row = Some(row);
-                }
-                // No terminal is this wide: a position to be clamped, used to ask how wide one is.
-                self.column = if column < LONGEST_LINE / 2 { column } else { 0 };
-            }
-            b'C' => self.column += 1,
-            b'K' if !self.returned => self.line.truncate(self.column),
-            b'A' | b'B' | b'E' | b'F' | b'd' => {
-                self.end(ended);
-                self.row = None;
-            }
-            b'J' => self.end(ended),
-            _ => {}
-        }
-    }
-}
-
-fn text(line: &[u8]) -> String {
-    String::from_utf8_lossy(line).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(bytes: &[u8]) -> (Vec<String>, String) {
@@ -201,14 +145,38 @@ mod tests {
 
     #[test]
     fn garbage_is_bounded() {
-        let mut terminal = Terminal::default();
-        terminal.feed(&vec![b'x'; 1 << 20], |_| {});
-        assert_eq!(terminal.unfinished().len(), LONGEST_LINE);
+        let (mut terminal, mut lines) = (Terminal::default(), 0);
+        terminal.feed(&vec![b'x'; 1 << 20], |line| {
+            assert_eq!(line.len(), 1024);
+            lines += 1;
+        });
+        assert_eq!((lines, terminal.unfinished().len()), (1023, 1024));
         let (lines, _) = read(b"\x1b]never ending \x1b[99999999999;4294967295H\xff\xfe\n\x1b[5");
-        assert_eq!(lines, ["\u{fffd}\u{fffd}"]);
-        let mut terminal = Terminal::default();
-        let endless: Vec<u8> = b"\x1b]".iter().copied().chain(std::iter::repeat_n(b'y', 500)).collect();
-        terminal.feed(&endless, |_| {});
-        assert!(!terminal.unfinished().is_empty());
+        assert_eq!(lines, [""; 0]);
+        let endless: Vec<u8> = b"\x1b]".iter().copied().chain(std::iter::repeat_n(b'y', 1 << 20)).collect();
+        let (lines, rest) = read(&[&endless, &b"\x1b[0mlogin: "[..]].concat());
+        assert_eq!((lines.len(), rest.as_str()), (0, "login: "));
+    }
+
+    #[test]
+    fn a_row_is_a_line_once() {
+        // The menu's entry is highlighted and drawn again as it was; then the screen is cleared, and used anew.
+        let (lines, rest) =
+            read(b"\x1b[2J\x1b[4;2HDebian\x1b[5;2HMemtest\x1b[4;2H\x1b[7mDebian\x1b[0m\x1b[9;1Hwait 5 s\x1b[H\x1b[JLinux\r\n\r\n\r\nup\n");
+        assert_eq!(lines, [" Debian", " Memtest", "wait 5 s", "Linux", "up"]);
+        assert_eq!(rest, "");
+        let (lines, rest) = read(b"old text\x1bcnew\r\n10 of 90\r\x1b[K20\x1b[999;999H\x1b[6nx");
+        assert_eq!((lines.as_slice(), rest.as_str()), (&["old text", "new", "20"].map(str::to_owned)[..], "x"));
+    }
+
+    proptest! {
+        /// Of bytes that are likely to be sequences, too.
+        #[test]
+        fn no_guest_brings_it_down(bytes in proptest::collection::vec(prop_oneof![any::<u8>(), proptest::sample::select(&b"\x1b[];?0129HJKLMPXACDhlmrc\r\n\t\xe4\xb8\xad\xcc\x81"[..])], 0..2000)) {
+            let mut terminal = Terminal::default();
+            terminal.feed(&bytes, |line| assert!(line.chars().count() <= 1024 && !line.contains('\n')));
+            terminal.feed(b"\x18\x1bc\r\nweb login: ", |_| {});
+            prop_assert_eq!(terminal.unfinished(), "web login: ");
+        }
     }
 }

@@ -60,7 +60,7 @@ pub struct Seen {
 }
 
 /// What the watch has gathered so far.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     terminal: Terminal,
     login: Option<(Sign, String, Instant)>,
