@@ -21,6 +21,7 @@ pub mod names;
 pub mod object;
 pub mod ovf;
 pub mod references;
+pub mod root_element;
 pub mod roots;
 pub mod slots;
 pub mod transport;
