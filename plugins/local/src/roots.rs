@@ -90,6 +90,26 @@ impl Roots {
         has().unwrap_or(false)
     }
 
+    /// The files that are numbered like chunks of the object, which itself is not there, by their numbers.
+    pub fn numbered(&self, object: &str) -> Result<Vec<String>> {
+        let (folder, relative) = self.locate(object)?;
+        let (outer, names) = match self.enter(folder, relative)? {
+            Entered::File => (names::object_of(folder.path())?, chunks::numbered(folder, relative)),
+            Entered::Archive { object, container, rest } => self.numbered_within(object, &container, rest)?,
+        };
+        Ok(names.into_iter().map(|name| format!("{outer}/{name}")).collect())
+    }
+
+    fn numbered_within(&self, archive: String, container: &Container, name: &str) -> Result<(String, Vec<String>)> {
+        let (file, rest) = chunks::outermost(container, name);
+        if rest.is_empty() {
+            return Ok((archive, chunks::numbered(container, name)));
+        }
+        let inner = format!("{archive}/{file}");
+        let container = self.container(&inner)?;
+        self.numbered_within(inner, &container, rest)
+    }
+
     fn has_within(&self, archive: &str, container: &Container, name: &str) -> Result<bool> {
         let (file, rest) = chunks::outermost(container, name);
         if rest.is_empty() {
