@@ -119,6 +119,16 @@ pub fn numbered(place: &(impl Place + ?Sized), name: &str) -> Vec<String> {
     names
 }
 
+/// The only file of the same folder whose name differs from `name` in case alone.
+pub fn in_another_case(place: &(impl Place + ?Sized), name: &str) -> Option<String> {
+    let folder = name.rfind('/').map_or("", |slash| &name[..=slash]);
+    let wanted = name.to_lowercase();
+    let mut found =
+        place.beginning(folder).into_iter().filter(|other| other.to_lowercase() == wanted && place.has(other));
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
+}
+
 /// The name of a file's chunk.
 fn chunk(name: &str, number: usize) -> String {
     format!("{name}.{number:09}")
