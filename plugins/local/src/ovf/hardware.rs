@@ -37,6 +37,8 @@ pub struct Item {
     pub connection: Option<String>,
     /// What is behind it: a disk of the envelope.
     pub resource: Option<String>,
+    /// VMware's number of its PCI slot.
+    pub slot: Option<String>,
     /// VMware's cores in each socket.
     pub cores_per_socket: Option<String>,
 }
@@ -108,9 +110,17 @@ fn item(node: Node<'_, '_>) -> Result<Item> {
         unit: get("AllocationUnits").or_else(|| get("VirtualQuantityUnits")),
         connection: get("Connection"),
         resource: get("HostResource"),
+        slot: setting(node, "slotInfo.pciSlotNumber"),
         cores_per_socket: get("CoresPerSocket"),
         instance,
     })
+}
+
+/// A setting of VMware's in an item.
+fn setting(node: Node<'_, '_>, key: &str) -> Option<String> {
+    let mut settings = children(node, "Config").chain(children(node, "ExtraConfig"));
+    let found = settings.find(|setting| attribute(*setting, "key").is_some_and(|own| own.eq_ignore_ascii_case(key)))?;
+    attribute(found, "value").map(str::to_owned)
 }
 
 /// The storage controllers by the ids of their items. Those of one kind are numbered by their `Address`, then as they come.

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use roxmltree::Node;
 use vmdk2kvm_plugin_api::Result;
-use vmdk2kvm_plugin_api::model::{
-    Controller, Cpus, Finding, Firmware, Nic, NicKind, Removable, RemovableKind, Severity, VmSpec,
-};
+use vmdk2kvm_plugin_api::model::{Controller, Cpus, Finding, Firmware, Removable, RemovableKind, Severity, VmSpec};
 use vmdk2kvm_plugin_api::tracing::warn;
 
+use super::cards::nics;
 use super::choices::Choices;
 use super::envelope::{Amount, Disk, Envelope, bad, identity};
 use super::hardware::{Adapter, Item, adapters, items, number, section};
@@ -18,7 +17,7 @@ use super::units;
 use super::xml::{attribute, child};
 use crate::bare::GUESSED_MEMORY;
 use crate::names::shown;
-use crate::vmx::identity::{mac, uuid};
+use crate::vmx::identity::uuid;
 
 /// The most memory, in bytes: 64 TiB.
 const MAX_MEMORY: u64 = 64 << 40;
@@ -81,7 +80,7 @@ pub fn describe(envelope: &Envelope, system: Node<'_, '_>, stem: &str, choices: 
     let cpus = cpus(&items, &properties, &settings, &mut guess)?;
     let adapters = adapters(&items);
     let disks = disks(envelope, &items, &adapters, &properties, &mut findings)?;
-    let nics = nics(&items);
+    let nics = nics(&items, &settings);
     let secure_boot = firmware == Firmware::Uefi && settings.secure_boot();
     let has_tpm_item =
         items.iter().any(|item| item.subtype.as_deref().is_some_and(|subtype| subtype.to_lowercase().contains("tpm")));
@@ -94,6 +93,7 @@ pub fn describe(envelope: &Envelope, system: Node<'_, '_>, stem: &str, choices: 
         it.tpm = settings.tpm() || has_tpm_item;
         it.removable = removable(&items, &adapters);
         it.nics = nics;
+        it.shows_disk_serials = settings.shows_disk_serials();
         it.guessed = guessed;
     });
     Ok(Described { id: id.map(str::to_owned), vm, disks, findings })
@@ -218,24 +218,6 @@ fn capacity(disk: &Disk, properties: &Properties<'_>) -> Result<Option<u64>> {
             Err(bad(&format!("disk '{name}' has a capacity of '{amount}', which is no amount")))
         }
     }
-}
-
-/// Network cards by their places.
-fn nics(items: &[Item]) -> Vec<Nic> {
-    let mut cards: Vec<&Item> = items.iter().filter(|item| item.kind == 10).collect();
-    cards.sort_by_key(|item| item.place.unwrap_or(u32::MAX));
-    let nic = |item: &Item| {
-        let address = item.address.as_deref().and_then(mac);
-        if let (Some(written), None) = (&item.address, &address) {
-            warn!("the card '{}': '{}' is not a MAC address; it gets a new one", shown(&item.instance), shown(written));
-        }
-        Nic::new(NicKind::Network).with(|it| {
-            it.mac = address;
-            it.model = item.subtype.as_deref().map(str::to_lowercase);
-            it.network = item.connection.clone();
-        })
-    };
-    cards.into_iter().map(nic).collect()
 }
 
 fn removable(items: &[Item], adapters: &BTreeMap<String, Adapter>) -> Vec<Removable> {

@@ -1,7 +1,8 @@
 //! OVF: the description of virtual machines that comes with their disks. From bytes to a document ([`xml`]), to the [`envelope`] with its
-//! files and disks, to each [`machine`] with its [`hardware`] and [`settings`]; [`choices`] of the user select among [`configurations`] and set
+//! files and disks, to each [`machine`] with its [`hardware`], [`cards`] and [`settings`]; [`choices`] of the user select among [`configurations`] and set
 //! [`properties`]; [`package`] finds the [`files`], [`manifest`] holds them against their digests. Specification: DMTF DSP0243 2.1.1.
 
+pub mod cards;
 pub mod choices;
 pub mod configurations;
 pub mod envelope;
