@@ -4,6 +4,7 @@ use vmdk2kvm_plugin_api::model::{Hold, Link, Origin, SourceRef, VmSpec};
 use vmdk2kvm_plugin_api::{Catalog, PluginError, Result};
 
 use super::run::Run;
+use crate::events::Event;
 
 /// What FETCH found.
 pub(super) struct Fetched {
@@ -38,6 +39,9 @@ pub(super) fn open(run: &Run<'_>, source: &SourceRef) -> Result<Described> {
 pub(super) fn fetch(run: &Run<'_>, source: SourceRef) -> Result<Fetched> {
     let Described { label, catalog } = open(run, &source)?;
     let vm = complete(run, catalog.describe()?, &label, &source);
+    for finding in &vm.findings {
+        run.services.events().emit(Event::Finding(finding.clone()));
+    }
     run.services.set_disks(vm.disks.iter().map(|disk| disk.name.clone()).collect());
     Ok(Fetched { label, source, vm, hold: Hold::nothing() })
 }

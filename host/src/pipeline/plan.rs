@@ -31,6 +31,7 @@ pub(super) fn plan(
 ) -> Result<Plan> {
     let planned = PlannedGuest::new(guest);
     let mut plan = Plan::new(context.vm.clone(), context.inspection.clone()).with(|plan| plan.guest = fingerprint);
+    plan.findings.clone_from(&context.vm.findings);
     let mut promises = Promises::of(Some(&context.inspection));
     for fixer in fixers {
         run.check_cancelled()?;

@@ -19,6 +19,9 @@ use crate::names::shown_path;
 const READ: OFlags =
     OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
 
+/// The most entries of a folder that are looked at for a name.
+const MAX_ENTRIES: usize = 100_000;
+
 /// A folder that files are opened beneath.
 #[derive(Debug)]
 pub struct Folder {
@@ -56,6 +59,15 @@ impl Folder {
     pub fn has_file(&self, relative: &str) -> bool {
         rustix::fs::statat(&self.dir, relative, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
             .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+    }
+
+    /// The files right in the folder of `with` whose name begins so. Says nothing about the way there, which opening proves.
+    pub fn names_beginning(&self, with: &str) -> Vec<String> {
+        let (folder, start) = with.rsplit_once('/').map_or(("", with), |(folder, start)| (folder, start));
+        let Ok(entries) = std::fs::read_dir(self.path.join(folder)) else { return Vec::new() };
+        let names = entries.take(MAX_ENTRIES).filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let beneath = |name: String| if folder.is_empty() { name } else { format!("{folder}/{name}") };
+        names.filter(|name| name.starts_with(start)).map(beneath).collect()
     }
 
     fn open_with(&self, relative: &Path, open: fn(&Self, &Path) -> rustix::io::Result<OwnedFd>) -> Result<File> {

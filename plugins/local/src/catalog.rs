@@ -13,7 +13,7 @@ use crate::detect::{self, Kind};
 use crate::given::Given;
 use crate::magic::DiskFormat;
 use crate::names::{file_name, object_of, shown, stem};
-use crate::ovf::{Described, Package};
+use crate::ovf::{Choices, Described, Package};
 use crate::roots::Roots;
 use crate::{NAME, bare, object_of_disk, slots, vmx, vmx_disks};
 
@@ -21,6 +21,7 @@ use crate::{NAME, bare, object_of_disk, slots, vmx, vmx_disks};
 #[derive(Debug)]
 pub struct LocalCatalog {
     roots: Roots,
+    choices: Arc<Choices>,
     vm: Option<String>,
 }
 
@@ -29,8 +30,8 @@ const CHOOSE: &str =
 
 impl LocalCatalog {
     /// Follows the user's words to the file system; reads no file yet.
-    pub fn open(source: &SourceRef, shelf: Arc<Shelf>) -> Result<Self> {
-        Ok(Self { roots: Roots::open(source, shelf)?, vm: source.vm.clone() })
+    pub fn open(source: &SourceRef, shelf: Arc<Shelf>, choices: Arc<Choices>) -> Result<Self> {
+        Ok(Self { roots: Roots::open(source, shelf)?, choices, vm: source.vm.clone() })
     }
 
     /// Adds the further disks behind those of the machine.
@@ -54,9 +55,13 @@ impl LocalCatalog {
         Ok(vm)
     }
 
+    fn package<'a>(&'a self, object: &'a str) -> Package<'a> {
+        Package::new(&self.roots, object, &self.choices)
+    }
+
     /// The machine that the OVF `object` describes, with its files.
     fn ovf(&self, object: &str, described: Described) -> Result<VmSpec> {
-        let mut vm = Package::new(&self.roots, object).attach(described)?;
+        let mut vm = self.package(object).attach(described)?;
         vm.origin = Some(origin(object));
         Ok(vm)
     }
@@ -123,7 +128,7 @@ impl LocalCatalog {
     fn choose_system(&self, packages: &[String]) -> Result<VmSpec> {
         let mut systems = Vec::new();
         for object in packages {
-            let described = Package::new(&self.roots, object).machines()?;
+            let described = self.package(object).machines()?;
             let alone = described.len() == 1;
             systems.extend(described.into_iter().map(|system| (object, alone, system)));
         }
@@ -245,8 +250,11 @@ impl LocalCatalog {
             Content::Packages(packages) if self.vm.is_none() => {
                 let mut all = Vec::new();
                 for object in &packages {
-                    for system in Package::new(&self.roots, object).machines()? {
-                        all.push(self.ovf(object, system)?);
+                    let package = self.package(object);
+                    for system in package.machines()? {
+                        let mut vm = package.attach_as_far_as_it_goes(system)?;
+                        vm.origin = Some(origin(object));
+                        all.push(vm);
                     }
                 }
                 if let [only] = all.as_mut_slice() {

@@ -21,6 +21,9 @@ pub trait Place {
 
     /// The bytes of the file of this name.
     fn bytes(&self, name: &str, shown: &str) -> Result<Arc<dyn BlockSource>>;
+
+    /// The names of the files whose name begins so, the folder included.
+    fn beginning(&self, with: &str) -> Vec<String>;
 }
 
 impl Place for Folder {
@@ -30,6 +33,10 @@ impl Place for Folder {
 
     fn bytes(&self, name: &str, _: &str) -> Result<Arc<dyn BlockSource>> {
         Ok(Arc::new(self.open_source(name)?))
+    }
+
+    fn beginning(&self, with: &str) -> Vec<String> {
+        self.names_beginning(with)
     }
 }
 
@@ -43,6 +50,10 @@ impl Place for Container {
             PluginError::unusable(format!("{shown}: there is no such file in the archive"))
                 .hint("the package is incomplete: export or copy it again")
         })
+    }
+
+    fn beginning(&self, with: &str) -> Vec<String> {
+        self.list().map(|(name, _)| name).filter(|name| name.starts_with(with)).map(str::to_owned).collect()
     }
 }
 
@@ -94,6 +105,28 @@ pub fn bytes(place: &impl Place, name: &str, shown: &str) -> Result<Arc<dyn Bloc
         }
     }
     Ok(Arc::new(Pieces::joined(shown.to_owned(), sources)?))
+}
+
+/// The files that are numbered like chunks of `name`, by their numbers; none when the file itself is there.
+pub fn numbered(place: &(impl Place + ?Sized), name: &str) -> Vec<String> {
+    if place.has(name) {
+        return Vec::new();
+    }
+    let mut names = place.beginning(&format!("{name}."));
+    names.retain(|numbered| whole_of(numbered) == Some(name) && place.has(numbered));
+    // All have nine digits.
+    names.sort();
+    names
+}
+
+/// The only file of the same folder whose name differs from `name` in case alone.
+pub fn in_another_case(place: &(impl Place + ?Sized), name: &str) -> Option<String> {
+    let folder = name.rfind('/').map_or("", |slash| &name[..=slash]);
+    let wanted = name.to_lowercase();
+    let mut found =
+        place.beginning(folder).into_iter().filter(|other| other.to_lowercase() == wanted && place.has(other));
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
 }
 
 /// The name of a file's chunk.

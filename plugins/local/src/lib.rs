@@ -21,12 +21,14 @@ pub mod names;
 pub mod object;
 pub mod ovf;
 pub mod references;
+pub mod root_element;
 pub mod roots;
 pub mod slots;
 pub mod transport;
 pub mod vmx;
 pub mod vmx_disks;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -36,6 +38,8 @@ use vmdk2kvm_plugin_api::{Catalog, Fetcher, Host, Plugin, Result, Transport};
 
 use container::shelf::Shelf;
 use container::spool::Spooler;
+use ovf::Choices;
+use ovf::choices::Value;
 
 /// The name of this plugin, as origins state it.
 pub const NAME: &str = "local";
@@ -49,19 +53,33 @@ const SCHEME: &str = "file";
 struct Settings {
     /// Where compressed archives are unpacked to.
     spool_dir: Option<PathBuf>,
+    /// The configuration of an OVF.
+    configuration: Option<String>,
+    /// Values of an OVF's properties.
+    #[serde(default)]
+    properties: BTreeMap<String, Value>,
 }
 
 /// The plugin. Keeps the archives that were opened, which both faces of a source share.
 #[derive(Clone, Default)]
 pub struct Local {
     shelf: Arc<Shelf>,
+    choices: Arc<Choices>,
+}
+
+impl Local {
+    /// The plugin without a host, with these choices of a user.
+    pub fn choosing(choices: Choices) -> Self {
+        Self { choices: Arc::new(choices), ..Self::default() }
+    }
 }
 
 impl Plugin for Local {
     fn new(host: Host) -> Result<Self> {
         let settings: Settings = host.settings()?;
         let spooler = Spooler::new(settings.spool_dir, Some(host));
-        Ok(Self { shelf: Arc::new(Shelf::new(spooler)) })
+        let choices = Choices::new(settings.configuration, settings.properties);
+        Ok(Self { shelf: Arc::new(Shelf::new(spooler)), choices: Arc::new(choices) })
     }
 
     fn fetcher(&self) -> Option<Box<dyn Fetcher>> {
@@ -79,11 +97,12 @@ impl Fetcher for Local {
     }
 
     fn catalog(&self, source: &SourceRef) -> Result<Box<dyn Catalog>> {
-        Ok(Box::new(catalog::LocalCatalog::open(source, Arc::clone(&self.shelf))?))
+        Ok(Box::new(catalog::LocalCatalog::open(source, Arc::clone(&self.shelf), Arc::clone(&self.choices))?))
     }
 
     fn transport(&self, link: &Link) -> Result<Box<dyn Transport>> {
-        Ok(Box::new(transport::LocalTransport::open(&link.source, Arc::clone(&self.shelf))?))
+        let (shelf, choices) = (Arc::clone(&self.shelf), Arc::clone(&self.choices));
+        Ok(Box::new(transport::LocalTransport::open(&link.source, shelf, choices)?))
     }
 }
 
@@ -106,5 +125,9 @@ vmdk2kvm_plugin_api::export_plugin! {
     capabilities: ["path", "file", "ovf", "ova", "vmx", "vmdk", "vhd", "vhdx", "vdi", "qcow2", "raw", "folder", "tar", "zip"],
     libraries: [],
     programs: [],
-    settings: [("spool_dir", "string", "$TMPDIR, else /var/tmp", "Where compressed archives are unpacked to, in files without a name")],
+    settings: [
+        ("spool_dir", "string", "$TMPDIR, else /var/tmp", "Where compressed archives are unpacked to, in files without a name"),
+        ("configuration", "string", "the OVF's default", "Which configuration of an OVF's deployment options applies, by its id"),
+        ("properties", "table", "the OVF's defaults", "Values of an OVF's properties, by their names"),
+    ],
 }

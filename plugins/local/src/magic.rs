@@ -6,9 +6,12 @@ use vmdk2kvm_plugin_api::{BlockSource, Result, read_exact_at};
 
 use crate::container::compressed::Compression;
 use crate::container::tar::sums_up;
+use crate::root_element::{Root, root_element};
 
 /// How many bytes of the beginning are looked at.
 pub const HEAD: usize = 4096;
+/// How many bytes of an XML document are looked at for its root element: comments with licences come first.
+pub const PROLOGUE: usize = 1 << 20;
 /// How many bytes of the end are looked at (a VHD footer).
 pub const TAIL: usize = 512;
 
@@ -136,6 +139,10 @@ pub fn of(source: &dyn BlockSource) -> Result<Magic> {
     read_exact_at(source, 0, &mut head)?;
     let mut tail = vec![0; size.min(TAIL as u64) as usize];
     read_exact_at(source, size - tail.len() as u64, &mut tail)?;
+    if size > HEAD as u64 && is_text(&head) && root_element(&text_of(&head)) == Root::Beyond {
+        head = vec![0; size.min(PROLOGUE as u64) as usize];
+        read_exact_at(source, 0, &mut head)?;
+    }
     Ok(magic(&head, &tail))
 }
 
@@ -154,11 +161,10 @@ pub fn magic(head: &[u8], tail: &[u8]) -> Magic {
         return Magic::Disk(DiskFormat::Vmdk);
     }
     if is_text(head) {
-        let markup = text.starts_with(b"<");
-        let envelope = text.windows(9).any(|window| window == b"Envelope ");
-        return match (markup, envelope) {
-            (true, true) => Magic::Ovf,
-            (true, false) if text.starts_with(b"<?xml") => Magic::Foreign(&XML),
+        let text = text_of(head);
+        return match root_element(&text) {
+            Root::Element("Envelope") => Magic::Ovf,
+            Root::Element(_) | Root::Beyond if text.trim_start().starts_with("<?xml") => Magic::Foreign(&XML),
             _ => Magic::Text,
         };
     }
@@ -169,6 +175,12 @@ pub fn magic(head: &[u8], tail: &[u8]) -> Magic {
         return Magic::Archive(Archive::Tar);
     }
     Magic::Unknown(head.get(510..512) == Some(b"\x55\xaa"))
+}
+
+/// The beginning of a text: UTF-16 by its byte order mark, else UTF-8. What is neither, or cut in the midst of a character, is replaced.
+fn text_of(head: &[u8]) -> std::borrow::Cow<'_, str> {
+    let encoding = encoding_rs::Encoding::for_bom(head).map_or(encoding_rs::UTF_8, |(encoding, _)| encoding);
+    encoding.decode_with_bom_removal(head).0
 }
 
 /// Whether all of it could be typed: no control characters but white space, or the byte order mark of UTF-16.
@@ -187,6 +199,10 @@ mod tests {
         head
     }
 
+    fn utf16(text: &str) -> Vec<u8> {
+        std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_be_bytes).collect()
+    }
+
     #[test]
     fn every_signature_is_recognised() {
         for (head, expected) in [
@@ -203,7 +219,11 @@ mod tests {
             (at(0, b"\x1f\x8b\x08"), Magic::Archive(Archive::Compressed(Compression::Gzip))),
             (at(0, b"\xfd7zXZ\0"), Magic::Archive(Archive::Compressed(Compression::Xz))),
             (b"<?xml version='1.0'?>\n<ovf:Envelope xmlns=''>".to_vec(), Magic::Ovf),
+            (b"<?xml version='1.0'?>\n<Envelope\r\n xmlns=''>".to_vec(), Magic::Ovf),
+            (b"\xef\xbb\xbf<!-- a -->\n<Envelope>".to_vec(), Magic::Ovf),
+            (utf16("<?xml version='1.0'?><ovf:Envelope\txmlns=''>"), Magic::Ovf),
             (b"<?xml version='1.0'?>\n<domain/>".to_vec(), Magic::Foreign(&XML)),
+            (b"<?xml version='1.0'?>\n<!-- <Envelope > --><domain/>".to_vec(), Magic::Foreign(&XML)),
             (b"memsize = \"1\"\n".to_vec(), Magic::Text),
             (at(510, b"\x55\xaa"), Magic::Unknown(true)),
             (at(3, b"x"), Magic::Unknown(false)),

@@ -1,13 +1,13 @@
 //! Which other files of its folder a disk file names, as far as a glance tells.
 //!
-//! Serves one question: which of a folder's disk files is the head of the chain, and which are extents and parents of others.
-//! Not a reader of these formats: what is read here decides nothing but that choice.
+//! Serves two questions: which of a folder's disk files is the head of the chain, and which are extents and parents of others; and
+//! whether a disk is the delta that its package says it is. Not a reader of these formats: what is read here decides nothing else.
 
 use std::collections::BTreeSet;
 
 use vmdk2kvm_plugin_api::{BlockSource, Result, read_exact_at};
 
-use crate::magic::DiskFormat;
+use crate::magic::{self, DiskFormat, Magic};
 use crate::object::Object;
 
 /// The most text of a descriptor that is looked at; a longer one has thousands of extents, whose names differ in a number.
@@ -23,6 +23,31 @@ pub fn mentioned(source: &Object, format: DiskFormat) -> Result<BTreeSet<String>
         DiskFormat::Vmdk => descriptor(source)?,
     };
     Ok(text.lines().filter_map(name_in).map(last_part).collect())
+}
+
+/// Whether the disk says that it is a delta on another one; `false` for formats that are not looked into.
+pub fn is_delta(source: &Object) -> Result<bool> {
+    Ok(match magic::of(source)? {
+        Magic::Disk(DiskFormat::Qcow2) => backing(source)?.is_some(),
+        Magic::Disk(DiskFormat::Vmdk) => {
+            let text = descriptor(source)?;
+            let ids = text.lines().filter_map(|line| line.split_once('=')).filter(|(key, _)| is_key(key, "parentCID"));
+            ids.map(|(_, id)| id).any(|id| !id.trim().eq_ignore_ascii_case("ffffffff"))
+        }
+        _ => false,
+    })
+}
+
+/// Whether the disk has an extent of this name in a file beside it.
+pub fn has_extent(source: &Object, name: &str) -> Result<bool> {
+    let mut head = vec![0; source.size().min(SECTOR) as usize];
+    read_exact_at(source, 0, &mut head)?;
+    // A sparse disk that holds data is its own extent, whatever its descriptor calls it.
+    let own = head.starts_with(b"KDMV") && u64_at(&head, 12, u64::from_le_bytes) > 0;
+    if own || magic::of(source)? != Magic::Disk(DiskFormat::Vmdk) {
+        return Ok(false);
+    }
+    Ok(descriptor(source)?.lines().filter(|line| is_extent(line)).filter_map(name_in).any(|extent| extent == name))
 }
 
 /// The text descriptor: the whole file, or what the header of a sparse file says (Virtual Disk Format 5.0: magic, version and
@@ -50,11 +75,17 @@ fn descriptor(source: &Object) -> Result<String> {
 
 /// The name in an extent line (`RW 100 FLAT "x-flat.vmdk" 0`) or a `parentFileNameHint`.
 fn name_in(line: &str) -> Option<&str> {
-    let line = line.trim();
-    let access = line.split_ascii_whitespace().next()?;
-    let extent = ["RW", "RDONLY", "NOACCESS"].iter().any(|word| word.eq_ignore_ascii_case(access));
-    let parent = line.split('=').next()?.trim().eq_ignore_ascii_case("parentFileNameHint");
-    if extent || parent { line.split('"').nth(1) } else { None }
+    let parent = is_key(line.split('=').next()?, "parentFileNameHint");
+    if is_extent(line) || parent { line.split('"').nth(1) } else { None }
+}
+
+fn is_extent(line: &str) -> bool {
+    let access = line.split_ascii_whitespace().next().unwrap_or_default();
+    ["RW", "RDONLY", "NOACCESS"].iter().any(|word| word.eq_ignore_ascii_case(access))
+}
+
+fn is_key(text: &str, key: &str) -> bool {
+    text.trim().eq_ignore_ascii_case(key)
 }
 
 /// The backing name of a QCOW2: offset at byte 8, length at byte 16, big-endian, at most 1023 bytes.

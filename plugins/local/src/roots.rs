@@ -11,10 +11,11 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use vmdk2kvm_plugin_api::model::SourceRef;
+use vmdk2kvm_plugin_api::tracing::info;
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result};
 
 use crate::beneath::Folder;
-use crate::chunks;
+use crate::chunks::{self, Place};
 use crate::container::Container;
 use crate::container::shelf::Shelf;
 use crate::digest::digest;
@@ -41,6 +42,21 @@ pub struct Roots {
 enum Entered<'a> {
     File,
     Archive { object: String, container: Arc<Container>, rest: &'a str },
+}
+
+/// What an object lies right in.
+enum Within<'a> {
+    Folder(&'a Folder),
+    Archive(Arc<Container>),
+}
+
+impl Within<'_> {
+    fn place(&self) -> &dyn Place {
+        match self {
+            Self::Folder(folder) => *folder,
+            Self::Archive(container) => &**container,
+        }
+    }
 }
 
 impl Roots {
@@ -88,6 +104,29 @@ impl Roots {
             }
         };
         has().unwrap_or(false)
+    }
+
+    /// The files that are numbered like chunks of the object, which itself is not there, by their numbers.
+    pub fn numbered(&self, object: &str) -> Result<Vec<String>> {
+        let (outer, place, name) = self.innermost(object)?;
+        let names = chunks::numbered(place.place(), &name);
+        Ok(names.into_iter().map(|name| format!("{outer}/{name}")).collect())
+    }
+
+    /// The folder or the archive that the object lies right in, as an object, and its name there.
+    fn innermost(&self, object: &str) -> Result<(String, Within<'_>, String)> {
+        let (folder, relative) = self.locate(object)?;
+        match self.enter(folder, relative)? {
+            Entered::File => Ok((names::object_of(folder.path())?, Within::Folder(folder), relative.to_owned())),
+            Entered::Archive { mut object, mut container, mut rest } => loop {
+                let (file, further) = chunks::outermost(&*container, rest);
+                if further.is_empty() {
+                    return Ok((object, Within::Archive(container), rest.to_owned()));
+                }
+                object = format!("{object}/{file}");
+                (container, rest) = (self.container(&object)?, further);
+            },
+        }
     }
 
     fn has_within(&self, archive: &str, container: &Container, name: &str) -> Result<bool> {
@@ -179,7 +218,20 @@ impl Roots {
         let (root, relative) = self.locate(from)?;
         let below = names::relative(name).map_err(|reason| names::refused(&names::shown(from), name, reason))?;
         let folder = Path::new(relative).parent().unwrap_or(Path::new(""));
-        names::object_of(&root.path().join(folder).join(below))
+        let object = names::object_of(&root.path().join(folder).join(below))?;
+        Ok(self.in_another_case(&object).unwrap_or(object))
+    }
+
+    /// The only file whose name differs from the object's in case alone, when the object is not there: the machine lived on Windows.
+    fn in_another_case(&self, object: &str) -> Option<String> {
+        if self.has(object) {
+            return None;
+        }
+        let (outer, place, name) = self.innermost(object).ok()?;
+        let other = chunks::in_another_case(place.place(), &name)?;
+        let other = format!("{outer}/{other}");
+        info!("{}: there is no such file, and {} is taken", names::shown(object), names::shown(&other));
+        Some(other)
     }
 
     /// The folder an object lies in, the innermost of several, and the path below it.

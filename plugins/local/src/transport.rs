@@ -1,25 +1,34 @@
 //! The data plane: bytes of files beneath the source's folders.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use vmdk2kvm_plugin_api::model::{SourceRef, StatedDigest};
-use vmdk2kvm_plugin_api::{BlockSource, Result, Transport};
+use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, Transport};
 
 use crate::container::shelf::Shelf;
 use crate::content::{self, Content};
-use crate::ovf::Package;
+use crate::ovf::{Choices, Package};
+use crate::references;
 use crate::roots::Roots;
 
 /// The transport of one source.
 pub struct LocalTransport {
     roots: Roots,
+    choices: Arc<Choices>,
     packages: OnceLock<Vec<String>>,
+    parents: OnceLock<BTreeMap<String, String>>,
 }
 
 impl LocalTransport {
     /// Binds a transport to the folders of this source.
-    pub fn open(source: &SourceRef, shelf: Arc<Shelf>) -> Result<Self> {
-        Ok(Self { roots: Roots::open(source, shelf)?, packages: OnceLock::new() })
+    pub fn open(source: &SourceRef, shelf: Arc<Shelf>, choices: Arc<Choices>) -> Result<Self> {
+        let roots = Roots::open(source, shelf)?;
+        Ok(Self { roots, choices, packages: OnceLock::new(), parents: OnceLock::new() })
+    }
+
+    fn package<'a>(&'a self, object: &'a str) -> Package<'a> {
+        Package::new(&self.roots, object, &self.choices)
     }
 
     /// The OVF files of the source.
@@ -33,14 +42,41 @@ impl LocalTransport {
         };
         Ok(self.packages.get_or_init(|| packages))
     }
+
+    /// The disk that the object is a delta on, as its package says.
+    fn parent(&self, object: &str) -> Result<Option<&str>> {
+        if self.parents.get().is_none() {
+            let mut parents = BTreeMap::new();
+            // A source that cannot be described has no packages here; the catalog says what is wrong with it.
+            for package in self.packages().unwrap_or_default() {
+                parents.extend(self.package(package).parents()?);
+            }
+            let _ = self.parents.set(parents);
+        }
+        Ok(self.parents.get().and_then(|parents| parents.get(object)).map(String::as_str))
+    }
 }
 
 impl Transport for LocalTransport {
     fn open(&self, object: &str) -> Result<Box<dyn BlockSource>> {
-        Ok(Box::new(self.roots.source(object)?))
+        let source = self.roots.source(object)?;
+        if self.parent(object)?.is_some() && !references::is_delta(&source)? {
+            return Err(PluginError::unusable(format!(
+                "{}: the OVF says that it is a delta on another disk, and the file itself that it is none",
+                source.name()
+            ))
+            .hint("export the virtual machine again; when the file is a whole disk, remove the parentRef of its Disk from the OVF"));
+        }
+        Ok(Box::new(source))
     }
 
     fn resolve(&self, from: &str, name: &str) -> Result<String> {
+        // The package knows where the parent is; what a delta itself calls it is the name it had elsewhere. Extents are found by name.
+        if let Some(parent) = self.parent(from)? {
+            if !references::has_extent(&self.roots.source(from)?, name)? {
+                return Ok(parent.to_owned());
+            }
+        }
         self.roots.resolve(from, name)
     }
 
@@ -51,7 +87,7 @@ impl Transport for LocalTransport {
     fn stated_digests(&self, object: &str) -> Result<Vec<StatedDigest>> {
         let mut stated = Vec::new();
         for package in self.packages()? {
-            stated.extend(Package::new(&self.roots, package).stated_digests(object)?);
+            stated.extend(self.package(package).stated_digests(object)?);
         }
         Ok(stated)
     }
@@ -65,6 +101,7 @@ mod tests {
         LocalTransport::open(
             &SourceRef::new(uri.to_str().unwrap())
                 .with(|it| it.extra_disks = extra.iter().map(|path| path.to_str().unwrap().into()).collect()),
+            Arc::default(),
             Arc::default(),
         )
         .unwrap()

@@ -284,3 +284,12 @@ fn sources_that_are_none_have_their_sentence_and_kind() {
     std::fs::write(strange, "memsize = \"1\"").unwrap();
     assert_eq!(source.refusal(".", &[], None), "DIR/m\\xff.vmx: the name is not UTF-8");
 }
+
+#[test]
+fn a_disk_whose_name_has_another_case_is_found() {
+    let source = Source::new();
+    source.disk("Web", None).vmx("web.vmx", "Web", "WEB.VMDK");
+    assert_eq!(source.describe("web.vmx", &[], None).unwrap().disks[0].name, "Web.vmdk");
+    source.disk("wEB", None);
+    assert_eq!(source.refusal("web.vmx", &[], None), "DIR/web.vmx: disk scsi0:0: DIR/WEB.VMDK: there is no such file");
+}

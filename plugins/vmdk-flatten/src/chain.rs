@@ -90,5 +90,9 @@ pub fn report(links: &[Link]) -> ChainReport {
             })
             .collect(),
     )
-    .with(|it| it.warnings = links.iter().flat_map(|link| link.warnings.iter().cloned()).collect())
+    .with(|it| {
+        // A snapshot's own descriptor often has none; the disk keeps the one it was made with.
+        it.serial = links.iter().find_map(|link| link.descriptor.serial.clone());
+        it.warnings = links.iter().flat_map(|link| link.warnings.iter().cloned()).collect();
+    })
 }

@@ -38,6 +38,8 @@ pub struct Descriptor {
     pub extents: Vec<ExtentLine>,
     /// Sum of the extents, in bytes.
     pub capacity: u64,
+    /// `ddb.uuid` as a guest that was shown it saw it: 32 hexadecimal digits. `None`: there is none, or two that differ.
+    pub serial: Option<String>,
 }
 
 /// A reference to a parent disk.
@@ -92,7 +94,7 @@ impl Descriptor {
     pub fn parse(object: &str, text: &[u8]) -> Result<Self> {
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         let mut settings = Settings::default();
-        let mut lines = Vec::new();
+        let (mut lines, mut serials) = (Vec::new(), Vec::new());
         for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
             let line = line.trim_ascii();
             if line.is_empty() || line[0] == b'#' {
@@ -117,6 +119,8 @@ impl Descriptor {
                         ));
                     }
                     *slot = Some(value);
+                } else if key.eq_ignore_ascii_case(b"ddb.uuid") {
+                    serials.extend(serial(value));
                 }
             } else {
                 return Err(damaged(
@@ -125,7 +129,11 @@ impl Descriptor {
                 ));
             }
         }
-        Self::resolve(object, &settings, &lines)
+        let mut descriptor = Self::resolve(object, &settings, &lines)?;
+        serials.dedup();
+        // Nothing is read by it, so that two of them refuse nothing.
+        descriptor.serial = serials.pop().filter(|_| serials.is_empty());
+        Ok(descriptor)
     }
 
     fn resolve(object: &str, settings: &Settings<'_>, lines: &[(usize, &[u8])]) -> Result<Self> {
@@ -163,7 +171,7 @@ impl Descriptor {
                     .hint(CLONE_FIRST)
             })?;
         let parent = parent(object, parent_cid, hint)?;
-        Ok(Self { create_type, cid, parent_cid, parent, extents, capacity })
+        Ok(Self { create_type, cid, parent_cid, parent, extents, capacity, serial: None })
     }
 }
 
@@ -196,6 +204,13 @@ fn content_id(object: &str, key: &str, value: &[u8]) -> Result<u32> {
             let value = String::from_utf8_lossy(value).into_owned();
             damaged(object, format_args!("its {key} {} is not a hexadecimal number of 32 bits", shown(&value)))
         })
+}
+
+/// The serial number of a `ddb.uuid` as VMware writes it: `60 00 C2 9a b4 1b 2c 3d-4e 5f 60 71 82 93 a4 b5`.
+fn serial(value: &[u8]) -> Option<String> {
+    let digits: Vec<u8> = value.iter().copied().filter(|byte| !b" -".contains(byte)).collect();
+    let digits = String::from_utf8(digits).ok()?.to_ascii_lowercase();
+    (digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())).then_some(digits)
 }
 
 fn unquoted(value: &[u8]) -> &[u8] {
@@ -269,6 +284,19 @@ mod tests {
             Descriptor::parse("d", many.as_bytes()).unwrap_err().message,
             "d: its descriptor has more than 100000 extents"
         );
+    }
+
+    #[test]
+    fn the_serial_is_that_of_ddb_uuid() {
+        let base = "# Disk DescriptorFile\nCID=1\ncreateType=\"vmfs\"\nRW 8 VMFS \"a\"\n";
+        let uuid = "ddb.uuid = \"60 00 C2 9f 0b 1c 2d 3e-4f 5a 6b 7c 8d 9e 0f 1a\"\n";
+        let serial = |lines: &str| Descriptor::parse("d", format!("{base}{lines}").as_bytes()).unwrap().serial;
+        let expected = Some("6000c29f0b1c2d3e4f5a6b7c8d9e0f1a".to_owned());
+        assert_eq!(serial(uuid), expected);
+        assert_eq!(serial(&format!("{uuid}DDB.UUID=\"6000C29f0b1c2d3e4f5a6b7c8d9e0f1a\"\n")), expected);
+        assert_eq!(serial("ddb.uuid = \"60 00\"\n"), None);
+        assert_eq!(serial("ddb.uuid.image = \"6000C29f0b1c2d3e4f5a6b7c8d9e0f1a\"\n"), None);
+        assert_eq!(serial(&format!("{uuid}{}", uuid.replace("1a", "1b"))), None);
     }
 
     #[test]

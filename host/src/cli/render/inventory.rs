@@ -2,6 +2,7 @@
 
 use vmdk2kvm_plugin_api::model::{Controller, Firmware, NicKind, RemovableKind, VmSpec};
 
+use super::inspection::findings;
 use super::table::{Table, facts, heading};
 use crate::events::bytes;
 
@@ -10,7 +11,7 @@ pub fn inventory(vms: &[VmSpec]) -> String {
     if vms.is_empty() {
         return "no virtual machine\n".to_owned();
     }
-    vms.iter().map(vm).collect::<Vec<_>>().join("\n")
+    vms.iter().map(|found| vm(found) + &findings(&found.findings)).collect::<Vec<_>>().join("\n")
 }
 
 /// One virtual machine.
@@ -104,7 +105,8 @@ mod tests {
             "disks": [{"name": "web.vmdk", "controller": "scsi", "bus": 0, "unit": 1, "capacity_bytes": 4_294_967_296_u64,
                 "format": "vmdk"}],
             "nics": [{"mac": "00:50:56:00:00:01", "model": "vmxnet3", "network": "VM Network", "kind": "network"}],
-            "removable": [{"kind": "cdrom", "controller": "ide"}], "guessed": ["memory_bytes"]
+            "removable": [{"kind": "cdrom", "controller": "ide"}], "guessed": ["memory_bytes"],
+            "findings": [{"code": "ovf-disk-unused", "severity": "warn", "message": "disk 'd2' is not moved"}]
         }))
         .unwrap();
         assert_eq!(
@@ -123,6 +125,8 @@ NIC  MAC                MODEL    NETWORK
 
 DRIVE   AT
 cdrom   ide
+
+warning: disk 'd2' is not moved [ovf-disk-unused]
 "
             .replace("DRIVE   AT\ncdrom   ide", "DRIVE  AT\ncdrom  ide")
         );

@@ -1,17 +1,20 @@
 //! The envelope around the machines: files, disks, and the virtual systems (DSP0243 2.1.1, sections 7 and 9).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use roxmltree::Node;
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use super::units;
+use super::configurations::Configurations;
 use super::xml::{attribute, child, children, text};
 use crate::magic::DiskFormat;
 use crate::names::shown;
 
 /// The most virtual systems of a package.
 const MAX_SYSTEMS: usize = 1000;
+
+/// The longest chain of deltas: VMware cannot open a longer one.
+const LONGEST_CHAIN: usize = 255;
 
 /// A file of the package.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,10 +36,21 @@ pub struct Disk {
     pub id: String,
     /// The file that holds it; `None`: an empty disk.
     pub file: Option<File>,
-    /// Capacity in bytes, where it is stated.
-    pub capacity: Option<u64>,
+    /// Capacity, where it is stated.
+    pub capacity: Option<Amount>,
     /// The format that the package declares, where it is one that is known.
     pub format: Option<DiskFormat>,
+    /// The disk that it is a delta on.
+    pub parent: Option<String>,
+}
+
+/// An amount as it is written: hostile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Amount {
+    /// A number, or the name of a property as `${name}`.
+    pub quantity: String,
+    /// Its unit.
+    pub unit: String,
 }
 
 /// What the envelope holds beside the systems.
@@ -44,13 +58,13 @@ pub struct Disk {
 pub struct Envelope {
     files: BTreeMap<String, File>,
     disks: BTreeMap<String, Disk>,
-    /// The configuration that applies when nobody chooses one (DSP0243, section 9.8).
-    pub configuration: Option<String>,
+    /// The deployment options.
+    pub configurations: Configurations,
 }
 
 impl Envelope {
-    /// Reads the references, the disks and the deployment options.
-    pub fn read(root: Node<'_, '_>) -> Result<Self> {
+    /// Reads the references, the disks and the deployment options, of which `chosen` is the one that the user wants.
+    pub fn read(root: Node<'_, '_>, chosen: Option<&str>) -> Result<Self> {
         let mut envelope = Self::default();
         for node in children(root, "References").flat_map(|references| children(references, "File")) {
             let id = attribute(node, "id").ok_or_else(|| bad("a File has no id"))?;
@@ -67,24 +81,14 @@ impl Envelope {
                 return Err(bad(&format!("two Disks have the id '{}'", shown(&id))));
             }
         }
-        let options: Vec<_> =
-            children(root, "DeploymentOptionSection").flat_map(|section| children(section, "Configuration")).collect();
-        let default = options.iter().find(|option| attribute(**option, "default").is_some_and(is_true));
-        envelope.configuration =
-            default.or(options.first()).and_then(|option| attribute(*option, "id")).map(str::to_owned);
+        envelope.check_parents()?;
+        envelope.configurations = Configurations::read(root, chosen)?;
         Ok(envelope)
     }
 
     fn disk(&self, node: Node<'_, '_>) -> Result<Disk> {
         let id = attribute(node, "diskId").ok_or_else(|| bad("a Disk has no diskId"))?;
         let name = shown(id);
-        if let Some(parent) = attribute(node, "parentRef") {
-            return Err(PluginError::unusable(format!(
-                "disk '{name}' is a delta on '{}', and deltas between the disks of a package are not read",
-                shown(parent)
-            ))
-            .hint("consolidate the snapshots of the virtual machine in VMware, then export it again"));
-        }
         let file = match attribute(node, "fileRef") {
             None => None,
             Some(reference) => Some(self.files.get(reference).cloned().ok_or_else(|| {
@@ -92,21 +96,68 @@ impl Envelope {
             })?),
         };
         let unit = attribute(node, "capacityAllocationUnits").unwrap_or("byte");
-        let capacity = match attribute(node, "capacity") {
-            None => None,
-            // A property that whoever deploys the package may set; where there is a file, that says how large it is.
-            Some(text) if text.starts_with("${") && file.is_some() => None,
-            Some(text) => {
-                Some(text.parse().ok().and_then(|quantity| units::bytes(quantity, unit)).ok_or_else(|| {
-                    bad(&format!(
-                        "disk '{name}' has a capacity of '{} {}', which is no amount",
-                        shown(text),
-                        shown(unit)
-                    ))
-                })?)
+        let capacity =
+            attribute(node, "capacity").map(|quantity| Amount { quantity: quantity.to_owned(), unit: unit.to_owned() });
+        let format = attribute(node, "format").and_then(format);
+        let parent = attribute(node, "parentRef").map(str::to_owned);
+        Ok(Disk { id: id.to_owned(), file, capacity, format, parent })
+    }
+
+    /// Every delta has its parent, and none is its own.
+    fn check_parents(&self) -> Result<()> {
+        for disk in self.disks.values() {
+            let mut above = disk;
+            for _ in 0..LONGEST_CHAIN {
+                let Some(parent) = &above.parent else { break };
+                let name = shown(&above.id);
+                above = self.disks.get(parent).ok_or_else(|| {
+                    bad(&format!("disk '{name}' is a delta on '{}', which the package does not have", shown(parent)))
+                })?;
             }
-        };
-        Ok(Disk { id: id.to_owned(), file, capacity, format: attribute(node, "format").and_then(format) })
+            let name = shown(&disk.id);
+            if above.parent.is_some() {
+                return Err(bad(&format!(
+                    "disk '{name}' is a delta on itself, or on a chain of more than {LONGEST_CHAIN} disks"
+                )));
+            }
+            if let (Some(file), Some(parent)) = (&disk.file, self.parent_of(disk)) {
+                if parent.file.as_ref() == Some(file) {
+                    return Err(bad(&format!(
+                        "disk '{name}' is a delta on '{}', which has the same file",
+                        shown(&parent.id)
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The disk that it is a delta on, or that one's parent: the nearest with a file.
+    fn parent_of(&self, disk: &Disk) -> Option<&Disk> {
+        let mut parent = self.disks.get(disk.parent.as_ref()?)?;
+        while parent.file.is_none() {
+            parent = self.disks.get(parent.parent.as_ref()?)?;
+        }
+        Some(parent)
+    }
+
+    /// Every disk with a file that is a delta on a disk with one, and that disk.
+    pub fn deltas(&self) -> impl Iterator<Item = (&Disk, &Disk)> {
+        let deltas = self.disks.values().filter(|disk| disk.file.is_some());
+        deltas.filter_map(|disk| Some((disk, self.parent_of(disk)?)))
+    }
+
+    /// The disks with a file that neither these are nor deltas of these lie on.
+    pub fn others<'a>(&'a self, used: &BTreeSet<String>) -> Vec<&'a Disk> {
+        let mut reached: BTreeSet<&str> = BTreeSet::new();
+        for id in used {
+            let mut at = self.disks.get(id);
+            while let Some(disk) = at {
+                reached.insert(&disk.id);
+                at = disk.parent.as_ref().and_then(|parent| self.disks.get(parent));
+            }
+        }
+        self.disks.values().filter(|disk| disk.file.is_some() && !reached.contains(disk.id.as_str())).collect()
     }
 
     /// The disk that a device's `HostResource` names: `ovf:/disk/ID`, `/disk/ID`, or a file as `ovf:/file/ID`.
@@ -114,10 +165,20 @@ impl Envelope {
         let path = resource.strip_prefix("ovf:").unwrap_or(resource).trim_start_matches('/');
         let (kind, id) = path.split_once('/')?;
         match kind {
-            "disk" => self.disks.get(id).cloned(),
+            "disk" => {
+                let disk = self.disks.get(id)?.clone();
+                // A delta that nothing was written to yet is what lies below it.
+                match (&disk.file, self.parent_of(&disk)) {
+                    (None, Some(parent)) => {
+                        let (file, format) = (parent.file.clone(), parent.format);
+                        Some(Disk { file, format, ..disk })
+                    }
+                    _ => Some(disk),
+                }
+            }
             "file" => {
                 let file = self.files.get(id)?.clone();
-                Some(Disk { id: id.to_owned(), file: Some(file), capacity: None, format: None })
+                Some(Disk { id: id.to_owned(), file: Some(file), capacity: None, format: None, parent: None })
             }
             _ => None,
         }
@@ -129,6 +190,8 @@ fn file(node: Node<'_, '_>, id: &str) -> Result<File> {
     let href = attribute(node, "href").ok_or_else(|| bad(&format!("the File '{id}' has no href")))?;
     let number = |name: &str| match attribute(node, name) {
         None => Ok(None),
+        // -1, which some exporters write: not known.
+        Some(text) if is_unknown(text) => Ok(None),
         Some(text) => {
             text.parse().map(Some).map_err(|_| bad(&format!("the File '{id}' has a {name} that is no number")))
         }
@@ -180,6 +243,13 @@ pub fn systems<'a, 'i: 'a>(root: Node<'a, 'i>) -> Result<Vec<Node<'a, 'i>>> {
 /// A system's id and the name that a person gave it.
 pub fn identity<'a>(system: Node<'a, '_>) -> (Option<&'a str>, Option<&'a str>) {
     (attribute(system, "id"), text(system, "Name"))
+}
+
+/// How exporters say that they do not know a number: one below zero.
+pub fn is_unknown(number: &str) -> bool {
+    number
+        .strip_prefix('-')
+        .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 /// How an OVF says yes.

@@ -6,7 +6,8 @@ use roxmltree::Node;
 use vmdk2kvm_plugin_api::model::Controller;
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use super::envelope::bad;
+use super::configurations::Configurations;
+use super::envelope::{bad, is_unknown};
 use super::xml::{attribute, children, text};
 use crate::names::shown;
 
@@ -36,6 +37,8 @@ pub struct Item {
     pub connection: Option<String>,
     /// What is behind it: a disk of the envelope.
     pub resource: Option<String>,
+    /// VMware's number of its PCI slot.
+    pub slot: Option<String>,
     /// VMware's cores in each socket.
     pub cores_per_socket: Option<String>,
 }
@@ -51,9 +54,9 @@ pub struct Adapter {
     pub guessed: bool,
 }
 
-/// The items that apply: those of no configuration, and those of `configuration`, which replace the former.
-pub fn items(section: Node<'_, '_>, configuration: Option<&str>) -> Result<Vec<Item>> {
-    let mut items: Vec<Item> = Vec::new();
+/// The items that apply: those of no configuration, and those of the one that applies, which replace the former.
+pub fn items(section: Node<'_, '_>, configurations: &Configurations) -> Result<Vec<Item>> {
+    let mut items: Vec<(bool, Item)> = Vec::new();
     let nodes =
         section.children().filter(|node| matches!(node.tag_name().name(), "Item" | "StorageItem" | "EthernetPortItem"));
     for (count, node) in nodes.enumerate() {
@@ -63,17 +66,20 @@ pub fn items(section: Node<'_, '_>, configuration: Option<&str>) -> Result<Vec<I
         // `min` and `max` bound what may be chosen and are no devices.
         let bound = attribute(node, "bound").is_some_and(|bound| matches!(bound, "min" | "max"));
         let own = attribute(node, "configuration");
-        if bound || own.is_some_and(|own| !own.split_whitespace().any(|word| Some(word) == configuration)) {
+        if bound || own.is_some_and(|own| !configurations.is_for(own)) {
             continue;
         }
-        let item = item(node)?;
-        match items.iter_mut().find(|other| other.instance == item.instance) {
-            Some(general) if own.is_some() => *general = item,
-            Some(_) => return Err(bad(&format!("two items have the InstanceID '{}'", shown(&item.instance)))),
-            None => items.push(item),
+        let (own, item) = (own.is_some(), item(node)?);
+        match items.iter_mut().find(|(_, other)| other.instance == item.instance) {
+            Some((former, _)) if *former == own => {
+                return Err(bad(&format!("two items have the InstanceID '{}'", shown(&item.instance))));
+            }
+            Some(general) if own => *general = (own, item),
+            Some(_) => {}
+            None => items.push((own, item)),
         }
     }
-    Ok(items)
+    Ok(items.into_iter().map(|(_, item)| item).collect())
 }
 
 fn item(node: Node<'_, '_>) -> Result<Item> {
@@ -85,6 +91,7 @@ fn item(node: Node<'_, '_>) -> Result<Item> {
     })?;
     let place = match get("AddressOnParent") {
         None => None,
+        Some(text) if is_unknown(&text) => None,
         Some(text) => Some(text.parse().map_err(|_| {
             bad(&format!(
                 "the item '{}' has the AddressOnParent '{}', which is no number",
@@ -100,12 +107,20 @@ fn item(node: Node<'_, '_>) -> Result<Item> {
         parent: get("Parent"),
         address: get("Address"),
         quantity: get("VirtualQuantity"),
-        unit: get("AllocationUnits"),
+        unit: get("AllocationUnits").or_else(|| get("VirtualQuantityUnits")),
         connection: get("Connection"),
         resource: get("HostResource"),
+        slot: setting(node, "slotInfo.pciSlotNumber"),
         cores_per_socket: get("CoresPerSocket"),
         instance,
     })
+}
+
+/// A setting of VMware's in an item.
+fn setting(node: Node<'_, '_>, key: &str) -> Option<String> {
+    let mut settings = children(node, "Config").chain(children(node, "ExtraConfig"));
+    let found = settings.find(|setting| attribute(*setting, "key").is_some_and(|own| own.eq_ignore_ascii_case(key)))?;
+    attribute(found, "value").map(str::to_owned)
 }
 
 /// The storage controllers by the ids of their items. Those of one kind are numbered by their `Address`, then as they come.

@@ -1,20 +1,23 @@
 //! A virtual system as a machine: everything but its disks' files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use roxmltree::Node;
 use vmdk2kvm_plugin_api::Result;
-use vmdk2kvm_plugin_api::model::{Controller, Cpus, Firmware, Nic, NicKind, Removable, RemovableKind, VmSpec};
+use vmdk2kvm_plugin_api::model::{Controller, Cpus, Finding, Firmware, Removable, RemovableKind, Severity, VmSpec};
 use vmdk2kvm_plugin_api::tracing::warn;
 
-use super::envelope::{Disk, Envelope, bad, identity};
+use super::cards::nics;
+use super::choices::Choices;
+use super::envelope::{Amount, Disk, Envelope, bad, identity};
 use super::hardware::{Adapter, Item, adapters, items, number, section};
+use super::properties::{Properties, Unclear, without_value};
 use super::settings::Settings;
 use super::units;
 use super::xml::{attribute, child};
 use crate::bare::GUESSED_MEMORY;
 use crate::names::shown;
-use crate::vmx::identity::{mac, uuid};
+use crate::vmx::identity::uuid;
 
 /// The most memory, in bytes: 64 TiB.
 const MAX_MEMORY: u64 = 64 << 40;
@@ -36,6 +39,8 @@ pub struct Placed {
     pub guessed: bool,
     /// The disk.
     pub disk: Disk,
+    /// Its capacity in bytes, where it is known.
+    pub capacity: Option<u64>,
 }
 
 /// A machine whose disks are still only names.
@@ -47,12 +52,17 @@ pub struct Described {
     pub vm: VmSpec,
     /// Its disks in order.
     pub disks: Vec<Placed>,
+    /// What is odd about it.
+    pub findings: Vec<Finding>,
 }
 
 /// Reads a virtual system. `stem` names a machine that has neither name nor id.
-pub fn describe(envelope: &Envelope, system: Node<'_, '_>, stem: &str) -> Result<Described> {
+pub fn describe(envelope: &Envelope, system: Node<'_, '_>, stem: &str, choices: &Choices) -> Result<Described> {
     let hardware = section(system);
-    let items = hardware.map_or(Ok(Vec::new()), |section| items(section, envelope.configuration.as_deref()))?;
+    let items = hardware.map_or(Ok(Vec::new()), |section| items(section, &envelope.configurations))?;
+    let properties = Properties::read(system, &envelope.configurations, choices);
+    let mut findings: Vec<Finding> =
+        envelope.configurations.finding().into_iter().chain(properties.finding()).collect();
     let settings = Settings::read(system, hardware);
     let mut guessed = Vec::new();
     let mut guess = |member: &str| guessed.push(member.to_owned());
@@ -66,11 +76,11 @@ pub fn describe(envelope: &Envelope, system: Node<'_, '_>, stem: &str) -> Result
         guess("firmware");
         Firmware::Bios
     });
-    let memory_bytes = memory(&items, &mut guess)?;
-    let cpus = cpus(&items, &settings, &mut guess)?;
+    let memory_bytes = memory(&items, &properties, &mut guess)?;
+    let cpus = cpus(&items, &properties, &settings, &mut guess)?;
     let adapters = adapters(&items);
-    let disks = disks(envelope, &items, &adapters)?;
-    let nics = nics(&items);
+    let disks = disks(envelope, &items, &adapters, &properties, &mut findings)?;
+    let nics = nics(&items, &settings);
     let secure_boot = firmware == Firmware::Uefi && settings.secure_boot();
     let has_tpm_item =
         items.iter().any(|item| item.subtype.as_deref().is_some_and(|subtype| subtype.to_lowercase().contains("tpm")));
@@ -83,18 +93,19 @@ pub fn describe(envelope: &Envelope, system: Node<'_, '_>, stem: &str) -> Result
         it.tpm = settings.tpm() || has_tpm_item;
         it.removable = removable(&items, &adapters);
         it.nics = nics;
+        it.shows_disk_serials = settings.shows_disk_serials();
         it.guessed = guessed;
     });
-    Ok(Described { id: id.map(str::to_owned), vm, disks })
+    Ok(Described { id: id.map(str::to_owned), vm, disks, findings })
 }
 
 /// Memory, by its own unit; VMware means MiB when none is stated.
-fn memory(items: &[Item], guess: &mut impl FnMut(&str)) -> Result<u64> {
+fn memory(items: &[Item], properties: &Properties<'_>, guess: &mut impl FnMut(&str)) -> Result<u64> {
     let Some(item) = items.iter().find(|item| item.kind == 4 && item.quantity.is_some()) else {
         guess("memory_bytes");
         return Ok(GUESSED_MEMORY);
     };
-    let quantity = number(item, "VirtualQuantity", item.quantity.as_deref(), u64::MAX)?.unwrap_or_default();
+    let quantity = number(item, "VirtualQuantity", quantity(item, properties)?, u64::MAX)?.unwrap_or_default();
     let unit = item.unit.as_deref().unwrap_or_else(|| {
         guess("memory_bytes");
         "byte * 2^20"
@@ -104,9 +115,26 @@ fn memory(items: &[Item], guess: &mut impl FnMut(&str)) -> Result<u64> {
     })
 }
 
-fn cpus(items: &[Item], settings: &Settings, guess: &mut impl FnMut(&str)) -> Result<Cpus> {
+/// How many or how much an item has, properties resolved.
+fn quantity<'a>(item: &'a Item, properties: &'a Properties<'_>) -> Result<Option<&'a str>> {
+    let Some(text) = item.quantity.as_deref() else { return Ok(None) };
+    let value = properties.resolve(text);
+    value
+        .map(Some)
+        .ok_or_else(|| without_value(&format!("the VirtualQuantity of the item '{}'", shown(&item.instance)), text))
+}
+
+fn cpus(
+    items: &[Item],
+    properties: &Properties<'_>,
+    settings: &Settings,
+    guess: &mut impl FnMut(&str),
+) -> Result<Cpus> {
     let item = items.iter().find(|item| item.kind == 3);
-    let stated = item.map_or(Ok(None), |item| number(item, "VirtualQuantity", item.quantity.as_deref(), MAX_CPUS))?;
+    let stated = match item {
+        None => None,
+        Some(item) => number(item, "VirtualQuantity", quantity(item, properties)?, MAX_CPUS)?,
+    };
     if stated.is_none() {
         guess("cpus");
     }
@@ -125,7 +153,9 @@ fn cpus(items: &[Item], settings: &Settings, guess: &mut impl FnMut(&str)) -> Re
 fn disks(
     envelope: &Envelope,
     items: &[Item],
-    adapters: &std::collections::BTreeMap<String, Adapter>,
+    adapters: &BTreeMap<String, Adapter>,
+    properties: &Properties<'_>,
+    findings: &mut Vec<Finding>,
 ) -> Result<Vec<Placed>> {
     let mut disks: Vec<Placed> = Vec::new();
     let mut taken = BTreeSet::new();
@@ -137,11 +167,21 @@ fn disks(
     order.sort_by_key(|item| item.place.is_none());
     for item in order {
         let name = shown(&item.instance);
-        let resource =
-            item.resource.as_deref().ok_or_else(|| bad(&format!("disk '{name}' names nothing behind it")))?;
-        let disk = envelope.resource(resource).ok_or_else(|| {
-            bad(&format!("disk '{name}' names '{}', which the package does not have", shown(resource)))
-        })?;
+        let disk = match &item.resource {
+            Some(resource) => envelope.resource(resource).ok_or_else(|| {
+                bad(&format!("disk '{name}' names '{}', which the package does not have", shown(resource)))
+            })?,
+            None => empty(item),
+        };
+        let capacity = match capacity(&disk, properties) {
+            Err(_) if item.resource.is_none() => None,
+            capacity => capacity?,
+        };
+        if item.resource.is_none() && capacity.is_none() {
+            let what = format!("disk '{name}' names nothing behind it and states no size: it is left out");
+            findings.push(Finding::new("ovf-disk-without-content", Severity::Warn, what));
+            continue;
+        }
         let adapter = item.parent.as_deref().and_then(|parent| adapters.get(parent));
         let Adapter { kind, bus, guessed } =
             *adapter.unwrap_or(&Adapter { kind: Controller::Scsi, bus: 0, guessed: true });
@@ -152,31 +192,35 @@ fn disks(
             }
             _ => (0..).find(|unit| taken.insert((kind, bus, *unit))).unwrap_or_default(),
         };
-        disks.push(Placed { controller: kind, bus, unit, guessed: guessed || item.place.is_none(), disk });
+        disks.push(Placed { controller: kind, bus, unit, guessed: guessed || item.place.is_none(), disk, capacity });
     }
     disks.sort_by_key(|disk| (disk.controller, disk.bus, disk.unit));
     Ok(disks)
 }
 
-/// Network cards by their places.
-fn nics(items: &[Item]) -> Vec<Nic> {
-    let mut cards: Vec<&Item> = items.iter().filter(|item| item.kind == 10).collect();
-    cards.sort_by_key(|item| item.place.unwrap_or(u32::MAX));
-    let nic = |item: &Item| {
-        let address = item.address.as_deref().and_then(mac);
-        if let (Some(written), None) = (&item.address, &address) {
-            warn!("the card '{}': '{}' is not a MAC address; it gets a new one", shown(&item.instance), shown(written));
-        }
-        Nic::new(NicKind::Network).with(|it| {
-            it.mac = address;
-            it.model = item.subtype.as_deref().map(str::to_lowercase);
-            it.network = item.connection.clone();
-        })
-    };
-    cards.into_iter().map(nic).collect()
+/// The disk of an item with nothing behind it: as large as the item says, and empty.
+fn empty(item: &Item) -> Disk {
+    let amount = |(quantity, unit): (&String, &String)| Amount { quantity: quantity.clone(), unit: unit.clone() };
+    let capacity = item.quantity.as_ref().zip(item.unit.as_ref()).map(amount);
+    Disk { id: item.instance.clone(), file: None, capacity, format: None, parent: None }
 }
 
-fn removable(items: &[Item], adapters: &std::collections::BTreeMap<String, Adapter>) -> Vec<Removable> {
+/// The capacity in bytes that the package states.
+fn capacity(disk: &Disk, properties: &Properties<'_>) -> Result<Option<u64>> {
+    let Some(amount) = &disk.capacity else { return Ok(None) };
+    let name = shown(&disk.id);
+    match properties.bytes(amount) {
+        Ok(capacity) => Ok(capacity),
+        // Where there is a file, that says how large the disk is.
+        Err(Unclear::Property) if disk.file.is_some() => Ok(None),
+        Err(Unclear::Property) => Err(without_value(&format!("the capacity of disk '{name}'"), &amount.quantity)),
+        Err(Unclear::Amount(amount)) => {
+            Err(bad(&format!("disk '{name}' has a capacity of '{amount}', which is no amount")))
+        }
+    }
+}
+
+fn removable(items: &[Item], adapters: &BTreeMap<String, Adapter>) -> Vec<Removable> {
     let word =
         |item: &Item| match item.parent.as_deref().and_then(|parent| adapters.get(parent)).map(|found| found.kind) {
             Some(Controller::Sata | Controller::Nvme) => "sata",

@@ -1,41 +1,61 @@
 //! An OVF with its files: the machines in it, their disks found and recognised, and the manifest.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use vmdk2kvm_plugin_api::model::{Disk, StatedDigest, VmSpec};
+use vmdk2kvm_plugin_api::model::{Disk, Finding, Severity, StatedDigest, VmSpec};
 use vmdk2kvm_plugin_api::tracing::{error_span, warn};
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result};
 
-use super::envelope::{Envelope, File, root, systems};
+use super::choices::Choices;
+use super::envelope::{Disk as OvfDisk, Envelope, bad, root, systems};
+use super::files::{Files, covers};
 use super::machine::{Described, Placed, describe};
 use super::manifest::{self, Manifest};
 use super::xml;
-use crate::chunks::whole_of;
-use crate::container::compressed::Compression;
 use crate::detect::{self, Kind};
-use crate::magic::{self, Archive, DiskFormat, Magic};
+use crate::magic::DiskFormat;
 use crate::names::{file_name, shown, stem};
 use crate::roots::Roots;
 
+/// The formats whose deltas are read: their reader asks for the parent, and refuses a delta without one.
+const WITH_DELTAS: [DiskFormat; 2] = [DiskFormat::Vmdk, DiskFormat::Qcow2];
+
 /// The machines of an OVF's bytes. `stem` names one that has neither name nor id.
-pub fn read(bytes: &[u8], stem: &str) -> Result<Vec<Described>> {
+pub fn read(bytes: &[u8], stem: &str, choices: &Choices) -> Result<Vec<Described>> {
     let text = xml::decode(bytes)?;
     let document = xml::parse(&text)?;
     let root = root(&document)?;
-    let envelope = Envelope::read(root)?;
-    systems(root)?.into_iter().map(|system| describe(&envelope, system, stem)).collect()
+    let envelope = Envelope::read(root, choices.configuration.as_deref())?;
+    let machines = systems(root)?.into_iter().map(|system| describe(&envelope, system, stem, choices));
+    let mut machines: Vec<Described> = machines.collect::<Result<_>>()?;
+    let used: BTreeSet<String> =
+        machines.iter().flat_map(|machine| &machine.disks).map(|placed| placed.disk.id.clone()).collect();
+    for other in envelope.others(&used) {
+        let file = other.file.as_ref().map_or("", |file| &file.href);
+        let what = format!(
+            "disk '{}' with the file '{}' is in no virtual machine of the OVF, and is not moved",
+            shown(&other.id),
+            shown(file)
+        );
+        let finding = Finding::new("ovf-disk-unused", Severity::Warn, what)
+            .hint("when it belongs to this virtual machine, give its file with --disk");
+        machines.iter_mut().for_each(|machine| machine.findings.push(finding.clone()));
+    }
+    Ok(machines)
 }
 
 /// A package, which is bound to the folder or the archive its OVF lies in.
 pub struct Package<'a> {
     roots: &'a Roots,
     object: &'a str,
+    choices: &'a Choices,
 }
 
 impl<'a> Package<'a> {
     /// The package of the OVF `object`.
-    pub fn new(roots: &'a Roots, object: &'a str) -> Self {
-        Self { roots, object }
+    pub fn new(roots: &'a Roots, object: &'a str, choices: &'a Choices) -> Self {
+        Self { roots, object, choices }
     }
 
     /// Its machines, without their disks' files. The OVF itself is held against the manifest here.
@@ -44,23 +64,49 @@ impl<'a> Package<'a> {
         let _span = error_span!("ovf", file = source.name()).entered();
         self.verify()?;
         let bytes = source.document("an OVF", xml::MAX_SIZE)?;
-        read(&bytes, &stem(Path::new(self.object))).map_err(|error| error.context(source.name()))
+        read(&bytes, &stem(Path::new(self.object)), self.choices).map_err(|error| error.context(source.name()))
     }
 
     /// The machine with its disks.
     pub fn attach(&self, described: Described) -> Result<VmSpec> {
-        let Described { mut vm, disks, .. } = described;
+        self.attach_or(described, |error, _| Err(error))
+    }
+
+    /// The machine with its disks, for a list of machines: one whose file is not as it should be is in it, and is told of.
+    pub fn attach_as_far_as_it_goes(&self, described: Described) -> Result<VmSpec> {
+        self.attach_or(described, |error, placed| {
+            // The host reads the chain of a disk without a capacity, and there is no file to read.
+            let Some(capacity_bytes) = placed.capacity.filter(|capacity| *capacity > 0) else { return Err(error) };
+            let name = placed.disk.file.as_ref().map_or(&placed.disk.id, |file| &file.href);
+            let disk = Disk::new(file_name(Path::new(name)), placed.controller, placed.bus, placed.unit)
+                .with(|it| it.capacity_bytes = capacity_bytes);
+            let finding = Finding::new("ovf-disk-unreadable", Severity::Block, error.message);
+            Ok((disk, finding.hint(error.hint.unwrap_or_default())))
+        })
+    }
+
+    /// The machine with its disks, of which one that cannot be had is what `instead` makes of it.
+    fn attach_or(
+        &self,
+        described: Described,
+        instead: impl Fn(PluginError, Placed) -> Result<(Disk, Finding)>,
+    ) -> Result<VmSpec> {
+        let Described { mut vm, disks, mut findings, .. } = described;
         let covered = self.covered()?;
+        let files = Files::new(self.roots, self.object, covered.as_deref());
         for (index, placed) in disks.into_iter().enumerate() {
             if placed.guessed {
                 vm.guessed.push(format!("disks[{index}].controller"));
             }
             let context = format!("{}: disk '{}'", shown(self.object), shown(&placed.disk.id));
-            let disk = self.disk(placed).map_err(|error| error.context(&context))?;
-            if !disk.ways.is_empty() && vm.disks.iter().any(|other| other.ways == disk.ways) {
-                return Err(PluginError::unusable(format!("{context}: another disk has the same file"))
-                    .hint("a disk that is shared is not read twice: export the virtual machine again"));
-            }
+            let disk = match self.disk(&files, &placed, &mut findings) {
+                Ok(disk) => disk,
+                Err(error) => {
+                    let (disk, finding) = instead(error.context(&context), placed)?;
+                    findings.push(finding);
+                    disk
+                }
+            };
             if let (Some(covered), Some(path)) = (&covered, crate::object_of_disk(&disk)) {
                 if !covered.iter().any(|object| covers(object, path)) {
                     warn!("{}: the manifest has no digest of it", shown(path));
@@ -72,13 +118,37 @@ impl<'a> Package<'a> {
         if certificate.to_str().is_some_and(|object| self.roots.has(object)) {
             warn!("{}: the package is signed, and the signature is not checked", shown(self.object));
         }
+        vm.findings.extend(findings);
         Ok(vm)
+    }
+
+    /// The objects of deltas, each with that of the disk it is a delta on. Files that are not there are left out.
+    pub fn parents(&self) -> Result<BTreeMap<String, String>> {
+        let bytes = self.roots.source(self.object)?.document("an OVF", xml::MAX_SIZE)?;
+        let text = xml::decode(&bytes)?;
+        let document = xml::parse(&text)?;
+        let envelope = Envelope::read(root(&document)?, self.choices.configuration.as_deref())?;
+        let files = Files::new(self.roots, self.object, None);
+        let object = |disk: &OvfDisk| files.path(disk.file.as_ref()?, &mut Vec::new()).ok();
+        let mut parents = BTreeMap::new();
+        for (delta, parent) in envelope.deltas() {
+            let (Some(child), Some(below)) = (object(delta), object(parent)) else { continue };
+            if parents.insert(child, below.clone()).is_some_and(|other| other != below) {
+                return Err(bad(&format!(
+                    "{}: the file of disk '{}' is a delta on two disks",
+                    shown(self.object),
+                    shown(&delta.id)
+                )));
+            }
+        }
+        Ok(parents)
     }
 
     /// The digests that the manifest, if there is one, has of everything that `object` is made of.
     pub fn stated_digests(&self, object: &str) -> Result<Vec<StatedDigest>> {
         let Some(manifest) = self.manifest()? else { return Ok(Vec::new()) };
-        let stated = manifest.entries().iter().filter_map(|entry| Some((self.find(&entry.name)?, entry)));
+        let files = Files::new(self.roots, self.object, None);
+        let stated = manifest.entries().iter().filter_map(|entry| Some((files.find(&entry.name)?, entry)));
         let stated = stated.filter(|(file, _)| covers(file, object));
         Ok(stated.map(|(file, entry)| entry.stated(file)).collect())
     }
@@ -86,14 +156,16 @@ impl<'a> Package<'a> {
     /// Holds the OVF itself against the manifest.
     fn verify(&self) -> Result<()> {
         let Some(manifest) = self.manifest()? else { return Ok(()) };
-        let of_ovf = |entry: &&manifest::Entry| self.find(&entry.name).as_deref() == Some(self.object);
+        let files = Files::new(self.roots, self.object, None);
+        let of_ovf = |entry: &&manifest::Entry| files.find(&entry.name).as_deref() == Some(self.object);
         manifest.entries().iter().filter(of_ovf).try_for_each(|entry| entry.verify(&self.roots.source(self.object)?))
     }
 
     /// The objects that the manifest has digests of; `None` without a manifest.
     fn covered(&self) -> Result<Option<Vec<String>>> {
+        let files = Files::new(self.roots, self.object, None);
         let manifest = self.manifest()?;
-        Ok(manifest.map(|manifest| manifest.entries().iter().filter_map(|entry| self.find(&entry.name)).collect()))
+        Ok(manifest.map(|manifest| manifest.entries().iter().filter_map(|entry| files.find(&entry.name)).collect()))
     }
 
     fn manifest(&self) -> Result<Option<Manifest>> {
@@ -104,30 +176,26 @@ impl<'a> Package<'a> {
         Ok(Some(Manifest::parse(source.name(), &bytes)))
     }
 
-    /// The object of a name in the package: as it is written, or with its percent escapes decoded (an `href` is a URI reference).
-    fn find(&self, name: &str) -> Option<String> {
-        let known = |name: &str| self.roots.resolve(self.object, name).ok().filter(|object| self.roots.has(object));
-        known(name).or_else(|| known(&percent_decoded(name)?))
-    }
-
-    fn disk(&self, placed: Placed) -> Result<Disk> {
-        let Placed { controller, bus, unit, disk, .. } = placed;
+    fn disk(&self, files: &Files<'_>, placed: &Placed, findings: &mut Vec<Finding>) -> Result<Disk> {
+        let Placed { controller, bus, unit, disk, capacity, .. } = placed;
+        let (controller, bus, unit) = (*controller, *bus, *unit);
         let Some(file) = &disk.file else {
-            let capacity_bytes = disk.capacity.filter(|capacity| *capacity > 0).ok_or_else(|| {
+            let capacity_bytes = capacity.filter(|capacity| *capacity > 0).ok_or_else(|| {
                 PluginError::unusable("it has neither a file nor a capacity").hint("export the virtual machine again")
             })?;
             return Ok(Disk::new(shown(&disk.id), controller, bus, unit).with(|it| it.capacity_bytes = capacity_bytes));
         };
-        let object = self.file(file)?;
-        let (path, format) = if file.gzip { self.packed(&object, disk.format)? } else { (object.clone(), disk.format) };
-        let format = match format {
+        let path = files.path(file, findings)?;
+        // The path of a revision ends in its number, which says nothing of a format.
+        let name = Files::name(file);
+        let format = match disk.format {
             // What a compressed file holds is looked at by whoever reads the disk; unpacking it here would cost minutes.
             Some(format) if file.gzip => format,
             Some(format) => {
                 detect::declared(&self.roots.source(&path)?, format)?;
                 format
             }
-            None => match detect::detect(&self.roots.source(&path)?, Path::new(&path))? {
+            None => match detect::detect(&self.roots.source(&path)?, Path::new(&name))? {
                 Kind::Disk(format) => format,
                 other => {
                     return Err(PluginError::unusable(format!(
@@ -138,97 +206,21 @@ impl<'a> Package<'a> {
                 }
             },
         };
-        let capacity_bytes = match (disk.capacity, format) {
+        if let Some(parent) = disk.parent.as_ref().filter(|_| !WITH_DELTAS.contains(&format)) {
+            return Err(PluginError::unusable(format!(
+                "it is a delta on '{}' in the format {}, whose deltas are not read",
+                shown(parent),
+                format.as_str()
+            ))
+            .hint("consolidate the snapshots of the virtual machine, then export it again"));
+        }
+        let capacity_bytes = match (capacity, format) {
             (_, DiskFormat::Raw) => self.roots.source(&path)?.size(),
             (capacity, _) => capacity.unwrap_or(0),
         };
-        Ok(Disk::new(file_name(Path::new(&path)), controller, bus, unit).with(|it| {
+        Ok(Disk::new(file_name(Path::new(&name)), controller, bus, unit).with(|it| {
             it.capacity_bytes = capacity_bytes;
             it.ways = vec![crate::way(&path, format.as_str())];
         }))
-    }
-
-    /// The object of a referenced file, as large as the OVF says.
-    fn file(&self, file: &File) -> Result<String> {
-        let name = shown(&file.href);
-        if file.href.contains("://") {
-            return Err(PluginError::unusable(format!("its file '{name}' is an address, not a file of the package"))
-                .hint("fetch that file, put it beside the OVF, and name it there by its plain name"));
-        }
-        let object = match self.find(&file.href) {
-            Some(object) => object,
-            // For the error of the name, or of the missing file.
-            None => self.roots.resolve(self.object, &file.href)?,
-        };
-        let size = self.roots.source(&object)?.size();
-        match file.size {
-            Some(stated) if size < stated => {
-                Err(PluginError::unusable(format!("its file '{name}' has {size} bytes, and the OVF says {stated}"))
-                    .hint("the package is incomplete: copy it again from where it came"))
-            }
-            Some(stated) if size > stated && !file.gzip => {
-                warn!("{name}: the file has {size} bytes, and the OVF says {stated}");
-                Ok(object)
-            }
-            _ => Ok(object),
-        }
-    }
-
-    /// The one file inside a compressed one.
-    fn packed(&self, object: &str, format: Option<DiskFormat>) -> Result<(String, Option<DiskFormat>)> {
-        match magic::of(&self.roots.source(object)?)? {
-            Magic::Archive(Archive::Compressed(Compression::Gzip)) => {
-                Ok((format!("{object}/{}", Compression::inner_name(object)), format))
-            }
-            _ => Err(PluginError::unusable(format!(
-                "'{}' is said to be compressed by gzip, and is not",
-                file_name(Path::new(object))
-            ))
-            .hint("remove the compression attribute from its File in the OVF when it was unpacked since")),
-        }
-    }
-}
-
-/// Whether the file `file` of a manifest is the object, or the object is made from it: a chunk of it, or what it was unpacked to.
-fn covers(file: &str, object: &str) -> bool {
-    let holds = |file: &str| object == file || object.strip_prefix(file).is_some_and(|rest| rest.starts_with('/'));
-    holds(file) || whole_of(file).is_some_and(holds)
-}
-
-fn percent_decoded(name: &str) -> Option<String> {
-    if !name.contains('%') {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(name.len());
-    let mut text = name.bytes();
-    while let Some(byte) = text.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || text.next().and_then(|byte| char::from(byte).to_digit(16));
-        bytes.push((digit()? * 16 + digit()?) as u8);
-    }
-    String::from_utf8(bytes).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_digest_covers_its_file_and_what_is_made_of_it() {
-        for (file, object, expected) in [
-            ("/x.ova/a.vmdk", "/x.ova/a.vmdk", true),
-            ("/x.ova/a.vmdk.gz", "/x.ova/a.vmdk.gz/a.vmdk", true),
-            ("/x.ova/a.vmdk.000000003", "/x.ova/a.vmdk", true),
-            ("/x.ova/a.vmdk.gz.000000000", "/x.ova/a.vmdk.gz/a.vmdk", true),
-            ("/x.ova/a", "/x.ova/a.vmdk", false),
-            ("/x.ova/b.vmdk", "/x.ova/a.vmdk", false),
-        ] {
-            assert_eq!(covers(file, object), expected, "{file} {object}");
-        }
-        assert_eq!(percent_decoded("a%20b%C3%BC").as_deref(), Some("a bü"));
-        assert_eq!(percent_decoded("100%"), None);
     }
 }

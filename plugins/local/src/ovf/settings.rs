@@ -1,4 +1,4 @@
-//! What VMware and VirtualBox write into a system beside the standard: firmware, Secure Boot, TPM, cores, UUID.
+//! What VMware and VirtualBox write into a system beside the standard: firmware, Secure Boot, TPM, cores, UUID, cards.
 //!
 //! VMware: `vmw:Config` and `vmw:ExtraConfig` with `key` and `value`, in the hardware section. VirtualBox: an own `vbox:Machine` element.
 
@@ -8,7 +8,7 @@ use roxmltree::Node;
 use vmdk2kvm_plugin_api::model::Firmware;
 
 use super::envelope::is_true;
-use super::xml::{attribute, children};
+use super::xml::{attribute, child, children};
 
 /// The settings of a system, keys in lower case.
 #[derive(Debug, Default)]
@@ -16,7 +16,23 @@ pub struct Settings {
     values: BTreeMap<String, String>,
     virtualbox_firmware: Option<String>,
     virtualbox_uuid: Option<String>,
+    /// VirtualBox's cards by their slots, those that are enabled.
+    pub virtualbox_cards: Vec<VirtualBoxCard>,
 }
+
+/// A network card as VirtualBox writes it into its own element.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VirtualBoxCard {
+    /// VirtualBox's number of it, from 0.
+    pub number: u32,
+    /// MAC, as written: hostile.
+    pub mac: Option<String>,
+    /// The number of its PCI slot.
+    pub slot: Option<u32>,
+}
+
+/// PCI slots of VirtualBox's cards by their numbers, on its usual chipset (PIIX3).
+const VIRTUALBOX_SLOTS: [u32; 8] = [3, 8, 9, 10, 16, 17, 18, 19];
 
 impl Settings {
     /// Reads them from a system and its hardware section.
@@ -33,6 +49,7 @@ impl Settings {
             settings.virtualbox_uuid = attribute(machine, "uuid").map(|uuid| uuid.trim_matches(['{', '}']).to_owned());
             let firmware = machine.descendants().find(|node| node.tag_name().name() == "Firmware");
             settings.virtualbox_firmware = firmware.and_then(|node| attribute(node, "type")).map(str::to_owned);
+            settings.virtualbox_cards = virtualbox_cards(machine);
         }
         settings
     }
@@ -66,8 +83,30 @@ impl Settings {
         self.switch(&["vtpm.present", "tpmpresent"]) || self.text("managedvm.autoaddvtpm").is_some()
     }
 
+    /// The guest saw its disks' identifiers as serial numbers; `None` when nobody says.
+    pub fn shows_disk_serials(&self) -> Option<bool> {
+        self.text("disk.enableuuid").or(self.text("flags.diskuuidenabled")).map(is_true)
+    }
+
     /// The SMBIOS UUID as it is written.
     pub fn uuid(&self) -> Option<&str> {
         self.text("uuid.bios").or(self.virtualbox_uuid.as_deref())
     }
+}
+
+fn virtualbox_cards(machine: Node<'_, '_>) -> Vec<VirtualBoxCard> {
+    let mut cards = Vec::new();
+    for hardware in children(machine, "Hardware") {
+        let chipset = child(hardware, "Chipset").and_then(|chipset| attribute(chipset, "type"));
+        let usual = chipset.is_none_or(|chipset| chipset.eq_ignore_ascii_case("PIIX3"));
+        for node in children(hardware, "Network").flat_map(|network| children(network, "Adapter")) {
+            let number = attribute(node, "slot").and_then(|slot| slot.parse().ok());
+            if let (Some(number), Some(true)) = (number, attribute(node, "enabled").map(is_true)) {
+                let slot = VIRTUALBOX_SLOTS.get(number as usize).copied().filter(|_| usual);
+                cards.push(VirtualBoxCard { number, mac: attribute(node, "MACAddress").map(str::to_owned), slot });
+            }
+        }
+    }
+    cards.sort_by_key(|card| card.number);
+    cards
 }

@@ -23,7 +23,8 @@ pub fn decode(bytes: &[u8]) -> Result<String> {
         return Err(PluginError::unusable(format!("it is not {}, as it should be", encoding.name()))
             .hint("save the OVF in UTF-8, or export the virtual machine again"));
     }
-    Ok(text.into_owned())
+    // The declaration must stand first; what some editor put before it hurts nobody.
+    Ok(text.trim_start().to_owned())
 }
 
 /// The document of a text.
@@ -117,7 +118,7 @@ mod tests {
     fn utf16_is_read_and_nonsense_is_refused() {
         let utf16: Vec<u8> = std::iter::once(0xfeff).chain("<a/>".encode_utf16()).flat_map(u16::to_le_bytes).collect();
         assert_eq!(decode(&utf16).unwrap(), "<a/>");
-        assert_eq!(decode(b"\xef\xbb\xbf<a/>").unwrap(), "<a/>");
+        assert_eq!(decode(b"\xef\xbb\xbf\r\n <?xml version=\"1.0\"?><a/>").unwrap(), "<?xml version=\"1.0\"?><a/>");
         // The parser's own message quotes the character.
         assert!(parse("<a b=\"c\"\0/>").unwrap_err().message.ends_with("not '\\u{0}' at 1:9"));
         assert_eq!(decode(b"<a>\xff</a>").unwrap_err().message, "it is not UTF-8, as it should be");

@@ -39,8 +39,12 @@ pub fn genid(first: &str, second: &str) -> Option<String> {
     ))
 }
 
-/// A MAC address in lower case with colons.
+/// A MAC address in lower case with colons. VirtualBox writes its twelve digits without anything between them.
 pub fn mac(text: &str) -> Option<String> {
+    if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        let pairs: Vec<&str> = (0..12).step_by(2).map(|at| &text[at..at + 2]).collect();
+        return Some(pairs.join(":").to_lowercase());
+    }
     let parts: Vec<&str> = text.split([':', '-']).collect();
     let valid = parts.len() == 6 && parts.iter().all(|p| p.len() == 2 && p.bytes().all(|b| b.is_ascii_hexdigit()));
     valid.then(|| parts.join(":").to_lowercase())
@@ -77,7 +81,16 @@ mod tests {
     fn macs_become_canonical() {
         assert_eq!(mac("00:0C:29:AB:cd:01").as_deref(), Some("00:0c:29:ab:cd:01"));
         assert_eq!(mac("00-0C-29-AB-CD-01").as_deref(), Some("00:0c:29:ab:cd:01"));
-        for bad in ["", "00:0c:29:ab:cd", "00:0c:29:ab:cd:0g", "0:c:29:ab:cd:01", "00:0c:29:ab:cd:01:02"] {
+        assert_eq!(mac("080027AAbb01").as_deref(), Some("08:00:27:aa:bb:01"));
+        for bad in [
+            "",
+            "080027aabb0",
+            "080027aabb0g",
+            "00:0c:29:ab:cd",
+            "00:0c:29:ab:cd:0g",
+            "0:c:29:ab:cd:01",
+            "00:0c:29:ab:cd:01:02",
+        ] {
             assert_eq!(mac(bad), None, "{bad}");
         }
     }

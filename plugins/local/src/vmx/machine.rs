@@ -101,6 +101,7 @@ pub fn describe(bytes: &[u8], stem: &str) -> Result<Described> {
         it.tpm = dictionary.switch("vtpm.present") == Some(true) || dictionary.text("managedvm.autoaddvtpm").is_some();
         it.removable = devices.removable;
         it.nics = nics;
+        it.shows_disk_serials = dictionary.switch("disk.enableuuid");
         it.guessed = guessed;
     });
     Ok(Described { vm, disks: devices.disks })
@@ -158,7 +159,9 @@ sata0:0.present = "TRUE"
 sata0:0.deviceType = "cdrom-image"
 sata0:0.fileName = "/isos/debian.iso"
 floppy0.present = "FALSE"
+disk.EnableUUID = "TRUE"
 ethernet0.present = "TRUE"
+ethernet0.pciSlotNumber = "160"
 ethernet0.virtualDev = "vmxnet3"
 ethernet0.networkName = "VM Network"
 ethernet0.addressType = "static"
@@ -181,6 +184,7 @@ ethernet0.address = "00:50:56:AA:BB:01"
         assert_eq!(vm.nics.len(), 1);
         assert_eq!(vm.nics[0].mac.as_deref(), Some("00:50:56:aa:bb:01"));
         assert_eq!((vm.nics[0].network.as_deref(), vm.nics[0].kind), (Some("VM Network"), NicKind::Network));
+        assert_eq!((vm.nics[0].slot, vm.shows_disk_serials), (Some(160), Some(true)));
         assert_eq!(vm.guessed, Vec::<String>::new());
         let files: Vec<_> = described.disks.iter().map(|disk| (disk.key.as_str(), disk.file_name.as_str())).collect();
         assert_eq!(files, [("scsi0:0", "web-000002.vmdk"), ("scsi0:1", "data.vmdk")]);
@@ -193,7 +197,7 @@ ethernet0.address = "00:50:56:AA:BB:01"
         assert_eq!((vm.name.as_str(), vm.memory_bytes), ("web", GUESSED_MEMORY));
         assert_eq!(vm.cpus, Cpus::new(1, 1));
         assert_eq!((vm.firmware, vm.secure_boot, vm.tpm), (Firmware::Bios, false, false));
-        assert!(vm.nics.is_empty() && vm.uuid.is_none());
+        assert!(vm.nics.is_empty() && vm.uuid.is_none() && vm.shows_disk_serials.is_none());
     }
 
     #[test]

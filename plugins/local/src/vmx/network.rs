@@ -35,6 +35,8 @@ pub fn nics(dictionary: &Dictionary, guessed: &mut Vec<String>) -> Vec<Nic> {
         nics.push(Nic::new(kind).with(|it| {
             it.mac = address;
             it.model = get("virtualdev").map(str::to_lowercase);
+            // -1: the card has had none yet.
+            it.slot = get("pcislotnumber").and_then(|slot| slot.parse().ok());
             it.network = network;
         }));
     }
@@ -99,6 +101,13 @@ mod tests {
             (&[("addressType", "generated")], None),
         ] {
             assert_eq!(one(lines).0.mac.as_deref(), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn slots_are_those_that_a_card_has_had() {
+        for (slot, expected) in [("192", Some(192)), ("-1", None), ("", None), ("x", None), ("1184", Some(1184))] {
+            assert_eq!(one(&[("pciSlotNumber", slot)]).0.slot, expected, "{slot}");
         }
     }
 

@@ -5,11 +5,16 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bundles;
+mod cards;
+mod choices;
+mod deltas;
 mod documents;
 mod hardware;
 mod hostile;
 mod manifests;
 mod ovfs;
 mod packings;
+mod roots;
+mod sizes;
 mod support;
 mod tars;

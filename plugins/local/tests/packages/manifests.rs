@@ -6,7 +6,7 @@ use crate::documents::{disk, usual};
 use crate::support::{Lab, hex, usual_folder};
 
 /// A manifest of these files by this algorithm.
-fn manifest(lab: &Lab, folder: &str, algorithm: &str, names: &[&str]) -> String {
+pub fn manifest(lab: &Lab, folder: &str, algorithm: &str, names: &[&str]) -> String {
     let line = |name: &&str| {
         let content = lab.read(&format!("{folder}/{name}"));
         let digest = match algorithm {

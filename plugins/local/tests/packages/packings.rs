@@ -108,3 +108,19 @@ fn references_are_uris_and_names() {
     lab.run("in", "tar -cf ../web.ova .");
     assert_usual(&lab, "web.ova");
 }
+
+#[test]
+fn the_only_file_of_a_name_in_another_case_is_it() {
+    let lab = Lab::new();
+    usual_folder(&lab, "in");
+    lab.file("in/web.ovf", usual("ovf:href=\"Web-Disk1.VMDK\"", "ovf:href=\"web-disk2.vmdk\""));
+    lab.run("in", "tar -cf ../web.ova .").run(".", "tar -cf bundle.tar web.ova");
+    for name in ["in", "web.ova", "bundle.tar"] {
+        assert_usual(&lab, name);
+    }
+    // Of two nobody knows which is meant.
+    lab.run("in", "cp web-disk1.vmdk WEB-disk1.vmdk").run("in", "tar -cf ../two.ova .");
+    assert_eq!(lab.refusal("in").1, "DIR/in/web.ovf: disk 'd1': DIR/in/Web-Disk1.VMDK: there is no such file");
+    let expected = "DIR/two.ova/web.ovf: disk 'd1': DIR/two.ova/Web-Disk1.VMDK: there is no such file in the archive";
+    assert_eq!(lab.refusal("two.ova").1, expected);
+}

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use sha2::Digest;
 use vmdk2kvm_local::Local;
-use vmdk2kvm_plugin_api::model::{Disk, Link, SourceRef, VmSpec, Way};
+use vmdk2kvm_local::ovf::Choices;
+use vmdk2kvm_plugin_api::model::{Disk, Finding, Link, SourceRef, VmSpec, Way};
 use vmdk2kvm_plugin_api::{Fetcher, PluginError, Result, Transport, read_exact_at};
 
 use crate::documents::{disk, usual};
@@ -17,7 +18,12 @@ pub struct Lab {
 
 impl Lab {
     pub fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), local: Local::default() }
+        Self::choosing(Choices::default())
+    }
+
+    /// The fetcher of a user with these choices.
+    pub fn choosing(choices: Choices) -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), local: Local::choosing(choices) }
     }
 
     pub fn root(&self) -> PathBuf {
@@ -97,6 +103,23 @@ impl Lab {
         };
         let content = |disk: &Disk| (!disk.ways.is_empty()).then(|| content(disk)).transpose();
         vm.disks.iter().map(content).collect()
+    }
+
+    /// What is odd about the machine, each as its code and its sentence, the own folder written as `DIR`.
+    pub fn findings(&self, name: &str) -> Vec<(String, String)> {
+        self.told(&self.describe(name, None).unwrap())
+    }
+
+    /// The same of a machine that was described.
+    pub fn told(&self, vm: &VmSpec) -> Vec<(String, String)> {
+        let told =
+            |finding: &Finding| (finding.code.clone(), finding.message.replace(self.root().to_str().unwrap(), "DIR"));
+        vm.findings.iter().map(told).collect()
+    }
+
+    /// The objects of a machine's disks.
+    pub fn paths(&self, vm: &VmSpec) -> Vec<Option<String>> {
+        vm.disks.iter().map(|disk| disk.ways.first().map(|way| way.object.clone())).collect()
     }
 
     /// The sentence of an error, its own folder written as `DIR`.

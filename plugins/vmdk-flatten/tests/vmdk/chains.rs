@@ -44,6 +44,29 @@ fn children_of_every_subformat() {
 }
 
 #[test]
+fn the_serial_is_that_of_the_nearest_link_that_has_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let link = |name: &str, ids: &str, uuid: &str| {
+        let uuid = if uuid.is_empty() { String::new() } else { format!("ddb.uuid = \"{uuid}\"\n") };
+        let text = format!("# Disk DescriptorFile\nversion=1\n{ids}createType=\"monolithicFlat\"\nRW 8 ZERO\n{uuid}");
+        std::fs::write(path.join(name), text).unwrap();
+    };
+    let serial = || flatten(path, "top.vmdk").unwrap().report.serial;
+    link("base.vmdk", "CID=1\nparentCID=ffffffff\n", "60 00 C2 9f 0b 1c 2d 3e-4f 5a 6b 7c 8d 9e 0f 1a");
+    link("top.vmdk", "CID=2\nparentCID=1\nparentFileNameHint=\"base.vmdk\"\n", "");
+    assert_eq!(serial().as_deref(), Some("6000c29f0b1c2d3e4f5a6b7c8d9e0f1a"));
+    link(
+        "top.vmdk",
+        "CID=2\nparentCID=1\nparentFileNameHint=\"base.vmdk\"\n",
+        "60 00 C2 90 00 00 00 00-00 00 00 00 00 00 00 02",
+    );
+    assert_eq!(serial().as_deref(), Some("6000c290000000000000000000000002"));
+    link("top.vmdk", "CID=2\nparentCID=ffffffff\n", "");
+    assert_eq!(serial(), None);
+}
+
+#[test]
 fn a_grown_child_is_zero_past_its_parents_end() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
