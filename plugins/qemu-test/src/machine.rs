@@ -114,7 +114,7 @@ pub fn not_started(program: &Path, error: &std::io::Error) -> PluginError {
 fn explain(program: &Path, process: &mut Process, error: &std::io::Error) -> PluginError {
     const TABLE: [(&str, Kind, &str); 4] = [
         ("lock", Kind::Temporary, "another process writes to the image: stop it and run the same command again"),
-        ("memory", Kind::Temporary, "free some memory, or lower the setting memory_mb"),
+        ("memory", Kind::Temporary, "free some memory, or lower the setting memory_mib"),
         ("is not a valid device model", Kind::Missing, "install the package qemu-system-x86 with its modules"),
         ("Could not open", Kind::Unusable, "check the image with qemu-img check"),
     ];

@@ -199,7 +199,7 @@ fn settings_have_effects() {
         (ErrorKind::Missing, "the program no-such-qemu-img was not found")
     );
     assert_eq!(error.hint.as_deref(), Some("install the package qemu-utils"));
-    assert_eq!(refused(json!({ "memory_mb": 1 })).kind, ErrorKind::Config);
+    assert_eq!(refused(json!({ "memory_mib": 1 })).kind, ErrorKind::Config);
     assert_eq!(refused(json!({ "memory": 1024 })).kind, ErrorKind::Config);
 
     let mut uefi = bench.request.clone();
