@@ -52,7 +52,7 @@ pub(super) fn migrate(run: &Run<'_>) -> Result<Value, Failure> {
     let disks = opened.map_err(|error| Failure::new(Stage::Flatten, error))?;
     flattening.plugin = disks.iter().find_map(|disk| disk.plugin.clone());
     let keys = Keys::new(run, &fetched.vm, &disks, plan)?;
-    let output = Output::prepare(run.job, &fetched.vm.name)?;
+    let output = Output::prepare(run, &fetched.vm.name)?;
     let migration = Migration { run, fetched, disks, saved, keys, output };
     migration.go(flattening).map_err(|failure| {
         let error = migration.output.blame_full_disk(failure.error);
