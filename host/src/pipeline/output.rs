@@ -91,6 +91,9 @@ impl Output {
         if ours.is_empty() && matches!(job.command, Command::Migrate | Command::Apply | Command::Fix) {
             names.extend(["report.json", "report.md", "report.html", "plan.json"].map(|name| self.dir.join(name)));
         }
+        if ours.is_empty() && matches!(job.command, Command::Flatten | Command::Convert) {
+            names.push(super::finished::record(job, self));
+        }
         if ours.is_empty() && matches!(job.command, Command::Migrate | Command::Apply) {
             names.extend([self.domain(), self.dir.join(EVIDENCE)]);
         }
