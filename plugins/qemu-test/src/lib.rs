@@ -178,4 +178,5 @@ vmdk2kvm_plugin_api::export_plugin! {
         ("accelerator", "string", "auto", "auto (kvm when a probe shows that it runs a guest), kvm or tcg"),
         ("firmware_folders", "list", "[]", "Folders with UEFI images; empty for the usual ones of the distributions"),
     ],
+    preference: 100,
 }
