@@ -97,7 +97,10 @@ fn look(invocation: &Invocation, action: &Action) -> anyhow::Result<(String, Val
         Action::PluginShow { name } => {
             let found = installed(&mut warnings)?;
             let manifest = plugins::manifest(&found, name)?;
-            (render::manifest(manifest), serde_json::to_value(manifest).context("the manifest")?)
+            (
+                render::manifest(manifest, plugins::Packaging::here()),
+                serde_json::to_value(manifest).context("the manifest")?,
+            )
         }
         Action::PluginNew { name, kind, api } => {
             let sources = match api {
@@ -119,7 +122,7 @@ fn look(invocation: &Invocation, action: &Action) -> anyhow::Result<(String, Val
         Action::Doctor => {
             let mut needs = plugins::needs(&installed(&mut warnings)?);
             needs.push(plugins::containment(worker::offered()));
-            (render::doctor(&needs), json!({ "needs": needs }))
+            (render::doctor(&needs, plugins::Packaging::here()), json!({ "needs": needs }))
         }
         Action::ConfigShow => (events::escape_lines(&settings.masked_toml()), settings.masked()),
         Action::ConfigCheck => {

@@ -81,6 +81,11 @@ impl Room {
         self.plugins.path().join("vmdk2kvm")
     }
 
+    /// The folder with the plugins.
+    pub fn plugins(&self) -> &Path {
+        self.plugins.path()
+    }
+
     /// What the program must find in its environment here.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let path = std::env::var("PATH").unwrap();

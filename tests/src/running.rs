@@ -119,6 +119,11 @@ impl Running {
         self.child.try_wait().unwrap().is_some()
     }
 
+    /// Waits until the process that the user started has ended, whatever is left of the run.
+    pub fn wait_for_end(&mut self) {
+        self.child.wait().unwrap();
+    }
+
     /// Every process that descends from this run, by the mark in its environment, with its arguments.
     fn processes(&self) -> Vec<(u32, String)> {
         let mark = format!("{MARK}={}", self.mark);

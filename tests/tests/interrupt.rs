@@ -89,6 +89,30 @@ fn a_killed_supervisor_takes_its_worker_along() {
 }
 
 #[test]
+fn after_a_killed_supervisor_the_same_command_waits_for_the_worker_and_continues() {
+    let room = Room::new();
+    let expected = undisturbed(&room);
+    // Far from its next safe point: until the test says so, the worker hears of nothing.
+    let mut deaf = room.migrate("out", &[]);
+    deaf.env("SLOW_DEAF", "1");
+    let mut run = room.stop_in("fix", deaf);
+    let alive = room.run(room.migrate("out", &[])).expect(75);
+    assert!(alive.message().starts_with("another run (process "), "{}", alive.message());
+    run.signal(Signal::KILL);
+    run.wait_for_end();
+    let mut again = vmdk2kvm_tests::Running::start(room.migrate("out", &[]));
+    again.wait_for("the wait", |event| {
+        let said = event["message"].as_str().unwrap_or_default();
+        said.starts_with("waiting for the end of the run before (process ") && event["event"] == "warning"
+    });
+    room.go();
+    run.end().expect(-1);
+    let outcome = again.end().expect(0);
+    assert_eq!(outcome.content(), expected.0.content());
+    assert_eq!(names(&room.path("out")), expected.1);
+}
+
+#[test]
 fn a_killed_program_is_an_error_that_a_retry_cures() {
     let room = Room::new();
     let expected = undisturbed(&room);

@@ -3,6 +3,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::Command;
 
 use vmdk2kvm_tests::{Room, STAGES, Signal, contents, names};
 
@@ -23,7 +24,96 @@ fn a_finished_migration_is_recognised_and_nothing_is_done() {
     // Another job does not take it for its own.
     let other = room.run(room.migrate("out", &["--set", "target.disk_bus=virtio-scsi"])).expect(73);
     assert!(other.message().ends_with("exists already"), "{}", other.message());
+    let hint = "it was made by a run that differs in the settings of the target; move it away";
+    assert!(other.hint().starts_with(hint), "{}", other.hint());
     assert_eq!(contents(&room.path("out")), before);
+}
+
+/// `flatten`, `convert` or `fix` of the disk itself, into a folder of the room.
+fn leave(room: &Room, command: &str, output: &str, more: &[&str]) -> Command {
+    let disk = room.disk();
+    let mut run = room.command(&[command, disk.to_str().unwrap(), "-o", room.path(output).to_str().unwrap()]);
+    run.args(more);
+    run
+}
+
+#[test]
+fn finished_images_are_recognised_and_nothing_is_done() {
+    let room = Room::new();
+    for (command, more) in [
+        ("flatten", vec![]),
+        ("flatten", vec!["--format", "raw"]),
+        ("convert", vec!["--format", "vdi"]),
+        ("convert", vec!["--compress"]),
+        ("fix", vec![]),
+    ] {
+        let output = format!("{command}{}", more.join(""));
+        let first = room.run(leave(&room, command, &output, &more)).expect(0);
+        let before = contents(&room.path(&output));
+        let again = room.run(leave(&room, command, &output, &more)).expect(0);
+        assert_eq!(again.json, first.json, "{output}");
+        let said = format!("nothing to do: this `{command}` was finished before");
+        assert!(again.stderr.contains(&said), "{output}: {}", again.stderr);
+        assert_eq!(contents(&room.path(&output)), before, "{output}");
+        let shown = if command == "fix" { "report.json" } else { "disk.report.json" };
+        let stored: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(room.path(&output).join(shown)).unwrap()).unwrap();
+        assert_eq!(stored, first.json, "{output}");
+    }
+}
+
+#[test]
+fn images_of_another_run_are_not_touched_and_it_is_said_what_differs() {
+    let room = Room::new();
+    room.run(leave(&room, "flatten", "out", &[])).expect(0);
+    let before = contents(&room.path("out"));
+    let refused = |run: Command, difference: &str| {
+        let refused = room.run(run).expect(73);
+        assert!(refused.message().ends_with(" exists already"), "{}", refused.message());
+        assert_eq!(
+            refused.hint(),
+            format!("{difference}; move it away, or use another output folder: nothing is overwritten")
+        );
+        assert_eq!(contents(&room.path("out")), before);
+    };
+    let differs = |what: &str| format!("it was made by a run that differs in {what}");
+    refused(leave(&room, "flatten", "out", &["--compress"]), &differs("the compression"));
+    refused(leave(&room, "flatten", "out", &["--resize", "1=+1M"]), &differs("the machine, or the size of a disk"));
+    refused(leave(&room, "flatten", "out", &["--format", "raw"]), &differs("the format (qcow2)"));
+    refused(leave(&room, "convert", "out", &[]), &differs("the command (flatten)"));
+    let elsewhere = room.path("elsewhere/disk.raw");
+    std::fs::create_dir(room.path("elsewhere")).unwrap();
+    std::fs::copy(room.disk(), &elsewhere).unwrap();
+    let out = room.path("out");
+    let other = ["flatten", elsewhere.to_str().unwrap(), "-o", out.to_str().unwrap()];
+    refused(room.command(&other), &differs("the source"));
+    room.write_disk(2);
+    refused(leave(&room, "flatten", "out", &[]), &differs("the content of the source"));
+}
+
+#[test]
+fn images_that_are_not_as_they_were_left_are_not_taken_for_finished() {
+    let room = Room::new();
+    let first = room.run(leave(&room, "flatten", "out", &[])).expect(0);
+    let image = room.path("out/disk-disk1.qcow2");
+    let whole = std::fs::read(&image).unwrap();
+    std::fs::write(&image, &whole[..whole.len() - 1]).unwrap();
+    let refused = room.run(leave(&room, "flatten", "out", &[])).expect(73);
+    let expected = "it was made by this command, but disk-disk1.qcow2 is no more as it was made; move it away";
+    assert!(refused.hint().starts_with(expected), "{}", refused.hint());
+    // Without its image the document says nothing that holds; it stands in the way as any other file does.
+    std::fs::remove_file(&image).unwrap();
+    let refused = room.run(leave(&room, "flatten", "out", &[])).expect(73);
+    assert!(refused.message().ends_with("disk.report.json exists already"), "{}", refused.message());
+    assert!(
+        refused.hint().starts_with("it was made by this command, but disk-disk1.qcow2 is gone; "),
+        "{}",
+        refused.hint()
+    );
+    std::fs::remove_file(room.path("out/disk.report.json")).unwrap();
+    let again = room.run(leave(&room, "flatten", "out", &[])).expect(0);
+    assert_eq!(again.content(), first.content());
+    assert_eq!(std::fs::read(&image).unwrap().len(), whole.len());
 }
 
 #[test]

@@ -11,6 +11,12 @@ use vmdk2kvm_plugin_api::{PluginError, Result};
 /// The largest settings file that is read, in bytes.
 const LARGEST_FILE: u64 = 1 << 20;
 
+/// The deepest nesting of lists and tables. It must leave room for what is put around it: the worker reads the job as JSON of at most 128 levels.
+pub(super) const DEEPEST: usize = 32;
+
+/// Stack for the parser of TOML, in bytes: enough for 6400 levels.
+const TOML_STACK: usize = 64 << 20;
+
 /// The environment variables that are settings begin with this.
 pub const VARIABLE_PREFIX: &str = "VMDK2KVM_SET__";
 
@@ -62,11 +68,24 @@ fn read_bounded(path: &Path) -> std::io::Result<String> {
 }
 
 fn parse_toml(text: &str) -> Result<Value, String> {
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| one_line(&error.to_string()))?;
-    from_toml(toml::Value::Table(table))
+    // The parser bounds brackets and the dots of a key, each to 80 levels, but not their product; and it calls itself for each level.
+    let parse = || {
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| one_line(&error.to_string()))?;
+        from_toml(toml::Value::Table(table), 0)
+    };
+    std::thread::scope(|scope| {
+        let parsing = std::thread::Builder::new().stack_size(TOML_STACK).spawn_scoped(scope, parse);
+        let parsing = parsing.map_err(|error| format!("no thread can be started: {error}"))?;
+        parsing.join().unwrap_or_else(|_| Err("the parser panicked".to_owned()))
+    })
 }
 
-fn from_toml(value: toml::Value) -> Result<Value, String> {
+/// Takes over a value that is `depth` levels below the root.
+fn from_toml(value: toml::Value, depth: usize) -> Result<Value, String> {
+    if depth == DEEPEST && matches!(value, toml::Value::Array(_) | toml::Value::Table(_)) {
+        return Err(too_deep());
+    }
+    let below = |value| from_toml(value, depth + 1);
     Ok(match value {
         toml::Value::String(text) => Value::String(text),
         toml::Value::Integer(number) => Value::from(number),
@@ -75,37 +94,20 @@ fn from_toml(value: toml::Value) -> Result<Value, String> {
         }
         toml::Value::Boolean(flag) => Value::Bool(flag),
         toml::Value::Datetime(time) => Value::String(time.to_string()),
-        toml::Value::Array(items) => Value::Array(items.into_iter().map(from_toml).collect::<Result<_, _>>()?),
+        toml::Value::Array(items) => Value::Array(items.into_iter().map(below).collect::<Result<_, _>>()?),
         toml::Value::Table(members) => Value::Object(
-            members.into_iter().map(|(key, value)| Ok((key, from_toml(value)?))).collect::<Result<_, String>>()?,
+            members.into_iter().map(|(key, value)| Ok((key, below(value)?))).collect::<Result<_, String>>()?,
         ),
     })
 }
 
 fn parse_yaml(text: &str) -> Result<Value, String> {
-    from_yaml(serde_norway::from_str(text).map_err(|error| one_line(&error.to_string()))?)
+    super::yaml::parse(text).map_err(|error| one_line(&error))
 }
 
-fn from_yaml(value: serde_norway::Value) -> Result<Value, String> {
-    use serde_norway::Value as Yaml;
-    Ok(match value {
-        Yaml::Null => Value::Null,
-        Yaml::Bool(flag) => Value::Bool(flag),
-        Yaml::String(text) => Value::String(text),
-        Yaml::Number(number) => serde_json::to_value(number).map_err(|error| error.to_string())?,
-        Yaml::Sequence(items) => Value::Array(items.into_iter().map(from_yaml).collect::<Result<_, _>>()?),
-        Yaml::Mapping(members) => {
-            let mut object = Map::new();
-            for (key, value) in members {
-                let Yaml::String(key) = key else {
-                    return Err(format!("the key {key:?} is not a text; put it in quotes"));
-                };
-                object.insert(key, from_yaml(value)?);
-            }
-            Value::Object(object)
-        }
-        Yaml::Tagged(tagged) => return Err(format!("the tag `{}` has no meaning here", tagged.tag)),
-    })
+/// What is wrong with a file that is nested too deep.
+pub(super) fn too_deep() -> String {
+    format!("it is nested more than {DEEPEST} levels deep")
 }
 
 /// The parsers' messages draw the place over several lines; a message here is one.
@@ -124,7 +126,8 @@ pub fn from_environment<'a>(variables: impl IntoIterator<Item = (&'a str, &'a st
     let mut tree = Map::new();
     for (name, value) in variables {
         let Some(key) = name.strip_prefix(VARIABLE_PREFIX) else { continue };
-        let mut path: Vec<String> = key.split("__").map(str::to_lowercase).collect();
+        // What lies deeper than a setting can is no setting's name.
+        let mut path: Vec<String> = key.splitn(DEEPEST, "__").map(str::to_lowercase).collect();
         if let [section, plugin, ..] = path.as_mut_slice() {
             if section == "plugin" {
                 *plugin = plugin.replace('_', "-");
@@ -175,6 +178,7 @@ fn parse_key(key: &str) -> Result<Vec<String>, String> {
         path.push(name);
         match value {
             toml::Value::Table(next) => level = next,
+            _ if path.len() > DEEPEST => return Err(too_deep()),
             _ => return Ok(path),
         }
     }
@@ -182,9 +186,9 @@ fn parse_key(key: &str) -> Result<Vec<String>, String> {
 
 fn parse_value(text: &str) -> Value {
     let as_text = || Value::String(text.to_owned());
-    let Ok(mut table) = format!("value = {text}").parse::<toml::Table>() else { return as_text() };
+    let Ok(Value::Object(mut table)) = parse_toml(&format!("value = {text}")) else { return as_text() };
     match (table.remove("value"), table.is_empty()) {
-        (Some(value), true) => from_toml(value).unwrap_or_else(|_| as_text()),
+        (Some(value), true) => value,
         _ => as_text(),
     }
 }
@@ -266,8 +270,43 @@ mod tests {
         let toml = "format = \"raw\"\nskip = [\"test\"]\n[test]\ntimeout_seconds = 5\n";
         let yaml = "format: raw\nskip: [test]\ntest:\n  timeout_seconds: 5\n";
         assert_eq!(parse_toml(toml), parse_yaml(yaml));
-        assert_eq!(parse_yaml("1: x").unwrap_err(), "the key Number(1) is not a text; put it in quotes");
-        assert!(parse_yaml("a: !secret x").unwrap_err().contains("the tag `!secret` has no meaning here"));
+    }
+
+    #[test]
+    fn nesting_is_bounded_in_files_keys_and_the_environment() {
+        let deep = |levels: usize| {
+            let lists = levels - 1;
+            let inline = format!("a = {}1{}\n", "{a = ".repeat(lists), "}".repeat(lists));
+            [
+                format!("a = {}{}\n", "[".repeat(lists), "]".repeat(lists)),
+                inline,
+                format!("{}a = 1\n", "a.".repeat(lists)),
+                format!("[{}a]\n", "a.".repeat(levels - 2)),
+            ]
+        };
+        for text in deep(DEEPEST) {
+            parse_toml(&text).unwrap();
+        }
+        for text in deep(DEEPEST + 1) {
+            assert_eq!(parse_toml(&text).unwrap_err(), "it is nested more than 32 levels deep", "{text}");
+        }
+        // Each way of nesting to its own limit, inside of one another.
+        let dotted = format!("{}a = ", "a.".repeat(75));
+        let all = format!("{}1{}\n", format!("{dotted}{{").repeat(75).trim_end_matches('{'), "}".repeat(74));
+        assert_eq!(parse_toml(&all).unwrap_err(), "it is nested more than 32 levels deep");
+        for text in [format!("a = {}", "[".repeat(100_000)), format!("{}a = 1", "a.".repeat(400_000))] {
+            assert!(parse_toml(&text).unwrap_err().contains("recursion limit"));
+        }
+        let key = |levels: usize| parse_set(&format!("{}a=1", "a.".repeat(levels - 1)));
+        assert_eq!(key(DEEPEST).unwrap().0.len(), DEEPEST);
+        assert_eq!(key(DEEPEST + 1).unwrap_err(), "it is nested more than 32 levels deep");
+        let variable = format!("VMDK2KVM_SET__{}", vec!["a"; 40_000].join("__"));
+        let mut level = &Value::Object(from_environment([(variable.as_str(), "1")]).tree);
+        let mut levels = 0;
+        while let Some((_, next)) = level.as_object().and_then(|members| members.iter().next()) {
+            (level, levels) = (next, levels + 1);
+        }
+        assert_eq!(levels, DEEPEST);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod resolve;
 pub mod schema;
 pub mod secret;
 mod settings;
+mod yaml;
 
 pub use job::{
     Command, ContainmentMode, ContainmentOptions, DiskBus, Input, Job, KeySource, NetworkTarget, PluginOptions,

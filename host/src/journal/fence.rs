@@ -13,8 +13,10 @@ use std::time::SystemTime;
 
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
+use super::process::Process;
+
 /// The longest content of a lock file, in bytes.
-const LONGEST: u64 = 64;
+const LONGEST: u64 = 256;
 
 /// A run's right to a work folder. The default is the right to a folder that nobody else knows, which cannot be lost.
 #[derive(Debug, Clone, Default)]
@@ -24,14 +26,18 @@ pub struct Fence {
 }
 
 impl Fence {
-    /// Takes over: writes this process and a new generation to the lock file, which is open and locked.
+    /// Takes over: writes this process, a new generation and the supervisor to the lock file, which is open and locked.
     pub(super) fn put_up(lock_file: &Path, file: &mut File) -> std::io::Result<Self> {
         let before = Holder::read(lock_file).map_or(0, |holder| holder.generation);
         // The time too, because a folder that was removed and made again knows of none before.
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64);
         let generation = now.max(before.saturating_add(1));
         file.set_len(0)?;
-        writeln!(file, "{} {generation}", std::process::id())?;
+        let supervisor =
+            rustix::process::getppid().and_then(|parent| Process::of(parent.as_raw_nonzero().get() as u32));
+        let supervisor = supervisor.map_or_else(String::new, |process| format!(" {process}"));
+        // One write: whoever reads meanwhile finds all of it, or nothing.
+        file.write_all(format!("{} {generation}{supervisor}\n", std::process::id()).as_bytes())?;
         file.sync_data()?;
         Ok(Self { lock_file: Some(lock_file.to_path_buf()), generation })
     }
@@ -61,6 +67,8 @@ impl Fence {
 pub(super) struct Holder {
     process: String,
     generation: u64,
+    /// The process that started it; one that it does not know of has not ended.
+    supervisor: Option<Process>,
 }
 
 impl Holder {
@@ -69,8 +77,15 @@ impl Holder {
         let file = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path).ok()?;
         let mut text = String::new();
         file.take(LONGEST).read_to_string(&mut text).ok()?;
-        let (process, generation) = text.trim_end().split_once(' ')?;
-        Some(Self { process: process.to_owned(), generation: generation.parse().ok()? })
+        let (process, rest) = text.trim_end().split_once(' ')?;
+        let (generation, supervisor) = rest.split_once(' ').unwrap_or((rest, ""));
+        let supervisor = supervisor.parse().ok();
+        Some(Self { process: process.to_owned(), generation: generation.parse().ok()?, supervisor })
+    }
+
+    /// Whether its supervisor has ended: then it was told to stop, by the kernel, and is on its way out.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.supervisor.as_ref().is_some_and(Process::has_ended)
     }
 
     /// For a message, behind the word "run". A courtesy: the lock, or the generation, has decided.

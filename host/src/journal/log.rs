@@ -148,6 +148,7 @@ mod tests {
     use vmdk2kvm_plugin_api::ErrorKind;
 
     use super::super::lock::Lock;
+    use super::super::patience::Patience;
     use super::*;
 
     fn records(path: &Path, key: &StageKey) -> Option<Vec<Vec<u8>>> {
@@ -199,7 +200,7 @@ mod tests {
     fn a_run_without_its_lock_writes_to_no_log_that_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let (path, key) = (folder.path().join("copy.log"), StageKey::new(&[]));
-        let take = || Lock::work(folder.path()).unwrap().1;
+        let take = || Lock::work(folder.path(), &mut Patience::of_a_test()).unwrap().1;
         let stale = take();
         let mut log = Log::create(&path, &key, &stale).unwrap();
         log.append(b"one").unwrap();

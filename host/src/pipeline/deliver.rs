@@ -5,6 +5,7 @@ use vmdk2kvm_plugin_api::model::{Machine, Plan, VmSpec};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use super::disk::FinalDisk;
+use super::finished;
 use super::format::must_convert;
 use super::output::Output;
 use super::paths::text;
@@ -54,7 +55,9 @@ impl Delivery<'_, '_> {
             self.write_plan(summary)?;
             summary.write_report(self.run, self.output)?
         } else {
-            summary.report(self.run)
+            let report = summary.report(self.run);
+            finished::write(job, self.output, &report)?;
+            report
         };
         if !job.keep_work {
             self.output.remove_work()?;

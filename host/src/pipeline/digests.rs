@@ -43,6 +43,7 @@ fn bare(run: &Run<'_>, dir: &Path, image: &Path, virtual_size: u64) -> Result<Im
         path: image.strip_prefix(dir).unwrap_or(image).to_string_lossy().into_owned(),
         format: run.job.format.as_str().to_owned(),
         bytes: std::os::unix::fs::MetadataExt::blocks(&metadata) * 512,
+        file_bytes: Some(metadata.len()),
         virtual_size,
         sha256: None,
         content_sha256: None,

@@ -1,5 +1,7 @@
 //! What each step of a job depends on, as a digest: a record of a former run counts only under the same one.
 
+use std::collections::BTreeMap;
+
 use vmdk2kvm_plugin_api::model::{Plan, VmSpec};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
@@ -17,6 +19,8 @@ pub(super) struct Keys {
     pub images: StageKey,
     /// The whole job, by which a finished one is recognised. A newer plugin does not undo it.
     pub job: StageKey,
+    /// What `job` is made of, by names: words, and digests of what is long.
+    pub parts: BTreeMap<String, String>,
 }
 
 impl Keys {
@@ -35,7 +39,20 @@ impl Keys {
         let installed = run.registry.fingerprint();
         let fix = StageKey::new(&[["fix", format, installed.as_str()].as_slice(), &inputs].concat());
         let result = json(&(&job.target, job.format, job.compress))?;
+        let digest = |texts: &[&str]| StageKey::new(texts).as_str().to_owned();
+        let prints: Vec<&str> = disks.iter().map(|disk| disk.before.as_str()).collect();
+        let parts = [
+            ("command", job.command.as_str().to_owned()),
+            ("source", digest(&prints)),
+            ("machine", digest(&[&vm])),
+            ("format", job.format.as_str().to_owned()),
+            ("compression", job.compress.to_string()),
+            ("plan", digest(&[&changes])),
+            ("settings", digest(&[&settings])),
+            ("target", digest(&[&json(&job.target)?])),
+        ];
         Ok(Self {
+            parts: parts.map(|(name, value)| (name.to_owned(), value)).into(),
             images: StageKey::new(&["images", fix.as_str(), &result]),
             job: StageKey::new(&[["job", result.as_str()].as_slice(), &inputs].concat()),
             fix,

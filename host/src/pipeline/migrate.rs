@@ -24,8 +24,8 @@ use super::output::Output;
 use super::paths::remove_if_there;
 use super::run::{Began, Run};
 use super::summary::Summary;
-use super::{fetch, flatten, resize, retest, saved_plan};
-use crate::config::Input;
+use super::{fetch, finished, flatten, resize, retest, saved_plan};
+use crate::config::{Command, Input};
 use crate::events::{Stage, StageStatus};
 use crate::report::Report;
 use crate::worker::Failure;
@@ -52,7 +52,7 @@ pub(super) fn migrate(run: &Run<'_>) -> Result<Value, Failure> {
     let disks = opened.map_err(|error| Failure::new(Stage::Flatten, error))?;
     flattening.plugin = disks.iter().find_map(|disk| disk.plugin.clone());
     let keys = Keys::new(run, &fetched.vm, &disks, plan)?;
-    let output = Output::prepare(run.job, &fetched.vm.name)?;
+    let output = Output::prepare(run, &fetched.vm.name)?;
     let migration = Migration { run, fetched, disks, saved, keys, output };
     migration.go(flattening).map_err(|failure| {
         let error = migration.output.blame_full_disk(failure.error);
@@ -102,7 +102,7 @@ struct Migration<'a, 'r> {
 impl Migration<'_, '_> {
     fn go(&self, flattening: Began<'_>) -> Result<Value, Failure> {
         let run = self.run;
-        if let Some(report) = self.finished() {
+        if let Some(report) = finished::read(run.job, &self.output, &self.keys, self.disks.len()) {
             flattening.end(StageStatus::Unchanged, 0);
             return self.leave(report);
         }
@@ -111,7 +111,7 @@ impl Migration<'_, '_> {
             saved_plan::refuse_changed(guest, &now)?;
         }
         let ours = self.promoted();
-        self.output.refuse_existing(run.job, self.disks.len(), &ours)?;
+        self.output.refuse_existing(run.job, self.disks.len(), &ours).map_err(|error| self.tell_apart(error))?;
         let guest = self.guest_stages();
         self.forget_what_is_to_be_done_again(&guest)?;
         let mut tasks = self.tasks(&ours);
@@ -128,8 +128,8 @@ impl Migration<'_, '_> {
         };
         let verify = Verify { files: tasks.iter().filter_map(of_disk).collect() };
         let mut copying = Copying::start(tasks, verify, self.output.records.clone(), run.services)?;
-        let key = self.keys.job.as_str();
-        let mut summary = Summary::new(&self.fetched.vm, &self.fetched.source.uri, &self.disks, key);
+        let uri = &self.fetched.source.uri;
+        let mut summary = Summary::new(&self.fetched.vm, uri, &self.disks, &self.keys);
 
         let fixed = guest.run(&copying, &mut summary);
         let copied = match (&fixed, copying.failed()) {
@@ -161,31 +161,31 @@ impl Migration<'_, '_> {
         Delivery { run, vm: &self.fetched.vm, output: &self.output, disks }.deliver(&mut summary)
     }
 
-    /// The report of a former run that did exactly this, with its images in place.
-    fn finished(&self) -> Option<Report> {
-        if self.run.job.from.is_some() {
-            return None;
-        }
-        let text = std::fs::read(self.output.dir.join("report.json")).ok()?;
-        let report = serde_json::from_slice::<Report>(&text).ok()?;
-        let whole = report.images.len() == self.disks.len()
-            && report.images.iter().all(|image| self.output.dir.join(&image.path).is_file());
-        (whole && report.key.as_deref() == Some(self.keys.job.as_str())).then_some(report)
-    }
-
     /// Ends a run that finds its result finished: at most the boot test is still to be passed.
     fn leave(&self, report: Report) -> Result<Value, Failure> {
         let passed = report.test.as_ref().is_some_and(|test| conclude::failure(test).is_none());
         let outcome = if self.run.job.wants(Stage::Test) && !passed {
             retest::again(self.run, &self.output.dir, report, &self.output.scratch)
         } else {
-            self.run.services.warn("nothing to do: this migration was finished before");
+            let done = match self.run.job.command {
+                Command::Migrate | Command::Apply => "this migration".to_owned(),
+                other => format!("this `{}`", other.as_str()),
+            };
+            self.run.services.warn(format!("nothing to do: {done} was finished before"));
             document(&report).map_err(Failure::from)
         };
         if !self.run.job.keep_work {
             self.output.remove_work()?;
         }
         outcome
+    }
+
+    /// Says of a name that is taken how what has it differs from what was to be made.
+    fn tell_apart(&self, error: PluginError) -> PluginError {
+        let difference = finished::difference(self.run.job, &self.output, &self.keys, &self.fetched.source.uri);
+        let Some(difference) = difference else { return error };
+        let hint = error.hint.as_ref().map_or_else(|| difference.clone(), |hint| format!("{difference}; {hint}"));
+        error.hint(hint)
     }
 
     /// The images that a former run of this job gave their final names; none when they are to be made again.

@@ -14,6 +14,7 @@ mod disk;
 mod dispatch;
 mod examine;
 mod fetch;
+mod finished;
 mod fix;
 mod flatten;
 mod format;

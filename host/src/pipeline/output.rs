@@ -7,8 +7,9 @@ use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
 use super::format::must_convert;
 use super::paths::remove_folder;
+use super::run::Run;
 use crate::config::{Command, Job};
-use crate::journal::{LOCK_FILE, Lock, Records, create_private_folder, output_error};
+use crate::journal::{LOCK_FILE, Lock, Patience, Records, create_private_folder, output_error};
 use crate::machine::safe_name;
 
 /// Folder of the boot's evidence in the output folder.
@@ -33,7 +34,8 @@ pub(super) struct Output {
 
 impl Output {
     /// Makes the folders and takes the locks. `vm_name` is any text.
-    pub fn prepare(job: &Job, vm_name: &str) -> Result<Self> {
+    pub fn prepare(run: &Run<'_>, vm_name: &str) -> Result<Self> {
+        let job = run.job;
         let dir = job.output.clone().ok_or_else(|| {
             PluginError::new(ErrorKind::Usage, format!("`{}` needs an output folder", job.command.as_str()))
                 .hint("give one with -o DIR")
@@ -46,14 +48,19 @@ impl Output {
             None => dir.join(WORK_FOLDER),
             Some(folder) => folder.join(work_name(&name, &dir)),
         };
-        let output_lock = Lock::output(&dir, &work)?;
+        let (cancelled, say) = (|| run.cancelled(), |text| run.services.events().warn(text));
+        let mut patience = Patience::new(&cancelled, &say);
+        let output_lock = Lock::output(&dir, &work, &mut patience)?;
         create_private_folder(&work)?;
-        let (work_lock, fence) = Lock::work(&work)?;
+        let (work_lock, fence) = Lock::work(&work, &mut patience)?;
         let scratch = work.join(SCRATCH_FOLDER);
         remove_folder(&scratch)?;
         create_private_folder(&scratch)?;
         let records = Records::in_folder(&work, fence);
-        Ok(Self { records, dir, name, work, scratch, _locks: [output_lock, work_lock] })
+        let output = Self { records, dir, name, work, scratch, _locks: [output_lock, work_lock] };
+        // A supervisor that ended before the lock's file could name it has had this run cancelled.
+        run.check_cancelled().inspect_err(|_| output.abandon())?;
+        Ok(output)
     }
 
     /// Final path of a disk's image.
@@ -83,6 +90,9 @@ impl Output {
         names.retain(|name| !ours.contains(name));
         if ours.is_empty() && matches!(job.command, Command::Migrate | Command::Apply | Command::Fix) {
             names.extend(["report.json", "report.md", "report.html", "plan.json"].map(|name| self.dir.join(name)));
+        }
+        if ours.is_empty() && matches!(job.command, Command::Flatten | Command::Convert) {
+            names.push(super::finished::record(job, self));
         }
         if ours.is_empty() && matches!(job.command, Command::Migrate | Command::Apply) {
             names.extend([self.domain(), self.dir.join(EVIDENCE)]);

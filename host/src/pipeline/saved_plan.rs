@@ -68,3 +68,22 @@ pub(super) fn refuse_changed(guest: &GuestFingerprint, now: &[&str]) -> Result<(
     ))
     .hint("plan again, and review the new plan"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_nested_without_end_is_no_plan() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plan.json");
+        for text in ["[".repeat(1 << 20), "{\"schema\":".repeat(100_000), format!("{{\"vm\":{}", "[".repeat(100_000))] {
+            std::fs::write(&path, text).unwrap();
+            let error = read(&path).unwrap_err();
+            assert!(error.message.starts_with(&format!("{} is not a plan: ", path.display())), "{error}");
+            assert!(error.hint.is_some());
+        }
+        std::fs::write(&path, format!("{{\"unknown\":{}", "[".repeat(100_000))).unwrap();
+        assert!(read(&path).unwrap_err().message.contains("recursion limit exceeded"));
+    }
+}

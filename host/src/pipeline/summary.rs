@@ -1,11 +1,13 @@
 //! The report of a run, collected while it goes on, and everything it leaves in the output folder beside the images.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use vmdk2kvm_plugin_api::Result;
 use vmdk2kvm_plugin_api::model::{Finding, Inspection, Machine, VmSpec};
 
 use super::disk::Disk;
+use super::keys::Keys;
 use super::output::Output;
 use super::run::Run;
 use crate::report::{
@@ -29,11 +31,12 @@ pub(super) struct Summary {
     chain: Vec<vmdk2kvm_plugin_api::model::ChainReport>,
     began: SystemTime,
     key: String,
+    key_parts: BTreeMap<String, String>,
 }
 
 impl Summary {
     /// Begins with what FLATTEN found.
-    pub fn new(vm: &VmSpec, uri: &str, disks: &[Disk], key: &str) -> Self {
+    pub fn new(vm: &VmSpec, uri: &str, disks: &[Disk], keys: &Keys) -> Self {
         let source_of = |disk: &Disk| SourceDisk {
             name: disk.name.clone(),
             files: disk.files(),
@@ -55,7 +58,8 @@ impl Summary {
             source: Source { uri: crate::config::secret::mask_uri(uri), disks: disks.iter().map(source_of).collect() },
             chain: disks.iter().map(|disk| disk.report.clone()).collect(),
             began: SystemTime::now(),
-            key: key.to_owned(),
+            key: keys.job.as_str().to_owned(),
+            key_parts: keys.parts.clone(),
         }
     }
 
@@ -113,6 +117,7 @@ impl Summary {
                 .filter(|word| !word.is_empty()),
             containment: Some(run.containment.clone()),
             key: Some(self.key.clone()),
+            key_parts: Some(self.key_parts.clone()),
         }
     }
 

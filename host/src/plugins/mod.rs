@@ -2,7 +2,7 @@
 //!
 //! `discovery` looks into folders, `trust` decides who may have written a file, `lock` whether its digest is one that the user allowed, `elf` reads the manifest without running anything,
 //! `gate` compares versions, `loader` opens the library, `registry` answers "who does this stage", `stock` knows what could be
-//! installed, `services` is what a plugin gets from us, `plugin_settings` compares a job's tables with the manifests, `check` holds one
+//! installed, `packages` how that is said on this machine, `services` is what a plugin gets from us, `plugin_settings` compares a job's tables with the manifests, `check` holds one
 //! plugin against the contract. Nothing here knows what any plugin is about.
 
 mod check;
@@ -12,6 +12,7 @@ mod gate;
 mod loader;
 mod lock;
 mod needs;
+mod packages;
 mod plugin_settings;
 mod registry;
 mod services;
@@ -26,6 +27,7 @@ pub use elf::SharedObject;
 pub use loader::Loaded;
 pub use lock::{Locked, lock_files};
 pub use needs::{MissingNeed, missing_needs};
+pub use packages::Packaging;
 pub use plugin_settings::check_settings;
 pub use registry::{Chosen, Registry, leave_out};
 pub use services::{SecretStore, Services};

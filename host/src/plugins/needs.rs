@@ -7,6 +7,7 @@ use serde::Serialize;
 use vmdk2kvm_plugin_api::{Manifest, Need, PluginError};
 
 use super::discovery::Candidate;
+use super::packages::Packaging;
 
 /// Something a plugin needs and this machine lacks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -15,7 +16,7 @@ pub struct MissingNeed {
     pub kind: &'static str,
     /// Its name.
     pub name: String,
-    /// The package that has it, where the manifest says so.
+    /// The package that has it, as it is called here, where the manifest says so.
     pub package: Option<String>,
 }
 
@@ -23,7 +24,7 @@ pub struct MissingNeed {
 /// (`linked`, its `DT_NEEDED`). Looks for programs on `PATH` and asks the dynamic loader for libraries.
 pub fn missing_needs(manifest: &Manifest, linked: &[String]) -> Vec<MissingNeed> {
     let missing =
-        |kind, need: &Need| MissingNeed { kind, name: need.name.clone(), package: Some(need.packages.deb.clone()) };
+        |kind, need: &Need| MissingNeed { kind, name: need.name.clone(), package: Packaging::here().package(need) };
     let programs = manifest.programs.iter().filter(|need| find_program(&need.name).is_none());
     let libraries = manifest.libraries.iter().filter(|need| !library_loads(&need.name));
     let is_listed = |name: &String| manifest.libraries.iter().any(|need| need.name == *name);
@@ -35,7 +36,7 @@ pub fn missing_needs(manifest: &Manifest, linked: &[String]) -> Vec<MissingNeed>
         .collect()
 }
 
-fn find_program(name: &str) -> Option<PathBuf> {
+pub(super) fn find_program(name: &str) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     let runs =
         |path: &Path| path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
@@ -56,11 +57,13 @@ pub(super) fn explain_dlopen(candidate: &Candidate, manifest: &Manifest, error: 
     let missing = candidate.needed.iter().find(|name| error.starts_with(&format!("{name}:")));
     match missing {
         Some(name) => {
-            let package =
-                manifest.libraries.iter().find(|need| need.name == *name).map(|need| need.packages.deb.clone());
+            let need = manifest.libraries.iter().find(|need| need.name == *name);
             let error = PluginError::missing(format!("it needs the library {name}, which is not installed"));
-            match package {
-                Some(package) => error.hint(format!("apt-get install {package}")),
+            match need.and_then(|need| Packaging::here().package(need)) {
+                Some(package) => {
+                    let command = Packaging::here().install(&[&package]);
+                    error.hint(command.unwrap_or_else(|| format!("install {package}, as this system calls it")))
+                }
                 None => error,
             }
         }

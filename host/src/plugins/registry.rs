@@ -1,5 +1,5 @@
-//! The registry: who does a stage. A plugin named by the job wins; otherwise the one that says it suits the input best, and among equals
-//! the one found first. Libraries are loaded when a stage first needs their kind.
+//! The registry: who does a stage. A plugin named by the job wins; otherwise the one that says it suits the input best; among equals the one
+//! that the job has settings for, then the one whose manifest claims the highest number, then the one found first. Libraries are loaded when a stage first needs their kind.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -109,7 +109,7 @@ impl Registry {
             let ask = |loaded: Arc<Loaded>| {
                 let Some(stage) = loaded.fetcher()? else { return Ok(None) };
                 let score = stage.carries(way)?;
-                Ok((score > 0).then(|| (score, loaded.manifest.preference, Chosen { label: loaded.label(), stage })))
+                Ok((score > 0).then(|| (rank(score, &loaded.manifest), Chosen { label: loaded.label(), stage })))
             };
             match self.load(index).and_then(ask) {
                 Ok(found) => carriers.extend(found),
@@ -117,8 +117,8 @@ impl Registry {
                 Err(error) => self.services.warn(error.message),
             }
         }
-        carriers.sort_by_key(|(score, preference, _)| std::cmp::Reverse((*score, *preference)));
-        Ok(carriers.into_iter().map(|(_, _, chosen)| chosen).collect())
+        carriers.sort_by_key(|(rank, _)| std::cmp::Reverse(*rank));
+        Ok(carriers.into_iter().map(|(_, chosen)| chosen).collect())
     }
 
     /// The FLATTEN plugin for a format.
@@ -246,23 +246,24 @@ impl Registry {
         };
         let ask = |loaded: Arc<Loaded>| match stage(&loaded)? {
             Some(stage) => {
-                let score = (score(&*stage)?, loaded.manifest.preference);
-                Ok((score, Some(Chosen { label: loaded.label(), stage })))
+                let score = score(&*stage)?;
+                let chosen = (rank(score, &loaded.manifest), Chosen { label: loaded.label(), stage });
+                Ok((score > 0).then_some(chosen))
             }
             None if wanted.is_some() => Err(without_settings(kind, &loaded)),
-            None => Ok(((0, 0), None)),
+            None => Ok(None),
         };
-        let (mut best, mut failures) = (((0, 0), None), Vec::new());
+        let (mut best, mut failures) = (None::<(Rank, Chosen<Box<T>>)>, Vec::new());
         for index in indices {
             match self.load(index).and_then(ask) {
-                Ok(answer) if answer.0.0 > 0 && (answer.0 > best.0) => best = answer,
+                // Of equals the first stays: another that is installed later changes nothing.
+                Ok(Some(answer)) if best.as_ref().is_none_or(|(rank, _)| answer.0 > *rank) => best = Some(answer),
                 Ok(_) => {}
                 Err(error) => failures.push(error),
             }
         }
-        let (_, best) = best;
         match best {
-            Some(chosen) => {
+            Some((_, chosen)) => {
                 for error in failures {
                     let who = error.plugin.map_or_else(String::new, |plugin| format!("{plugin}: "));
                     self.services.warn(format!("{who}{}", error.message));
@@ -348,6 +349,13 @@ impl Registry {
     }
 }
 
+/// What plugins are compared by, the most weighty first: how well the input suits, whether the job's settings ask for it, its own number.
+type Rank = (u32, bool, u32);
+
+fn rank(score: u32, manifest: &Manifest) -> Rank {
+    (score, manifest.kinds_by_settings, manifest.preference)
+}
+
 /// The error for a plugin that the job names but gives no settings to act on.
 fn without_settings(kind: Kind, loaded: &Loaded) -> PluginError {
     let message = format!("the plugin {} has no {} with these settings", loaded.label(), kind.as_str());
@@ -375,6 +383,24 @@ fn scheme(uri: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn suiting_best_counts_before_the_jobs_word_and_that_before_a_claim() {
+        let manifest = |asked_for: bool, preference: u32| -> Manifest {
+            serde_json::from_value(serde_json::json!({
+                "schema": 1, "name": "x", "version": "1.0.0", "api": "1.0.0", "summary": "x", "license": "MIT",
+                "kinds": ["tester"], "kinds_by_settings": asked_for, "preference": preference
+            }))
+            .unwrap()
+        };
+        let ranks = [
+            rank(1, &manifest(false, 0)),
+            rank(1, &manifest(false, 100)),
+            rank(1, &manifest(true, 0)),
+            rank(2, &manifest(false, 0)),
+        ];
+        assert!(ranks.is_sorted_by(|lesser, greater| lesser < greater), "{ranks:?}");
+    }
 
     #[test]
     fn a_colon_in_a_path_makes_no_scheme() {

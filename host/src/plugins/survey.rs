@@ -6,6 +6,7 @@ use vmdk2kvm_plugin_api::{Manifest, PluginError, Result};
 
 use super::discovery::{Candidate, discover, search_folders};
 use super::needs::{MissingNeed, missing_needs};
+use super::packages::Packaging;
 use super::stock;
 use crate::cli::render::{Need, PluginRow, PluginState};
 use crate::config::PluginOptions;
@@ -83,17 +84,19 @@ pub fn needs(candidates: &[Candidate]) -> Vec<Need> {
     let mut needs: BTreeMap<(&'static str, String), Need> = BTreeMap::new();
     for (candidate, manifest) in usable.filter_map(|candidate| Some((candidate, candidate.manifest.as_ref()?))) {
         let missing = missing_needs(manifest, &candidate.needed);
-        let programs = manifest.programs.iter().map(|need| ("program", &need.name, Some(&need.packages.deb)));
-        let libraries = manifest.libraries.iter().map(|need| ("library", &need.name, Some(&need.packages.deb)));
+        let programs = manifest.programs.iter().map(|need| ("program", &need.name, Packaging::here().package(need)));
+        let libraries = manifest.libraries.iter().map(|need| ("library", &need.name, Packaging::here().package(need)));
         // What it is linked to without saying so is only worth a line when it is missing.
-        let unlisted = missing.iter().filter(|need| need.package.is_none()).map(|need| (need.kind, &need.name, None));
+        let is_listed =
+            |name: &String| manifest.libraries.iter().chain(&manifest.programs).any(|need| need.name == *name);
+        let unlisted = missing.iter().filter(|need| !is_listed(&need.name)).map(|need| (need.kind, &need.name, None));
         for (kind, name, package) in programs.chain(libraries).chain(unlisted) {
             let entry = needs.entry((kind, name.clone())).or_insert_with(|| Need {
                 kind: kind.to_owned(),
                 name: name.clone(),
                 needed_by: Vec::new(),
                 present: !missing.iter().any(|missing| missing.kind == kind && missing.name == *name),
-                package: package.cloned(),
+                package,
                 detail: String::new(),
             });
             entry.needed_by.push(manifest.name.clone());

@@ -2,6 +2,8 @@
 //!
 //! Owns the format of `report.json`. How it is written and drawn is the business of the other files of this folder.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use vmdk2kvm_plugin_api::model::{AppliedStatus, ChainReport, Change, Finding, Inspection, Machine, Verdict, VmSpec};
 
@@ -69,6 +71,9 @@ pub struct Report {
     /// Digest of everything the result depends on, by which a run recognises that it was done already.
     #[serde(default)]
     pub key: Option<String>,
+    /// What the key is made of, by names, to say what another result differs in: words and digests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_parts: Option<BTreeMap<String, String>>,
 }
 
 /// The way that the bytes of a disk came.
@@ -235,6 +240,9 @@ pub struct ImageRecord {
     pub format: String,
     /// Bytes of the file that are stored.
     pub bytes: u64,
+    /// Length of the file in bytes; `None` in the report of an older version.
+    #[serde(default)]
+    pub file_bytes: Option<u64>,
     /// Bytes the guest sees.
     pub virtual_size: u64,
     /// SHA-256 (hex) of the file; none for `flatten` and `convert`, whose images are digested by content while they are written.

@@ -49,7 +49,7 @@ struct Settings {
     /// qemu: a name on `PATH` or an absolute path.
     program: PathBuf,
     /// The most memory a test's guest gets, in MiB.
-    memory_mb: u64,
+    memory_mib: u64,
     /// The most processors it gets.
     cpus: u32,
     /// `auto`, `kvm`, `tcg`.
@@ -70,7 +70,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             program: "qemu-system-x86_64".into(),
-            memory_mb: 2048,
+            memory_mib: 2048,
             cpus: 2,
             accelerator: Choice::Auto,
             firmware_folders: Vec::new(),
@@ -81,9 +81,9 @@ impl Default for Settings {
 impl Plugin for QemuTest {
     fn new(host: Host) -> Result<Self> {
         let settings: Settings = host.settings()?;
-        if settings.memory_mb < 64 || settings.cpus == 0 {
+        if settings.memory_mib < 64 || settings.cpus == 0 {
             return Err(vmdk2kvm_plugin_api::PluginError::config(
-                "the plugin's settings: memory_mb must be 64 or more, and cpus 1 or more",
+                "the plugin's settings: memory_mib must be 64 or more, and cpus 1 or more",
             ));
         }
         Ok(Self { host, settings })
@@ -105,7 +105,7 @@ impl Tester for QemuTest {
         let folder = folder::Folder::create(Path::new(&request.work_dir))?;
         let accelerator = self.accelerator(folder.path())?;
         let flash = uefi.map(|uefi| folder.flash(&uefi)).transpose()?;
-        let limits = plan::Limits { memory_mib: self.settings.memory_mb, cpus: self.settings.cpus };
+        let limits = plan::Limits { memory_mib: self.settings.memory_mib, cpus: self.settings.cpus };
         let machine = plan::machine(request, limits, accelerator, flash, &reach)?;
         let mut log = log::Log::create(evidence_dir)?;
 
@@ -173,9 +173,10 @@ vmdk2kvm_plugin_api::export_plugin! {
     programs: [("qemu-system-x86_64", "qemu-system-x86", "qemu-system-x86-core")],
     settings: [
         ("program", "string", "qemu-system-x86_64", "The program: a name on PATH or an absolute path"),
-        ("memory_mb", "integer", "2048", "The most memory the guest gets, in MiB"),
+        ("memory_mib", "integer", "2048", "The most memory the guest gets, in MiB"),
         ("cpus", "integer", "2", "The most processors the guest gets"),
         ("accelerator", "string", "auto", "auto (kvm when a probe shows that it runs a guest), kvm or tcg"),
         ("firmware_folders", "list", "[]", "Folders with UEFI images; empty for the usual ones of the distributions"),
     ],
+    preference: 100,
 }

@@ -106,16 +106,20 @@ pub fn not_started(program: &Path, error: &std::io::Error) -> PluginError {
     } else {
         format!("{} cannot be run: {error}", program.display())
     };
-    let package = if program.to_string_lossy().contains("img") { "qemu-utils" } else { "qemu-system-x86" };
-    PluginError::missing(message).hint(format!("install the package {package}"))
+    PluginError::missing(message)
+        .hint("install the package qemu-system-x86 (qemu-system-x86-core on Fedora, qemu-x86 on SUSE)")
 }
 
 /// The error of a qemu that ended before the guest began.
 fn explain(program: &Path, process: &mut Process, error: &std::io::Error) -> PluginError {
     const TABLE: [(&str, Kind, &str); 4] = [
         ("lock", Kind::Temporary, "another process writes to the image: stop it and run the same command again"),
-        ("memory", Kind::Temporary, "free some memory, or lower the setting memory_mb"),
-        ("is not a valid device model", Kind::Missing, "install the package qemu-system-x86 with its modules"),
+        ("memory", Kind::Temporary, "free some memory, or lower the setting memory_mib"),
+        (
+            "is not a valid device model",
+            Kind::Missing,
+            "install the package qemu-system-x86 with its modules (on Fedora and SUSE they are packages of their own)",
+        ),
         ("Could not open", Kind::Unusable, "check the image with qemu-img check"),
     ];
     // Its sockets close a moment before its status is there.

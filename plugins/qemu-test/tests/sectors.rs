@@ -192,14 +192,11 @@ fn settings_have_effects() {
     let refused = |settings| bench.tester(&FakeHost::new(), settings).unwrap_err();
     let error = refused(json!({ "program": "no-such-qemu" }));
     assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Missing, "the program no-such-qemu was not found"));
-    assert_eq!(error.hint.as_deref(), Some("install the package qemu-system-x86"));
-    let error = refused(json!({ "qemu_img": "no-such-qemu-img" }));
     assert_eq!(
-        (error.kind, error.message.as_str()),
-        (ErrorKind::Missing, "the program no-such-qemu-img was not found")
+        error.hint.as_deref(),
+        Some("install the package qemu-system-x86 (qemu-system-x86-core on Fedora, qemu-x86 on SUSE)")
     );
-    assert_eq!(error.hint.as_deref(), Some("install the package qemu-utils"));
-    assert_eq!(refused(json!({ "memory_mb": 1 })).kind, ErrorKind::Config);
+    assert_eq!(refused(json!({ "memory_mib": 1 })).kind, ErrorKind::Config);
     assert_eq!(refused(json!({ "memory": 1024 })).kind, ErrorKind::Config);
 
     let mut uefi = bench.request.clone();

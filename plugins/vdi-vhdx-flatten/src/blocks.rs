@@ -2,6 +2,8 @@
 
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
+use crate::layout::{Part, refuse_blocks, refuse_overlaps};
+
 /// The largest table, in bytes as it is kept in memory: 8 for each block.
 const MAX_TABLE: u64 = 128 << 20;
 /// In the table: the block is nowhere and reads as zeros.
@@ -29,13 +31,15 @@ impl Blocks {
         Ok(count)
     }
 
-    /// A table of the places in a file of `size` bytes. Each block must lie inside of the file, and no two at one place.
-    pub fn new(format: &'static str, capacity: u64, block: u64, places: Vec<u64>, size: u64) -> Result<Self> {
-        let mut used: Vec<u64> = places.iter().copied().filter(|place| *place != NOWHERE).collect();
-        used.sort_unstable();
-        if let Some(pair) = used.windows(2).find(|pair| pair[1] - pair[0] < block) {
-            return Err(bad(format!("two of its blocks overlap at offset {}", pair[1])));
-        }
+    /// A table of the places in a file of `size` bytes that has these other parts. Each block must lie inside of the file, and nothing else at its place.
+    pub fn new(
+        format: &'static str,
+        capacity: u64,
+        block: u64,
+        places: Vec<u64>,
+        size: u64,
+        mut parts: Vec<Part>,
+    ) -> Result<Self> {
         for (number, start) in places.iter().enumerate().filter(|(_, place)| **place != NOWHERE) {
             // The last block may be cut off behind the end of the disk.
             let length = block.min(capacity - number as u64 * block);
@@ -44,6 +48,13 @@ impl Blocks {
                     "its block {number}, {length} bytes at offset {start}, lies outside of the file of {size} bytes; the file is cut off or damaged"
                 )));
             }
+        }
+        if let Some((last, others)) = places.split_last() {
+            if *last != NOWHERE {
+                parts.push(Part::new("last block", *last, block.min(capacity - others.len() as u64 * block)));
+            }
+            refuse_overlaps(&mut parts)?;
+            refuse_blocks(others.iter().copied().filter(|place| *place != NOWHERE).collect(), block, &parts)?;
         }
         Ok(Self { format, capacity, block, places })
     }

@@ -3,6 +3,7 @@
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, read_exact_at};
 
 use crate::blocks::{Blocks, NOWHERE, bad};
+use crate::layout::{Part, refuse_overlaps};
 
 /// Length of what is read, in bytes.
 const LENGTH: u64 = 512;
@@ -66,11 +67,18 @@ pub fn read(file: &dyn BlockSource) -> Result<Blocks> {
             "its table of {length} bytes at offset {table} lies outside of the file of {size} bytes"
         )));
     }
+    let mut parts = vec![Part::new("header", 0, LENGTH), Part::new("table", table, length)];
+    refuse_overlaps(&mut parts)?;
     let mut bytes = vec![0; length as usize];
     read_exact_at(file, table, &mut bytes)?;
-    let place = |entry: &[u8]| match entry.try_into().map_or(NO_BLOCK, u32::from_le_bytes) {
-        entry if entry >= NO_BLOCK => NOWHERE,
-        entry => data + u64::from(entry) * block,
+    let allocated = number(0x184);
+    let place = |(number, entry): (usize, &[u8])| match entry.try_into().map_or(NO_BLOCK, u32::from_le_bytes) {
+        entry if entry >= NO_BLOCK => Ok(NOWHERE),
+        entry if entry >= allocated => Err(bad(format!(
+            "its block {number} is stored as number {entry}, and it has only {allocated} stored blocks"
+        ))),
+        entry => Ok(data + u64::from(entry) * block),
     };
-    Blocks::new(format, capacity, block, bytes.chunks_exact(4).map(place).collect(), size)
+    let places = bytes.chunks_exact(4).enumerate().map(place).collect::<Result<_>>()?;
+    Blocks::new(format, capacity, block, places, size, parts)
 }

@@ -44,6 +44,8 @@ pub struct Footer {
     pub id: [u8; 16],
     /// The machine was suspended.
     pub saved_state: bool,
+    /// It stands at the end of the file; else only its copy at the beginning is whole.
+    pub at_end: bool,
 }
 
 impl Footer {
@@ -66,7 +68,7 @@ impl Footer {
                 ))
             }
             (true, false) => {
-                let footer = Self::parse(&first)?;
+                let footer = Self { at_end: false, ..Self::parse(&first)? };
                 if footer.kind == Kind::Fixed {
                     return Err(bad("its footer is damaged".to_owned()));
                 }
@@ -98,7 +100,14 @@ impl Footer {
         if capacity == 0 || capacity % 512 != 0 {
             return Err(bad(format!("its capacity of {capacity} bytes is not a number of sectors")));
         }
-        Ok(Self { kind, header: u64_at(block, 16), capacity, id: id_at(block, 68), saved_state: block[84] != 0 })
+        Ok(Self {
+            kind,
+            header: u64_at(block, 16),
+            capacity,
+            id: id_at(block, 68),
+            saved_state: block[84] != 0,
+            at_end: true,
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use vmdk2kvm_plugin_api::{BlockSource, Result, read_exact_at};
 
 use crate::bytes::{checksum, id_at, u32_at, u64_at};
 use crate::footer::bad;
+use crate::layout::Part;
 
 /// Length in bytes.
 const LENGTH: u64 = 1024;
@@ -27,6 +28,8 @@ pub struct Header {
     pub parent_id: [u8; 16],
     /// Names the parent may have, the best first; the text after the last separator is a name beside the child.
     pub parent_names: Vec<String>,
+    /// The header itself and the paths of the parent, as parts of the file.
+    pub parts: Vec<Part>,
 }
 
 impl Header {
@@ -51,18 +54,20 @@ impl Header {
                 BLOCKS.end()
             )));
         }
+        let mut parts = vec![Part::new("header", at, LENGTH)];
         Ok(Self {
             table: u64_at(&block, 16),
             entries: u32_at(&block, 28),
             block: u64::from(size),
             parent_id: id_at(&block, 40),
-            parent_names: names(file, &block)?,
+            parent_names: names(file, &block, &mut parts)?,
+            parts,
         })
     }
 }
 
-/// The relative locator, the absolute one, and the plain name. Paths of Macs are not looked at.
-fn names(file: &dyn BlockSource, header: &[u8]) -> Result<Vec<String>> {
+/// The relative locator, the absolute one, and the plain name. Paths of Macs are not looked at. Adds those that lie outside of the header to the parts.
+fn names(file: &dyn BlockSource, header: &[u8], parts: &mut Vec<Part>) -> Result<Vec<String>> {
     let (mut relative, mut absolute) = (None, None);
     for locator in header[576..768].chunks_exact(24) {
         let slot = match &locator[..4] {
@@ -76,6 +81,7 @@ fn names(file: &dyn BlockSource, header: &[u8]) -> Result<Vec<String>> {
                 "the path of its parent, {length} bytes at offset {at}, lies outside of the file or is longer than {MAX_LOCATOR}"
             )));
         }
+        parts.push(Part::new("parent's path", at, u64::from(length)));
         let mut bytes = vec![0; length as usize];
         read_exact_at(file, at, &mut bytes)?;
         *slot = Some(utf16(&bytes, u16::from_le_bytes));

@@ -1,7 +1,8 @@
 //! One image: where each of its sectors is stored.
 //!
 //! A fixed image stores all. The others have a table of blocks, and each block a bitmap of its sectors in front of it ("Block Allocation Table and
-//! Data Blocks"). Every entry of the table is checked against the file when the image is opened.
+//! Data Blocks"). Every entry of the table is checked against the file, and against all else that
+//! is in it, when the image is opened.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +11,7 @@ use vmdk2kvm_plugin_api::{BlockSource, Result, read_exact_at};
 
 use crate::footer::{Footer, Kind, LENGTH, bad};
 use crate::header::Header;
+use crate::layout::{Part, Places, refuse_overlaps};
 
 /// Bytes of a sector.
 const SECTOR: u64 = 512;
@@ -68,7 +70,7 @@ impl Image {
                 }
                 None
             }
-            (_, Some(header)) => Some(Blocks::open(&*file, capacity, header, tables)?),
+            (_, Some(header)) => Some(Blocks::open(&*file, footer, header, tables)?),
         };
         Ok(Self { object, file, capacity, blocks })
     }
@@ -128,7 +130,8 @@ fn run(bitmap: &[u8], from: u64, end: u64) -> (bool, u64) {
 }
 
 impl Blocks {
-    fn open(file: &dyn BlockSource, capacity: u64, header: &Header, tables: &mut u64) -> Result<Self> {
+    fn open(file: &dyn BlockSource, footer: &Footer, header: &Header, tables: &mut u64) -> Result<Self> {
+        let capacity = footer.capacity;
         let count = capacity.div_ceil(header.block);
         if count > u64::from(header.entries) {
             return Err(bad(format!(
@@ -152,6 +155,14 @@ impl Blocks {
         read_exact_at(file, header.table, &mut bytes)?;
         let table: Vec<u32> =
             bytes.chunks_exact(4).map(|entry| u32::from_be_bytes([entry[0], entry[1], entry[2], entry[3]])).collect();
+        drop(bytes);
+        let mut parts = header.parts.clone();
+        parts.push(Part::new("copy of the footer", 0, LENGTH));
+        if footer.at_end {
+            parts.push(Part::new("footer", file.size() - LENGTH, LENGTH));
+        }
+        parts.push(Part::new("table", header.table, length));
+        refuse_overlaps(&mut parts)?;
         let bitmap = (header.block / SECTOR / 8).next_multiple_of(SECTOR);
         for (number, first) in table.iter().enumerate().filter(|(_, first)| **first != UNUSED) {
             let start = u64::from(*first) * SECTOR;
@@ -164,6 +175,15 @@ impl Blocks {
                 )));
             }
         }
+        // The last block may be the shorter one.
+        let (others, last) = table.split_at(table.len() - 1);
+        for first in last.iter().filter(|first| **first != UNUSED) {
+            let length = bitmap + header.block.min(capacity - (count - 1) * header.block);
+            parts.push(Part::new("last block", u64::from(*first) * SECTOR, length));
+        }
+        refuse_overlaps(&mut parts)?;
+        let sectors = others.iter().copied().filter(|first| *first != UNUSED).collect();
+        Places { sectors, length: (bitmap + header.block) / SECTOR, sector: SECTOR }.refuse_overlaps(&parts)?;
         Ok(Self { table, block: header.block, bitmap, bitmaps: Mutex::default() })
     }
 

@@ -9,7 +9,7 @@ use vmdk2kvm_plugin_api::{Manifest, Need as Wanted};
 
 use super::table::{Table, facts, heading};
 use crate::events::escape;
-use crate::plugins::{Checked, Locked};
+use crate::plugins::{Checked, Locked, Packaging};
 use crate::scaffold::Scaffold;
 
 /// A plugin as `plugin list` shows it.
@@ -88,11 +88,13 @@ pub fn plugins(rows: &[PluginRow], absent: &[Need]) -> String {
     text
 }
 
-/// All that a plugin says of itself.
-pub fn manifest(manifest: &Manifest) -> String {
-    let wanted = |needs: &[Wanted]| {
-        needs.iter().map(|need| format!("{} (package {})", need.name, need.packages.deb)).collect::<Vec<_>>().join(", ")
+/// All that a plugin says of itself, with its needs' packages as they are called here.
+pub fn manifest(manifest: &Manifest, packaging: Packaging) -> String {
+    let with_package = |need: &Wanted| match packaging.package(need) {
+        Some(package) => format!("{} (package {package})", need.name),
+        None => need.name.clone(),
     };
+    let wanted = |needs: &[Wanted]| needs.iter().map(with_package).collect::<Vec<_>>().join(", ");
     let mut text = facts(&[
         ("name", manifest.name.clone()),
         ("summary", manifest.summary.clone()),
@@ -165,7 +167,7 @@ fn locked(word: &str, plugins: &[Locked]) -> String {
 }
 
 /// What this machine has and lacks, and the command that would install the rest.
-pub fn doctor(needs: &[Need]) -> String {
+pub fn doctor(needs: &[Need], packaging: Packaging) -> String {
     let mut table = Table::new(&["STATE", "KIND", "NAME", "NEEDED BY", "DETAIL"]);
     for need in needs {
         let state = if need.present { "ok" } else { "missing" };
@@ -184,7 +186,10 @@ pub fn doctor(needs: &[Need]) -> String {
         text.push_str("\nnothing is missing\n");
     } else if !packages.is_empty() {
         let packages: Vec<_> = packages.into_iter().map(escape).collect();
-        text.push_str(&format!("\ninstall what is missing: apt-get install {}\n", packages.join(" ")));
+        text.push_str(&match packaging.install(&packages) {
+            Some(command) => format!("\ninstall what is missing: {command}\n"),
+            None => format!("\ninstall what is missing, as this system calls it: {}\n", packages.join("; ")),
+        });
     }
     text
 }
@@ -231,12 +236,12 @@ vhd-flatten    flattener  vhd  vmdk2kvm-plugin-formats
     fn a_plugin_is_shown_with_its_settings() {
         let shown: Manifest = serde_json::from_value(serde_json::json!({
             "schema": 1, "name": "vddk", "version": "0.1.0", "api": "1.0.0", "summary": "Disks\u{9b}", "license": "MIT",
-            "kinds": ["fetcher"], "libraries": [{"name": "libvix.so.8", "package": "vddk"}],
+            "kinds": ["fetcher"], "libraries": [{"name": "libvix.so.8", "packages": {"deb": "vddk", "rpm": "vddk-libs"}}],
             "settings": [{"key": "threads", "type": "integer", "default": "4", "doc": "requests at once"}]
         }))
         .unwrap();
         assert_eq!(
-            manifest(&shown),
+            manifest(&shown, Packaging::Deb),
             "\
 name        vddk
 summary     Disks\\u{9b}
@@ -262,8 +267,15 @@ threads  integer  4        requests at once
             package: Some("qemu-utils".into()),
             detail: String::new(),
         };
-        let text = doctor(&[need("qemu-img", false), need("qemu-nbd", false), need("sh", true)]);
-        assert!(text.ends_with("\ninstall what is missing: apt-get install qemu-utils\n"), "{text}");
-        assert!(doctor(&[need("sh", true)]).ends_with("\nnothing is missing\n"));
+        let lacks = [need("qemu-img", false), need("qemu-nbd", false), need("sh", true)];
+        for (packaging, said) in [
+            (Packaging::Deb, ": apt-get install qemu-utils"),
+            (Packaging::Rpm("dnf"), ": dnf install qemu-utils"),
+            (Packaging::Other, ", as this system calls it: qemu-utils"),
+        ] {
+            let text = doctor(&lacks, packaging);
+            assert!(text.ends_with(&format!("\ninstall what is missing{said}\n")), "{text}");
+        }
+        assert!(doctor(&[need("sh", true)], Packaging::Deb).ends_with("\nnothing is missing\n"));
     }
 }

@@ -16,7 +16,7 @@ use super::super::image::copy_at;
 use super::super::{Control, CopyRequest, ImageFormat, Progress, content_sha256};
 use super::sources::MapSource;
 use crate::journal::crash::{Disk, Fault, Kept};
-use crate::journal::{Fence, Lock, Records, StageKey, promote};
+use crate::journal::{Fence, Lock, Patience, Records, StageKey, promote};
 
 /// A small disk with data in five spans, so that there are commits between, an odd end, and for qcow2 a second L2 table. Gives also where
 /// the spans begin; past the last, nothing is read.
@@ -247,7 +247,7 @@ fn a_run_that_lost_its_lock_changes_nothing() {
         let folder = scene.fresh();
         let (work, target) = (folder.path().join("work"), folder.path().join("out/disk.part"));
         let (source, key) = (&scene.source, StageKey::new(&[]));
-        let take = || Records::in_folder(&work, Lock::work(&work).unwrap().1);
+        let take = || Records::in_folder(&work, Lock::work(&work, &mut Patience::of_a_test()).unwrap().1);
         let files = || [&target, &work.join("copy.log"), &work.join("lock")].map(|path| std::fs::read(path).unwrap());
         let copy = |records: &Records, control: &Control<'_>| {
             let request = CopyRequest { source, target: &target, format, records, name: "copy", key: &key };

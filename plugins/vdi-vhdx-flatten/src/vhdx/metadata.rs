@@ -45,7 +45,15 @@ pub fn read(file: &dyn BlockSource, region: Region) -> Result<Metadata> {
         let items = table.get(32..).unwrap_or_default().chunks_exact(32).take(usize::from(count));
         let found = items.into_iter().find(|item| item.first_chunk() == Some(&wanted));
         let found = found.ok_or_else(|| bad(format!("its metadata has no {what}")))?;
-        part(file, what, region.offset.saturating_add(u64::from(u32_at(found, 16))), length)
+        let at = u64::from(u32_at(found, 16));
+        // Behind the table, inside of the region (2.6.1.2).
+        if at < TABLE || at + length > region.length {
+            let (offset, region) = (region.offset, region.length);
+            return Err(bad(format!(
+                "its {what}, at {at} in the metadata of {region} bytes at offset {offset}, lies in its table or outside of it"
+            )));
+        }
+        part(file, what, region.offset + at, length)
     };
     let parameters = item(PARAMETERS, "block size", 8)?;
     let (block, flags) = (u32_at(&parameters, 0), u32_at(&parameters, 4));

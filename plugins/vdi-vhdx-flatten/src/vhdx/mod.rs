@@ -48,7 +48,7 @@ pub fn read(file: &dyn BlockSource) -> Result<Blocks> {
             }
         });
     }
-    Blocks::new("vhdx", metadata.capacity, metadata.block, places, file.size())
+    Blocks::new("vhdx", metadata.capacity, metadata.block, places, file.size(), regions.parts)
 }
 
 /// Reads `length` bytes at `offset`, which must lie inside of the file.

@@ -5,12 +5,15 @@ use vmdk2kvm_plugin_api::{BlockSource, Result};
 use super::checksum::sums_up;
 use super::{part, refused, u32_at, u64_at};
 use crate::blocks::bad;
+use crate::layout::{Part, refuse_overlaps};
 
 const KIB: u64 = 1 << 10;
 const HEADERS: [u64; 2] = [64 * KIB, 128 * KIB];
 const HEADER: u64 = 4 * KIB;
 const TABLES: [u64; 2] = [192 * KIB, 256 * KIB];
 const TABLE: u64 = 64 * KIB;
+/// Identifier, headers and region tables have the first MiB for themselves (2.2).
+const FRONT: u64 = 1024 * KIB;
 /// The most regions of a table (2.2.3.1).
 const MAX_REGIONS: u32 = 2047;
 /// 2DC27766-F623-4200-9D64-115E9BFD4A08, as it is stored.
@@ -35,6 +38,8 @@ pub struct Regions {
     pub table: Region,
     /// The metadata.
     pub metadata: Region,
+    /// All regions, the log and the headers, as parts of the file; no two overlap.
+    pub parts: Vec<Part>,
 }
 
 /// Reads headers and region tables.
@@ -61,12 +66,13 @@ pub fn read(file: &dyn BlockSource) -> Result<Regions> {
             "let Hyper-V or 'qemu-img check -r all' replay them on a copy, then run again",
         ));
     }
+    let log = Part::new("log", u64_at(&header, 72), u64::from(u32_at(&header, 68)));
     let mut damaged = true;
     for at in TABLES {
         let table = part(file, "region table", at, TABLE)?;
         if table.starts_with(b"regi") && sums_up(&table) && u32_at(&table, 8) <= MAX_REGIONS {
             damaged = false;
-            if let Some(regions) = regions(&table, file.size())? {
+            if let Some(regions) = regions(&table, log, file.size())? {
                 return Ok(regions);
             }
         }
@@ -75,14 +81,18 @@ pub fn read(file: &dyn BlockSource) -> Result<Regions> {
         .to_owned()))
 }
 
-fn regions(table: &[u8], size: u64) -> Result<Option<Regions>> {
+fn regions(table: &[u8], log: Part, size: u64) -> Result<Option<Regions>> {
     let (mut blocks, mut metadata) = (None, None);
+    let mut parts = vec![Part::new("headers", 0, FRONT), log];
     for entry in table[16..].chunks_exact(32).take(u32_at(table, 8) as usize) {
         let region = Region { offset: u64_at(entry, 16), length: u64::from(u32_at(entry, 24)) };
-        let slot = match entry.first_chunk() {
-            Some(&BLOCKS) => &mut blocks,
-            Some(&METADATA) => &mut metadata,
-            _ if u32_at(entry, 28) & 1 == 0 => continue,
+        let (what, slot) = match entry.first_chunk() {
+            Some(&BLOCKS) => ("table", &mut blocks),
+            Some(&METADATA) => ("metadata", &mut metadata),
+            _ if u32_at(entry, 28) & 1 == 0 => {
+                parts.push(Part::new("region of another kind", region.offset, region.length));
+                continue;
+            }
             _ => return Err(bad("it needs a region that is not known".to_owned())),
         };
         if region.offset.checked_add(region.length).is_none_or(|end| end > size) {
@@ -91,7 +101,9 @@ fn regions(table: &[u8], size: u64) -> Result<Option<Regions>> {
                 region.length, region.offset
             )));
         }
+        parts.push(Part::new(what, region.offset, region.length));
         *slot = Some(region);
     }
-    Ok(blocks.zip(metadata).map(|(table, metadata)| Regions { table, metadata }))
+    refuse_overlaps(&mut parts)?;
+    Ok(blocks.zip(metadata).map(|(table, metadata)| Regions { table, metadata, parts }))
 }

@@ -44,6 +44,9 @@ pub fn vdi(image: &[u8]) -> Vec<(Vec<u8>, String)> {
         image
     };
     let number = |at: usize, value: u32| changed(at, &value.to_le_bytes());
+    // Blocks 0 and 2 are stored, as numbers 0 and 1; the table is at 512, the blocks from 1024 on.
+    let mut far = number(0x184, 9);
+    far[512] = 7;
     vec![
         (image[..100].to_vec(), "it has 100 bytes, fewer than the header of a VDI".to_owned()),
         (number(0x40, 0), "it has no header of a VDI".into()),
@@ -55,7 +58,12 @@ pub fn vdi(image: &[u8]) -> Vec<(Vec<u8>, String)> {
         (changed(0x170, &[0xff; 8]), "its 6 blocks of 1048576 bytes do not make its 18446744073709551615 bytes".into()),
         (number(0x180, 5), "its 5 blocks of 1048576 bytes do not make its 5243392 bytes".into()),
         (number(0x154, u32::MAX), format!("its table of 24 bytes at offset 4294967295 lies outside of the file of {size} bytes")),
-        (number(512, 7), format!("its block 0, 1048576 bytes at offset 7341056, lies outside of the file of {size} bytes; the file is cut off or damaged")),
+        (number(0x154, 100), "its header and its table overlap at offset 100".into()),
+        (number(0x158, 0), "its header and one of its blocks overlap at offset 0".into()),
+        (number(0x158, 520), "its table and one of its blocks overlap at offset 520".into()),
+        (number(512, 7), "its block 0 is stored as number 7, and it has only 2 stored blocks".into()),
+        (number(532, 0), "its last block and one of its blocks overlap at offset 1024".into()),
+        (far, format!("its block 0, 1048576 bytes at offset 7341056, lies outside of the file of {size} bytes; the file is cut off or damaged")),
         (number(512, 1), "two of its blocks overlap at offset 1049600".into()),
         (image[..size - 1].to_vec(), format!("its block 2, 1048576 bytes at offset 1049600, lies outside of the file of {} bytes; the file is cut off or damaged", size - 1)),
     ]
@@ -88,6 +96,15 @@ pub fn vhdx(image: &[u8]) -> Vec<(Vec<u8>, String)> {
         let at = metadata + find(&image[metadata..], id);
         metadata + u32::from_le_bytes(image[at + 16..at + 20].try_into().unwrap()) as usize
     };
+    // Block 0 at another place; block 1 is stored, too.
+    let block = |place: usize| changed(table, &(place as u64 | 6).to_le_bytes());
+    let on_block = |what: &str, place: usize| {
+        (block(place), format!("its {what} and one of its blocks overlap at offset {place}"))
+    };
+    let other = u64::from_le_bytes(image[table + 8..table + 16].try_into().unwrap()) as usize >> 20 << 20;
+    let log = u64::from_le_bytes(image[64 * KIB + 72..64 * KIB + 80].try_into().unwrap()) as usize;
+    let log_at = |place: usize| headers(&move |header| header[72..80].copy_from_slice(&(place as u64).to_le_bytes()));
+    let block_size = metadata + find(&image[metadata..], &[0x37, 0x67, 0xa1, 0xca]) + 16;
     let (parameters, capacity, sector) =
         (item(&[0x37, 0x67, 0xa1, 0xca]), item(&[0x24, 0x42, 0xa5, 0x2f]), item(&[0x1d, 0xbf, 0x41, 0x81]));
     let outside = |what: &str, length: usize, offset: u64, size: usize| {
@@ -112,7 +129,12 @@ pub fn vhdx(image: &[u8]) -> Vec<(Vec<u8>, String)> {
         (regions(&|table| table[8] = 0), "it has no table of blocks or no metadata".into()),
         (regions(&|table| (table[16], table[44]) = (1, 1)), "it needs a region that is not known".into()),
         (regions(&|table| table[39] = 0x7f), outside("a region of it", 1 << 20, far(192 * KIB + 32), size)),
+        (log_at(0), "its headers and its log overlap at offset 0".into()),
+        (log_at(table), format!("its log and its table overlap at offset {table}")),
+        (regions(&|table| table[32..40].copy_from_slice(&(metadata as u64).to_le_bytes())), format!("its table and its metadata overlap at offset {metadata}")),
         (changed(metadata, b"x"), "its metadata is damaged".into()),
+        (changed(block_size, &[4, 0, 0, 0]), format!("its block size, at 4 in the metadata of 1048576 bytes at offset {metadata}, lies in its table or outside of it")),
+        (changed(block_size, &[0, 0, 16, 0]), format!("its block size, at 1048576 in the metadata of 1048576 bytes at offset {metadata}, lies in its table or outside of it")),
         (changed(metadata + 10, &[0, 0]), "its metadata has no block size".into()),
         (changed(parameters + 4, &[2]), "it hangs on a parent, and chains of VHDX images are not read".into()),
         (changed(parameters, &[0, 0, 3, 0]), "its blocks of 196608 bytes are none that are read (powers of two from 1048576 to 268435456)".into()),
@@ -121,6 +143,11 @@ pub fn vhdx(image: &[u8]) -> Vec<(Vec<u8>, String)> {
         (changed(capacity, &[0xff; 8]), "its capacity of 18446744073709551615 bytes is no number of sectors up to 70368744177664 bytes".into()),
         (changed(capacity + 5, &[1]), "its table has 1048576 bytes, and its 1048582 blocks need 8390704".into()),
         (changed(table, &[7]), "its block 0 is in state 7, which an image without a parent does not have".into()),
+        on_block("headers", 0),
+        on_block("log", log),
+        on_block("table", table),
+        on_block("metadata", metadata),
+        (block(other), format!("two of its blocks overlap at offset {other}")),
         // The lowest 20 bits are the block's state.
         (changed(table + 7, &[0x7f]), outside("its block 0", 1 << 20, far(table) >> 20 << 20, size)),
         (image[..cut].to_vec(), outside("its block 5", 512, cut as u64, cut)),

@@ -1,6 +1,6 @@
 //! Differencing images on parents of each kind.
 
-use crate::builder::{Parent, expected, footer, sparse};
+use crate::builder::{Parent, expected, footer, put64, seal, sparse};
 use crate::memory::Images;
 
 const CAPACITY: u64 = 1 << 20;
@@ -40,7 +40,7 @@ fn a_parent_is_found_by_its_last_name_and_only_by_its_own_id() {
             Images::default().with("base.vhd", base.clone()).with("top.vhd", child(2, 1, relative, plain, TOP));
         assert!(images.read("top.vhd", 1 << 20).unwrap().0 == expected(CAPACITY, &[BASE, TOP]), "{relative}");
     }
-    let other = Images::default().with("base.vhd", base).with("top.vhd", child(2, 9, "base.vhd", "", TOP));
+    let other = Images::default().with("base.vhd", base.clone()).with("top.vhd", child(2, 9, "base.vhd", "", TOP));
     assert_eq!(
         other.message("top.vhd"),
         "base.vhd: its unique id is 01010101-0101-0101-0101-010101010101, and its child was made on \
@@ -50,6 +50,12 @@ fn a_parent_is_found_by_its_last_name_and_only_by_its_own_id() {
     assert_eq!(alone.message("top.vhd"), "top.vhd: its parent: top.vhd: the name '../base.vhd' is refused");
     let nameless = Images::default().with("top.vhd", child(2, 1, "", "", TOP));
     assert_eq!(nameless.message("top.vhd"), "top.vhd: it is a differencing image that names no parent");
+    let mut overlapping = child(2, 1, "base.vhd", "base.vhd", TOP);
+    put64(&mut overlapping[512..1536], 592, 1536);
+    seal(&mut overlapping[512..1536], 36);
+    // The path is read out of the table, which says nothing; the plain name is there.
+    let overlapping = Images::default().with("base.vhd", base.clone()).with("top.vhd", overlapping);
+    assert_eq!(overlapping.message("top.vhd"), "top.vhd: its parent's path and its table overlap at offset 1536");
     let circle =
         Images::default().with("a.vhd", child(1, 2, "b.vhd", "", TOP)).with("b.vhd", child(2, 1, "a.vhd", "", TOP));
     assert_eq!(circle.message("a.vhd"), "a.vhd: the chain of parents comes back to this file");

@@ -32,11 +32,12 @@ pub fn footers(change: impl Fn(&mut [u8])) -> Vec<u8> {
 pub fn all() -> Vec<(Vec<u8>, String)> {
     let whole = image();
     let size = whole.len();
-    let entry = |value: u32| {
+    let number = |number: usize, value: u32| {
         let mut image = image();
-        put32(&mut image, 1536, value);
+        put32(&mut image, 1536 + number * 4, value);
         image
     };
+    let entry = |value: u32| number(0, value);
     let both_torn = || {
         let mut image = image();
         image[100] ^= 1;
@@ -93,6 +94,18 @@ pub fn all() -> Vec<(Vec<u8>, String)> {
                 "its block 0, 66048 bytes at offset 2199023254528, lies outside of the file of {size} bytes; the file is cut off or damaged"
             ),
         ),
+        // Blocks have 129 sectors; the table is at sector 3, block 0 at 4, block 3 at 133, the footer at 262.
+        (entry(0), "its copy of the footer and one of its blocks overlap at offset 0".into()),
+        (entry(1), "its header and one of its blocks overlap at offset 512".into()),
+        (entry(3), "its table and one of its blocks overlap at offset 1536".into()),
+        (entry(133), "two of its blocks overlap at offset 68096".into()),
+        (number(1, 132), "two of its blocks overlap at offset 67584".into()),
+        (number(15, 4), "its last block and one of its blocks overlap at offset 2048".into()),
+        (number(15, 2), "its header and its last block overlap at offset 1024".into()),
+        (number(3, 134), "its footer and one of its blocks overlap at offset 134144".into()),
+        (header(|header| put64(header, 16, 1000)), "its header and its table overlap at offset 1000".into()),
+        (header(|header| put64(header, 16, 0)), "its copy of the footer and its table overlap at offset 0".into()),
+        (header(|header| put64(header, 16, 134_144)), "its footer and its table overlap at offset 134144".into()),
         (
             locator,
             "the path of its parent, 1073741824 bytes at offset 2048, lies outside of the file or is longer than 8192"

@@ -1,0 +1,118 @@
+//! A result that is there already: that of this very job, which is not made again, or that of another, and what sets it apart.
+//!
+//! `migrate`, `apply` and `fix` leave a report, and are recognised by it. `flatten` and `convert` leave images to work on with; beside them lies their
+//! document under a name of its own, so that the images of several machines can share a folder.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use vmdk2kvm_plugin_api::{PluginError, Result};
+
+use super::keys::Keys;
+use super::output::Output;
+use crate::config::{Command, Job};
+use crate::journal::write_file;
+use crate::report::{ImageRecord, Report};
+
+/// The file by which a finished job is recognised.
+pub(super) fn record(job: &Job, output: &Output) -> PathBuf {
+    output.dir.join(match job.command {
+        Command::Flatten | Command::Convert => format!("{}.report.json", output.name),
+        _ => "report.json".to_owned(),
+    })
+}
+
+/// Writes it for a job that writes no report.
+pub(super) fn write(job: &Job, output: &Output, report: &Report) -> Result<()> {
+    let text = serde_json::to_vec_pretty(report).map_err(|error| PluginError::defect(error.to_string()))?;
+    write_file(&record(job, output), &text)
+}
+
+/// The report of a former run that did exactly this, with its images in place.
+pub(super) fn read(job: &Job, output: &Output, keys: &Keys, disks: usize) -> Option<Report> {
+    let report = job.from.is_none().then(|| former(job, output))??;
+    let whole = report.images.len() == disks && report.images.iter().all(|image| is_whole(job, output, image));
+    (whole && report.key.as_deref() == Some(keys.job.as_str())).then_some(report)
+}
+
+fn former(job: &Job, output: &Output) -> Option<Report> {
+    serde_json::from_slice(&std::fs::read(record(job, output)).ok()?).ok()
+}
+
+/// Whether an image is as it was left. A machine that was started from it since has changed it, and is no reason to migrate again.
+fn is_whole(job: &Job, output: &Output, image: &ImageRecord) -> bool {
+    let found = output.dir.join(&image.path).symlink_metadata().ok().filter(|found| found.is_file());
+    let changes = !matches!(job.command, Command::Flatten | Command::Convert);
+    found.is_some_and(|found| changes || image.file_bytes.is_none_or(|bytes| bytes == found.len()))
+}
+
+/// How the result that has the name of this one came about, for a hint; `None`: nothing is known of it.
+pub(super) fn difference(job: &Job, output: &Output, keys: &Keys, source: &str) -> Option<String> {
+    let report = former(job, output)?;
+    let parts = report.key_parts.as_ref()?;
+    let words = words(parts, &keys.parts, report.source.uri == crate::config::secret::mask_uri(source));
+    if !words.is_empty() {
+        return Some(format!("it was made by a run that differs in {}", words.join(", ")));
+    }
+    let is_changed = |image: &&ImageRecord| !is_whole(job, output, image);
+    report.images.iter().find(is_changed).map(|image| {
+        let state = if output.dir.join(&image.path).exists() { "is no more as it was made" } else { "is gone" };
+        format!("it was made by this command, but {} {state}", crate::events::escape(&image.path))
+    })
+}
+
+/// What differs between two jobs, the most telling first.
+fn words(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>, same_uri: bool) -> Vec<String> {
+    let other = |part: &str| before.get(part).filter(|value| now.get(part) != Some(value));
+    let mut words = Vec::new();
+    words.extend(other("command").map(|value| format!("the command ({value})")));
+    match other("source") {
+        // A disk that is made larger reads as another one, too.
+        Some(_) if same_uri && other("machine").is_some() => {
+            words.push("the machine, or the size of a disk".to_owned())
+        }
+        Some(_) if same_uri => words.push("the content of the source".to_owned()),
+        Some(_) => words.push("the source".to_owned()),
+        // It names the files of the source, too.
+        None => words.extend(other("machine").map(|_| "the machine, or the size of a disk".to_owned())),
+    }
+    words.extend(other("format").map(|value| format!("the format ({value})")));
+    words.extend(other("compression").map(|_| "the compression".to_owned()));
+    words.extend(other("plan").map(|_| "the plan".to_owned()));
+    words.extend(other("settings").map(|_| "the settings of plugins, keys or the root".to_owned()));
+    words.extend(other("target").map(|_| "the settings of the target".to_owned()));
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_named() {
+        let parts = |changes: &[(&str, &str)]| {
+            let all = ["command", "source", "machine", "format", "compression", "plan", "settings", "target"];
+            let mut parts: BTreeMap<String, String> =
+                all.iter().map(|part| ((*part).to_owned(), "same".to_owned())).collect();
+            parts.extend(changes.iter().map(|(part, value)| ((*part).to_owned(), (*value).to_owned())));
+            parts
+        };
+        for (changes, same_uri, expected) in [
+            (vec![], true, ""),
+            (vec![("format", "raw"), ("command", "convert")], true, "the command (convert), the format (raw)"),
+            (vec![("source", "x")], true, "the content of the source"),
+            (vec![("source", "x"), ("machine", "x")], true, "the machine, or the size of a disk"),
+            (vec![("source", "x"), ("machine", "x")], false, "the source"),
+            (vec![("machine", "x")], true, "the machine, or the size of a disk"),
+            (
+                vec![("compression", "x"), ("plan", "x"), ("settings", "x"), ("target", "x")],
+                true,
+                "the compression, the plan, the settings of plugins, keys or the root, the settings of the target",
+            ),
+        ] {
+            assert_eq!(words(&parts(&changes), &parts(&[]), same_uri).join(", "), expected);
+        }
+        // The record of a later version may know of more.
+        assert!(words(&parts(&[("weather", "rain")]), &parts(&[]), true).is_empty());
+    }
+}
