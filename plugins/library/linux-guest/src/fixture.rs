@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use vmdk2kvm_plugin_api::model::{
-    Applied, Change, Controller, Disk, GuestBlockDevice, GuestDiskInfo, Inspection, Nic, NicKind, OsFamily, OsInfo,
+    Applied, Change, Controller, Disk, GuestBlockDevice, GuestDiskInfo, Nic, NicKind, OsFamily, OsInfo,
     PlanContext, VmSpec,
 };
 use vmdk2kvm_plugin_api::{Entry, FileKind, Guest, PluginError, Result, Stat};
