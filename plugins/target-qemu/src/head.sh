@@ -8,7 +8,8 @@
 #   QEMU_SERIAL    as for -serial; unless told this terminal (Ctrl-A x ends the machine)
 #   QEMU_NETDEV    as for -netdev, without an id; unless told user, which reaches out and cannot be reached
 #   QEMU_CODE, QEMU_VARS   a UEFI and the template of its variables
-# shellcheck disable=SC2016  # what stands in single quotes is a name, whatever it looks like
+# What stands in single quotes is a name, whatever it looks like; and qemu's lists have commas.
+# shellcheck disable=SC2016,SC2054
 set -euo pipefail
 
 file=@FILE@
