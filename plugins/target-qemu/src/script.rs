@@ -48,7 +48,7 @@ pub fn script(machine: &Machine, file_name: &str) -> Result<String> {
         add(UEFI.trim_end());
     }
     if machine.tpm {
-        add(&format!("tpm={}", if uefi { "tpm-crb" } else { "tpm-tis" }));
+        add(&format!("tpm={}", quote(if uefi { "tpm-crb" } else { "tpm-tis" })));
         add(TPM.trim_end());
     }
     let devices = devices::lines(machine)?;

@@ -1,6 +1,7 @@
 if command -v swtpm >/dev/null; then
     # What the TPM keeps lies beside the images; its socket, whose path must be short, does not.
-    mkdir -p -m 700 -- "$here/$file.tpm"
+    mkdir -p -- "$here/$file.tpm"
+    chmod 700 -- "$here/$file.tpm"
     sockets=$(mktemp -d /tmp/vmdk2kvm.XXXXXX)
     (
         cd -- "$here/$file.tpm"
