@@ -22,7 +22,7 @@ fn a_finished_migration_is_recognised_and_nothing_is_done() {
     }
     assert_eq!(contents(&room.path("out")), before);
     // Another job does not take it for its own.
-    let other = room.run(room.migrate("out", &["--set", "target.disk_bus=virtio-scsi"])).expect(73);
+    let other = room.run(room.migrate("out", &["--set", "machine.disk_bus=virtio-scsi"])).expect(73);
     assert!(other.message().ends_with("exists already"), "{}", other.message());
     let hint = "it was made by a run that differs in the settings of the target; move it away";
     assert!(other.hint().starts_with(hint), "{}", other.hint());

@@ -24,7 +24,7 @@ pub(super) const EXIT_CODES: &[(u8, &str)] = &[
     (75, "a temporary failure: run the same command again"),
     (77, "authentication or authorisation failed"),
     (78, "configuration error"),
-    (80, "migrated, but the boot test failed"),
+    (80, "migrated, but the boot test failed or proved nothing"),
     (81, "the plan is blocked: a finding of severity `block`"),
     (130, "interrupted"),
 ];
@@ -93,6 +93,8 @@ pub(super) enum Verb {
         #[command(flatten)]
         image: ImageArgs,
         #[command(flatten)]
+        targets: TargetArgs,
+        #[command(flatten)]
         resize: ResizeArgs,
         #[command(flatten)]
         run: RunArgs,
@@ -135,6 +137,8 @@ pub(super) enum Verb {
         output: String,
         #[command(flatten)]
         image: ImageArgs,
+        #[command(flatten)]
+        targets: TargetArgs,
         #[command(flatten)]
         run: RunArgs,
         #[command(flatten)]
@@ -191,6 +195,14 @@ pub(super) enum Verb {
         dir: PathBuf,
         #[command(flatten)]
         tester: TesterArgs,
+    },
+    /// Write the definition for another target, from what `migrate` left in a folder
+    Render {
+        /// The folder
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        #[command(flatten)]
+        targets: TargetArgs,
     },
     /// Show, check, make or allow plugins
     #[command(subcommand)]
@@ -321,9 +333,17 @@ pub(super) struct RunArgs {
 /// The boot test.
 #[derive(Debug, Args)]
 pub(super) struct TesterArgs {
-    /// Tester for the boot test, e.g. `qemu` for the plugin qemu-test; `none` leaves the test out
+    /// Tester for the boot test: NAME for the plugin NAME or NAME-test; `none` leaves the test out
     #[arg(long = "test", value_name = "TESTER")]
     pub(super) test: Option<String>,
+}
+
+/// What the new machine is written down for.
+#[derive(Debug, Args)]
+pub(super) struct TargetArgs {
+    /// Write the machine down for the target NAME of an installed plugin; repeatable [default: the preferred one]
+    #[arg(long, value_name = "NAME")]
+    pub(super) target: Vec<String>,
 }
 
 /// What is on the disks.

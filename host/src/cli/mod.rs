@@ -3,6 +3,7 @@
 mod arguments;
 mod manual;
 mod parse;
+mod plugin_flags;
 pub mod render;
 mod reporters;
 mod request;
@@ -11,6 +12,7 @@ mod values;
 
 pub use manual::{completions, manual};
 pub use parse::{Stop, check_name, parse};
+pub use plugin_flags::{PluginFlag, plugin_layers};
 pub use reporters::reporters;
 pub use request::{Action, EventsTo, Invocation, Output};
 pub use resume::resume_hint;

@@ -2,11 +2,14 @@
 
 use std::ffi::{OsStr, OsString};
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser};
+use serde_json::Value;
 use vmdk2kvm_plugin_api::PluginError;
 
 use super::Invocation;
 use super::arguments::Arguments;
+use super::plugin_flags::{self, PluginFlag};
 
 /// Why there is nothing to do: a usage error, or `--help` and `--version`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,22 +24,49 @@ pub struct Stop {
     pub message: String,
 }
 
-/// Reads a command line. The first argument is the program's own name.
-pub fn parse(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Invocation, Stop> {
-    Arguments::try_parse_from(arguments).map(Invocation::from).map_err(|error| {
+/// Reads a command line. The first argument is the program's own name. `flags` tells the installed plugins' flags: it is asked only when
+/// the host's own grammar does not do, since it has to look at every plugin.
+pub fn parse(
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    flags: impl FnOnce() -> Vec<PluginFlag>,
+) -> Result<Invocation, Stop> {
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let error = match Arguments::try_parse_from(&arguments) {
+        Ok(arguments) => return Ok(arguments.into()),
+        Err(error) => error,
+    };
+    let may_be_a_plugins = matches!(
+        error.kind(),
+        ErrorKind::UnknownArgument | ErrorKind::DisplayHelp | ErrorKind::MissingRequiredArgument
+    );
+    let flags = if may_be_a_plugins { flags() } else { Vec::new() };
+    if flags.is_empty() {
+        return Err(error.into());
+    }
+    let found = plugin_flags::with_flags(Arguments::command(), &flags).try_get_matches_from(&arguments)?;
+    let mut invocation = Invocation::from(Arguments::from_arg_matches(&found)?);
+    let tables = plugin_flags::given(&found, &flags);
+    if !tables.is_empty() {
+        invocation.layers.flags.insert("plugin".to_owned(), Value::Object(tables));
+    }
+    Ok(invocation)
+}
+
+impl From<clap::Error> for Stop {
+    fn from(error: clap::Error) -> Self {
         let styled = error.render();
         let text = styled.to_string();
         // clap lists what is missing on lines of its own; usage and tips come after an empty one.
         let lines = text.lines().take_while(|line| !line.is_empty()).map(str::trim);
         let sentence = lines.collect::<Vec<_>>().join(" ");
-        Stop {
+        Self {
             message: sentence.strip_prefix("error: ").unwrap_or(&sentence).to_owned(),
             coloured: styled.ansi().to_string(),
             text,
             // clap has 0 for help and version and 2 for everything else.
             exit_code: if error.exit_code() == 0 { 0 } else { 2 },
         }
-    })
+    }
 }
 
 /// Refuses a name that is not UTF-8. Settings, events and reports are text: in them it would become the name of another file, or of none.

@@ -12,13 +12,77 @@ use super::*;
 use crate::config::{Command, Operand, Request};
 
 fn line(text: &str) -> Result<Invocation, Stop> {
-    parse(std::iter::once("vmdk2kvm").chain(text.split_whitespace()))
+    parse(std::iter::once("vmdk2kvm").chain(text.split_whitespace()), Vec::new)
 }
 
 fn ran(text: &str) -> (Request, Value) {
     let invocation = line(text).unwrap();
     let Action::Run(request) = invocation.action else { panic!("{text} runs nothing") };
     (request, Value::Object(invocation.layers.flags))
+}
+
+#[test]
+fn plugins_are_looked_at_only_when_the_grammar_does_not_do() {
+    for (line, looked) in [("migrate web.vmx", false), ("doctor", false), ("migrate --format x", false), ("migrate --new", true)] {
+        let asked = std::cell::Cell::new(false);
+        let flags = || {
+            asked.set(true);
+            Vec::new()
+        };
+        let _ = parse(std::iter::once("vmdk2kvm").chain(line.split_whitespace()), flags);
+        assert_eq!(asked.get(), looked, "{line}");
+    }
+}
+
+/// A command line where a plugin of that kind has these flags.
+fn flagged(text: &str, kind: &str, flags: Value) -> Result<Invocation, Stop> {
+    let setting = |key: &str, word: &str| json!({"key": key, "type": word, "default": "", "doc": format!("what {key} is")});
+    let settings = json!([setting("iso", "string"), setting("depth", "integer"), setting("deep", "boolean"), setting("more", "list")]);
+    let manifest = serde_json::from_value(json!({"schema": 1, "name": "probe", "version": "0.1.0", "api": "1.0.0", "summary": "x",
+        "license": "MIT", "kinds": [kind], "settings": settings, "flags": flags}))
+    .unwrap();
+    let flags = PluginFlag::of(&manifest);
+    parse(std::iter::once("vmdk2kvm").chain(text.split_whitespace()), || flags)
+}
+
+#[test]
+fn a_flag_of_a_plugin_is_a_setting_of_its_table() {
+    let flags = json!([{"flag": "probe-iso", "key": "iso"}, {"flag": "depth", "key": "depth"}, {"flag": "deep", "key": "deep"},
+        {"flag": "more", "key": "more"}]);
+    let line = "migrate web.vmx --probe-iso no/such.iso --depth 3 --deep --more a --more b";
+    let invocation = flagged(line, "fixer", flags.clone()).unwrap();
+    let wanted = json!({"probe": {"iso": "no/such.iso", "depth": 3, "deep": true, "more": ["a", "b"]}});
+    assert_eq!(invocation.layers.flags["plugin"], wanted);
+    assert_eq!(invocation.layers.flags["source"], json!({"uri": "web.vmx"}));
+    // A file that is there is named absolutely.
+    let here = flagged("plan web.vmx --probe-iso Cargo.toml", "fixer", flags.clone()).unwrap();
+    let absolute = std::env::current_dir().unwrap().join("Cargo.toml");
+    assert_eq!(here.layers.flags["plugin"]["probe"]["iso"], json!(absolute));
+    // A fixer has no part in `test`, a tester none in `plan`.
+    for (line, kind) in [("test out --deep", "fixer"), ("plan web.vmx --deep", "tester")] {
+        let stop = flagged(line, kind, flags.clone()).unwrap_err();
+        assert!(stop.message.starts_with("unexpected argument '--deep' found"), "{}", stop.message);
+    }
+    flagged("test out --deep", "tester", flags).unwrap();
+}
+
+#[test]
+fn help_shows_a_plugins_flags_under_its_name() {
+    let flags = json!([{"flag": "probe-iso", "key": "iso"}, {"flag": "quiet", "key": "deep"}, {"flag": "format", "key": "iso"},
+        {"flag": "B{ad", "key": "iso"}, {"flag": "orphan", "key": "nothing"}]);
+    let stop = flagged("migrate --help", "converter", flags).unwrap_err();
+    assert_eq!(stop.exit_code, 0);
+    let (_, shown) = stop.text.split_once("Options of the plugin probe:").unwrap();
+    assert!(shown.contains("--probe-iso <ISO>") && shown.contains("what iso is"), "{shown}");
+    assert!(!shown.contains("orphan") && !shown.contains("B{ad") && !shown.contains("what deep is"), "{}", stop.text);
+}
+
+#[test]
+fn the_folders_of_plugins_are_found_without_a_grammar() {
+    let words = ["vmdk2kvm", "migrate", "x", "--new", "--plugin-dir", "p", "--plugin-dir=q", "-c", "a.toml", "--set", "a=b=c"];
+    let layers = super::super::plugin_layers(words.map(Into::into));
+    assert_eq!(layers.flags["plugins"], json!({"dirs": ["p", "q"]}));
+    assert_eq!((layers.files, layers.sets), (vec![PathBuf::from("a.toml")], vec!["a=b=c".to_owned()]));
 }
 
 #[test]
@@ -33,12 +97,17 @@ fn commands_become_requests_and_flags_become_settings() {
         ("migrate web.vmx", source(Command::Migrate), json!({"source": {"uri": "web.vmx"}})),
         (
             "migrate a.vmdk --disk b.vmdk --disk c.vmdk --vm web -o out --format raw --resize 1=+20G --compress --from inspect --until fix \
-             --skip test --test none --keep-work --key all:file:/k --name web2 --work-dir w --plugin-dir p --log-level debug",
+             --skip test --test none --target a --target b --keep-work --key all:file:/k --name web2 --work-dir w --plugin-dir p --log-level debug",
             source(Command::Migrate),
             json!({"source": {"uri": "a.vmdk", "disks": ["b.vmdk", "c.vmdk"], "vm": "web"}, "output": "out", "format": "raw", "resize": ["1=+20G"],
-                "compress": true, "from": "inspect", "until": "fix", "skip": ["test"], "test": {"plugin": "none"},
+                "compress": true, "from": "inspect", "until": "fix", "skip": ["test"], "test": {"plugin": "none"}, "targets": ["a", "b"],
                 "keep_work": true, "keys": ["all:file:/k"], "name": "web2", "work_dir": "w", "plugins": {"dirs": ["p"]},
                 "log": {"level": "debug"}}),
+        ),
+        (
+            "render out --target a",
+            Request { command: Command::Render, operand: Operand::Result("out".into()), plan_out: None },
+            json!({"targets": ["a"]}),
         ),
         ("inventory x.ova", source(Command::Inventory), json!({"source": {"uri": "x.ova"}})),
         ("inspect x --key u:file:k", source(Command::Inspect), json!({"source": {"uri": "x"}, "keys": ["u:file:k"]})),

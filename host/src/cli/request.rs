@@ -11,7 +11,7 @@ use vmdk2kvm_plugin_api::Kind;
 
 use super::arguments::{
     Arguments, Common, ConfigVerb, ImageArgs, KeyArgs, NameArgs, PluginVerb, ResizeArgs, RunArgs, SourceArgs,
-    TesterArgs, Verb,
+    TargetArgs, TesterArgs, Verb,
 };
 use crate::config::{Command, Layers, Operand, Request};
 
@@ -160,6 +160,10 @@ impl Flags {
         self.set_some("test.plugin", tester.test);
     }
 
+    fn targets(&mut self, targets: TargetArgs) {
+        self.set_list("targets", targets.target);
+    }
+
     fn resize(&mut self, resize: ResizeArgs) {
         self.set_list("resize", resize.resize);
     }
@@ -195,11 +199,12 @@ impl From<Arguments> for Invocation {
 fn action(verb: Verb, flags: &mut Flags) -> Action {
     let run = |command, operand| Action::Run(Request { command, operand, plan_out: None });
     match verb {
-        Verb::Migrate { source, output, image, resize, run: stages, keys, name } => {
+        Verb::Migrate { source, output, image, targets, resize, run: stages, keys, name } => {
             flags.source(source);
             flags.resize(resize);
             flags.set_some("output", output);
             flags.image(&image);
+            flags.targets(targets);
             flags.run(stages);
             flags.keys(keys);
             flags.name(name);
@@ -220,9 +225,10 @@ fn action(verb: Verb, flags: &mut Flags) -> Action {
             flags.keys(keys);
             Action::Run(Request { command: Command::Plan, operand: Operand::Source, plan_out: out })
         }
-        Verb::Apply { plan, output, image, run: stages, keys, name } => {
+        Verb::Apply { plan, output, image, targets, run: stages, keys, name } => {
             flags.set("output", json!(output));
             flags.image(&image);
+            flags.targets(targets);
             flags.run(stages);
             flags.keys(keys);
             flags.name(name);
@@ -252,6 +258,10 @@ fn action(verb: Verb, flags: &mut Flags) -> Action {
         Verb::Test { dir, tester } => {
             flags.tester(tester);
             run(Command::Test, Operand::Result(dir))
+        }
+        Verb::Render { dir, targets } => {
+            flags.targets(targets);
+            run(Command::Render, Operand::Result(dir))
         }
         Verb::Plugin(PluginVerb::List) => Action::PluginList,
         Verb::Plugin(PluginVerb::Show { name }) => Action::PluginShow { name },

@@ -84,7 +84,7 @@ impl Check<'_> {
             (Kind::Keys, Value::Array(items)) => self.each(items, Self::key),
             (Kind::Resizes, Value::Array(items)) => self.each(items, |_, text| Resize::parse(text).is_ok()),
             (Kind::Networks, Value::Object(networks)) => return self.networks(path, networks),
-            (Kind::PluginTables, Value::Object(tables)) => {
+            (Kind::Tables(_), Value::Object(tables)) => {
                 return match tables.iter().find(|(_, table)| !table.is_object()) {
                     Some((name, table)) => Err(self.wrong(&format!("{path}.{name}"), "a table", table)),
                     None => Ok(()),

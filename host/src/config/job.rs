@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use vmdk2kvm_plugin_api::model::{SourceRef, TestExpectation};
 
+use super::machine_options::MachineOptions;
 use super::resize::Resize;
 use crate::events::{LogLevel, Stage};
 
@@ -52,8 +53,12 @@ pub struct Job {
     pub plugins: PluginOptions,
     /// Each plugin's own settings, by its name.
     pub plugin: BTreeMap<String, serde_json::Value>,
-    /// What the new hypervisor is told.
-    pub target: TargetOptions,
+    /// The targets that the machine is written down for; none: the one that the registry prefers.
+    pub targets: Vec<String>,
+    /// Each target's own options, by its name.
+    pub target: BTreeMap<String, serde_json::Value>,
+    /// What the job says of the new machine.
+    pub machine: MachineOptions,
     /// Whether and how the worker is shut in.
     pub containment: ContainmentOptions,
     /// Nothing less important is logged.
@@ -110,9 +115,25 @@ pub enum Command {
     Convert,
     /// TEST alone.
     Test,
+    /// The definition of a finished result for further targets.
+    Render,
 }
 
 impl Command {
+    /// Every command.
+    pub const ALL: [Self; 10] = [
+        Self::Migrate,
+        Self::Inventory,
+        Self::Inspect,
+        Self::Plan,
+        Self::Apply,
+        Self::Flatten,
+        Self::Fix,
+        Self::Convert,
+        Self::Test,
+        Self::Render,
+    ];
+
     /// The word on the command line.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -125,6 +146,7 @@ impl Command {
             Self::Fix => "fix",
             Self::Convert => "convert",
             Self::Test => "test",
+            Self::Render => "render",
         }
     }
 
@@ -140,7 +162,13 @@ impl Command {
             Self::Flatten | Self::Convert => &[Fetch, Flatten, Convert],
             Self::Fix => &[Fetch, Flatten, Inspect, Plan, Fix, Convert],
             Self::Test => &[Stage::Test],
+            Self::Render => &[],
         }
+    }
+
+    /// Whether a new machine comes with the images.
+    pub const fn makes_machine(self) -> bool {
+        matches!(self, Self::Migrate | Self::Apply)
     }
 
     /// Whether the command only looks: it has no output folder and changes nothing.
@@ -226,6 +254,8 @@ pub struct TestOptions {
     pub timeout_seconds: u64,
     /// What must be seen beyond a login prompt.
     pub expect: TestExpectation,
+    /// A guest that does not come up is tried once more, on a lesser machine.
+    pub fallback: bool,
 }
 
 /// Where the key of an encrypted volume is.
@@ -291,36 +321,6 @@ pub enum ContainmentMode {
     Off,
     /// A run that cannot be contained is refused.
     Required,
-}
-
-/// What the new hypervisor is told.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TargetOptions {
-    /// Networks of the new host by the names of the old ones.
-    pub networks: BTreeMap<String, NetworkTarget>,
-    /// The bus of the disks; `None`: virtio-blk, or virtio-scsi when there are very many disks.
-    pub disk_bus: Option<DiskBus>,
-}
-
-/// What a network card is attached to on the new host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NetworkTarget {
-    /// A network of the new hypervisor.
-    Network(String),
-    /// A bridge of the new host.
-    Bridge(String),
-}
-
-/// The bus of the disks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DiskBus {
-    /// Each disk a PCI function of its own.
-    Virtio,
-    /// All disks on one paravirtual SCSI controller.
-    VirtioScsi,
 }
 
 /// Makes a path absolute without touching the disk: the worker may have another idea of the current folder.

@@ -120,7 +120,7 @@ fn one_line(message: &str) -> String {
 }
 
 /// The settings among environment variables: `VMDK2KVM_SET__TEST__TIMEOUT_SECONDS=900` is `test.timeout_seconds`. Two
-/// underscores part the sections, case does not matter. Below `plugin`, where names have dashes, an underscore of the
+/// underscores part the sections, case does not matter. Below `plugin` and `target`, where names have dashes, an underscore of the
 /// plugin's name stands for one.
 pub fn from_environment<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Layer {
     let mut tree = Map::new();
@@ -129,7 +129,7 @@ pub fn from_environment<'a>(variables: impl IntoIterator<Item = (&'a str, &'a st
         // What lies deeper than a setting can is no setting's name.
         let mut path: Vec<String> = key.splitn(DEEPEST, "__").map(str::to_lowercase).collect();
         if let [section, plugin, ..] = path.as_mut_slice() {
-            if section == "plugin" {
+            if section == "plugin" || section == "target" {
                 *plugin = plugin.replace('_', "-");
             }
         }
@@ -148,7 +148,7 @@ pub fn from_sets(sets: &[String]) -> Result<Layer> {
     Ok(Layer { label: "--set".into(), base: None, tree })
 }
 
-/// Takes `KEY=VALUE` apart. The key is dotted, with quotes where TOML needs them (`target.networks."VM Network"`); the
+/// Takes `KEY=VALUE` apart. The key is dotted, with quotes where TOML needs them (`machine.networks."VM Network"`); the
 /// value is read as TOML, and is a text when it is not TOML.
 pub fn parse_set(text: &str) -> Result<(Vec<String>, Value), String> {
     let mut quote = None;
@@ -240,8 +240,8 @@ mod tests {
             ("compress=true", vec!["compress"], json!(true)),
             ("name=a=b", vec!["name"], json!("a=b")),
             ("name=1\nformat = 2", vec!["name"], json!("1\nformat = 2")),
-            (r#"target.networks."VM = Network"=default"#, vec!["target", "networks", "VM = Network"], json!("default")),
-            (r#"target.networks.lan={bridge="br0"}"#, vec!["target", "networks", "lan"], json!({"bridge": "br0"})),
+            (r#"machine.networks."VM = Network"=default"#, vec!["machine", "networks", "VM = Network"], json!("default")),
+            (r#"machine.networks.lan={bridge="br0"}"#, vec!["machine", "networks", "lan"], json!({"bridge": "br0"})),
         ] {
             assert_eq!(parse_set(text).unwrap(), (path.into_iter().map(str::to_owned).collect(), value), "{text}");
         }

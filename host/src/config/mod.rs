@@ -3,6 +3,7 @@
 mod check;
 mod job;
 mod layer;
+mod machine_options;
 pub mod nearest;
 mod resize;
 mod resolve;
@@ -12,10 +13,10 @@ mod settings;
 mod yaml;
 
 pub use job::{
-    Command, ContainmentMode, ContainmentOptions, DiskBus, Input, Job, KeySource, NetworkTarget, PluginOptions,
-    TargetFormat, TargetOptions, TestOptions,
+    Command, ContainmentMode, ContainmentOptions, Input, Job, KeySource, PluginOptions, TargetFormat, TestOptions,
 };
 pub use layer::{VARIABLE_PREFIX, parse_set};
+pub use machine_options::{MachineOptions, NetworkTarget};
 pub use resize::{NewSize, Resize};
 pub use resolve::{Layers, Operand, Request, Surroundings, job, resolve, settings, settings_folders};
-pub use settings::{LogSettings, Settings, SourceSettings, TargetSettings, TestSettings};
+pub use settings::{LogSettings, Settings, SourceSettings, TestSettings};

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use vmdk2kvm_plugin_api::model::{SourceRef, TestExpectation};
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
-use super::job::{Command, Input, Job, KeySource, TargetOptions, TestOptions, absolute};
+use super::job::{Command, Input, Job, KeySource, TestOptions, absolute};
 use super::layer::{Layer, from_environment, from_sets, merge, read_file};
 use super::resize::Resize;
 use super::{Settings, check};
@@ -130,13 +130,12 @@ pub fn job(request: &Request, settings: Settings) -> Result<Job> {
     let plugin = match settings.test.plugin {
         Some(word) if word == "none" && command == Command::Test => {
             return Err(usage("`test` without a boot test has nothing to do".into())
-                .hint("leave --test and test.plugin out, or name a tester, e.g. qemu"));
+                .hint("leave --test and test.plugin out, or name a tester"));
         }
         Some(word) if word == "none" => {
             skip.push(Stage::Test);
             None
         }
-        Some(word) if ["qemu", "libvirt"].contains(&word.as_str()) => Some(format!("{word}-test")),
         name => name,
     };
     skip.sort();
@@ -162,6 +161,7 @@ pub fn job(request: &Request, settings: Settings) -> Result<Job> {
                 expect.ssh_address = settings.test.ssh_address;
                 expect.ssh_port = settings.test.ssh_port;
             }),
+            fallback: settings.test.fallback,
         },
         keep_work: settings.keep_work,
         work_dir: settings.work_dir,
@@ -169,10 +169,19 @@ pub fn job(request: &Request, settings: Settings) -> Result<Job> {
         root: settings.root,
         plugins: settings.plugins,
         plugin: settings.plugin,
-        target: TargetOptions { networks: settings.target.networks, disk_bus: settings.target.disk_bus },
+        targets: without_repeats(settings.targets),
+        target: settings.target,
+        machine: settings.machine,
         containment: settings.containment,
         log_level: settings.log.level,
     })
+}
+
+/// A target that is named twice is one target.
+fn without_repeats(names: Vec<String>) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    names.into_iter().for_each(|name| if !kept.contains(&name) { kept.push(name) });
+    kept
 }
 
 /// Both steps: the job of a request under these layers.

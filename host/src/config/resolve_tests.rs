@@ -5,7 +5,9 @@ use std::path::Path;
 use serde_json::json;
 
 use super::*;
-use crate::config::{DiskBus, NetworkTarget, TargetFormat};
+use vmdk2kvm_plugin_api::model::DiskBus;
+
+use crate::config::{NetworkTarget, TargetFormat};
 use crate::events::LogLevel;
 
 fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
@@ -37,10 +39,10 @@ fn each_layer_wins_over_the_one_before() {
     let machine = write(
         dir.path(),
         "machine.toml",
-        "name='machine'\nformat='raw'\n[test]\ntimeout_seconds=1\n[target.networks]\nA='a'",
+        "name='machine'\nformat='raw'\n[test]\ntimeout_seconds=1\n[machine.networks]\nA='a'",
     );
     let user =
-        write(dir.path(), "user.yaml", "name: user\nskip: [fix, test]\ntarget:\n  networks:\n    B: {bridge: br0}\n");
+        write(dir.path(), "user.yaml", "name: user\nskip: [fix, test]\nmachine:\n  networks:\n    B: {bridge: br0}\n");
     let first = write(dir.path(), "first.toml", "name='first'\nskip=['test']\n[test]\ntimeout_seconds=2");
     let second = write(dir.path(), "second.toml", "name='second'\n[test]\nssh_port=22");
     let surroundings = Surroundings {
@@ -57,13 +59,13 @@ fn each_layer_wins_over_the_one_before() {
     assert_eq!(resolved.skip, [Stage::Test]);
     assert_eq!((resolved.test.timeout_seconds, resolved.test.ssh_port), (2, Some(22)));
     assert_eq!(resolved.log.level, LogLevel::Debug);
-    assert_eq!(resolved.target.networks["A"], NetworkTarget::Network("a".into()));
-    assert_eq!(resolved.target.networks["B"], NetworkTarget::Bridge("br0".into()));
+    assert_eq!(resolved.machine.networks["A"], NetworkTarget::Network("a".into()));
+    assert_eq!(resolved.machine.networks["B"], NetworkTarget::Bridge("br0".into()));
 
-    layers.sets = vec!["name=set".into(), "target.disk_bus=virtio-scsi".into()];
+    layers.sets = vec!["name=set".into(), "machine.disk_bus=virtio-scsi".into()];
     let resolved = settings(&layers, &surroundings).unwrap();
     assert_eq!(resolved.name.as_deref(), Some("set"));
-    assert_eq!(resolved.target.disk_bus, Some(DiskBus::VirtioScsi));
+    assert_eq!(resolved.machine.disk_bus, Some(DiskBus::VirtioScsi));
     layers.flags = flags(json!({"name": "flag"}));
     assert_eq!(settings(&layers, &surroundings).unwrap().name.as_deref(), Some("flag"));
 }
@@ -104,9 +106,11 @@ fn a_wrong_value_is_refused_by_file_and_key() {
         ("name = ''", "`name` in job.toml must be a text, not an empty text"),
         ("keys = ['all:/k']", "`keys` in job.toml must be a list of SELECTOR:file:PATH, not the list [\"all:/k\"]"),
         ("[plugin]\nlocal = 1", "`plugin.local` in job.toml must be a table, not the number 1"),
+        ("[target]\nlab = 1", "`target.lab` in job.toml must be a table, not the number 1"),
+        ("[machine]\nclock = 'cet'", "`machine.clock` in job.toml must be one of utc, local, not the text `cet`"),
         (
-            "[target.networks]\n'VM Network' = 5",
-            "`target.networks.\"VM Network\"` in job.toml must be a network's name, { network = \"...\" } or { bridge = \"...\" }, not the number 5",
+            "[machine.networks]\n'VM Network' = 5",
+            "`machine.networks.\"VM Network\"` in job.toml must be a network's name, { network = \"...\" } or { bridge = \"...\" }, not the number 5",
         ),
     ] {
         assert_eq!(refusal(text).0, message);
@@ -142,12 +146,17 @@ fn paths_in_a_file_are_relative_to_it() {
 
 #[test]
 fn a_job_is_complete_and_survives_json() {
-    let layers =
-        Layers { flags: flags(json!({"source": {"uri": "web.vmx"}, "test": {"plugin": "qemu"}})), ..Layers::default() };
+    let layers = Layers {
+        flags: flags(json!({"source": {"uri": "web.vmx"}, "test": {"plugin": "qemu"}, "targets": ["a", "b", "a"],
+            "target": {"a": {"zone": 1}}})),
+        ..Layers::default()
+    };
     let job = resolve(&migrate(), &layers, &Surroundings::default()).unwrap();
     assert_eq!(job.source().unwrap().uri, "web.vmx");
     assert_eq!(job.output, Some(std::env::current_dir().unwrap()));
-    assert_eq!(job.test.plugin.as_deref(), Some("qemu-test"));
+    // Which plugin that is, the registry knows.
+    assert_eq!(job.test.plugin.as_deref(), Some("qemu"));
+    assert_eq!((job.targets.as_slice(), &job.target["a"]["zone"]), (&["a".to_owned(), "b".to_owned()][..], &json!(1)));
     assert!(Stage::ALL.iter().all(|stage| job.wants(*stage)));
     let text = serde_json::to_string(&job).unwrap();
     assert_eq!(serde_json::from_str::<Job>(&text).unwrap(), job);

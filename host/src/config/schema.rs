@@ -45,8 +45,8 @@ pub enum Kind {
     /// A table: old network name (`*` for all others) to a network, or to `{ network = "..." }` or `{ bridge = "..."
     /// }`.
     Networks,
-    /// A table for each plugin, which the plugin itself checks.
-    PluginTables,
+    /// A table for each of what this word says, which the plugin itself checks.
+    Tables(&'static str),
 }
 
 impl Kind {
@@ -65,7 +65,7 @@ impl Kind {
             Self::Keys => "a list of SELECTOR:file:PATH".into(),
             Self::Resizes => "a list of DISK=SIZE, e.g. 1=+20G".into(),
             Self::Networks => "a table of network names, each with a network or `{ bridge = \"...\" }`".into(),
-            Self::PluginTables => "a table for each plugin".into(),
+            Self::Tables(each) => format!("a table for each {each}"),
         }
     }
 }
@@ -87,7 +87,27 @@ fn levels() -> Vec<&'static str> {
 }
 
 fn buses() -> Vec<&'static str> {
-    vec!["virtio", "virtio-scsi"]
+    vec!["virtio", "virtio-scsi", "sata", "ide"]
+}
+
+fn cards() -> Vec<&'static str> {
+    vec!["virtio", "e1000e", "e1000", "rtl8139"]
+}
+
+fn chipsets() -> Vec<&'static str> {
+    vec!["q35", "pc"]
+}
+
+fn firmwares() -> Vec<&'static str> {
+    vec!["bios", "uefi"]
+}
+
+fn clocks() -> Vec<&'static str> {
+    vec!["utc", "local"]
+}
+
+fn videos() -> Vec<&'static str> {
+    vec!["virtio", "vga"]
 }
 
 fn containment() -> Vec<&'static str> {
@@ -122,11 +142,12 @@ pub const KEYS: &[Key] = &[
     key(
         "test.plugin",
         Kind::Text,
-        "the tester's plugin; `qemu` and `libvirt` mean `qemu-test` and `libvirt-test`; `none` leaves the boot test out",
+        "the tester's plugin; NAME may stand for the plugin NAME-test; `none` leaves the boot test out; else by preference",
     ),
     key("test.timeout_seconds", Kind::Number(1, 86_400), "give the boot test up after this time"),
     key("test.ssh_address", Kind::Text, "an sshd must answer at this address of the guest"),
     key("test.ssh_port", Kind::Number(1, 65_535), "port of that sshd"),
+    key("test.fallback", Kind::Flag, "try a guest that does not come up once more, on a lesser machine, and deliver that"),
     key("plugins.fetcher", Kind::Text, "the plugin for FETCH"),
     key("plugins.transport", Kind::Text, "plugin that reads the disks' bytes, whatever describes the machine"),
     key("plugins.flattener", Kind::Text, "the plugin for FLATTEN"),
@@ -134,9 +155,25 @@ pub const KEYS: &[Key] = &[
     key("plugins.converter", Kind::Text, "the plugin for CONVERT"),
     key("plugins.disabled", Kind::Texts, "plugins that are not used"),
     key("plugins.dirs", Kind::Paths, "further folders with plugins, searched first"),
-    key("plugin", Kind::PluginTables, "each plugin's own settings: see `vmdk2kvm plugin show NAME`"),
-    key("target.networks", Kind::Networks, "networks of the new host by the names of the old ones; `*` for all others"),
-    key("target.disk_bus", Kind::Word(buses), "bus of the disks"),
+    key("plugin", Kind::Tables("plugin"), "each plugin's own settings: see `vmdk2kvm plugin show NAME`"),
+    key("targets", Kind::Texts, "what the new machine is written down for; else for the target that is preferred"),
+    key("target", Kind::Tables("target"), "each target's own options"),
+    key("machine.networks", Kind::Networks, "networks of the new host by the names of the old ones; `*` for all others"),
+    key("machine.disk_bus", Kind::Word(buses), "bus of all disks; else the best that the guest drives"),
+    key("machine.boot_disk", Kind::Number(1, 1000), "the disk that is booted from, counted from 1"),
+    key("machine.card", Kind::Word(cards), "model of all network cards; else the best that the guest drives"),
+    key("machine.chipset", Kind::Word(chipsets), "family of boards"),
+    key("machine.firmware", Kind::Word(firmwares), "boot firmware; else what the disks are made for"),
+    key("machine.secure_boot", Kind::Flag, "Secure Boot; else as it was"),
+    key("machine.tpm", Kind::Flag, "a TPM 2.0; else as it was, or as the guest wants it"),
+    key("machine.cpus", Kind::Number(1, 4096), "processors; else as many as before"),
+    key("machine.cores_per_socket", Kind::Number(1, 4096), "cores of each socket; else as before"),
+    key("machine.memory_mb", Kind::Number(1, 1 << 30), "memory in MiB; else as much as before"),
+    key("machine.clock", Kind::Word(clocks), "what the hardware clock shows; else what the guest wants"),
+    key("machine.video", Kind::Word(videos), "graphics card; else the best that the guest drives"),
+    key("machine.enlightenments", Kind::Flag, "interfaces by which some guests run better; else as the guest wants it"),
+    key("machine.serial_console", Kind::Flag, "a serial console; there is one unless told"),
+    key("machine.paravirtual", Kind::Flag, "agent channel, random numbers, balloon; else where the guest drives them"),
     key(
         "containment.mode",
         Kind::Word(containment),

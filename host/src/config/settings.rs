@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::job::{ContainmentOptions, DiskBus, NetworkTarget, PluginOptions, TargetFormat};
+use super::job::{ContainmentOptions, PluginOptions, TargetFormat};
+use super::machine_options::MachineOptions;
 use crate::events::{LogLevel, Stage};
 
 /// Every setting. What has no value has no default that could be named without knowing the source.
@@ -44,8 +45,12 @@ pub struct Settings {
     pub plugins: PluginOptions,
     /// `plugin.<name>.*`
     pub plugin: BTreeMap<String, serde_json::Value>,
-    /// `target.*`
-    pub target: TargetSettings,
+    /// `targets`
+    pub targets: Vec<String>,
+    /// `target.<name>.*`
+    pub target: BTreeMap<String, serde_json::Value>,
+    /// `machine.*`
+    pub machine: MachineOptions,
     /// `containment.*`
     pub containment: ContainmentOptions,
     /// `log.*`
@@ -76,23 +81,15 @@ pub struct TestSettings {
     pub ssh_address: Option<String>,
     /// `test.ssh_port`
     pub ssh_port: Option<u16>,
+    /// `test.fallback`
+    pub fallback: bool,
 }
 
 impl Default for TestSettings {
     fn default() -> Self {
         // Ten times what a guest takes on a busy machine without hardware virtualisation.
-        Self { plugin: None, timeout_seconds: 600, ssh_address: None, ssh_port: None }
+        Self { plugin: None, timeout_seconds: 600, ssh_address: None, ssh_port: None, fallback: false }
     }
-}
-
-/// `target.*`
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TargetSettings {
-    /// `target.networks`
-    pub networks: BTreeMap<String, NetworkTarget>,
-    /// `target.disk_bus`
-    pub disk_bus: Option<DiskBus>,
 }
 
 /// `log.*`
@@ -144,7 +141,7 @@ mod tests {
             serde_json::Value::Object(members)
                 if !KEYS
                     .iter()
-                    .any(|key| key.path == prefix && matches!(key.kind, Kind::Networks | Kind::PluginTables)) =>
+                    .any(|key| key.path == prefix && matches!(key.kind, Kind::Networks | Kind::Tables(_))) =>
             {
                 for (name, value) in members {
                     let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
@@ -178,6 +175,7 @@ keep_work = false
 keys = []
 resize = []
 skip = []
+targets = []
 
 [containment]
 folders = []
@@ -199,6 +197,7 @@ disks = []
 uri = "vsphere://root:********@vc/dc/web"
 
 [test]
+fallback = false
 timeout_seconds = 600
 "#
         );

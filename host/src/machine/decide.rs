@@ -1,18 +1,22 @@
 //! Which machine the guest gets: the best one that it can drive when its fixers are done.
 
 use vmdk2kvm_plugin_api::model::{
-    Card, CardModel, CardNetwork, Chipset, Clock, DiskBus, Firmware, FixerPlan, Inspection, Machine, MachineDisk,
-    MachineDrive, Nic, OsFamily, RemovableKind, Video, VmSpec,
+    Card, CardModel, Chipset, Clock, Disk, DiskBus, Finding, Firmware, FixerPlan, Inspection, Machine, MachineDisk,
+    MachineDrive, Nic, OsFamily, RemovableKind, Severity, Video, VmSpec,
 };
+use vmdk2kvm_plugin_api::text::escape;
 
-use super::mac;
-use crate::config::{self, NetworkTarget, TargetOptions};
+use super::{asked, mac};
+use crate::config::MachineOptions;
 
 /// Above this many disks virtio-blk runs out of PCI slots on a machine without extra bridges.
 const MOST_VIRTIO_DISKS: usize = 20;
 
 /// An IDE machine has two channels with two drives each.
-const MOST_IDE_DRIVES: usize = 4;
+pub(super) const MOST_IDE_DRIVES: usize = 4;
+
+/// What a fixer may want of the machine.
+const WANTS: [&str; 3] = ["clock-local", "enlightenments", "tpm"];
 
 /// What is known of the guest as it will be started.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,7 +39,8 @@ impl Promises {
         self.wants.extend(plan.wants.iter().cloned());
     }
 
-    fn drive(&self, driver: &str) -> bool {
+    /// Whether the guest drives this.
+    pub(super) fn drive(&self, driver: &str) -> bool {
         self.drives.iter().any(|known| known == driver)
     }
 
@@ -44,14 +49,50 @@ impl Promises {
     }
 }
 
-/// The machine for a VM whose images have this format. They have no names yet.
+/// A machine, and what there is to say about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// The machine; its images have no names yet.
+    pub machine: Machine,
+    /// What the job asks and the guest cannot drive, and what a fixer wants and nobody knows.
+    pub findings: Vec<Finding>,
+}
+
+/// The machine for a VM whose images have this format.
 pub fn decide(
     vm: &VmSpec,
     inspection: Option<&Inspection>,
     promises: &Promises,
     format: &str,
-    options: &TargetOptions,
-) -> Machine {
+    options: &MachineOptions,
+) -> Decided {
+    let mut machine = best(vm, inspection, promises, format);
+    let mut findings = asked::ask(&mut machine, options, promises);
+    let mut unknown: Vec<&str> = promises.wants.iter().map(String::as_str).filter(|word| !WANTS.contains(word)).collect();
+    unknown.sort_unstable();
+    unknown.dedup();
+    findings.extend(unknown.into_iter().map(|word| {
+        let message = format!("a fixer wants `{}` of the new machine, which this version does not know", escape(word));
+        Finding::new("machine-unknown-want", Severity::Info, message)
+    }));
+    Decided { machine, findings }
+}
+
+/// The same for a machine that was decided before, by a plan: what it has, its guest drives.
+pub fn ask_again(machine: &mut Machine, options: &MachineOptions) -> Vec<Finding> {
+    let mut drives: Vec<&str> = machine.disks.iter().filter_map(|disk| match disk.bus {
+        DiskBus::Virtio => Some("virtio-blk"),
+        DiskBus::VirtioScsi => Some("virtio-scsi"),
+        _ => None,
+    }).collect();
+    drives.extend(machine.cards.iter().any(|card| card.model == CardModel::Virtio).then_some("virtio-net"));
+    drives.extend((machine.video == Video::Virtio).then_some("virtio-gpu"));
+    let drives = drives.into_iter().map(str::to_owned).collect();
+    asked::ask(machine, options, &Promises { drives, wants: Vec::new() })
+}
+
+/// The best machine that the guest can drive.
+fn best(vm: &VmSpec, inspection: Option<&Inspection>, promises: &Promises, format: &str) -> Machine {
     // The disks know better than the description: a guest installed for UEFI does not boot by BIOS.
     let firmware = match inspection.and_then(|inspection| inspection.firmware).unwrap_or(vm.firmware) {
         Firmware::Uefi => Firmware::Uefi,
@@ -60,7 +101,7 @@ pub fn decide(
     // A system that nobody recognised gets what every system knows.
     let known = inspection.is_some_and(|inspection| inspection.os.family != OsFamily::Unknown);
     let cdroms = vm.removable.iter().filter(|drive| drive.kind == RemovableKind::Cdrom).count();
-    let bus = bus(promises, vm.disks.len(), cdroms, known && firmware == Firmware::Bios, options);
+    let bus = bus(promises, vm.disks.len(), cdroms, known && firmware == Firmware::Bios);
     let card = match known {
         _ if promises.drive("virtio-net") => CardModel::Virtio,
         true => CardModel::E1000,
@@ -77,26 +118,24 @@ pub fn decide(
         machine.disks = (1u32..).zip(&vm.disks).map(|(number, disk)| new_disk(number, disk, format, bus)).collect();
         let drive = MachineDrive::new(RemovableKind::Cdrom, if bus == DiskBus::Ide { bus } else { DiskBus::Sata });
         machine.drives = vec![drive; cdroms];
-        machine.cards = vm.nics.iter().map(|nic| new_card(nic, card, options)).collect();
+        machine.cards = vm.nics.iter().map(|nic| new_card(nic, card)).collect();
         machine.video = if promises.drive("virtio-gpu") { Video::Virtio } else { Video::Vga };
         machine.paravirtual = ["virtio-blk", "virtio-scsi", "virtio-net"].iter().any(|driver| promises.drive(driver));
     })
 }
 
-fn bus(promises: &Promises, disks: usize, cdroms: usize, is_old_kind: bool, options: &TargetOptions) -> DiskBus {
+fn bus(promises: &Promises, disks: usize, cdroms: usize, is_old_kind: bool) -> DiskBus {
     let (block, scsi) = (promises.drive("virtio-blk"), promises.drive("virtio-scsi"));
-    match options.disk_bus {
-        Some(config::DiskBus::Virtio) => DiskBus::Virtio,
-        Some(config::DiskBus::VirtioScsi) => DiskBus::VirtioScsi,
-        None if block && (disks <= MOST_VIRTIO_DISKS || !scsi) => DiskBus::Virtio,
-        None if scsi => DiskBus::VirtioScsi,
+    match block {
+        true if disks <= MOST_VIRTIO_DISKS || !scsi => DiskBus::Virtio,
+        _ if scsi => DiskBus::VirtioScsi,
         // A kernel from before virtio may know nothing of AHCI either.
-        None if is_old_kind && disks + cdroms <= MOST_IDE_DRIVES => DiskBus::Ide,
-        None => DiskBus::Sata,
+        _ if is_old_kind && disks + cdroms <= MOST_IDE_DRIVES => DiskBus::Ide,
+        _ => DiskBus::Sata,
     }
 }
 
-fn new_disk(number: u32, disk: &vmdk2kvm_plugin_api::model::Disk, format: &str, bus: DiskBus) -> MachineDisk {
+fn new_disk(number: u32, disk: &Disk, format: &str, bus: DiskBus) -> MachineDisk {
     MachineDisk::new(format, disk.capacity_bytes.next_multiple_of(512), bus).with(|disk| {
         // Gives the guest /dev/disk/by-id names that do not depend on the order of devices.
         disk.serial = Some(format!("disk{number}"));
@@ -104,15 +143,10 @@ fn new_disk(number: u32, disk: &vmdk2kvm_plugin_api::model::Disk, format: &str, 
     })
 }
 
-fn new_card(nic: &Nic, model: CardModel, options: &TargetOptions) -> Card {
+fn new_card(nic: &Nic, model: CardModel) -> Card {
     Card::new(model).with(|card| {
         card.mac = nic.mac.as_deref().and_then(mac::of_one_card);
         card.old_network.clone_from(&nic.network);
-        let named = nic.network.as_deref().and_then(|name| options.networks.get(name));
-        card.network = named.or_else(|| options.networks.get("*")).map(|target| match target {
-            NetworkTarget::Network(name) => CardNetwork::Network(name.clone()),
-            NetworkTarget::Bridge(name) => CardNetwork::Bridge(name.clone()),
-        });
     })
 }
 
@@ -135,16 +169,18 @@ mod tests {
         serde_json::from_value(json!({"schema": 1, "os": {"family": family}})).unwrap()
     }
 
-    fn machine(vm: &VmSpec, family: &str, drives: &[&str], asked: Option<config::DiskBus>) -> Machine {
+    fn machine(vm: &VmSpec, family: &str, drives: &[&str], asked: Option<DiskBus>) -> Machine {
         let promises = Promises { drives: drives.iter().map(|word| (*word).to_owned()).collect(), wants: Vec::new() };
-        let options = TargetOptions { disk_bus: asked, ..TargetOptions::default() };
-        decide(vm, Some(&guest(family)), &promises, "qcow2", &options)
+        let options = MachineOptions { disk_bus: asked, ..MachineOptions::default() };
+        let decided = decide(vm, Some(&guest(family)), &promises, "qcow2", &options);
+        assert_eq!(decided.findings, []);
+        decided.machine
     }
 
     #[test]
     fn the_bus_is_one_that_the_guest_can_drive() {
         let all = ["virtio-blk", "virtio-scsi", "virtio-net"];
-        let asked = Some(config::DiskBus::VirtioScsi);
+        let asked = Some(DiskBus::VirtioScsi);
         for (firmware, family, drives, disks, asked, chipset, bus, card) in [
             ("bios", "linux", &all[..], 1, None, Chipset::Q35, DiskBus::Virtio, CardModel::Virtio),
             ("bios", "linux", &all[..], 21, None, Chipset::Q35, DiskBus::VirtioScsi, CardModel::Virtio),
@@ -170,8 +206,8 @@ mod tests {
         let mut inspection = guest("linux");
         inspection.firmware = Some(Firmware::Bios);
         let decided = |inspection| {
-            let (promises, options) = (Promises::default(), TargetOptions::default());
-            decide(&vm("uefi", 1), inspection, &promises, "qcow2", &options)
+            let (promises, options) = (Promises::default(), MachineOptions::default());
+            decide(&vm("uefi", 1), inspection, &promises, "qcow2", &options).machine
         };
         let machine = decided(Some(&inspection));
         assert_eq!((machine.firmware, machine.secure_boot), (Firmware::Bios, false));
@@ -179,17 +215,18 @@ mod tests {
     }
 
     #[test]
-    fn wishes_of_the_guest_and_words_of_the_job_are_heeded() {
+    fn wishes_of_the_guest_are_heeded_and_unknown_ones_told() {
         let promises = Promises {
-            wants: ["clock-local", "tpm", "enlightenments"].map(str::to_owned).to_vec(),
+            wants: ["clock-local", "tpm", "moonlight", "enlightenments", "moonlight"].map(str::to_owned).to_vec(),
             ..Promises::default()
         };
-        let mut options = TargetOptions::default();
-        options.networks.insert("*".to_owned(), NetworkTarget::Bridge("br0".to_owned()));
-        let machine = decide(&vm("uefi", 1), None, &promises, "raw", &options);
+        let decided = decide(&vm("uefi", 1), None, &promises, "raw", &MachineOptions::default());
+        let machine = decided.machine;
         assert_eq!((machine.clock, machine.tpm, machine.enlightenments), (Clock::Local, true, true));
-        assert_eq!(machine.cards[0].network, Some(CardNetwork::Bridge("br0".to_owned())));
         assert_eq!(machine.cards[0].mac.as_deref(), Some("00:50:56:aa:bb:01"));
         assert_eq!((machine.disks[0].format.as_str(), machine.disks[0].size_bytes), ("raw", 1024));
+        let [finding] = &decided.findings[..] else { panic!("{:?}", decided.findings) };
+        assert_eq!(finding.code, "machine-unknown-want");
+        assert_eq!(finding.message, "a fixer wants `moonlight` of the new machine, which this version does not know");
     }
 }

@@ -1,9 +1,14 @@
-//! The new machine: decided once, from what the source says of the old one, what its disks say of the guest, and what the fixers promise of
-//! it. Pure functions; nothing here talks to a hypervisor, and nobody reads a rendered text back.
+//! The new machine: decided once, from what the source says of the old one, what its disks say of the guest, what the fixers promise of
+//! it, and what the job asks. Pure functions; nothing here talks to a hypervisor, and nobody reads a rendered text back.
 
+mod asked;
 mod decide;
+mod facts;
+mod lesser;
 mod mac;
 mod name;
 
-pub use decide::{Promises, decide};
+pub use decide::{Decided, Promises, ask_again, decide};
+pub use facts::facts;
+pub use lesser::lesser;
 pub use name::safe_name;

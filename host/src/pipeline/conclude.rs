@@ -28,6 +28,7 @@ pub(super) fn failure(test: &TestRecord) -> Option<Failure> {
     let outcome = match test.verdict.verdict {
         VerdictKind::Passed => return None,
         VerdictKind::Failed => "failed",
+        // Nothing was proven, and a result of which nothing is proven is not what was asked for.
         _ => "was inconclusive",
     };
     let message = format!("migrated, but the boot test {outcome}: {}", test.verdict.reason);

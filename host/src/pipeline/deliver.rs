@@ -11,13 +11,14 @@ use super::output::Output;
 use super::paths::text;
 use super::run::Run;
 use super::summary::Summary;
-use super::targets;
-use super::test::{self, Subject};
+use super::targets::{Place, Targets};
+use super::test::{self, Subject, Tested};
 use super::{conclude, digests};
 use crate::config::Command;
-use crate::events::Stage;
+use crate::events::{Event, Stage};
 use crate::journal::write_file;
-use crate::machine::{Promises, decide};
+use crate::machine::{Promises, ask_again, decide};
+use crate::report::TargetRecord;
 use crate::worker::Failure;
 
 /// A result whose images are in place.
@@ -26,6 +27,8 @@ pub(super) struct Delivery<'a, 'r> {
     pub vm: &'a VmSpec,
     pub output: &'a Output,
     pub disks: Vec<FinalDisk<'a>>,
+    /// A former run of this job came as far as this.
+    pub resumed: bool,
 }
 
 impl Delivery<'_, '_> {
@@ -33,10 +36,9 @@ impl Delivery<'_, '_> {
     pub fn deliver(&self, summary: &mut Summary) -> Result<Value, Failure> {
         self.output.records.fence().check()?;
         let job = self.run.job;
-        let has_machine = matches!(job.command, Command::Migrate | Command::Apply);
-        if has_machine {
+        if job.command.makes_machine() {
             let machine = self.machine(summary)?;
-            summary.targets = targets::write(self.run, self.output, &machine, &mut summary.findings)?;
+            summary.targets = self.define(&machine, &[], summary)?;
             summary.machine = Some(machine);
         }
         // The digests are read while the guest boots: both only look at the images.
@@ -50,8 +52,15 @@ impl Delivery<'_, '_> {
             (digests.join().unwrap_or_else(|_| Err(PluginError::defect("the digest thread panicked"))), tested)
         });
         summary.images = records.map_err(|error| Failure::new(Stage::Convert, error))?;
-        summary.test = tested?;
-        let report = if has_machine || job.command == Command::Fix {
+        if let Some(tested) = tested? {
+            if let Some(lesser) = tested.lesser {
+                summary.targets = self.define(&lesser.machine, &summary.targets.clone(), summary)?;
+                summary.machine = Some(lesser.machine);
+                summary.findings.push(lesser.finding);
+            }
+            summary.test = Some(tested.record);
+        }
+        let report = if job.command.makes_machine() || job.command == Command::Fix {
             self.write_plan(summary)?;
             summary.write_report(self.run, self.output)?
         } else {
@@ -65,6 +74,15 @@ impl Delivery<'_, '_> {
         conclude::conclude(&report)
     }
 
+    /// Writes the machine down for the job's targets. `ours` was written before.
+    fn define(&self, machine: &Machine, ours: &[TargetRecord], summary: &mut Summary) -> Result<Vec<TargetRecord>> {
+        let drafts = Targets::choose(self.run, &self.run.job.targets)?.render(machine, &self.output.name)?;
+        let dir = self.output.dir.as_path();
+        // A former run of this job had found the names free.
+        let all = if self.resumed { drafts.records() } else { ours.to_vec() };
+        drafts.write(self.run, &Place { dir, ours: &all }, &mut summary.findings)
+    }
+
     /// Whether every image is as it was copied.
     fn is_copy(&self) -> bool {
         let job = self.run.job;
@@ -72,7 +90,7 @@ impl Delivery<'_, '_> {
         unchanged && self.disks.iter().all(|disk| disk.copied.is_some())
     }
 
-    fn test(&self, summary: &Summary) -> Result<crate::report::TestRecord, Failure> {
+    fn test(&self, summary: &Summary) -> Result<Tested, Failure> {
         let machine = summary.machine.as_ref();
         let machine = machine.ok_or_else(|| PluginError::defect("a boot test without a machine"))?;
         let (dir, work) = (&self.output.dir, &self.output.scratch);
@@ -80,12 +98,26 @@ impl Delivery<'_, '_> {
     }
 
     /// The new machine with its images.
-    fn machine(&self, summary: &Summary) -> Result<Machine> {
-        let format = self.run.job.format.as_str();
-        let mut machine = summary.machine.clone().unwrap_or_else(|| {
-            let promises = Promises::of(summary.inspection.as_ref());
-            decide(self.vm, summary.inspection.as_ref(), &promises, format, &self.run.job.target)
-        });
+    fn machine(&self, summary: &mut Summary) -> Result<Machine> {
+        let job = self.run.job;
+        let format = job.format.as_str();
+        let (mut machine, findings) = match summary.machine.take() {
+            // A saved plan has a machine, of which this job may want something else.
+            Some(mut machine) if job.command == Command::Apply => {
+                let findings = ask_again(&mut machine, &job.machine);
+                (machine, findings)
+            }
+            Some(machine) => (machine, Vec::new()),
+            None => {
+                let promises = Promises::of(summary.inspection.as_ref());
+                let decided = decide(self.vm, summary.inspection.as_ref(), &promises, format, &job.machine);
+                (decided.machine, decided.findings)
+            }
+        };
+        for finding in findings.into_iter().filter(|finding| !summary.findings.contains(finding)).collect::<Vec<_>>() {
+            self.run.services.events().emit(Event::Finding(finding.clone()));
+            summary.findings.push(finding);
+        }
         for (disk, made) in machine.disks.iter_mut().zip(&self.disks) {
             disk.image = text(&made.image)?;
             disk.format = format.to_owned();

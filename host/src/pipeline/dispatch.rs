@@ -5,7 +5,7 @@ use std::path::Path;
 use vmdk2kvm_plugin_api::ErrorKind;
 
 use super::run::Run;
-use super::{examine, inventory, migrate, retest};
+use super::{examine, inventory, migrate, render, retest};
 use crate::config::{Command, Job};
 use crate::plugins::{self, Services};
 use crate::report::Containment;
@@ -27,6 +27,7 @@ pub fn run(
             migrate::migrate(&run)
         }
         Command::Test => retest::retest(&run),
+        Command::Render => render::render(&run),
     };
     outcome.map_err(|mut failure| {
         // A stage that stopped because the user asked to is not at fault, whatever error it found on its way out.

@@ -38,7 +38,7 @@ impl Keys {
             .collect();
         let installed = run.registry.fingerprint();
         let fix = StageKey::new(&[["fix", format, installed.as_str()].as_slice(), &inputs].concat());
-        let result = json(&(&job.target, job.format, job.compress))?;
+        let result = json(&(&job.machine, &job.targets, &job.target, job.format, job.compress))?;
         let digest = |texts: &[&str]| StageKey::new(texts).as_str().to_owned();
         let prints: Vec<&str> = disks.iter().map(|disk| disk.before.as_str()).collect();
         let parts = [
@@ -49,7 +49,8 @@ impl Keys {
             ("compression", job.compress.to_string()),
             ("plan", digest(&[&changes])),
             ("settings", digest(&[&settings])),
-            ("target", digest(&[&json(&job.target)?])),
+            ("target", digest(&[&json(&(&job.targets, &job.target))?])),
+            ("new machine", digest(&[&json(&job.machine)?])),
         ];
         Ok(Self {
             parts: parts.map(|(name, value)| (name.to_owned(), value)).into(),

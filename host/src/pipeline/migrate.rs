@@ -21,12 +21,14 @@ use super::format::{OVERLAY, must_convert, working_format};
 use super::guest_stages::GuestStages;
 use super::keys::{self, Keys};
 use super::output::Output;
-use super::paths::remove_if_there;
+use super::paths::{remove_if_there, text};
 use super::run::{Began, Run};
 use super::summary::Summary;
+use super::targets::{Drafts, Targets};
 use super::{fetch, finished, flatten, resize, retest, saved_plan};
 use crate::config::{Command, Input};
 use crate::events::{Stage, StageStatus};
+use crate::machine::{Promises, decide};
 use crate::report::Report;
 use crate::worker::Failure;
 
@@ -70,6 +72,9 @@ fn check_plugins(run: &Run<'_>) -> Result<(), Failure> {
     if run.job.wants(Stage::Convert) && must_convert(run.job) {
         converter(run.job.format.as_str()).map_err(|error| Failure::new(Stage::Convert, error))?;
     }
+    if run.job.wants(Stage::Convert) && run.job.command.makes_machine() {
+        Targets::choose(run, &run.job.targets).map_err(|error| Failure::new(Stage::Convert, error))?;
+    }
     if run.job.wants(Stage::Test) {
         run.registry.tester(run.job.test.plugin.as_deref()).map_err(|error| Failure::new(Stage::Test, error))?;
     }
@@ -111,7 +116,10 @@ impl Migration<'_, '_> {
             saved_plan::refuse_changed(guest, &now)?;
         }
         let ours = self.promoted();
-        self.output.refuse_existing(run.job, self.disks.len(), &ours).map_err(|error| self.tell_apart(error))?;
+        let drafts = self.rehearse()?;
+        let rendered = drafts.iter().flat_map(Drafts::names);
+        let refused = self.output.refuse_existing(run.job, self.disks.len(), rendered, &ours);
+        refused.map_err(|error| self.tell_apart(error))?;
         let guest = self.guest_stages();
         self.forget_what_is_to_be_done_again(&guest)?;
         let mut tasks = self.tasks(&ours);
@@ -158,7 +166,25 @@ impl Migration<'_, '_> {
         let mut copied = copied.disks;
         let result = |(disk, image): (_, PathBuf)| FinalDisk { disk, image, copied: copied.remove(&disk.index) };
         let disks = self.disks.iter().zip(images).map(result).collect();
-        Delivery { run, vm: &self.fetched.vm, output: &self.output, disks }.deliver(&mut summary)
+        let resumed = !ours.is_empty();
+        Delivery { run, vm: &self.fetched.vm, output: &self.output, disks, resumed }.deliver(&mut summary)
+    }
+
+    /// The machine as its targets would write it as far as it is known before the guest was looked at: for the names of the files, and for a
+    /// target that cannot write it at all. That is better known now than hours later.
+    fn rehearse(&self) -> Result<Option<Drafts>> {
+        let job = self.run.job;
+        if !job.wants(Stage::Convert) || !job.command.makes_machine() {
+            return Ok(None);
+        }
+        let format = job.format.as_str();
+        let decided = decide(&self.fetched.vm, None, &Promises::default(), format, &job.machine);
+        let mut machine = decided.machine;
+        for (disk, source) in machine.disks.iter_mut().zip(&self.disks) {
+            disk.image = text(&self.output.image(source.index, format))?;
+            disk.size_bytes = source.size();
+        }
+        Targets::choose(self.run, &job.targets)?.render(&machine, &self.output.name).map(Some)
     }
 
     /// Ends a run that finds its result finished: at most the boot test is still to be passed.

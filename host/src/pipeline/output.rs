@@ -14,6 +14,8 @@ use crate::machine::safe_name;
 
 /// Folder of the boot's evidence in the output folder.
 pub(super) const EVIDENCE: &str = "boot";
+/// What lies beside the images, whatever the machine is called.
+pub(super) const OWN_FILES: [&str; 4] = ["report.json", "report.md", "report.html", "plan.json"];
 /// Name of the work folder beside the result.
 const WORK_FOLDER: &str = ".vmdk2kvm-work";
 /// Folder in the work folder for what only this run needs. Emptied by the next one.
@@ -78,24 +80,26 @@ impl Output {
         self.dir.join(format!("{}-disk{}.converted.part", self.name, index + 1))
     }
 
-    /// The domain's file.
-    pub fn domain(&self) -> PathBuf {
-        self.dir.join(format!("{}.xml", self.name))
-    }
-
-    /// Refuses to go on when anything has a name that the result will need. `ours` are the images that a former run of this job gave their
+    /// Refuses to go on when anything has a name that the result will need, `rendered` among them. `ours` are the images that a former run of this job gave their
     /// names already. It had found all names free before, and what it wrote beside them is its own too.
-    pub fn refuse_existing(&self, job: &Job, disks: usize, ours: &[PathBuf]) -> Result<()> {
+    pub fn refuse_existing<'a>(
+        &self,
+        job: &Job,
+        disks: usize,
+        rendered: impl Iterator<Item = &'a str>,
+        ours: &[PathBuf],
+    ) -> Result<()> {
         let mut names: Vec<PathBuf> = (0..disks).map(|index| self.image(index, job.format.as_str())).collect();
         names.retain(|name| !ours.contains(name));
         if ours.is_empty() && matches!(job.command, Command::Migrate | Command::Apply | Command::Fix) {
-            names.extend(["report.json", "report.md", "report.html", "plan.json"].map(|name| self.dir.join(name)));
+            names.extend(OWN_FILES.map(|name| self.dir.join(name)));
         }
         if ours.is_empty() && matches!(job.command, Command::Flatten | Command::Convert) {
             names.push(super::finished::record(job, self));
         }
-        if ours.is_empty() && matches!(job.command, Command::Migrate | Command::Apply) {
-            names.extend([self.domain(), self.dir.join(EVIDENCE)]);
+        if ours.is_empty() && job.command.makes_machine() {
+            names.extend(rendered.map(|name| self.dir.join(name)));
+            names.push(self.dir.join(EVIDENCE));
         }
         match names.iter().find(|name| name.symlink_metadata().is_ok()) {
             None => Ok(()),

@@ -61,7 +61,9 @@ pub(super) fn plan(
         }
     }
     let format = run.job.format.as_str();
-    plan.machine = Some(decide(&context.vm, Some(&context.inspection), &promises, format, &run.job.target));
+    let decided = decide(&context.vm, Some(&context.inspection), &promises, format, &run.job.machine);
+    decided.findings.into_iter().for_each(|finding| add_finding(&mut plan.findings, finding));
+    plan.machine = Some(decided.machine);
     Ok(plan)
 }
 

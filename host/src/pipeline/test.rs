@@ -1,18 +1,26 @@
-//! TEST: boots a throw-away copy of the result and waits for evidence.
+//! TEST: boots a throw-away copy of the result and waits for evidence. A guest that does not come up may be tried once more, on a lesser
+//! machine.
 
 use std::path::Path;
 
-use vmdk2kvm_plugin_api::Result;
-use vmdk2kvm_plugin_api::model::{CreateOverlay, Inspection, Machine, TestRequest};
+use vmdk2kvm_plugin_api::model::{
+    CreateOverlay, Finding, Inspection, Machine, Severity, TestRequest, Verdict, VerdictKind,
+};
+use vmdk2kvm_plugin_api::text::escape;
+use vmdk2kvm_plugin_api::{Result, Tester};
 
 use super::format::OVERLAY;
 use super::output::EVIDENCE;
-use super::paths::{remove_if_there, text};
+use super::paths::{remove_folder, remove_if_there, text};
 use super::run::Run;
-use crate::events::Stage;
-use crate::journal::create_private_folder;
+use crate::events::{Event, Stage};
+use crate::journal::{create_private_folder, output_error};
+use crate::machine::lesser;
 use crate::report::TestRecord;
 use crate::worker::Failure;
+
+/// Takes the evidence of the second boot until it is known which of the two counts.
+const SECOND: &str = "boot.part";
 
 /// What is tested.
 pub(super) struct Subject<'a> {
@@ -25,27 +33,88 @@ pub(super) struct Subject<'a> {
     pub work: &'a Path,
 }
 
+/// What came of it.
+pub(super) struct Tested {
+    pub record: TestRecord,
+    /// The guest came up on this one only.
+    pub lesser: Option<Lesser>,
+}
+
+/// A machine that the guest came up on, when it did not on its best one.
+pub(super) struct Lesser {
+    pub machine: Machine,
+    pub finding: Finding,
+}
+
 /// Runs the boot test.
-pub(super) fn test(run: &Run<'_>, subject: &Subject<'_>) -> Result<TestRecord, Failure> {
+pub(super) fn test(run: &Run<'_>, subject: &Subject<'_>) -> Result<Tested, Failure> {
     run.stage(Stage::Test, |plugin| {
         let tester = run.registry.tester(run.job.test.plugin.as_deref())?;
         *plugin = Some(tester.label.clone());
-        let evidence = subject.dir.join(EVIDENCE);
-        create_private_folder(&evidence)?;
-        let overlays = Overlays::make(run, subject)?;
-        let request = TestRequest::new(
-            overlays.machine.clone(),
-            text(&evidence)?,
-            text(subject.work)?,
-            run.private.to_string_lossy(),
-        );
-        let verdict = tester.stage.test(&request.with(|request| {
-            request.inspection = subject.inspection.cloned();
-            request.timeout_seconds = run.job.test.timeout_seconds;
-            request.expect = run.job.test.expect.clone();
-        }))?;
-        Ok(TestRecord { plugin: tester.label, verdict })
+        let stage = tester.stage.as_ref();
+        let verdict = boot(run, subject, subject.machine, stage, &subject.dir.join(EVIDENCE))?;
+        let record = |verdict| TestRecord { plugin: tester.label.clone(), verdict };
+        let second = match verdict.verdict {
+            VerdictKind::Failed if run.job.test.fallback => second(run, subject, stage, &verdict)?,
+            _ => None,
+        };
+        Ok(match second {
+            Some((verdict, lesser)) => Tested { record: record(verdict), lesser: Some(lesser) },
+            None => Tested { record: record(verdict), lesser: None },
+        })
     })
+}
+
+/// Tries a lesser machine; `None` when there is none, or when the guest does not come up on it either.
+fn second(
+    run: &Run<'_>,
+    subject: &Subject<'_>,
+    tester: &dyn Tester,
+    first: &Verdict,
+) -> Result<Option<(Verdict, Lesser)>> {
+    let Some(machine) = lesser(subject.machine) else { return Ok(None) };
+    run.check_cancelled()?;
+    run.services.step("lesser machine");
+    let (evidence, beside) = (subject.dir.join(EVIDENCE), subject.dir.join(SECOND));
+    remove_folder(&beside)?;
+    let verdict = boot(run, subject, &machine, tester, &beside);
+    if !verdict.as_ref().is_ok_and(|verdict| verdict.verdict == VerdictKind::Passed) {
+        remove_folder(&beside)?;
+        return verdict.map(|_| None);
+    }
+    remove_folder(&evidence)?;
+    std::fs::rename(&beside, &evidence).map_err(|error| output_error(evidence.display(), &error))?;
+    let message = format!(
+        "the guest did not come up on its best machine ({}); it does with its disks on SATA, e1000e network cards and VGA, \
+         and that machine is delivered",
+        escape(&first.reason)
+    );
+    let finding = Finding::new("lesser-machine", Severity::Warn, message)
+        .hint("it runs slower: find out why it does not start with its paravirtual drivers");
+    run.services.events().emit(Event::Finding(finding.clone()));
+    verdict.map(|verdict| Some((verdict, Lesser { machine, finding })))
+}
+
+fn boot(
+    run: &Run<'_>,
+    subject: &Subject<'_>,
+    machine: &Machine,
+    tester: &dyn Tester,
+    evidence: &Path,
+) -> Result<Verdict> {
+    create_private_folder(evidence)?;
+    let overlays = Overlays::make(run, machine, subject.work)?;
+    let request = TestRequest::new(
+        overlays.machine.clone(),
+        text(evidence)?,
+        text(subject.work)?,
+        run.private.to_string_lossy(),
+    );
+    tester.test(&request.with(|request| {
+        request.inspection = subject.inspection.cloned();
+        request.timeout_seconds = run.job.test.timeout_seconds;
+        request.expect = run.job.test.expect.clone();
+    }))
 }
 
 /// The machine on throw-away overlays of its images. Dropping it removes them.
@@ -54,21 +123,19 @@ struct Overlays {
 }
 
 impl Overlays {
-    fn make(run: &Run<'_>, subject: &Subject<'_>) -> Result<Self> {
+    fn make(run: &Run<'_>, machine: &Machine, work: &Path) -> Result<Self> {
         let converter = run.registry.converter(run.job.plugins.converter.as_deref(), OVERLAY)?;
-        let mut overlays = Self { machine: subject.machine.clone() };
-        for (number, disk) in (1..).zip(&mut overlays.machine.disks) {
-            let overlay = subject.work.join(format!("test-{number}.{OVERLAY}"));
+        let mut overlays = Self { machine: machine.clone() };
+        // Until its overlay is made, a disk names its image, which is not to be removed.
+        let images: Vec<(String, String)> =
+            machine.disks.iter().map(|disk| (disk.image.clone(), disk.format.clone())).collect();
+        overlays.machine.disks.iter_mut().for_each(|disk| disk.image.clear());
+        for ((number, disk), (image, format)) in (1..).zip(&mut overlays.machine.disks).zip(&images) {
+            let overlay = work.join(format!("test-{number}.{OVERLAY}"));
             remove_if_there(&overlay)?;
-            let overlay = text(&overlay)?;
-            converter.stage.create_overlay(&CreateOverlay::new(
-                &overlay,
-                &disk.image,
-                &disk.format,
-                disk.size_bytes,
-            ))?;
-            disk.image = overlay;
+            disk.image = text(&overlay)?;
             disk.format = OVERLAY.to_owned();
+            converter.stage.create_overlay(&CreateOverlay::new(&disk.image, image, format, disk.size_bytes))?;
         }
         Ok(overlays)
     }
@@ -76,7 +143,7 @@ impl Overlays {
 
 impl Drop for Overlays {
     fn drop(&mut self) {
-        let overlays = self.machine.disks.iter().filter(|disk| disk.format == OVERLAY);
+        let overlays = self.machine.disks.iter().filter(|disk| !disk.image.is_empty());
         // What is left lies in the run's own folder, which the next run empties.
         overlays.for_each(|disk| _ = std::fs::remove_file(&disk.image));
     }

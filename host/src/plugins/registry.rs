@@ -192,7 +192,7 @@ impl Registry {
 
     /// The plugin that writes machines down for a target; `None`: for the target that is the most preferred, whose name comes back, too.
     pub fn target(&self, wanted: Option<&str>) -> Result<(String, Chosen<Box<dyn Converter>>)> {
-        let (mut best, mut known): (Option<(u32, String, usize)>, Vec<String>) = (None, Vec::new());
+        let mut best: Option<(u32, String, usize)> = None;
         for index in self.of_kind(Kind::Converter) {
             let loaded = match self.load(index) {
                 Ok(loaded) => loaded,
@@ -206,9 +206,8 @@ impl Registry {
                 let preference = loaded.manifest.preference;
                 let fits = wanted.is_none_or(|wanted| wanted == target);
                 if fits && best.as_ref().is_none_or(|(number, ..)| preference > *number) {
-                    best = Some((preference, target.clone(), index));
+                    best = Some((preference, target, index));
                 }
-                known.push(target);
             }
         }
         let Some((_, target, index)) = best else {
@@ -216,18 +215,41 @@ impl Registry {
                 Some(target) => format!("no plugin can write machines down for the target `{target}`"),
                 None => "no plugin can write machines down".to_owned(),
             };
-            let error = self.nobody(Kind::Converter, wanted, message);
-            return Err(if known.is_empty() { error } else { error.hint(format!("known here: {}", known.join(", "))) });
+            let (mut error, known) = (self.nobody(Kind::Converter, wanted, message), self.target_names());
+            if !known.is_empty() {
+                let advice = error.hint.take().filter(|advice| advice != SHOW).map(|advice| format!("{advice}; "));
+                error = error.hint(format!("{}known here: {}", advice.unwrap_or_default(), known.join(", ")));
+            }
+            return Err(error);
         };
         let loaded = self.load(index)?;
         let stage = loaded.converter()?.ok_or_else(|| without_settings(Kind::Converter, &loaded))?;
         Ok((target, Chosen { label: loaded.label(), stage }))
     }
 
-    /// The TEST plugin.
+    /// The TEST plugin. `NAME` may stand for the plugin `NAME-test`.
     pub fn tester(&self, wanted: Option<&str>) -> Result<Chosen<Box<dyn Tester>>> {
         let message = "no plugin can test the result".to_owned();
+        let name = wanted.map(|name| self.tester_name(name));
+        let wanted = name.as_deref();
         self.best(Kind::Tester, wanted, Loaded::tester, |_| Ok(1), || self.nobody(Kind::Tester, wanted, message))
+    }
+
+    fn tester_name(&self, name: &str) -> String {
+        let installed = |name: &str| self.manifests().any(|other| other.is_a(Kind::Tester) && other.name == name);
+        let longer = format!("{name}-test");
+        let known = |name: &str| stock::candidates(Kind::Tester, None).iter().any(|plugin| plugin.name == name);
+        if !installed(name) && (installed(&longer) || known(&longer)) { longer } else { name.to_owned() }
+    }
+
+    /// Every target that a plugin here writes machines down for, in the order of their names.
+    pub fn target_names(&self) -> Vec<String> {
+        let converters = self.of_kind(Kind::Converter).into_iter().filter_map(|index| self.load(index).ok());
+        let stages = converters.filter_map(|loaded| loaded.converter().ok().flatten());
+        let mut names: Vec<String> = stages.flat_map(|stage| stage.targets()).collect();
+        names.sort();
+        names.dedup();
+        names
     }
 
     /// Asks every plugin of a kind, or the one the job names, for its stage and that for its score. The highest wins; 0 is a no. A plugin that

@@ -31,7 +31,11 @@ pub(super) fn html(report: &Report, screenshot: Option<&[u8]>) -> String {
             changes(body, &report.changes);
             images(body, &report.images);
             source(body, report);
-            facts(body, "Machine", &machine(&report.vm));
+            if let Some(new) = &report.machine {
+                facts(body, "New machine", &crate::machine::facts(new));
+                targets(body, report);
+            }
+            facts(body, "Old machine", &machine(&report.vm));
         });
     });
     page.constant("\n");
@@ -224,6 +228,17 @@ fn source(body: &mut Markup, report: &Report) {
                 row.leaf("td", &[("class", "files")], &disk.files.join("\n"));
                 row.leaf("td", &[("class", "digest")], &disk.before);
                 row.leaf("td", &[("class", "digest")], disk.after.as_deref().unwrap_or("-"));
+            });
+        }
+    });
+}
+
+fn targets(body: &mut Markup, report: &Report) {
+    body.tag("ul", &[], |list| {
+        for target in &report.targets {
+            list.tag("li", &[], |item| {
+                item.leaf("b", &[], &target.name).text(": ").text(&target.files.join(", "));
+                item.text(&format!(" ({})", target.plugin));
             });
         }
     });

@@ -92,7 +92,17 @@ pub(super) fn markdown(report: &Report) -> String {
             vec![code(&disk.name), code(&disk.before), disk.after.as_deref().map(code).unwrap_or_default()]
         }),
     );
-    text.push_str("\n## Machine\n\n");
+    if let Some(new) = &report.machine {
+        text.push_str("\n## New machine\n\n");
+        for (label, value) in crate::machine::facts(new) {
+            text.push_str(&format!("- {label}: {}\n", plain(&value)));
+        }
+        for target in &report.targets {
+            let files: Vec<String> = target.files.iter().map(|file| code(file)).collect();
+            text.push_str(&format!("- {}: {} ({})\n", plain(&target.name), files.join(", "), plain(&target.plugin)));
+        }
+    }
+    text.push_str("\n## Old machine\n\n");
     for (label, value) in machine(&report.vm) {
         text.push_str(&format!("- {label}: {}\n", plain(&value)));
     }

@@ -35,7 +35,7 @@ pub(super) fn outcome(report: &Report) -> (Mood, String) {
         },
         (None, Some(VerdictKind::Passed)) => (Mood::Good, "migrated and booted".into()),
         (None, None) => (Mood::Odd, "done, not boot-tested".into()),
-        (None, Some(_)) => (Mood::Odd, "migrated, and the boot test proved nothing".into()),
+        (None, Some(_)) => (Mood::Odd, "migrated, but the boot test was inconclusive".into()),
     }
 }
 
@@ -43,13 +43,17 @@ pub(super) fn outcome(report: &Report) -> (Mood, String) {
 pub(super) fn marks(report: &Report) -> Vec<(&'static str, String, Mood)> {
     let mut marks = Vec::new();
     if let Some(test) = &report.test {
-        let mood = if test.verdict.verdict == VerdictKind::Passed { Mood::Good } else { Mood::Bad };
+        let (word, mood) = match test.verdict.verdict {
+            VerdictKind::Passed => ("", Mood::Good),
+            VerdictKind::Failed => ("", Mood::Bad),
+            _ => ("inconclusive: ", Mood::Odd),
+        };
         let how = if test.verdict.accelerator.is_empty() {
             String::new()
         } else {
             format!(" ({})", test.verdict.accelerator)
         };
-        marks.push(("Boot test", format!("{}{how}", test.verdict.reason), mood));
+        marks.push(("Boot test", format!("{word}{}{how}", test.verdict.reason), mood));
     }
     if let Some(converged) = report.converged {
         let (text, mood) = if converged {

@@ -38,6 +38,11 @@ fn report(name: &str) -> Report {
                 "target": "open-vm-tools", "summary": "remove VMware's tools", "reason": "they have nothing to talk to",
                 "critical": false, "status": "failed", "detail": format!("dpkg: error {name}")}],
         "converged": true,
+        "machine": {"schema": 1, "name": name, "chipset": "q35", "firmware": "uefi", "secure_boot": true, "tpm": true, "clock": "local",
+            "cpus": {"count": 2, "sockets": 1, "cores_per_socket": 2}, "memory_bytes": 2_147_483_648_u64, "video": "vga",
+            "disks": [{"format": "qcow2", "size_bytes": 4_294_967_296_u64, "bus": "virtio-scsi", "boot_order": 1}],
+            "cards": [{"model": "e1000e", "mac": "00:50:56:00:00:01", "network": {"bridge": name}}]},
+        "targets": [{"name": "lab", "plugin": "target-lab 0.1.0", "files": ["web.lab"]}],
         "images": [{"path": "web-disk1.qcow2", "format": "qcow2", "bytes": 926_941_184, "virtual_size": 4_294_967_296_u64,
             "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "content_sha256": null}],
         "test": {"plugin": "qemu-test 0.1.0", "schema": 1, "verdict": "passed", "reason": "login-prompt", "seconds": 41.2,
@@ -135,6 +140,32 @@ fn hostile_names_stay_text_everywhere() {
     assert!(!html.contains("<script") && !html.contains("<img"), "{html}");
     assert_eq!(html.matches("</title>").count(), 1);
     assert_eq!(html.matches("</style>").count(), 1);
+}
+
+#[test]
+fn the_new_machine_and_its_files_are_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &report("web")).unwrap();
+    for name in ["report.html", "report.md"] {
+        let text = std::fs::read_to_string(dir.path().join(name)).unwrap();
+        for shown in ["New machine", "UEFI with Secure Boot", "local time", "1 on virtio-scsi, qcow2, 4.00 GiB, boots",
+            "e1000e, 00:50:56:00:00:01, bridge web", "web.lab", "Old machine"] {
+            assert!(text.contains(shown), "{name}: {shown}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_test_that_proved_nothing_is_called_so() {
+    let mut report = report("web");
+    report.test.as_mut().unwrap().verdict.verdict = vmdk2kvm_plugin_api::model::VerdictKind::Inconclusive;
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &report).unwrap();
+    for name in ["report.html", "report.md"] {
+        let text = std::fs::read_to_string(dir.path().join(name)).unwrap();
+        assert!(text.contains("migrated, but the boot test was inconclusive"), "{name}: {text}");
+        assert!(text.contains("inconclusive: login-prompt (tcg)"), "{name}: {text}");
+    }
 }
 
 #[test]

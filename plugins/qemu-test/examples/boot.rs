@@ -1,12 +1,13 @@
-//! Boots one image and prints the verdict: `boot IMAGE FORMAT bios|uefi FOLDER [SETTINGS-JSON [REQUEST-JSON]]`.
+//! Boots an image and prints the verdict: `boot IMAGE FORMAT bios|uefi FOLDER [SETTINGS-JSON [REQUEST-JSON]]`.
 //!
-//! For work on this plugin without the rest of the program. The image's size is its file's (raw) or given in REQUEST-JSON, which
-//! is merged over the request that this makes.
+//! For work on this plugin without the rest of the program. The image is written to: it should be an overlay
+//! (`qemu-img create -f qcow2 -b BASE -F FORMAT OVERLAY`), as the host makes one. REQUEST-JSON is merged over the request that this makes.
 
 use std::io::Write;
 
 use serde_json::{Value, json};
 use vmdk2kvm_plugin_api::Plugin;
+use vmdk2kvm_plugin_api::model::{Card, CardModel, Cpus, DiskBus, Machine, MachineDisk, TestRequest};
 use vmdk2kvm_plugin_testing::FakeHost;
 use vmdk2kvm_qemu_test::QemuTest;
 
@@ -15,15 +16,13 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let [image, format, firmware, folder, more @ ..] = &words[..] else {
         return Err("boot IMAGE FORMAT bios|uefi FOLDER [SETTINGS-JSON [REQUEST-JSON]]".into());
     };
-    let mut request = json!({
-        "vm": {
-            "schema": 1, "name": "boot", "firmware": firmware,
-            "cpus": { "count": 2, "sockets": 1, "cores_per_socket": 2 }, "memory_bytes": 1u64 << 30,
-        },
-        "images": [{ "path": image, "format": format, "virtual_size": std::fs::metadata(image)?.len() }],
-        "domain_xml": "", "evidence_dir": format!("{folder}/boot"), "work_dir": format!("{folder}/work"),
-        "timeout_seconds": 300,
+    let firmware = serde_json::from_value(json!(firmware))?;
+    let machine = Machine::new("boot", firmware, Cpus::new(2, 2), 1 << 30).with(|machine| {
+        machine.disks = vec![MachineDisk::new(format, 0, DiskBus::Virtio).with(|disk| disk.image.clone_from(image))];
+        machine.cards = vec![Card::new(CardModel::Virtio)];
     });
+    let below = |name: &str| format!("{folder}/{name}");
+    let mut request = serde_json::to_value(TestRequest::new(machine, below("boot"), below("work"), below("s")))?;
     if let Some(text) = more.get(1) {
         merge(&mut request, serde_json::from_str(text)?);
     }

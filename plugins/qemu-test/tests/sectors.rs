@@ -13,6 +13,7 @@ use serde_json::json;
 use support::Bench;
 use vmdk2kvm_plugin_api::ErrorKind;
 use vmdk2kvm_plugin_api::model::VerdictKind::{Failed, Passed};
+use vmdk2kvm_plugin_api::model::{CardModel, Chipset, DiskBus, Firmware};
 use vmdk2kvm_plugin_testing::FakeHost;
 use vmdk2kvm_qemu_test::sector::{Output, Then};
 
@@ -105,8 +106,8 @@ fn an_expected_sshd_is_required_beside_the_prompt() {
 #[test]
 fn a_shared_image_can_be_tested_twice_at_once() {
     let bench = Bench::new(Output::Serial, b"\r\nprobe login: ", Then::Halt);
-    let (one, two) = (bench.request.clone(), bench.request.clone());
-    let other = support::request(&bench.folder.path().join("other"), &bench.image, "raw", 1 << 20);
+    let other = |name: &str| support::request(&bench.folder.path().join(name), &bench.image, "raw", 1 << 20);
+    let (one, two, other) = (bench.request.clone(), other("two"), other("other"));
     std::thread::scope(|scope| {
         let handles = [one, two, other]
             .map(|request| scope.spawn(move || support::tester(&FakeHost::new(), json!({}), &request).unwrap().reason));
@@ -117,7 +118,7 @@ fn a_shared_image_can_be_tested_twice_at_once() {
 }
 
 #[test]
-fn every_image_format_boots() {
+fn every_image_format_below_an_overlay_boots() {
     let bench = Bench::new(Output::Serial, b"\r\nprobe login: ", Then::Halt);
     for format in ["qcow2", "vdi", "vmdk", "vhdx"] {
         let image = bench.folder.path().join(format!("image, {format}"));
@@ -136,19 +137,34 @@ fn every_image_format_boots() {
 }
 
 #[test]
-fn every_bus_and_card_of_a_domain_boots() {
+fn every_bus_and_card_of_a_machine_boots() {
     let mut bench = Bench::new(Output::Serial, b"\r\nprobe login: ", Then::Halt);
-    for (machine, bus, model) in
-        [("q35", "virtio", "virtio"), ("q35", "scsi", "e1000e"), ("q35", "sata", "e1000"), ("pc", "ide", "e1000")]
-    {
-        bench.request.domain_xml = format!(
-            "<domain><os><type machine='{machine}'>hvm</type></os><devices>\
-             <disk device='disk'><target bus='{bus}'/></disk>\
-             <interface><model type='{model}'/></interface><interface><model type='{model}'/></interface></devices></domain>"
-        );
+    for (chipset, bus, model) in [
+        (Chipset::Q35, DiskBus::Virtio, CardModel::Virtio),
+        (Chipset::Q35, DiskBus::VirtioScsi, CardModel::E1000e),
+        (Chipset::Q35, DiskBus::Sata, CardModel::E1000),
+        (Chipset::Q35, DiskBus::Sata, CardModel::Rtl8139),
+        (Chipset::Pc, DiskBus::Ide, CardModel::E1000),
+        (Chipset::Pc, DiskBus::Virtio, CardModel::Rtl8139),
+    ] {
+        let machine = &mut bench.request.machine;
+        machine.chipset = chipset;
+        machine.disks[0].bus = bus;
+        machine.cards.iter_mut().for_each(|card| card.model = model);
         let verdict = bench.test();
-        assert_eq!(verdict.reason, "login-prompt", "{machine} {bus} {model}: {verdict:?}");
+        assert_eq!(verdict.reason, "login-prompt", "{chipset:?} {bus:?} {model:?}: {verdict:?}");
     }
+}
+
+/// A disk of data may be the first in the order of the bus: the boot order decides.
+#[test]
+fn the_disk_that_boots_need_not_be_the_first() {
+    let mut bench = Bench::new(Output::Serial, b"\r\nprobe login: ", Then::Halt);
+    let data = Bench::of(&[0; 512]);
+    let disks = &mut bench.request.machine.disks;
+    disks.insert(0, data.request.machine.disks[0].clone());
+    (disks[0].boot_order, disks[1].boot_order) = (None, Some(1));
+    assert_eq!(bench.test().reason, "login-prompt");
 }
 
 #[test]
@@ -200,7 +216,7 @@ fn settings_have_effects() {
     assert_eq!(refused(json!({ "memory": 1024 })).kind, ErrorKind::Config);
 
     let mut uefi = bench.request.clone();
-    uefi.vm.firmware = vmdk2kvm_plugin_api::model::Firmware::Uefi;
+    uefi.machine.firmware = Firmware::Uefi;
     let error = support::tester(&FakeHost::new(), json!({ "firmware_folders": ["/nowhere"] }), &uefi).unwrap_err();
     assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Missing, "a UEFI firmware was not found in /nowhere"));
 }

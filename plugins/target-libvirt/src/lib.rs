@@ -59,11 +59,9 @@ fn findings(machine: &Machine) -> Vec<Finding> {
         }
     }
     findings.extend(networks.into_iter().map(|name| {
-        let message = format!(
-            "the network {} has no counterpart in `machine.networks`: its cards go to the network `{}`",
-            escape(name),
-            devices::DEFAULT_NETWORK
-        );
+        let which = if name.is_empty() { "a network without a name".into() } else { format!("the network {}", escape(name)) };
+        let default = devices::DEFAULT_NETWORK;
+        let message = format!("{which} has no counterpart in `machine.networks`: its cards go to the network `{default}`");
         Finding::new("network-unmapped", Severity::Warn, message)
             .hint("name one with --set machine.networks.\"OLD\"=NEW")
     }));
@@ -77,4 +75,64 @@ vmdk2kvm_plugin_api::export_plugin! {
     kinds: ["converter"],
     capabilities: ["libvirt"],
     preference: 100,
+}
+
+#[cfg(test)]
+mod tests {
+    use vmdk2kvm_plugin_api::model::{Card, CardModel, CardNetwork, Cpus, DiskBus, Firmware, MachineDisk};
+    use vmdk2kvm_plugin_testing::FakeHost;
+
+    use super::*;
+
+    fn render(machine: Machine) -> Rendered {
+        let converter = TargetLibvirt::new(FakeHost::new().without_settings()).unwrap().converter().unwrap();
+        assert_eq!(converter.targets(), [TARGET]);
+        converter.render(&Render::new(TARGET, machine, "web-server")).unwrap()
+    }
+
+    fn machine() -> Machine {
+        Machine::new("web server", Firmware::Bios, Cpus::new(1, 1), 1 << 30)
+    }
+
+    fn card(old: Option<&str>, new: Option<&str>) -> Card {
+        Card::new(CardModel::Virtio).with(|card| {
+            card.old_network = old.map(str::to_owned);
+            card.network = new.map(|name| CardNetwork::Network(name.to_owned()));
+        })
+    }
+
+    #[test]
+    fn the_file_bears_the_safe_name() {
+        let rendered = render(machine());
+        let [file] = &rendered.files[..] else { panic!("{rendered:?}") };
+        assert_eq!((file.name.as_str(), file.mode), ("web-server.xml", 0o600));
+        assert!(file.text.contains("<name>web server</name>"), "{}", file.text);
+        assert!(rendered.findings.is_empty());
+    }
+
+    #[test]
+    fn networks_without_a_word_are_named_once() {
+        let cards = [
+            card(Some("A"), None),
+            card(Some("B\u{1b}"), None),
+            card(Some("A"), None),
+            card(None, None),
+            card(Some("C"), Some("lab")),
+        ];
+        let findings = render(machine().with(|machine| machine.cards = cards.to_vec())).findings;
+        let messages: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
+        let rest = "has no counterpart in `machine.networks`: its cards go to the network `default`";
+        let named = ["the network A", "the network B\\x1b", "a network without a name"].map(|it| format!("{it} {rest}"));
+        assert_eq!(messages, named);
+        assert!(findings.iter().all(|finding| finding.code == "network-unmapped"));
+    }
+
+    #[test]
+    fn a_format_that_only_qemu_opens_is_a_finding() {
+        let disk = MachineDisk::new("vhdx", 1 << 30, DiskBus::Virtio).with(|disk| disk.image = "/o/w.vhdx".into());
+        let findings = render(machine().with(|machine| machine.disks = vec![disk.clone(), disk])).findings;
+        let [finding] = &findings[..] else { panic!("{findings:?}") };
+        assert_eq!(finding.code, "libvirt-format");
+        assert_eq!(finding.message, "libvirt cannot open vhdx disks: only QEMU itself can run this domain");
+    }
 }

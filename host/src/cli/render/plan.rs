@@ -22,6 +22,12 @@ pub fn plan(plan: &Plan, colour: bool) -> String {
         text.push('\n');
         text.push_str(&one(change, colour));
     }
+    if let Some(machine) = &plan.machine {
+        text.push_str("\nnew machine\n");
+        for (label, value) in crate::machine::facts(machine) {
+            text.push_str(&format!("     {label:<13} {}\n", escape(&value)));
+        }
+    }
     text.push_str(&findings(&plan.findings));
     text
 }

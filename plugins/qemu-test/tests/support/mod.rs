@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use vmdk2kvm_plugin_api::model::{FinalImage, TestRequest, Verdict};
+use vmdk2kvm_plugin_api::model::{
+    Card, CardModel, Cpus, DiskBus, Firmware, Machine, MachineDisk, TestRequest, Verdict,
+};
 use vmdk2kvm_plugin_api::{Plugin, Result};
 use vmdk2kvm_plugin_testing::FakeHost;
 use vmdk2kvm_qemu_test::QemuTest;
@@ -54,24 +56,36 @@ impl Bench {
     }
 }
 
-/// A test of one image with small limits.
+/// A test of an overlay of one image with small limits.
 pub fn request(folder: &Path, image: &Path, format: &str, size: u64) -> TestRequest {
-    serde_json::from_value(json!({
-        "vm": {
-            "schema": 1, "name": "probe", "firmware": "bios",
-            "cpus": { "count": 1, "sockets": 1, "cores_per_socket": 1 },
-            "memory_bytes": 128 << 20,
-            "nics": [{ "mac": "00:50:56:2a:77:01", "kind": "network" }, { "mac": null, "kind": "network" }],
-        },
-        "images": [FinalImage {
-            path: image.to_str().unwrap().to_owned(), format: format.to_owned(), virtual_size: size
-        }],
-        "domain_xml": "",
-        "evidence_dir": folder.join("boot"),
-        "work_dir": folder.join("work, dir"),
-        "timeout_seconds": 60,
-    }))
-    .unwrap()
+    let machine = Machine::new("probe", Firmware::Bios, Cpus::new(1, 1), 128 << 20).with(|machine| {
+        machine.disks = vec![MachineDisk::new("qcow2", size, DiskBus::Virtio).with(|disk| {
+            disk.image = overlay(folder, image, format).to_str().unwrap().to_owned();
+            disk.serial = Some("disk1".to_owned());
+            disk.boot_order = Some(1);
+        })];
+        let card = Card::new(CardModel::Virtio);
+        machine.cards = vec![card.clone().with(|card| card.mac = Some("00:50:56:2a:77:01".to_owned())), card];
+    });
+    let text = |path: PathBuf| path.to_str().unwrap().to_owned();
+    let (evidence, work) = (text(folder.join("boot")), text(folder.join("work, dir")));
+    TestRequest::new(machine, evidence, work, text(folder.join("s"))).with(|request| request.timeout_seconds = 60)
+}
+
+/// A throw-away overlay, as the host makes it; a folder has as many as are asked for.
+fn overlay(folder: &Path, image: &Path, format: &str) -> PathBuf {
+    let overlays = folder.join("over,lays");
+    std::fs::create_dir_all(&overlays).unwrap();
+    let number = std::fs::read_dir(&overlays).unwrap().count();
+    let overlay = overlays.join(format!("test-{number}.qcow2"));
+    let made = std::process::Command::new("qemu-img")
+        .args(["create", "-q", "-f", "qcow2", "-F", format, "-b"])
+        // A bare name could be taken for a protocol.
+        .args([image, &overlay])
+        .output()
+        .expect("qemu-img is installed");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    overlay
 }
 
 pub fn tester(services: &FakeHost, mut settings: Value, request: &TestRequest) -> Result<Verdict> {
