@@ -1,16 +1,17 @@
 //! Somebody who has never seen the host writes a plugin: `plugin new`, `cargo test`, `cargo build`, copy the library, `plugin check`, and a
 //! run that uses it, in an empty folder outside of this tree.
 //!
-//! Needs cargo, and the dependencies of the workspace already fetched. The crates share a target folder, so that these are built once.
+//! Needs cargo, and the dependencies of the workspace already fetched.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use vmdk2kvm_tests::{Outcome, binary, command, lone_program, outcome, private_folder, run, run_with};
+use vmdk2kvm_tests::{
+    Outcome, binary, command, lone_program, outcome, private_folder, run, run_with, tested_and_built,
+};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
@@ -31,14 +32,9 @@ impl New {
         let arguments = ["plugin", "new", &name, "--kind", kind, "--api", api.to_str().unwrap()];
         let made = outcome(&command(&binary(), &arguments).current_dir(folder.path()).output().unwrap()).expect(0).json;
         let krate = folder.path().join(made["folder"].as_str().unwrap());
-        // The same versions as the workspace: nothing is fetched.
-        fs::copy(root().join("Cargo.lock"), krate.join("Cargo.lock")).unwrap();
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugin-new");
-        cargo(&krate, &target, &["test"]);
-        cargo(&krate, &target, &["build"]);
         let (plugins, library) = (folder.path().join("plugins"), made["file_name"].as_str().unwrap().to_owned());
         fs::create_dir(&plugins).unwrap();
-        fs::copy(target.join("debug").join(&library), plugins.join(&library)).unwrap();
+        fs::copy(tested_and_built(&krate, &library), plugins.join(&library)).unwrap();
         let library = plugins.join(library);
         let mut arguments = vec!["plugin", "check", library.to_str().unwrap()];
         let sample = sample(folder.path()).map(|sample| sample.to_str().unwrap().to_owned());
@@ -63,14 +59,6 @@ impl New {
         let outcomes = self.outcomes();
         assert!(!outcomes.is_empty() && outcomes.iter().all(|word| *word == "passed"), "{:#}", self.checked.json);
     }
-}
-
-fn cargo(krate: &Path, target: &Path, what: &[&str]) {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(what).args(["--offline", "--quiet", "--target-dir"]).arg(target).current_dir(krate);
-    let output = cargo.output().expect("cargo");
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "cargo {what:?}\n{}", String::from_utf8_lossy(&said));
 }
 
 fn write(path: PathBuf, content: &[u8]) -> Option<PathBuf> {
