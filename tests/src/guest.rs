@@ -3,9 +3,11 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::LabGuest;
+use crate::turn::Turn;
 
 /// How long a guest may take until its sshd lets us in. Under emulation on a busy machine a boot takes minutes.
 const PATIENCE: Duration = Duration::from_secs(420);
@@ -19,6 +21,7 @@ pub struct Booted {
     /// A connection that commands share: under emulation each new one takes seconds.
     connection: Option<Child>,
     work: tempfile::TempDir,
+    _turn: Option<Arc<Turn>>,
 }
 
 impl Drop for Booted {
@@ -83,7 +86,7 @@ pub fn boot(guest: &LabGuest, folder: &Path) -> Booted {
     std::fs::copy(guest.folder.join("id_ed25519"), &key).unwrap();
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let mut booted =
-        Booted { qemu: start(&mut qemu), command: qemu, port, key, connection: None, work };
+        Booted { qemu: start(&mut qemu), command: qemu, port, key, connection: None, work, _turn: guest.turn() };
     booted.wait();
     booted
 }
