@@ -3,9 +3,11 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::LabGuest;
+use crate::turn::Turn;
 
 /// How long a guest may take until its sshd lets us in. Under emulation on a busy machine a boot takes minutes.
 const PATIENCE: Duration = Duration::from_secs(420);
@@ -16,11 +18,15 @@ pub struct Booted {
     qemu: Child,
     port: u16,
     key: std::path::PathBuf,
+    /// A connection that commands share: under emulation each new one takes seconds.
+    connection: Option<Child>,
     work: tempfile::TempDir,
+    _turn: Option<Arc<Turn>>,
 }
 
 impl Drop for Booted {
     fn drop(&mut self) {
+        self.disconnect();
         let _ = self.qemu.kill();
         let _ = self.qemu.wait();
     }
@@ -79,7 +85,8 @@ pub fn boot(guest: &LabGuest, folder: &Path) -> Booted {
     let key = work.path().join("key");
     std::fs::copy(guest.folder.join("id_ed25519"), &key).unwrap();
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    let mut booted = Booted { qemu: start(&mut qemu), command: qemu, port, key, work };
+    let mut booted =
+        Booted { qemu: start(&mut qemu), command: qemu, port, key, connection: None, work, _turn: guest.turn() };
     booted.wait();
     booted
 }
@@ -92,6 +99,7 @@ impl Booted {
     /// Lets the guest restart itself, on what it wrote, and waits until root can log in again.
     pub fn reboot(&mut self) {
         self.ssh("systemctl reboot");
+        self.disconnect();
         // With -no-reboot the machine ends where it would start anew.
         assert!(self.qemu.wait().unwrap().success());
         self.qemu = start(&mut self.command);
@@ -103,6 +111,9 @@ impl Booted {
         while began.elapsed() < PATIENCE {
             assert!(self.qemu.try_wait().unwrap().is_none(), "qemu ended: {}", self.console());
             if self.try_ssh("true").is_some() {
+                let connection =
+                    self.ssh_command().args(["-M", "-N"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+                self.connection = Some(connection.unwrap());
                 return;
             }
             std::thread::sleep(Duration::from_secs(2));
@@ -116,16 +127,31 @@ impl Booted {
         text.lines().rev().take(30).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
-    fn try_ssh(&self, command: &str) -> Option<String> {
-        let output = Command::new("ssh")
-            .arg("-i")
+    fn disconnect(&mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            let _ = connection.kill();
+            let _ = connection.wait();
+            // One that was killed leaves it.
+            let _ = std::fs::remove_file(self.work.path().join("ssh"));
+        }
+    }
+
+    /// ssh to the guest, through the connection that is there or, while it is not, by itself.
+    fn ssh_command(&self) -> Command {
+        let mut ssh = Command::new("ssh");
+        ssh.arg("-i")
             .arg(&self.key)
             .args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"])
             .args(["-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-p", &self.port.to_string()])
-            .args(["root@127.0.0.1", command])
-            .stdin(Stdio::null())
-            .output()
-            .expect("ssh (package openssh-client)");
+            .arg("-S")
+            .arg(self.work.path().join("ssh"))
+            .arg("root@127.0.0.1")
+            .stdin(Stdio::null());
+        ssh
+    }
+
+    fn try_ssh(&self, command: &str) -> Option<String> {
+        let output = self.ssh_command().arg(command).output().expect("ssh (package openssh-client)");
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     }
 

@@ -5,8 +5,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+
+use crate::turn::Turn;
 
 /// A guest of the lab.
 pub struct LabGuest {
@@ -15,20 +18,34 @@ pub struct LabGuest {
     /// Its name.
     pub name: String,
     facts: BTreeMap<String, String>,
+    turn: Option<Arc<Turn>>,
 }
 
-/// The guest of this name, built when it is not cached.
+/// The guest of this name, to be opened and booted: waits until it is this test's turn, which lasts until the guest is dropped, and all
+/// that was booted of it. Built when it is not cached.
 pub fn lab(name: &str) -> LabGuest {
+    let guest = lab_files(name);
+    let turn = Turn::take(guest.folder.parent().unwrap());
+    LabGuest { turn: Some(Arc::new(turn)), ..guest }
+}
+
+/// The guest of this name for a test that has only to do with its files, beside others that use it.
+pub fn lab_files(name: &str) -> LabGuest {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/guest");
     let output = Command::new(&script).arg(name).stderr(std::process::Stdio::inherit()).output().unwrap();
     assert!(output.status.success(), "{} {name} failed: {}", script.display(), output.status);
     let folder = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
     let text = std::fs::read_to_string(folder.join("guest.env")).unwrap();
     let facts = text.lines().filter_map(|line| line.split_once('=')).map(|(key, value)| (key.into(), value.into()));
-    LabGuest { name: name.to_owned(), facts: facts.collect(), folder }
+    LabGuest { name: name.to_owned(), facts: facts.collect(), turn: None, folder }
 }
 
 impl LabGuest {
+    /// The test's turn, to be held longer than the guest.
+    pub(crate) fn turn(&self) -> Option<Arc<Turn>> {
+        self.turn.clone()
+    }
+
     /// A fact of `guest.env`.
     pub fn fact(&self, key: &str) -> &str {
         &self.facts[key]

@@ -13,12 +13,13 @@ mod release;
 mod room;
 mod running;
 mod small_disk;
+mod turn;
 
 pub use bad::{Library, lone_program, misbehaving, private_folder};
 pub use guest::{Booted, boot, is_whole};
-pub use lab::{LabGuest, digest, lab};
+pub use lab::{LabGuest, digest, lab, lab_files};
 pub use matrix::lives_on;
-pub use nested::nested_target;
+pub use nested::{nested_environment, nested_target, tested_and_built};
 pub use program::{Outcome, alone, binary, command, outcome, plugin_folder, run, run_with};
 pub use release::Release;
 pub use room::{Room, STAGES, contents, names};

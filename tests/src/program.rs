@@ -61,6 +61,11 @@ pub(crate) fn target() -> PathBuf {
     path
 }
 
+/// The folder of the workspace's sources.
+pub(crate) fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
 /// The program, built beside this test.
 pub fn binary() -> PathBuf {
     let path = target().join("vmdk2kvm");

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::program::target;
+use crate::program::{target, workspace};
 
 /// The crates that a host is made of.
 const MEMBERS: [&str; 4] = ["host", "plugin-api", "plugin-api/conformance", "plugin-api/testing"];
@@ -133,10 +133,6 @@ impl Release {
 
 fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-}
-
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
 /// The folder of all profiles.

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use vmdk2kvm_tests::{alone, binary, run};
+use vmdk2kvm_tests::{alone, binary, nested_environment, nested_target, run};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
@@ -42,7 +42,7 @@ fn follow(session: &str, folder: &Path, environment: &[(&str, &str)]) {
 #[test]
 fn the_first_plugin_of_the_manual_is_built_and_used_as_it_says() {
     let manual = read(root().join("PLUGINS.md"));
-    // Outside of the workspace. The folder stays, so that its dependencies are built once.
+    // Outside of the workspace. The folder stays: in another one cargo would build it again.
     let krate = Path::new(env!("CARGO_TARGET_TMPDIR")).join("serial-console");
     for made in ["plugins", "guest"] {
         let _ = std::fs::remove_dir_all(krate.join(made));
@@ -57,13 +57,13 @@ fn the_first_plugin_of_the_manual_is_built_and_used_as_it_says() {
     std::fs::write(krate.join("src/lib.rs"), block(&manual, "rust")).unwrap();
     // The same versions as the workspace: nothing is fetched.
     std::fs::copy(root().join("Cargo.lock"), krate.join("Cargo.lock")).unwrap();
+    // Where the manual copies from.
     let target = krate.join("target");
-    let environment = [
-        ("CARGO_NET_OFFLINE", "true"),
-        ("CARGO_TARGET_DIR", target.to_str().unwrap()),
-        // Only how fast it is differs.
-        ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0"),
-    ];
+    if !target.is_symlink() {
+        std::os::unix::fs::symlink(nested_target(), target).unwrap();
+    }
+    let environment = nested_environment();
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
     follow(block(&manual, "console"), &krate, &environment);
 }
 

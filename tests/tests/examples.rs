@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use vmdk2kvm_tests::{private_folder, run};
+use vmdk2kvm_tests::{private_folder, run, tested_and_built};
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("examples")
@@ -15,29 +15,19 @@ fn examples() -> PathBuf {
 
 /// Tests and builds a crate, outside of the tree, and returns a folder with its library.
 fn plugin(name: &str, library: &str) -> tempfile::TempDir {
-    let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join("examples");
-    let krate = made.join(name);
+    let krate = Path::new(env!("CARGO_TARGET_TMPDIR")).join("examples").join(name);
     fs::create_dir_all(krate.join("src")).unwrap();
     let root = examples().parent().unwrap().to_owned();
     let toml = fs::read_to_string(examples().join(name).join("Cargo.toml")).unwrap();
     let api = format!("path = \"{}\"", root.join("plugin-api").display());
     assert!(toml.contains("path = \"../../plugin-api\""));
     fs::write(krate.join("Cargo.toml"), toml.replace("path = \"../../plugin-api\"", &api)).unwrap();
-    // The same versions as the workspace: nothing is fetched.
-    fs::copy(root.join("Cargo.lock"), krate.join("Cargo.lock")).unwrap();
     for source in fs::read_dir(examples().join(name).join("src")).unwrap() {
         let source = source.unwrap();
         fs::copy(source.path(), krate.join("src").join(source.file_name())).unwrap();
     }
-    for action in ["test", "build"] {
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        // What both depend on is built once.
-        cargo.args([action, "--offline", "--quiet", "--target-dir"]).arg(made.join("target")).current_dir(&krate);
-        let output = cargo.output().unwrap();
-        assert!(output.status.success(), "cargo {action} in {name}: {}", String::from_utf8_lossy(&output.stderr));
-    }
     let folder = private_folder();
-    fs::copy(made.join("target/debug").join(library), folder.path().join(library)).unwrap();
+    fs::copy(tested_and_built(&krate, library), folder.path().join(library)).unwrap();
     folder
 }
 

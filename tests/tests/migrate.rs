@@ -7,10 +7,12 @@ use serde_json::Value;
 use vmdk2kvm_tests::{Booted, LabGuest, Outcome, boot, is_whole, lab, names, run};
 
 /// What a finished `migrate -o DIR` leaves, and nothing else.
-fn expected_files(name: &str) -> Vec<String> {
+fn expected_files(name: &str, tested: bool) -> Vec<String> {
     let mut files = vec![format!("{name}-disk1.qcow2"), format!("{name}.xml")];
-    files.extend(["boot/console.log", "boot/screenshot.png", "plan.json"].map(str::to_owned));
-    files.extend(["report.html", "report.json", "report.md"].map(str::to_owned));
+    if tested {
+        files.extend(["boot/console.log", "boot/screenshot.png"].map(str::to_owned));
+    }
+    files.extend(["plan.json", "report.html", "report.json", "report.md"].map(str::to_owned));
     files.sort();
     files
 }
@@ -19,9 +21,12 @@ fn migrate(guest: &LabGuest, packaging: &str, output: &Path, settings: &[&str]) 
     run(&[&["migrate", &guest.vmx(packaging), "-o", output.to_str().unwrap()], settings].concat())
 }
 
+/// The program's own boot test sees images, not packagings: each guest is tested once, and logged into every time.
+const UNTESTED: [&str; 2] = ["--skip", "test"];
+
 /// Migrates one packaging of a guest and logs into the result.
-fn migrates(name: &str, packaging: &str) {
-    migrates_with(&[], name, packaging);
+fn migrates(name: &str, packaging: &str, settings: &[&str]) {
+    migrates_with(settings, name, packaging);
 }
 
 fn migrates_with(settings: &[&str], name: &str, packaging: &str) -> Booted {
@@ -34,15 +39,18 @@ fn migrates_with(settings: &[&str], name: &str, packaging: &str) -> Booted {
     let doctor = run(&["doctor"]).json;
     let kernel = doctor["needs"].as_array().unwrap().iter().find(|need| need["name"] == "landlock").unwrap();
     assert_eq!(report["containment"]["contained"], kernel["present"]);
-    assert_eq!(report["test"]["verdict"], "passed");
-    assert_ne!(report["test"]["evidence"], Value::Array(Vec::new()));
+    let tested = !settings.contains(&"--skip");
+    if tested {
+        assert_eq!(report["test"]["verdict"], "passed");
+        assert_ne!(report["test"]["evidence"], Value::Array(Vec::new()));
+    }
     for disk in report["source"]["disks"].as_array().unwrap() {
         assert_eq!(disk["before"], disk["after"]);
         assert!(disk["before"].is_string());
     }
     assert!(report["changes"].as_array().unwrap().iter().all(|change| change["status"] == "done"));
     assert_eq!(guest.digests(packaging), before, "the source changed");
-    assert_eq!(names(output.path()), expected_files(name));
+    assert_eq!(names(output.path()), expected_files(name, tested));
     valid_domain(&output.path().join(format!("{name}.xml")));
 
     let booted = boot(&guest, output.path());
@@ -59,22 +67,22 @@ fn valid_domain(xml: &Path) {
 
 #[test]
 fn bios_guest_from_a_monolithic_sparse_disk() {
-    migrates("bookworm-bios", "sparse");
+    migrates("bookworm-bios", "sparse", &[]);
 }
 
 #[test]
 fn bios_guest_from_a_snapshot_chain() {
-    migrates("bookworm-bios", "chain");
+    migrates("bookworm-bios", "chain", &UNTESTED);
 }
 
 #[test]
 fn bios_guest_from_a_stream_optimized_disk() {
-    migrates("bookworm-bios", "stream");
+    migrates("bookworm-bios", "stream", &UNTESTED);
 }
 
 #[test]
 fn uefi_guest_from_a_monolithic_sparse_disk() {
-    migrates("trixie-uefi", "sparse");
+    migrates("trixie-uefi", "sparse", &[]);
 }
 
 #[test]
@@ -88,7 +96,8 @@ fn uefi_guest_from_a_snapshot_chain_with_scripts_and_units_of_the_user() {
     let path = |name: &str| site.path().join(name).display().to_string();
     let scripts = format!("plugin.linux-fixes.first_boot=[\"{}\", \"{}\"]", path("works"), path("later"));
     let units = format!("plugin.linux-fixes.units=[\"{}\"]", path("site.service"));
-    let booted = migrates_with(&["--set", &scripts, "--set", &units], "trixie-uefi", "chain");
+    let settings = [&UNTESTED[..], &["--set", &scripts, "--set", &units]].concat();
+    let booted = migrates_with(&settings, "trixie-uefi", "chain");
     // Each once; what failed at first, once more.
     booted.ssh("until test -e /root/tried; do sleep 1; done; systemctl restart vmdk2kvm-first-boot");
     assert_eq!(
@@ -101,7 +110,7 @@ fn uefi_guest_from_a_snapshot_chain_with_scripts_and_units_of_the_user() {
 
 #[test]
 fn uefi_guest_from_a_stream_optimized_disk() {
-    migrates("trixie-uefi", "stream");
+    migrates("trixie-uefi", "stream", &UNTESTED);
 }
 
 /// The boot test can tell: what passes above fails without the fixes, by name.
@@ -113,7 +122,7 @@ fn fails_unfixed(name: &str, reason: &str) {
     let text = std::fs::read_to_string(output.path().join("report.json")).unwrap();
     let report: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(report["test"]["verdict"], "failed");
-    assert_eq!(report["test"]["reason"], reason, "{}", outcome.stderr);
+    assert_eq!(report["test"]["reason"], reason, "{:#}\n{}", report["test"], outcome.stderr);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use vmdk2kvm_tests::{LabGuest, digest, lab, run};
+use vmdk2kvm_tests::{LabGuest, digest, lab_files, run};
 
 /// The guest's stream-optimized disk in an OVA, with this digest of the disk in its manifest.
 fn ova(guest: &LabGuest, folder: &Path, name: &str, disk_digest: &str) -> PathBuf {
@@ -71,7 +71,7 @@ fn capacity(guest: &LabGuest) -> u64 {
 
 #[test]
 fn an_ova_is_looked_at_flattened_and_verified() {
-    let guest = lab("bookworm-bios");
+    let guest = lab_files("bookworm-bios");
     let folder = tempfile::tempdir().unwrap();
     let right = digest(&guest.folder.join(format!("stream/{}.vmdk", guest.name)));
     let ova_path = ova(&guest, folder.path(), "guest.ova", &right);
@@ -103,7 +103,7 @@ fn an_ova_is_looked_at_flattened_and_verified() {
 
 #[test]
 fn an_ova_whose_digest_differs_leaves_nothing() {
-    let guest = lab("bookworm-bios");
+    let guest = lab_files("bookworm-bios");
     let folder = tempfile::tempdir().unwrap();
     let wrong = "0".repeat(64);
     let right = digest(&guest.folder.join(format!("stream/{}.vmdk", guest.name)));

@@ -42,18 +42,27 @@ fn looking_leaves_nothing_and_copies_nothing() {
     assert_eq!(guest.digests("chain"), before, "the source changed");
 }
 
-/// Everything that a fix may touch, by digest: the guest's own files under /etc and /boot.
-fn settings(image: &Path) -> String {
-    let script = "checksums-out sha256 /etc /dev/stdout\nchecksums-out sha256 /boot /dev/stdout\n";
+/// Everything that a fix may touch, by digest: the guest's own files under /etc and /boot, of two images in one appliance.
+fn settings(images: [&Path; 2]) -> [String; 2] {
+    let notes = tempfile::tempdir().unwrap();
+    let note = |disk: &str, folder: &str| notes.path().join(format!("{disk}-{folder}"));
+    let mut script = "run\n".to_owned();
+    for disk in ["sda", "sdb"] {
+        script += &format!("mount-ro /dev/{disk}1 /\n");
+        for folder in ["etc", "boot"] {
+            script += &format!("checksums-out sha256 /{folder} {}\n", note(disk, folder).display());
+        }
+        script += "umount-all\n";
+    }
     let mut guestfish = Command::new("guestfish");
-    guestfish.args(["--ro", "--format=qcow2", "-i", "-a"]).arg(image).env("LIBGUESTFS_BACKEND", "direct");
-    guestfish.env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg").stdin(std::process::Stdio::piped());
-    guestfish.stdout(std::process::Stdio::piped());
-    let mut guestfish = guestfish.spawn().expect("guestfish (package libguestfs-tools)");
+    guestfish.args(["--ro", "--format=qcow2", "-a"]).arg(images[0]).arg("-a").arg(images[1]);
+    guestfish.env("LIBGUESTFS_BACKEND", "direct").env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg");
+    let guestfish = guestfish.stdin(std::process::Stdio::piped()).spawn();
+    let mut guestfish = guestfish.expect("guestfish (package libguestfs-tools)");
     std::io::Write::write_all(&mut guestfish.stdin.take().unwrap(), script.as_bytes()).unwrap();
-    let output = guestfish.wait_with_output().unwrap();
-    assert!(output.status.success());
-    String::from_utf8(output.stdout).unwrap()
+    assert!(guestfish.wait().unwrap().success());
+    ["sda", "sdb"]
+        .map(|disk| ["etc", "boot"].map(|folder| std::fs::read_to_string(note(disk, folder)).unwrap()).concat())
 }
 
 /// What a run did to the guest, without the times it took.
@@ -74,8 +83,8 @@ fn a_saved_plan_does_what_migrate_does() {
     let migrated = run(&["migrate", &guest.vmx("sparse"), "-o", &at("migrated"), "--skip", "test"]).expect(0).json;
     assert_eq!(applied["converged"], true);
     assert_eq!(done(&applied), done(&migrated));
-    let [one, other] =
-        ["applied", "migrated"].map(|run| settings(&work.path().join(run).join("bookworm-bios-disk1.qcow2")));
+    let images = ["applied", "migrated"].map(|run| work.path().join(run).join("bookworm-bios-disk1.qcow2"));
+    let [one, other] = settings([&images[0], &images[1]]);
     assert!(one.lines().count() > 100, "{one}");
     assert_eq!(one, other);
 }
