@@ -26,7 +26,6 @@ mod output;
 mod pairing;
 mod paths;
 mod plan;
-mod planned_guest;
 mod resize;
 mod retest;
 mod run;

@@ -19,7 +19,6 @@ mod guest;
 mod layout;
 mod lvm_text;
 mod mounts;
-mod path;
 mod private_dir;
 mod quickstart;
 mod settings;
