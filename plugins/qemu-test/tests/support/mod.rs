@@ -1,15 +1,17 @@
 //! A host for the tests, and requests to test with.
 
+pub mod sector;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use sector::{Output, Then, boot_sector};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use vmdk2kvm_plugin_api::model::{FinalImage, TestRequest, Verdict};
 use vmdk2kvm_plugin_api::{Plugin, Result};
 use vmdk2kvm_plugin_testing::FakeHost;
 use vmdk2kvm_qemu_test::QemuTest;
-use vmdk2kvm_qemu_test::sector::{Output, Then, boot_sector};
 
 /// A folder with an image, and a request to test it.
 pub struct Bench {
