@@ -1,6 +1,6 @@
 //! Names of real guests against the disks of real VMs.
 
-use vmdk2kvm_plugin_api::model::{Controller, Disk, GuestDiskInfo};
+use vmdk2kvm_plugin_api::model::{Controller, GuestDiskInfo};
 
 use super::*;
 use crate::fixture;
