@@ -3,10 +3,15 @@
 //! Implemented offline by an appliance, live over SSH, and by a plain directory. Fixers only read; changes are plain data that
 //! [`Guest::apply`] carries out.
 
+mod overlay;
+pub mod paths;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Applied, Change, Storage, grows};
 use crate::{PluginError, Result};
+
+pub use overlay::Overlay;
 
 /// The largest text file that [`Guest::read_text`] reads, in bytes.
 const TEXT_LIMIT: u64 = 16 << 20;

@@ -22,7 +22,7 @@ pub mod text;
 
 pub use block::{BlockSource, Extent, ExtentKind, Hints, check_map, read_exact_at};
 pub use error::{ErrorKind, PluginError, Result};
-pub use guest::{Entry, FileKind, Guest, Stat};
+pub use guest::{Entry, FileKind, Guest, Overlay, Stat, paths};
 pub use host::{Host, HostServices, LogRecord, Progress, Slot};
 pub use manifest::{Flag, Kind, MANIFEST_SECTION, Manifest, Need, Packages, Process, Setting};
 pub use plugin::Plugin;

@@ -28,7 +28,6 @@ mod output;
 mod pairing;
 mod paths;
 mod plan;
-mod planned_guest;
 mod render;
 mod resize;
 mod retest;

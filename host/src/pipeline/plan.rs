@@ -2,9 +2,8 @@
 
 use similar::TextDiff;
 use vmdk2kvm_plugin_api::model::{Action, Change, Finding, GuestFingerprint, Plan, PlanContext, Severity};
-use vmdk2kvm_plugin_api::{ErrorKind, Fixer, Guest, PluginError, Result};
+use vmdk2kvm_plugin_api::{ErrorKind, Fixer, Guest, Overlay, PluginError, Result};
 
-use super::planned_guest::PlannedGuest;
 use super::run::Run;
 use crate::config::Command;
 use crate::events::Stage;
@@ -29,7 +28,7 @@ pub(super) fn plan(
     fingerprint: Option<GuestFingerprint>,
     guest: &dyn Guest,
 ) -> Result<Plan> {
-    let planned = PlannedGuest::new(guest);
+    let planned = Overlay::new(guest);
     let mut plan = Plan::new(context.vm.clone(), context.inspection.clone()).with(|plan| plan.guest = fingerprint);
     plan.findings.clone_from(&context.vm.findings);
     let mut promises = Promises::of(Some(&context.inspection));
@@ -56,7 +55,7 @@ pub(super) fn plan(
             change.fixer.clone_from(&name);
             change.id = format!("c{}", plan.changes.len() + 1);
             change.diff = check(&change, &planned).map_err(broken)?;
-            vmdk2kvm_plugin_api::Guest::apply(&planned, &change).map_err(broken)?;
+            planned.apply(&change).map_err(broken)?;
             plan.changes.push(change);
         }
     }
@@ -90,7 +89,7 @@ pub(super) fn refuse_blocked(plan: &Plan) -> Result<()> {
 }
 
 /// Checks a change against the guest it was planned for, and makes its diff where it is about text.
-fn check(change: &Change, guest: &PlannedGuest<'_>) -> Result<Option<String>> {
+fn check(change: &Change, guest: &Overlay<'_>) -> Result<Option<String>> {
     match &change.action {
         Action::WriteFile { content, old_sha256, .. } => {
             let old = guest.read(&change.target, FILE_LIMIT)?;

@@ -1,18 +1,15 @@
-//! A program while it runs: lines to it and from it, its complaints to the log, and an end for all that it started.
+//! A program while it runs: lines to it and from it, and its complaints to the log.
 //!
 //! Everything is bounded: the length of a line, what waits to be read by the program, what of its complaints is kept, and the time. All in
-//! the calling thread, and that matters: the kernel sends the parent-death signal when the thread that started the program ends.
+//! the calling thread, which the kernel takes for the parent.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, getpid, getppid, kill_process_group, set_parent_process_death_signal, waitid,
-};
 use vmdk2kvm_plugin_api::{Host, PluginError, Result, tracing};
 
 use crate::settings::Program;
@@ -34,21 +31,19 @@ const ENVIRONMENT: [&str; 6] = ["PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL"
 pub(crate) struct Child<'a> {
     program: &'a Program,
     host: &'a Host,
-    process: std::process::Child,
+    process: vmdk2kvm_child::Child,
     stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
     outgoing: Vec<u8>,
     incoming: Vec<u8>,
     complaints: Complaints,
-    is_gone: bool,
 }
 
 impl<'a> Child<'a> {
     /// Starts a program, without a shell, in a process group of its own.
     pub fn start(program: &'a Program, host: &'a Host) -> Result<Self> {
         host.check_cancelled()?;
-        let parent = getpid();
         let mut command = Command::new(&program.path);
         command
             .args(&program.arguments)
@@ -57,21 +52,12 @@ impl<'a> Child<'a> {
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
-        // SAFETY: between fork and exec only two async-signal-safe system calls are made, and nothing is allocated or locked.
-        unsafe {
-            command.pre_exec(move || {
-                set_parent_process_death_signal(Some(Signal::KILL))?;
-                // The parent may have died before the signal was asked for.
-                if getppid() == Some(parent) { Ok(()) } else { Err(std::io::Error::from_raw_os_error(3)) }
-            });
-        }
-        let mut process = command.spawn().map_err(|error| {
+            .stderr(Stdio::piped());
+        let mut process = vmdk2kvm_child::Child::start(&mut command).map_err(|error| {
             PluginError::config(format!("it cannot be started: {error}"))
                 .hint("a script's first line names its interpreter, e.g. #!/usr/bin/python3")
         })?;
-        let (stdin, stdout, stderr) = (process.stdin.take(), process.stdout.take(), process.stderr.take());
+        let (stdin, stdout, stderr) = (process.stdin(), process.stdout(), process.stderr());
         let child = Self {
             program,
             host,
@@ -82,7 +68,6 @@ impl<'a> Child<'a> {
             outgoing: Vec::new(),
             incoming: Vec::new(),
             complaints: Complaints::default(),
-            is_gone: false,
         };
         child
             .streams()
@@ -135,29 +120,13 @@ impl<'a> Child<'a> {
             self.incoming.clear();
             self.exchange(until)?;
         }
-        let status = self.kill().map_err(|error| broken(&error))?;
+        let status = self.process.end().map_err(|error| broken(&error))?;
         while self.listen()? {}
         Ok(status)
     }
 
     fn has_ended(&self) -> Result<bool> {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let ended = self.pid().map(|pid| waitid(WaitId::Pid(pid), options));
-        Ok(ended.transpose().map_err(|error| broken(&error.into()))?.flatten().is_some())
-    }
-
-    fn pid(&self) -> Option<Pid> {
-        i32::try_from(self.process.id()).ok().and_then(Pid::from_raw)
-    }
-
-    /// Ends whoever is left of the group, and takes leave of the program.
-    fn kill(&mut self) -> std::io::Result<ExitStatus> {
-        if let Some(group) = self.pid().filter(|_| !self.is_gone) {
-            // The number cannot have passed to others: the program has not been waited for. This fails only when nobody is left.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-        self.is_gone = true;
-        self.process.wait()
+        self.process.has_ended().map_err(|error| broken(&error))
     }
 
     /// What is wrong with this end; `None` for status 0. Its last complaint goes with it.
@@ -224,8 +193,6 @@ impl<'a> Child<'a> {
 impl Drop for Child<'_> {
     fn drop(&mut self) {
         self.complaints.finish(&self.program.name);
-        // There is nobody to tell, and no way on.
-        let _ = self.kill();
     }
 }
 

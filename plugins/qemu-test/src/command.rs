@@ -11,6 +11,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use vmdk2kvm_kvm::Accelerator;
 use vmdk2kvm_plugin_api::model::{CardModel, Chipset, DiskBus};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
@@ -40,25 +41,6 @@ pub struct Machine {
     pub nics: Vec<Nic>,
     /// An address of the guest and a port of it that can be reached from here.
     pub forward: Option<(Ipv4Addr, u16)>,
-}
-
-/// What runs the guest's instructions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Accelerator {
-    /// The processor.
-    Kvm,
-    /// qemu's translator.
-    Tcg,
-}
-
-impl Accelerator {
-    /// qemu's word.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Kvm => "kvm",
-            Self::Tcg => "tcg",
-        }
-    }
 }
 
 /// UEFI flash.

@@ -1,9 +1,8 @@
 //! Boots the result under qemu and looks for evidence.
 //!
-//! One call: a machine like the new one ([`plan`], [`command`], [`firmware`], [`accel`]) is started on its overlays ([`machine`]) and watched ([`watch`]) until its consoles ([`terminal`], [`classify`], [`screen`]) or its network ([`sshd`])
+//! One call: a machine like the new one ([`plan`], [`command`], [`firmware`]) is started on its overlays ([`machine`]) and watched ([`watch`]) until its consoles ([`terminal`], [`classify`], [`screen`]) or its network ([`sshd`])
 //! tell whether it came up.
 
-pub mod accel;
 pub mod classify;
 pub mod command;
 pub mod firmware;
@@ -14,7 +13,6 @@ mod plan;
 mod process;
 pub mod qmp;
 mod screen;
-pub mod sector;
 mod sshd;
 mod terminal;
 mod text;
@@ -24,10 +22,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use vmdk2kvm_kvm::Accelerator;
 use vmdk2kvm_plugin_api::model::{Evidence, TestRequest, Verdict, VerdictKind};
 use vmdk2kvm_plugin_api::{Host, Plugin, Result, Tester, tracing};
 
-use command::Accelerator;
 use machine::Running;
 use sshd::Sshd;
 use watch::{Seen, Watch};
@@ -136,7 +134,7 @@ impl Tester for QemuTest {
 impl QemuTest {
     fn accelerator(&self, folder: &Path) -> Result<Accelerator> {
         match self.settings.accelerator {
-            Choice::Auto => accel::choose(&self.settings.program, folder, &|| self.host.cancelled()),
+            Choice::Auto => vmdk2kvm_kvm::choose(&self.settings.program, folder, &|| self.host.cancelled()),
             Choice::Kvm => Ok(Accelerator::Kvm),
             Choice::Tcg => Ok(Accelerator::Tcg),
         }

@@ -3,10 +3,11 @@
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
+use vmdk2kvm_kvm::Accelerator;
 use vmdk2kvm_plugin_api::model::{Card, Firmware, InterfaceInfo, MachineDisk, TestRequest};
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result, tracing};
 
-use crate::command::{Accelerator, Disk, Flash, Mac, Machine, Nic};
+use crate::command::{Disk, Flash, Mac, Machine, Nic};
 use crate::firmware::{self, Uefi};
 
 /// The address that qemu's own DHCP gives.

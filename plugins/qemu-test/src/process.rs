@@ -1,52 +1,39 @@
-//! Children that do not outlive us: killed when dropped, and by the kernel when this process dies.
+//! A child and its complaints.
 
-use std::io::{Error, Read, Result};
+use std::io::{Read, Result};
 use std::os::fd::AsFd;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{ChildStderr, Command, ExitStatus, Stdio};
 
-use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
+use vmdk2kvm_child::{Child, Tail};
 
 /// Of stderr the end is kept: it says what went wrong.
 const STDERR_KEPT: usize = 8 << 10;
 
-/// A running child with its standard error.
+/// A running child with its standard error. Dropped, it is gone.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
-    stderr: Vec<u8>,
+    stderr: Option<ChildStderr>,
+    said: Tail,
 }
 
 impl Process {
-    /// Starts the command. Must be called from a thread that lives as long as the child is needed: the kernel sends the
-    /// parent-death signal when the thread that started the child ends.
+    /// Starts the command, from a thread that lives as long as the child is needed.
     pub fn start(command: &mut Command) -> Result<Self> {
-        let parent = getpid();
-        command
-            // Complaints are told apart by their text.
-            .env("LC_ALL", "C")
-            .stderr(Stdio::piped())
-            // Out of the terminal's foreground group: Ctrl-C reaches us, and we stop the child.
-            .process_group(0);
-        // SAFETY: between fork and exec only two async-signal-safe system calls are made, and nothing is allocated or locked.
-        unsafe {
-            command.pre_exec(move || {
-                set_parent_process_death_signal(Some(Signal::KILL))?;
-                // The parent may have died before the signal was asked for.
-                if getppid() == Some(parent) { Ok(()) } else { Err(Error::from_raw_os_error(3)) }
-            });
-        }
-        let child = command.spawn()?;
-        if let Some(stderr) = &child.stderr {
+        // Complaints are told apart by their text.
+        let mut child = Child::start(command.env("LC_ALL", "C").stderr(Stdio::piped()))?;
+        let stderr = child.stderr();
+        if let Some(stderr) = &stderr {
             rustix::io::ioctl_fionbio(stderr.as_fd(), true)?;
         }
-        Ok(Self { child, stderr: Vec::new() })
+        Ok(Self { child, stderr, said: Tail::new(STDERR_KEPT) })
     }
 
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.listen();
-        let status = self.child.try_wait().ok().flatten();
+        let ended = self.child.has_ended().unwrap_or(false);
+        let status = if ended { self.child.end().ok() } else { None };
         if status.is_some() {
             self.listen();
         }
@@ -56,28 +43,18 @@ impl Process {
     /// Its last complaint, without the program's name.
     pub fn complaint(&mut self) -> String {
         self.listen();
-        let text = String::from_utf8_lossy(&self.stderr).into_owned();
-        let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty() && !line.contains(": warning: "));
+        let said = self.said.text();
+        let line = said.lines().rev().map(str::trim).find(|line| !line.is_empty() && !line.contains(": warning: "));
         let line = line.unwrap_or_default();
         crate::text::shown(line.split_once(": ").map_or(line, |(_, rest)| rest))
     }
 
     /// Takes what it has written to standard error, without waiting: a full pipe would stop it.
     fn listen(&mut self) {
-        let Some(stderr) = &mut self.child.stderr else { return };
+        let Some(stderr) = &mut self.stderr else { return };
         let mut buffer = [0; 4096];
         while let Ok(read @ 1..) = stderr.read(&mut buffer) {
-            self.stderr.extend_from_slice(&buffer[..read]);
-            let excess = self.stderr.len().saturating_sub(STDERR_KEPT);
-            self.stderr.drain(..excess);
+            self.said.push(&buffer[..read]);
         }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Both fail only when it has ended and was waited for.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

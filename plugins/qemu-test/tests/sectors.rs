@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use support::Bench;
+use support::sector::{Output, Then};
 use vmdk2kvm_plugin_api::ErrorKind;
 use vmdk2kvm_plugin_api::model::VerdictKind::{Failed, Passed};
 use vmdk2kvm_plugin_api::model::{CardModel, Chipset, DiskBus, Firmware};
 use vmdk2kvm_plugin_testing::FakeHost;
-use vmdk2kvm_qemu_test::sector::{Output, Then};
 
 #[test]
 fn a_login_prompt_on_the_serial_line_passes() {

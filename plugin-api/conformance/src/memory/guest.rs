@@ -6,10 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 use vmdk2kvm_plugin_api::model::{Action, Applied, AppliedStatus, Change};
+use vmdk2kvm_plugin_api::paths::{self, Names};
 use vmdk2kvm_plugin_api::{Entry, FileKind, Guest, PluginError, Result, Stat};
 
-/// No path has more symlinks than this (as in the kernel).
-const SYMLINK_LIMIT: u32 = 40;
 /// A folder of the machine is read up to these limits: so many entries, and so many bytes in all.
 const ENTRY_LIMIT: usize = 100_000;
 const BYTES_LIMIT: u64 = 256 << 20;
@@ -30,6 +29,17 @@ pub enum Node {
     Symlink(String),
     /// A device, a FIFO, a socket.
     Other,
+}
+
+impl Node {
+    fn kind(&self) -> FileKind {
+        match self {
+            Self::File { .. } => FileKind::File,
+            Self::Dir => FileKind::Dir,
+            Self::Symlink(_) => FileKind::Symlink,
+            Self::Other => FileKind::Other,
+        }
+    }
 }
 
 /// A guest for tests. Folders exist where something is in them.
@@ -172,37 +182,8 @@ impl MemoryGuest {
 
     /// The path without symlinks in its folders; of its last part, too, when `follow`. The root is the empty text.
     fn resolve(&self, path: &str, follow: bool) -> Result<String> {
-        if !path.starts_with('/') || path.contains('\0') {
-            return Err(PluginError::unusable(format!("{path}: not an absolute path")));
-        }
-        let mut rest: Vec<String> = path.rsplit('/').map(str::to_owned).collect();
-        let (mut at, mut links) = (String::new(), 0);
-        while let Some(part) = rest.pop() {
-            match part.as_str() {
-                "" | "." => continue,
-                ".." => at.truncate(at.rfind('/').unwrap_or(0)),
-                name => {
-                    let next = format!("{at}/{name}");
-                    let is_last = rest.iter().all(String::is_empty);
-                    match self.lock().get(&next) {
-                        Some(Node::Symlink(to)) if follow || !is_last => {
-                            links += 1;
-                            if links > SYMLINK_LIMIT {
-                                return Err(PluginError::unusable(format!(
-                                    "{path}: more than {SYMLINK_LIMIT} symlinks"
-                                )));
-                            }
-                            if to.starts_with('/') {
-                                at.clear();
-                            }
-                            rest.extend(to.rsplit('/').map(str::to_owned));
-                        }
-                        _ => at = next,
-                    }
-                }
-            }
-        }
-        Ok(at)
+        let place = paths::resolve(self, path, follow)?.into_path();
+        Ok(if place == "/" { String::new() } else { place })
     }
 
     /// Where a file of this path is, or would be made.
@@ -290,6 +271,19 @@ impl MemoryGuest {
     }
 }
 
+impl Names for MemoryGuest {
+    fn kind(&self, path: &str) -> Result<Option<FileKind>> {
+        Ok(self.lock().get(path).map(Node::kind))
+    }
+
+    fn link(&self, path: &str) -> Result<String> {
+        match self.lock().get(path) {
+            Some(Node::Symlink(to)) => Ok(to.clone()),
+            _ => Err(PluginError::unusable(format!("{path}: not a symlink"))),
+        }
+    }
+}
+
 impl Guest for MemoryGuest {
     fn stat(&self, path: &str) -> Result<Option<Stat>> {
         let stat = |kind, size, mode| Stat::new(kind, size, mode);
@@ -322,17 +316,7 @@ impl Guest for MemoryGuest {
         let prefix = format!("{place}/");
         let below = nodes.range(prefix.clone()..).take_while(|(path, _)| path.starts_with(&prefix));
         let inside = below.filter(|(path, _)| !path[prefix.len()..].contains('/'));
-        let entries = inside.map(|(path, node)| {
-            Entry::new(
-                path[prefix.len()..].to_owned(),
-                match node {
-                    Node::File { .. } => FileKind::File,
-                    Node::Dir => FileKind::Dir,
-                    Node::Symlink(_) => FileKind::Symlink,
-                    Node::Other => FileKind::Other,
-                },
-            )
-        });
+        let entries = inside.map(|(path, node)| Entry::new(&path[prefix.len()..], node.kind()));
         Ok(Some(entries.collect()))
     }
 

@@ -1,9 +1,10 @@
 //! Running a program of the guest, with the tree as its root: for package managers and initramfs tools, which know what no
 //! outsider does. Only root can do that.
 
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
+use vmdk2kvm_child::{Failure, Limits, Tail};
 use vmdk2kvm_linux_guest::program::{self, ENVIRONMENT, RELABEL_ORDER, SERVICE_VETO, SERVICE_VETO_SCRIPT};
 use vmdk2kvm_plugin_api::model::{Applied, PackageManager};
 use vmdk2kvm_plugin_api::{ErrorKind, Guest, PluginError, Result};
@@ -15,6 +16,8 @@ use crate::tree::host_path;
 
 /// The slowest tool needs a minute.
 const TIME_LIMIT: Duration = Duration::from_secs(900);
+/// Of what a program says the end is kept, in bytes.
+const SAID: usize = 4096;
 /// What `chroot` and `env` say when there is no such program (POSIX, "env").
 const NO_PROGRAM: i32 = 127;
 
@@ -57,38 +60,21 @@ pub(super) fn run(guest: &DirGuest, command: &[String]) -> Result<String> {
         return Err(PluginError::new(ErrorKind::Auth, format!("{program} of the guest can only be run by root"))
             .hint("run vmdk2kvm as root, or make this change by hand"));
     }
-    let output = tempfile()?;
-    let both = |error: std::io::Error| PluginError::from_io(program, &error);
-    let mut child = Command::new("chroot")
-        .arg("--")
-        .arg(host_path(&guest.path)?)
-        .args(command)
-        .env_clear()
-        .envs(ENVIRONMENT)
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(output.try_clone().map_err(both)?)
-        .stderr(output.try_clone().map_err(both)?)
-        .spawn()
-        .map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
+    let mut chroot = Command::new("chroot");
+    chroot.arg("--").arg(host_path(&guest.path)?).args(command).env_clear().envs(ENVIRONMENT).current_dir("/");
+    let mut said = Tail::new(SAID);
+    let limits = Limits { time: Some(TIME_LIMIT), stop: &|| false };
+    let ended =
+        vmdk2kvm_child::run(&mut chroot, &limits, |_, bytes| said.push(bytes)).map_err(|failure| match failure {
+            Failure::Start(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 PluginError::missing("the program chroot is missing").hint("install the package coreutils")
             }
-            _ => PluginError::from_io("chroot", &error),
+            Failure::Start(error) => PluginError::from_io("chroot", &error),
+            Failure::Streams(error) => PluginError::from_io(program, &error),
+            Failure::Late(time) => PluginError::unusable(format!("{program} did not end within {} s", time.as_secs())),
+            Failure::Stopped => PluginError::interrupted(),
         })?;
-    let begin = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().map_err(both)? {
-            break status;
-        }
-        if begin.elapsed() > TIME_LIMIT {
-            child.kill().map_err(both)?;
-            child.wait().map_err(both)?;
-            return Err(PluginError::unusable(format!("{program} did not end within {} s", TIME_LIMIT.as_secs())));
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    let said = last_lines(output).map_err(both)?;
+    let (said, status) = (last_lines(&said.text()), ended.status);
     if status.success() {
         Ok(said)
     } else if status.code() == Some(NO_PROGRAM) {
@@ -98,19 +84,7 @@ pub(super) fn run(guest: &DirGuest, command: &[String]) -> Result<String> {
     }
 }
 
-fn tempfile() -> Result<std::fs::File> {
-    let fd = rustix::fs::memfd_create("guest-output", rustix::fs::MemfdFlags::CLOEXEC)
-        .map_err(|error| PluginError::from_io("memfd_create", &std::io::Error::from(error)))?;
-    Ok(std::fs::File::from(fd))
-}
-
-fn last_lines(mut output: std::fs::File) -> std::io::Result<String> {
-    use std::io::{Read, Seek, SeekFrom};
-    let size = output.seek(SeekFrom::End(0))?;
-    output.seek(SeekFrom::Start(size.saturating_sub(4096)))?;
-    let mut bytes = Vec::new();
-    output.take(4096).read_to_end(&mut bytes)?;
-    let text = String::from_utf8_lossy(&bytes);
+fn last_lines(text: &str) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    Ok(lines[lines.len().saturating_sub(5)..].join("\n"))
+    lines[lines.len().saturating_sub(5)..].join("\n")
 }

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use vmdk2kvm_kvm::Accelerator;
 use vmdk2kvm_plugin_api::model::OpenGuest;
 use vmdk2kvm_plugin_api::{ErrorKind, Host, PluginError, Result, tracing};
 
-use crate::accel::{self, Accel};
 use crate::binding::{CallError, Drive, Handle};
 use crate::quickstart;
 use crate::settings::{AccelSetting, Settings};
@@ -38,7 +38,7 @@ impl Appliance {
     pub fn launch(request: &OpenGuest, settings: &Settings, host: &Host) -> Result<Self> {
         let begin = Instant::now();
         let mut failure = None;
-        for way in ways(settings, Path::new(&request.work_dir))? {
+        for way in ways(settings, Path::new(&request.work_dir), host)? {
             host.check_cancelled()?;
             match start(request, settings, &way, host) {
                 Ok(mut handle) => {
@@ -135,36 +135,40 @@ const UNLOCKING_MIB: u32 = 1536;
 
 /// One way to start the appliance.
 struct Way {
-    accel: Accel,
+    accel: Accelerator,
     quick: Option<std::path::PathBuf>,
 }
 
 /// The ways to try, the quickest first; each later one is there for when an earlier one does not start.
-fn ways(settings: &Settings, work_dir: &Path) -> Result<Vec<Way>> {
+fn ways(settings: &Settings, work_dir: &Path, host: &Host) -> Result<Vec<Way>> {
+    let stop = || host.cancelled();
     let mut handle = Handle::new()?;
     let forced = |handle: &mut Handle, name| handle.backend_setting(name).is_some_and(|value| value == "1");
     let accel = match settings.accel {
-        AccelSetting::Kvm => Accel::Kvm,
-        AccelSetting::Tcg => Accel::Tcg,
-        AccelSetting::Auto if forced(&mut handle, "force_tcg") => Accel::Tcg,
-        AccelSetting::Auto if forced(&mut handle, "force_kvm") => Accel::Kvm,
-        AccelSetting::Auto => accel::choose(&handle.hypervisor().map_err(PluginError::from)?, work_dir),
+        AccelSetting::Kvm => Accelerator::Kvm,
+        AccelSetting::Tcg => Accelerator::Tcg,
+        AccelSetting::Auto if forced(&mut handle, "force_tcg") => Accelerator::Tcg,
+        AccelSetting::Auto if forced(&mut handle, "force_kvm") => Accelerator::Kvm,
+        AccelSetting::Auto => {
+            let hypervisor = handle.hypervisor().map_err(PluginError::from)?;
+            vmdk2kvm_kvm::choose(Path::new(&hypervisor), work_dir, &stop)?
+        }
     };
     let mut ways = Vec::new();
-    if accel == Accel::Kvm {
+    if accel == Accelerator::Kvm {
         ways.push(Way { accel, quick: None });
         if settings.accel == AccelSetting::Kvm {
             return Ok(ways);
         }
     }
-    if settings.quick_start && accel == Accel::Tcg {
+    if settings.quick_start && accel == Accelerator::Tcg {
         let kernel = match (handle.path(), handle.cachedir()) {
-            (Ok(search), Ok(cachedir)) => quickstart::fixed_appliance(&search, &cachedir),
+            (Ok(search), Ok(cachedir)) => quickstart::fixed_appliance(&search, &cachedir, &stop),
             _ => None,
         };
-        ways.extend(kernel.map(|kernel| Way { accel: Accel::Tcg, quick: Some(kernel) }));
+        ways.extend(kernel.map(|kernel| Way { accel: Accelerator::Tcg, quick: Some(kernel) }));
     }
-    ways.push(Way { accel: Accel::Tcg, quick: None });
+    ways.push(Way { accel: Accelerator::Tcg, quick: None });
     Ok(ways)
 }
 
@@ -172,7 +176,7 @@ fn start(request: &OpenGuest, settings: &Settings, way: &Way, host: &Host) -> Re
     let mut handle = Handle::new()?;
     // Never through libvirt: its daemon may run as another user, who cannot read the disks.
     handle.set_backend("direct")?;
-    handle.set_backend_setting("force_tcg", if way.accel == Accel::Tcg { "1" } else { "0" })?;
+    handle.set_backend_setting("force_tcg", if way.accel == Accelerator::Tcg { "1" } else { "0" })?;
     if !request.socket_dir.is_empty() {
         handle.set_sockdir(Path::new(&request.socket_dir))?;
     }
@@ -196,7 +200,7 @@ fn start(request: &OpenGuest, settings: &Settings, way: &Way, host: &Host) -> Re
     }
     // Every disk's path, or the library's overlay in the work folder, is in the hypervisor's arguments.
     let mark = request.disks.first().filter(|_| request.writable).map_or(&request.work_dir, |disk| &disk.path);
-    let limit = if way.accel == Accel::Kvm { KVM_START_TIMEOUT } else { START_TIMEOUT };
+    let limit = if way.accel == Accelerator::Kvm { KVM_START_TIMEOUT } else { START_TIMEOUT };
     match watched(host, limit, || kill_children_with(mark), || handle.launch()) {
         (Ok(()), _) => Ok(handle),
         (Err(_), Stopped::Cancelled) => Err(PluginError::interrupted()),

@@ -97,7 +97,7 @@ impl Cache {
         self.stats.remove(path);
         self.links.remove(path);
         self.folders.remove(path);
-        self.folders.remove(crate::path::parent(path));
+        self.folders.remove(vmdk2kvm_plugin_api::paths::parent(path));
         self.drop_content(path);
     }
 

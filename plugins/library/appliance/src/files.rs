@@ -1,18 +1,15 @@
 //! The guest's files: names resolved inside the guest, kinds checked before anything is opened, answers kept.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use vmdk2kvm_plugin_api::paths::{self, Names, join, name, parent};
 use vmdk2kvm_plugin_api::{Entry, FileKind, PluginError, Result};
 
 use crate::appliance::Appliance;
 use crate::binding::{CallError, FileStat};
 use crate::cache::Cache;
-use crate::path::{join, name, parent, parts};
 
-/// Most symlinks on the way to one file, as in Linux.
-const MAX_LINKS: u32 = 40;
 /// Largest piece of one call, in bytes: below the protocol's limit of 4 MiB for one message.
 const PIECE: u32 = 3 << 20;
 /// Folders up to this many entries have all their entries looked at in one call.
@@ -59,40 +56,14 @@ impl Files {
 
     /// Resolves a path inside the guest; a symlink in its last part only when `follow`.
     pub fn resolve(&self, path: &str, follow: bool) -> Result<Place> {
-        if !path.starts_with('/') || path.contains('\0') {
-            return Err(PluginError::unusable(format!("{}: not an absolute path of a guest", path.escape_debug())));
-        }
-        let mut pending: VecDeque<String> = parts(path).map(str::to_owned).collect();
-        let mut at = "/".to_owned();
-        let mut stat = self.look("/")?.ok_or_else(|| PluginError::defect("the guest has no root folder"))?;
-        let mut links = 0;
-        while let Some(part) = pending.pop_front() {
-            if stat.stat.kind != FileKind::Dir {
-                return Ok(Place::Nowhere);
+        Ok(match paths::resolve(self, path, follow)? {
+            paths::Place::Found { path, .. } => {
+                let stat = self.look(&path)?.ok_or_else(|| PluginError::defect(format!("{path}: it has gone")))?;
+                Place::Found { path, stat }
             }
-            let next = if part == ".." { parent(&at).to_owned() } else { join(&at, &part) };
-            let Some(found) = self.look(&next)? else {
-                return Ok(if pending.is_empty() { Place::Vacant { path: next } } else { Place::Nowhere });
-            };
-            if found.stat.kind == FileKind::Symlink && (follow || !pending.is_empty()) {
-                links += 1;
-                if links > MAX_LINKS {
-                    return Err(PluginError::unusable(format!("{path}: more than {MAX_LINKS} symlinks on the way")));
-                }
-                let to = self.link_at(&next)?;
-                for part in parts(&to).rev() {
-                    pending.push_front(part.to_owned());
-                }
-                if to.starts_with('/') {
-                    at = "/".to_owned();
-                    stat = self.look("/")?.unwrap_or(stat);
-                }
-                continue;
-            }
-            at = next;
-            stat = found;
-        }
-        Ok(Place::Found { path: at, stat })
+            paths::Place::Vacant { path } => Place::Vacant { path },
+            paths::Place::Nowhere { .. } => Place::Nowhere,
+        })
     }
 
     /// The content of the regular file at a resolved path.
@@ -213,6 +184,16 @@ impl Files {
 
     fn ask(&self, path: &str) -> Result<Option<FileStat>> {
         absent(self.appliance.call(|handle| handle.lstat(path)))
+    }
+}
+
+impl Names for Files {
+    fn kind(&self, path: &str) -> Result<Option<FileKind>> {
+        Ok(self.look(path)?.map(|found| found.stat.kind))
+    }
+
+    fn link(&self, path: &str) -> Result<String> {
+        self.link_at(path)
     }
 }
 

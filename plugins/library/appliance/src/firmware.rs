@@ -3,8 +3,8 @@
 use vmdk2kvm_plugin_api::model::{Finding, Firmware, MountInfo, OpenGuest, Severity};
 use vmdk2kvm_plugin_api::{FileKind, Guest, Result};
 
-use crate::path::join;
 use crate::volumes::Volumes;
+use vmdk2kvm_plugin_api::paths::join;
 
 /// The firmware that could start the disks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

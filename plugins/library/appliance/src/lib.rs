@@ -7,7 +7,6 @@
 //! [`Guest`]: vmdk2kvm_plugin_api::Guest
 #![warn(missing_docs)]
 
-mod accel;
 mod appliance;
 mod apply;
 mod binding;
@@ -19,8 +18,6 @@ mod guest;
 mod layout;
 mod lvm_text;
 mod mounts;
-mod path;
-mod private_dir;
 mod quickstart;
 mod settings;
 mod storage;

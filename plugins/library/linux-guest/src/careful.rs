@@ -1,19 +1,16 @@
 //! What holds for every question to a guest, whoever asks: a folder that cannot be read (a ring of symlinks, millions of entries) is
 //! a finding and not the end of a plan, and a file that is reached by two names is changed once.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use vmdk2kvm_plugin_api::model::{
     Action, Applied, Change, Finding, FixerPlan, OsFamily, PlanContext, Severity, Storage,
 };
-use vmdk2kvm_plugin_api::{Entry, ErrorKind, FileKind, Fixer, Guest, PluginError, Result, Stat};
+use vmdk2kvm_plugin_api::{Entry, ErrorKind, FileKind, Fixer, Guest, PluginError, Result, Stat, paths};
 
 use crate::fix::{Grow, with_room};
 use crate::space;
-
-/// Symlinks on the way to one file, as in the kernel.
-const LINK_LIMIT: u32 = 40;
 
 /// A guest in which a name that leads nowhere is nothing.
 pub(crate) struct Careful<'a> {
@@ -145,33 +142,9 @@ fn once(changes: Vec<Change>, guest: &dyn Guest) -> Result<Vec<Change>> {
 /// The path without symlinks in its folders, and without one in its last part when `follow`; the path itself when it leads in a
 /// ring.
 pub(crate) fn real_path(guest: &dyn Guest, path: &str, follow: bool) -> Result<String> {
-    let mut pending: VecDeque<String> = path.split('/').map(str::to_owned).collect();
-    let mut at = String::new();
-    let mut links = 0;
-    while let Some(part) = pending.pop_front() {
-        match part.as_str() {
-            "" | "." => continue,
-            ".." => {
-                at.truncate(at.rfind('/').unwrap_or(0));
-                continue;
-            }
-            _ => {}
-        }
-        let next = format!("{at}/{part}");
-        let is_link = guest.stat(&next)?.is_some_and(|stat| stat.kind == FileKind::Symlink);
-        if !is_link || (pending.is_empty() && !follow) {
-            at = next;
-            continue;
-        }
-        links += 1;
-        if links > LINK_LIMIT {
-            return Ok(path.to_owned());
-        }
-        let to = guest.read_link(&next)?;
-        if to.starts_with('/') {
-            at.clear();
-        }
-        to.split('/').rev().for_each(|part| pending.push_front(part.to_owned()));
+    match paths::resolve_in(guest, path, follow) {
+        Ok(place) => Ok(place.into_path()),
+        Err(error) if error.kind == ErrorKind::Unusable => Ok(path.to_owned()),
+        Err(error) => Err(error),
     }
-    Ok(at)
 }

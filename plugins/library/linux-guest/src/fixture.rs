@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use vmdk2kvm_plugin_api::model::{
-    Applied, Change, Controller, Disk, GuestBlockDevice, GuestDiskInfo, Nic, NicKind, OsFamily, OsInfo,
-    PlanContext, VmSpec,
+    Applied, Change, Controller, Disk, GuestBlockDevice, GuestDiskInfo, Nic, NicKind, OsFamily, OsInfo, PlanContext,
+    VmSpec,
 };
 use vmdk2kvm_plugin_api::{Entry, FileKind, Guest, PluginError, Result, Stat};
 use vmdk2kvm_plugin_testing::sample;

@@ -1,8 +1,11 @@
 //! A host for the tests, and requests to test with.
 
+pub mod sector;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use sector::{Output, Then, boot_sector};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use vmdk2kvm_plugin_api::model::{
@@ -11,7 +14,6 @@ use vmdk2kvm_plugin_api::model::{
 use vmdk2kvm_plugin_api::{Plugin, Result};
 use vmdk2kvm_plugin_testing::FakeHost;
 use vmdk2kvm_qemu_test::QemuTest;
-use vmdk2kvm_qemu_test::sector::{Output, Then, boot_sector};
 
 /// A folder with an image, and a request to test it.
 pub struct Bench {

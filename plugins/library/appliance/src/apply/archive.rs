@@ -13,7 +13,7 @@ use super::{done, run, unchanged};
 use crate::binding::FileStat;
 use crate::files::{Place, absent};
 use crate::guest::ApplianceGuest;
-use crate::path::{join, parent};
+use vmdk2kvm_plugin_api::paths::{join, parent};
 
 /// Rescue images with everything inside reach 200 MiB.
 const LIMIT: u64 = 1 << 30;

@@ -8,7 +8,7 @@ use super::{done, unchanged};
 use crate::binding::Handle;
 use crate::files::{Files, Place, absent};
 use crate::guest::ApplianceGuest;
-use crate::path::{join, name, parent, parts};
+use vmdk2kvm_plugin_api::paths::{join, name, parent, parts};
 
 /// Largest file that is written or replaced, in bytes.
 const LIMIT: u64 = 256 << 20;

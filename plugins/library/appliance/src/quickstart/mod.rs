@@ -12,27 +12,31 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use vmdk2kvm_child::{Limits, run};
 use vmdk2kvm_plugin_api::tracing;
+use vmdk2kvm_private_folder as private_folder;
 
-use crate::private_dir;
-
+/// Longest time for making the appliance, which takes half a minute the first time ever.
+const SUPERMIN: Duration = Duration::from_secs(300);
 /// Largest kernel or initrd that is considered, in bytes.
 const MAX_PACKED: u64 = 64 << 20;
 
-/// A fixed appliance with an unpacked kernel, made when it is not there yet. `search` and `cachedir` are the library's.
-pub fn fixed_appliance(search: &str, cachedir: &str) -> Option<PathBuf> {
+/// A fixed appliance with an unpacked kernel, made when it is not there yet. `search` and `cachedir` are the library's;
+/// `stop` is asked while supermin runs.
+pub fn fixed_appliance(search: &str, cachedir: &str, stop: &dyn Fn() -> bool) -> Option<PathBuf> {
     if cfg!(not(target_arch = "x86_64")) {
         return None;
     }
-    let made = supermin(search, cachedir)?;
+    let made = supermin(search, cachedir, stop)?;
     let (packed, initrd) = (read(&made.join("kernel"))?, read(&made.join("initrd"))?);
     // By content: the library touches the files on every start of its own.
     let digest = Sha256::new().chain_update(&packed).chain_update(&initrd).finalize();
     let key: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let folder = private_dir::cache("guestfs")?.join(format!("appliance-{key}"));
+    let folder = private_folder::cache("guestfs")?.join(format!("appliance-{key}"));
     if !usable(&folder, &made) {
         let kernel = kernel::unpacked(&packed)?;
         let initrd = initrd::trimmed(&initrd).unwrap_or(initrd);
@@ -53,26 +57,24 @@ fn usable(folder: &Path, made: &Path) -> bool {
 }
 
 /// Has supermin bring the library's own appliance up to date, exactly as the library would, and gives its folder.
-fn supermin(search: &str, cachedir: &str) -> Option<PathBuf> {
+fn supermin(search: &str, cachedir: &str, stop: &dyn Fn() -> bool) -> Option<PathBuf> {
     let sources = search.split(':').map(|one| Path::new(one).join("supermin.d")).find(|one| one.is_dir())?;
     let folder = Path::new(cachedir).join(format!(".guestfs-{}", rustix::process::geteuid().as_raw()));
     // It may exist already; whose it is is looked at next, by the same rule as the library's.
     let _ = fs::DirBuilder::new().mode(0o755).create(&folder);
-    if !private_dir::trusted(&folder) {
+    if !private_folder::trusted(&folder) {
         return None;
     }
-    let status = Command::new("supermin")
+    let mut command = Command::new("supermin");
+    command
         .args(["--build", "--if-newer", "--lock"])
         .arg(folder.join("lock"))
         .args(["--copy-kernel", "-f", "ext2", "--host-cpu", "x86_64"])
         .arg(sources)
         .arg("-o")
-        .arg(folder.join("appliance.d"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    status.ok()?.success().then(|| folder.join("appliance.d"))
+        .arg(folder.join("appliance.d"));
+    let ended = run(&mut command, &Limits { time: Some(SUPERMIN), stop }, |_, _| ()).ok()?;
+    ended.status.success().then(|| folder.join("appliance.d"))
 }
 
 fn store(folder: &Path, made: &Path, kernel: &[u8], initrd: &[u8]) -> std::io::Result<()> {

@@ -1,7 +1,6 @@
 //! Boot sectors of 512 bytes: guests so small that a BIOS boots them in a moment.
 //!
-//! One answers whether hardware acceleration really runs a guest; the tests use others as guests that come up, that do not, and
-//! that reset for ever.
+//! Guests that come up, that do not, and that reset for ever.
 
 /// Where a sector's text goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Folders of our own on this machine: made private, and refused when somebody else could have put something there.
 //!
 //! What is kept in them (a probe's answer, an unpacked kernel) is run or believed by later runs.
+#![warn(missing_docs)]
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
