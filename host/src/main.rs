@@ -21,7 +21,8 @@ fn main() -> ExitCode {
         return worker::serve(Path::new(&arguments.next().unwrap_or_default())).into();
     }
     let mut named = std::env::args_os().chain(std::env::current_dir().map(PathBuf::into_os_string));
-    let code = match (named.try_for_each(|name| cli::check_name(&name)), cli::parse(std::env::args_os(), plugin_flags)) {
+    let code = match (named.try_for_each(|name| cli::check_name(&name)), cli::parse(std::env::args_os(), plugin_flags))
+    {
         (Err(error), _) => refuse_name(&error),
         (Ok(()), Ok(invocation)) => act(&invocation),
         (Ok(()), Err(stop)) => refuse(&stop),

@@ -23,7 +23,9 @@ fn ran(text: &str) -> (Request, Value) {
 
 #[test]
 fn plugins_are_looked_at_only_when_the_grammar_does_not_do() {
-    for (line, looked) in [("migrate web.vmx", false), ("doctor", false), ("migrate --format x", false), ("migrate --new", true)] {
+    for (line, looked) in
+        [("migrate web.vmx", false), ("doctor", false), ("migrate --format x", false), ("migrate --new", true)]
+    {
         let asked = std::cell::Cell::new(false);
         let flags = || {
             asked.set(true);
@@ -36,10 +38,18 @@ fn plugins_are_looked_at_only_when_the_grammar_does_not_do() {
 
 /// A command line where a plugin of that kind has these flags.
 fn flagged(text: &str, kind: &str, flags: Value) -> Result<Invocation, Stop> {
-    let setting = |key: &str, word: &str| json!({"key": key, "type": word, "default": "", "doc": format!("what {key} is")});
-    let settings = json!([setting("iso", "string"), setting("depth", "integer"), setting("deep", "boolean"), setting("more", "list")]);
-    let manifest = serde_json::from_value(json!({"schema": 1, "name": "probe", "version": "0.1.0", "api": "1.0.0", "summary": "x",
-        "license": "MIT", "kinds": [kind], "settings": settings, "flags": flags}))
+    let setting =
+        |key: &str, word: &str| json!({"key": key, "type": word, "default": "", "doc": format!("what {key} is")});
+    let settings = json!([
+        setting("iso", "string"),
+        setting("depth", "integer"),
+        setting("deep", "boolean"),
+        setting("more", "list")
+    ]);
+    let manifest = serde_json::from_value(
+        json!({"schema": 1, "name": "probe", "version": "0.1.0", "api": "1.0.0", "summary": "x",
+        "license": "MIT", "kinds": [kind], "settings": settings, "flags": flags}),
+    )
     .unwrap();
     let flags = PluginFlag::of(&manifest);
     parse(std::iter::once("vmdk2kvm").chain(text.split_whitespace()), || flags)
@@ -79,7 +89,8 @@ fn help_shows_a_plugins_flags_under_its_name() {
 
 #[test]
 fn the_folders_of_plugins_are_found_without_a_grammar() {
-    let words = ["vmdk2kvm", "migrate", "x", "--new", "--plugin-dir", "p", "--plugin-dir=q", "-c", "a.toml", "--set", "a=b=c"];
+    let words =
+        ["vmdk2kvm", "migrate", "x", "--new", "--plugin-dir", "p", "--plugin-dir=q", "-c", "a.toml", "--set", "a=b=c"];
     let layers = super::super::plugin_layers(words.map(Into::into));
     assert_eq!(layers.flags["plugins"], json!({"dirs": ["p", "q"]}));
     assert_eq!((layers.files, layers.sets), (vec![PathBuf::from("a.toml")], vec!["a=b=c".to_owned()]));

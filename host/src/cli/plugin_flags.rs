@@ -77,7 +77,9 @@ impl PluginFlag {
         match self.type_name.as_str() {
             "boolean" => found.try_get_one::<bool>(&id).ok().flatten().filter(|given| **given).map(|_| json!(true)),
             "list" => given().map(|texts| texts.map(|text| absolute(text)).collect()),
-            "integer" => given()?.next_back().map(|text| text.parse::<i64>().map_or(json!(text), |number| json!(number))),
+            "integer" => {
+                given()?.next_back().map(|text| text.parse::<i64>().map_or(json!(text), |number| json!(number)))
+            }
             _ => given()?.next_back().map(|text| absolute(text)),
         }
     }

@@ -240,7 +240,11 @@ mod tests {
             ("compress=true", vec!["compress"], json!(true)),
             ("name=a=b", vec!["name"], json!("a=b")),
             ("name=1\nformat = 2", vec!["name"], json!("1\nformat = 2")),
-            (r#"machine.networks."VM = Network"=default"#, vec!["machine", "networks", "VM = Network"], json!("default")),
+            (
+                r#"machine.networks."VM = Network"=default"#,
+                vec!["machine", "networks", "VM = Network"],
+                json!("default"),
+            ),
             (r#"machine.networks.lan={bridge="br0"}"#, vec!["machine", "networks", "lan"], json!({"bridge": "br0"})),
         ] {
             assert_eq!(parse_set(text).unwrap(), (path.into_iter().map(str::to_owned).collect(), value), "{text}");

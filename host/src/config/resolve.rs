@@ -180,7 +180,11 @@ pub fn job(request: &Request, settings: Settings) -> Result<Job> {
 /// A target that is named twice is one target.
 fn without_repeats(names: Vec<String>) -> Vec<String> {
     let mut kept: Vec<String> = Vec::new();
-    names.into_iter().for_each(|name| if !kept.contains(&name) { kept.push(name) });
+    names.into_iter().for_each(|name| {
+        if !kept.contains(&name) {
+            kept.push(name)
+        }
+    });
     kept
 }
 

@@ -34,7 +34,8 @@ pub(super) fn ask(machine: &mut Machine, options: &MachineOptions, promises: &Pr
 fn not_driven(code: &str, what: &str, word: &str) -> Finding {
     let message = format!("the job asks for {what} to be {word}, for which no driver was found in the guest");
     let code = format!("machine-{code}-not-driven");
-    Finding::new(code, Severity::Warn, message).hint("leave the setting out, and the best that the guest drives is taken")
+    Finding::new(code, Severity::Warn, message)
+        .hint("leave the setting out, and the best that the guest drives is taken")
 }
 
 fn processors_and_memory(machine: &mut Machine, options: &MachineOptions) {
@@ -50,8 +51,7 @@ fn processors_and_memory(machine: &mut Machine, options: &MachineOptions) {
 fn firmware(machine: &mut Machine, options: &MachineOptions, findings: &mut Vec<Finding>) {
     if let Some(asked) = options.firmware.filter(|asked| *asked != machine.firmware) {
         let name = |firmware| if firmware == Firmware::Uefi { "UEFI" } else { "BIOS" };
-        let message =
-            format!("the job asks for {}, but the guest is made for {}", name(asked), name(machine.firmware));
+        let message = format!("the job asks for {}, but the guest is made for {}", name(asked), name(machine.firmware));
         findings.push(
             Finding::new("machine-firmware-differs", Severity::Warn, message)
                 .hint("it only boots when its disks have loaders for both"),
@@ -142,7 +142,9 @@ fn boot_disk(machine: &mut Machine, options: &MachineOptions, findings: &mut Vec
         return;
     }
     let mut order: Vec<usize> = (0..count).collect();
-    order.sort_by_key(|index| (index + 1 != asked as usize, machine.disks[*index].boot_order.unwrap_or(u32::MAX), *index));
+    order.sort_by_key(|index| {
+        (index + 1 != asked as usize, machine.disks[*index].boot_order.unwrap_or(u32::MAX), *index)
+    });
     for (place, index) in (1u32..).zip(order) {
         machine.disks[index].boot_order = Some(place);
     }
@@ -157,13 +159,14 @@ mod tests {
     fn machine(disks: usize) -> Machine {
         Machine::new("web", Firmware::Bios, Cpus::new(4, 2), 1 << 30).with(|machine| {
             let disk = |order| {
-                MachineDisk::new("qcow2", 1 << 30, DiskBus::Sata).with(|disk| disk.boot_order = u32::try_from(order).ok())
+                MachineDisk::new("qcow2", 1 << 30, DiskBus::Sata)
+                    .with(|disk| disk.boot_order = u32::try_from(order).ok())
             };
             machine.disks = (1..=disks).map(disk).collect();
             machine.drives = vec![MachineDrive::new(RemovableKind::Cdrom, DiskBus::Sata)];
-            machine.cards = ["A", "B"].map(|name| {
-                Card::new(CardModel::E1000).with(|card| card.old_network = Some(name.to_owned()))
-            }).to_vec();
+            machine.cards = ["A", "B"]
+                .map(|name| Card::new(CardModel::E1000).with(|card| card.old_network = Some(name.to_owned())))
+                .to_vec();
         })
     }
 
@@ -176,7 +179,11 @@ mod tests {
     #[test]
     fn every_member_can_be_asked() {
         let options = MachineOptions {
-            networks: [("*".to_owned(), NetworkTarget::Network("lab".to_owned())), ("A".to_owned(), NetworkTarget::Bridge("br0".to_owned()))].into(),
+            networks: [
+                ("*".to_owned(), NetworkTarget::Network("lab".to_owned())),
+                ("A".to_owned(), NetworkTarget::Bridge("br0".to_owned())),
+            ]
+            .into(),
             boot_disk: Some(2),
             card: Some(CardModel::Rtl8139),
             firmware: Some(Firmware::Uefi),
@@ -239,11 +246,22 @@ mod tests {
             (3, None, Some(DiskBus::Ide), Chipset::Pc, DiskBus::Ide, None),
             (3, Some(Chipset::Pc), None, Chipset::Pc, DiskBus::Ide, None),
             (4, Some(Chipset::Pc), None, Chipset::Q35, DiskBus::Sata, Some("machine-too-many-ide")),
-            (1, Some(Chipset::Q35), Some(DiskBus::Ide), Chipset::Q35, DiskBus::Sata, Some("machine-bus-of-another-chipset")),
+            (
+                1,
+                Some(Chipset::Q35),
+                Some(DiskBus::Ide),
+                Chipset::Q35,
+                DiskBus::Sata,
+                Some("machine-bus-of-another-chipset"),
+            ),
             (1, None, Some(DiskBus::Sata), Chipset::Q35, DiskBus::Sata, None),
         ] {
             let (machine, findings) = asked(disks, &options(chipset, bus));
-            assert_eq!((machine.chipset, machine.disks[0].bus, machine.drives[0].bus), (wanted, on, on), "{disks} {chipset:?} {bus:?}");
+            assert_eq!(
+                (machine.chipset, machine.disks[0].bus, machine.drives[0].bus),
+                (wanted, on, on),
+                "{disks} {chipset:?} {bus:?}"
+            );
             assert_eq!(findings.first().map(String::as_str), code, "{disks} {chipset:?} {bus:?}");
         }
     }

@@ -68,7 +68,8 @@ pub fn decide(
 ) -> Decided {
     let mut machine = best(vm, inspection, promises, format);
     let mut findings = asked::ask(&mut machine, options, promises);
-    let mut unknown: Vec<&str> = promises.wants.iter().map(String::as_str).filter(|word| !WANTS.contains(word)).collect();
+    let mut unknown: Vec<&str> =
+        promises.wants.iter().map(String::as_str).filter(|word| !WANTS.contains(word)).collect();
     unknown.sort_unstable();
     unknown.dedup();
     findings.extend(unknown.into_iter().map(|word| {
@@ -80,11 +81,15 @@ pub fn decide(
 
 /// The same for a machine that was decided before, by a plan: what it has, its guest drives.
 pub fn ask_again(machine: &mut Machine, options: &MachineOptions) -> Vec<Finding> {
-    let mut drives: Vec<&str> = machine.disks.iter().filter_map(|disk| match disk.bus {
-        DiskBus::Virtio => Some("virtio-blk"),
-        DiskBus::VirtioScsi => Some("virtio-scsi"),
-        _ => None,
-    }).collect();
+    let mut drives: Vec<&str> = machine
+        .disks
+        .iter()
+        .filter_map(|disk| match disk.bus {
+            DiskBus::Virtio => Some("virtio-blk"),
+            DiskBus::VirtioScsi => Some("virtio-scsi"),
+            _ => None,
+        })
+        .collect();
     drives.extend(machine.cards.iter().any(|card| card.model == CardModel::Virtio).then_some("virtio-net"));
     drives.extend((machine.video == Video::Virtio).then_some("virtio-gpu"));
     let drives = drives.into_iter().map(str::to_owned).collect();

@@ -24,10 +24,8 @@ pub(super) fn read(dir: &Path) -> Result<Report> {
 /// The machine. The folder may have been moved since it was made.
 pub(super) fn machine(dir: &Path, report: &Report) -> Result<Machine> {
     let again = |message: String| PluginError::unusable(message).hint("migrate again");
-    let mut machine = report
-        .machine
-        .clone()
-        .ok_or_else(|| again(format!("{} has a report that names no machine", dir.display())))?;
+    let mut machine =
+        report.machine.clone().ok_or_else(|| again(format!("{} has a report that names no machine", dir.display())))?;
     for (disk, image) in machine.disks.iter_mut().zip(&report.images) {
         let path = dir.join(&image.path);
         if !path.is_file() {
@@ -40,7 +38,13 @@ pub(super) fn machine(dir: &Path, report: &Report) -> Result<Machine> {
 }
 
 /// Writes the machine down for these targets, beside what was written before, and notes it in the report, which is not written yet.
-pub(super) fn render(run: &Run<'_>, dir: &Path, report: &mut Report, names: &[String], machine: &Machine) -> Result<()> {
+pub(super) fn render(
+    run: &Run<'_>,
+    dir: &Path,
+    report: &mut Report,
+    names: &[String],
+    machine: &Machine,
+) -> Result<()> {
     let name = safe_name(&report.vm.name);
     let drafts = Targets::choose(run, names)?.render(machine, &name)?;
     let ours = report.targets.clone();

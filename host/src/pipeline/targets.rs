@@ -89,7 +89,8 @@ impl Drafts {
     /// Writes the files, all or none of a name that is taken. What is there and not ours is never replaced.
     pub fn write(self, run: &Run<'_>, place: &Place<'_>, findings: &mut Vec<Finding>) -> Result<Vec<TargetRecord>> {
         for (record, _) in &self.drafts {
-            let ours = |file: &String| place.ours.iter().any(|ours| ours.name == record.name && ours.files.contains(file));
+            let ours =
+                |file: &String| place.ours.iter().any(|ours| ours.name == record.name && ours.files.contains(file));
             let taken = record.files.iter().filter(|file| !ours(file)).map(|file| place.dir.join(file));
             if let Some(path) = taken.into_iter().find(|path| path.symlink_metadata().is_ok()) {
                 return Err(PluginError::output(format!("{} exists already", path.display()))

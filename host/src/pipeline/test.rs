@@ -104,12 +104,8 @@ fn boot(
 ) -> Result<Verdict> {
     create_private_folder(evidence)?;
     let overlays = Overlays::make(run, machine, subject.work)?;
-    let request = TestRequest::new(
-        overlays.machine.clone(),
-        text(evidence)?,
-        text(subject.work)?,
-        run.private.to_string_lossy(),
-    );
+    let request =
+        TestRequest::new(overlays.machine.clone(), text(evidence)?, text(subject.work)?, run.private.to_string_lossy());
     tester.test(&request.with(|request| {
         request.inspection = subject.inspection.cloned();
         request.timeout_seconds = run.job.test.timeout_seconds;

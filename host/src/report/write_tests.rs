@@ -148,8 +148,15 @@ fn the_new_machine_and_its_files_are_shown() {
     write(dir.path(), &report("web")).unwrap();
     for name in ["report.html", "report.md"] {
         let text = std::fs::read_to_string(dir.path().join(name)).unwrap();
-        for shown in ["New machine", "UEFI with Secure Boot", "local time", "1 on virtio-scsi, qcow2, 4.00 GiB, boots",
-            "e1000e, 00:50:56:00:00:01, bridge web", "web.lab", "Old machine"] {
+        for shown in [
+            "New machine",
+            "UEFI with Secure Boot",
+            "local time",
+            "1 on virtio-scsi, qcow2, 4.00 GiB, boots",
+            "e1000e, 00:50:56:00:00:01, bridge web",
+            "web.lab",
+            "Old machine",
+        ] {
             assert!(text.contains(shown), "{name}: {shown}: {text}");
         }
     }

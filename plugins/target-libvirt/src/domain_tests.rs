@@ -140,8 +140,7 @@ fn every_shape_of_a_machine_is_valid() {
     ];
     for (shape, machine) in shapes {
         let xml = valid(shape, &machine);
-        let names: Vec<&str> =
-            xml.split("<target dev=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let names: Vec<&str> = xml.split("<target dev=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
         let distinct: BTreeSet<&&str> = names.iter().collect();
         let count = machine.disks.len() + 1;
         assert_eq!((names.len(), distinct.len()), (count, count), "{shape}: {names:?}");

@@ -59,9 +59,11 @@ fn findings(machine: &Machine) -> Vec<Finding> {
         }
     }
     findings.extend(networks.into_iter().map(|name| {
-        let which = if name.is_empty() { "a network without a name".into() } else { format!("the network {}", escape(name)) };
+        let which =
+            if name.is_empty() { "a network without a name".into() } else { format!("the network {}", escape(name)) };
         let default = devices::DEFAULT_NETWORK;
-        let message = format!("{which} has no counterpart in `machine.networks`: its cards go to the network `{default}`");
+        let message =
+            format!("{which} has no counterpart in `machine.networks`: its cards go to the network `{default}`");
         Finding::new("network-unmapped", Severity::Warn, message)
             .hint("name one with --set machine.networks.\"OLD\"=NEW")
     }));
@@ -122,7 +124,8 @@ mod tests {
         let findings = render(machine().with(|machine| machine.cards = cards.to_vec())).findings;
         let messages: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
         let rest = "has no counterpart in `machine.networks`: its cards go to the network `default`";
-        let named = ["the network A", "the network B\\x1b", "a network without a name"].map(|it| format!("{it} {rest}"));
+        let named =
+            ["the network A", "the network B\\x1b", "a network without a name"].map(|it| format!("{it} {rest}"));
         assert_eq!(messages, named);
         assert!(findings.iter().all(|finding| finding.code == "network-unmapped"));
     }

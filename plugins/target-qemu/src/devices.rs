@@ -3,9 +3,7 @@
 //! On both boards everything hangs on the root bus, where a virtio device speaks both versions of its protocol: a guest of any age
 //! finds it. There is room for so many devices that the host has taken one SCSI controller for the disks long before.
 
-use vmdk2kvm_plugin_api::model::{
-    Card, CardModel, Chipset, DiskBus, Machine, MachineDisk, RemovableKind, Video,
-};
+use vmdk2kvm_plugin_api::model::{Card, CardModel, Chipset, DiskBus, Machine, MachineDisk, RemovableKind, Video};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use super::quote::quote;

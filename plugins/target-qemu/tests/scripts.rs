@@ -222,7 +222,10 @@ fn hostile_values_stay_values() {
 fn what_cannot_be_written_is_said() {
     let refused = |change: fn(&mut Machine)| render(&machine(1, DiskBus::Virtio).with(change), "web").unwrap_err();
     let error = refused(|machine| machine.disks[0].image = "web.raw".to_owned());
-    assert_eq!((error.kind.exit_code(), error.message.as_str()), (73, "\"web.raw\": the path of an image cannot be written"));
+    assert_eq!(
+        (error.kind.exit_code(), error.message.as_str()),
+        (73, "\"web.raw\": the path of an image cannot be written")
+    );
     let error = refused(|machine| machine.disks[0].format = "raw,x".to_owned());
     assert_eq!(error.message, "qemu opens no disks of the format \"raw,x\"");
     let error = refused(|machine| machine.cards = vec![card(CardModel::Virtio); 30]);
@@ -272,13 +275,8 @@ fn a_guest_boots_from_the_disk_that_is_told() {
     (machine.disks[0].boot_order, machine.disks[1].boot_order) = (None, Some(1));
     let bench = Bench::of(&machine);
     std::fs::write(bench.folder.path().join("we'b, $HOME-disk1.raw"), vec![0; 1 << 20]).unwrap();
-    let mut child = bench
-        .command()
-        .env("QEMU_SERIAL", "stdio")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        bench.command().env("QEMU_SERIAL", "stdio").stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let mut said = Vec::new();
     let mut console = child.stdout.take().unwrap();
     let mut buffer = [0; 64];

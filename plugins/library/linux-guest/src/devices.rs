@@ -167,9 +167,21 @@ impl<'a> Devices<'a> {
                 None => self.nth(controller.unwrap_or(0), |_| true),
             },
             Place::Scsi { pci, target, .. } => self.on_scsi(pci, *target),
+            Place::Serial { serial, .. } => self.of_serial(serial),
             Place::OnlyDisk { .. } => (self.disks.len() == 1).then(|| self.disks.first()).flatten(),
         }?;
         disk.devices.iter().find(|device| device.partition == place.partition())
+    }
+
+    /// The disk of this serial number. A description that knows none of any disk leaves only the only disk.
+    fn of_serial(&self, serial: &str) -> Option<&'a GuestDiskInfo> {
+        let own = |info: &&GuestDiskInfo| self.vm_disk(info).and_then(|disk| disk.serial.as_deref());
+        let mut found = self.disks.iter().filter(|info| own(info) == Some(serial));
+        match (found.next(), found.next()) {
+            (Some(only), None) => Some(only),
+            (Some(_), Some(_)) => None,
+            (None, _) => self.disks.first().filter(|info| self.disks.len() == 1 && own(info).is_none()),
+        }
     }
 
     fn nth(&self, index: u32, counts: impl Fn(Controller) -> bool) -> Option<&'a GuestDiskInfo> {

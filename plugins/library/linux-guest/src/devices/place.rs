@@ -15,7 +15,9 @@ pub(super) enum Place {
     Nvme { controller: Option<u32>, namespace: u32, partition: u32 },
     /// A SCSI target behind the controller at a PCI address.
     Scsi { pci: String, target: u32, partition: u32 },
-    /// A serial number that VMware made: it can only be one disk when there is one.
+    /// A disk's own serial number.
+    Serial { serial: String, partition: u32 },
+    /// A name that VMware made and that says nothing of which disk: it can only be one disk when there is one.
     OnlyDisk { partition: u32 },
 }
 
@@ -27,6 +29,7 @@ impl Place {
             | Self::Ata { partition, .. }
             | Self::Nvme { partition, .. }
             | Self::Scsi { partition, .. }
+            | Self::Serial { partition, .. }
             | Self::OnlyDisk { partition } => *partition,
         }
     }
@@ -41,9 +44,11 @@ pub(super) fn parse(spec: &str) -> Option<Place> {
     if let Some(id) = name.strip_prefix("disk/by-id/") {
         let (id, partition) = split_partition(id)?;
         // `disk.EnableUUID` disks have NAA identifiers with VMware's number, others the model name.
-        let of_vmware = ["scsi-36000c29", "wwn-0x6000c29", "scsi-SVMware", "scsi-0VMware", "ata-VMware", "nvme-VMware"]
-            .iter()
-            .any(|prefix| id.starts_with(prefix));
+        if let Some(serial) = ["scsi-3", "wwn-0x"].iter().find_map(|prefix| naa(id.strip_prefix(prefix)?)) {
+            return Some(Place::Serial { serial, partition });
+        }
+        let of_vmware =
+            ["scsi-SVMware", "scsi-0VMware", "ata-VMware", "nvme-VMware"].iter().any(|prefix| id.starts_with(prefix));
         return of_vmware.then_some(Place::OnlyDisk { partition });
     }
     if let Some(map) = name.strip_prefix("mapper/") {
@@ -87,12 +92,27 @@ pub(super) fn parse(spec: &str) -> Option<Place> {
 /// A multipath map of a disk: `mpatha2`, `mpatha-part2`, `mpathap2`, or VMware's serial number in its place. The new disk has
 /// no path to choose and so no map.
 fn multipath(name: &str) -> Option<Place> {
-    let rest = match name.strip_prefix("mpath") {
-        Some(rest) => rest.trim_start_matches(|letter: char| letter.is_ascii_lowercase() && letter != 'p'),
-        None => name.strip_prefix("36000c29").map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_hexdigit()))?,
+    let (serial, rest) = match name.strip_prefix("mpath") {
+        Some(rest) => (None, rest.trim_start_matches(|letter: char| letter.is_ascii_lowercase() && letter != 'p')),
+        None => {
+            let id = name.strip_prefix('3')?;
+            // A partition's number follows at once, and is a hexadecimal digit, too: an identifier has 32 of them.
+            let digits = id.bytes().take(32).take_while(u8::is_ascii_hexdigit).count();
+            (Some(naa(&id[..digits])?), &id[digits..])
+        }
     };
     let partition = rest.strip_prefix("-part").or_else(|| rest.strip_prefix('p')).unwrap_or(rest);
-    Some(Place::OnlyDisk { partition: if partition.is_empty() { 0 } else { whole(partition)? } })
+    let partition = if partition.is_empty() { 0 } else { whole(partition)? };
+    Some(match serial {
+        Some(serial) => Place::Serial { serial, partition },
+        None => Place::OnlyDisk { partition },
+    })
+}
+
+/// The identifier of one of VMware's disks (its NAA number with VMware's part of it), which `ddb.uuid` of the disk's descriptor states.
+fn naa(id: &str) -> Option<String> {
+    let id = id.to_ascii_lowercase();
+    (id.starts_with("6000c29") && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
 }
 
 fn by_path(path: &str) -> Option<Place> {

@@ -135,3 +135,26 @@ fn shared_uuids_are_not_used() {
     let devices = Devices::new(&disks, None);
     assert_eq!(devices.stable_name(&disks[1].devices[1]).as_deref(), Some("PARTUUID=part-1-1"));
 }
+
+#[test]
+fn a_serial_number_is_that_of_one_disk() {
+    let (disks, mut vm) = three();
+    let id = |end: char| format!("6000c29{}", end.to_string().repeat(25));
+    for (disk, end) in vm.disks.iter_mut().zip(['a', 'b', 'c']) {
+        disk.serial = Some(id(end));
+    }
+    let devices = Devices::new(&disks, Some(&vm));
+    for (spec, want) in [
+        (format!("/dev/disk/by-id/scsi-3{}-part1", id('b')), "/dev/sdb1"),
+        (format!("/dev/disk/by-id/wwn-0x{}", id('c')), "/dev/sdc"),
+        (format!("/dev/mapper/3{}-part5", id('a')), "/dev/sda5"),
+        (format!("/dev/mapper/3{}5", id('a')), "/dev/sda5"),
+        (format!("/dev/disk/by-id/scsi-3{}-part1", id('d')), "Unknown"),
+        ("/dev/disk/by-id/scsi-0VMware_Virtual_disk-part1".to_owned(), "Unknown"),
+    ] {
+        assert_eq!(names(&devices, &spec), want, "{spec}");
+    }
+    vm.disks[1].serial = Some(id('a'));
+    let devices = Devices::new(&disks, Some(&vm));
+    assert_eq!(names(&devices, &format!("/dev/disk/by-id/scsi-3{}-part1", id('a'))), "Unknown");
+}

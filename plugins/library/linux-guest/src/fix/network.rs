@@ -53,8 +53,8 @@ impl Fixer for Network {
 /// The VM's cards; a single card whose MAC nobody knows is known by its driver.
 fn cards(context: &PlanContext) -> Vec<Card> {
     match &context.vm.nics[..] {
-        [only] if only.mac.is_none() => vec![Card::Only],
-        nics => nics.iter().filter_map(|nic| nic.mac.as_deref().and_then(mac)).map(Card::Mac).collect(),
+        [only] if only.mac.is_none() => vec![Card::only()],
+        nics => nics.iter().filter_map(|nic| Some(Card::new(nic.mac.as_deref().and_then(mac)?, nic.slot))).collect(),
     }
 }
 
@@ -87,14 +87,16 @@ struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    /// Which name belongs to which card: by the MAC that the configuration gives it, else the only one to the only one, else
-    /// by order with a finding.
+    /// Which name belongs to which card: by the MAC that the configuration gives it, else by the slot that the card had, else the only one to
+    /// the only one, else by order with a finding.
     fn pair(&self, cards: &[Card], findings: &mut Vec<Finding>) -> Vec<(String, Card)> {
         let mut free: Vec<&Card> = cards.iter().filter(|card| !self.is_taken(card)).collect();
         let mut pairs: Vec<(String, Card)> = Vec::new();
         let mut rest = Vec::new();
         for info in self.unpinned(cards) {
-            match free.iter().position(|card| info.mac.is_some() && info.mac.as_deref() == card.mac()) {
+            let by_mac = free.iter().position(|card| info.mac.is_some() && info.mac.as_deref() == card.mac());
+            let by_slot = || free.iter().position(|card| info.mac.is_none() && card.was_called(&info.name));
+            match by_mac.or_else(by_slot) {
                 Some(at) => pairs.push((info.name.clone(), free.remove(at).clone())),
                 None => rest.push(info.name.clone()),
             }

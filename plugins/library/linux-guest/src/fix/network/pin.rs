@@ -9,20 +9,32 @@ use crate::textfile::{Why, put, with_lines};
 
 /// A card of the VM.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Card {
-    /// By its MAC, in lower case with colons.
-    Mac(String),
-    /// The only one, of unknown MAC.
-    Only,
+pub(super) struct Card {
+    /// Its MAC, in lower case with colons; `None`: the only card, whose MAC nobody knows.
+    mac: Option<String>,
+    /// Its slot on VMware.
+    slot: Option<u32>,
 }
 
 impl Card {
+    /// The card of a MAC.
+    pub fn new(mac: String, slot: Option<u32>) -> Self {
+        Self { mac: Some(mac), slot }
+    }
+
+    /// The only card of the VM, of unknown MAC.
+    pub fn only() -> Self {
+        Self { mac: None, slot: None }
+    }
+
     /// Its MAC.
     pub fn mac(&self) -> Option<&str> {
-        match self {
-            Self::Mac(mac) => Some(mac),
-            Self::Only => None,
-        }
+        self.mac.as_deref()
+    }
+
+    /// Whether udev called it so on VMware, by the slot that its firmware states (systemd.net-naming-scheme(7), `ens` and the slot).
+    pub fn was_called(&self, name: &str) -> bool {
+        self.slot.is_some_and(|slot| name == format!("ens{slot}"))
     }
 }
 
@@ -53,9 +65,9 @@ pub(super) fn plan(
         // Bridges, bonds and VLANs may bear the card's MAC; old versions do not know the type of a plain card.
         let plain = configuration.has_virtual() && systemd_version(guest)? >= 245;
         for (name, card) in fine {
-            let matching = match card {
-                Card::Mac(mac) => format!("MACAddress={mac}\n{}", if plain { "Type=ether\n" } else { "" }),
-                Card::Only => format!("Driver={NEW_DRIVER}\n"),
+            let matching = match card.mac() {
+                Some(mac) => format!("MACAddress={mac}\n{}", if plain { "Type=ether\n" } else { "" }),
+                None => format!("Driver={NEW_DRIVER}\n"),
             };
             let text = format!(
                 "# Written by vmdk2kvm: the card keeps the name that the configuration uses.\n\
@@ -70,9 +82,9 @@ pub(super) fn plan(
     let lines: Vec<String> = fine
         .iter()
         .map(|(name, card)| {
-            let matching = match card {
-                Card::Mac(mac) => format!("DRIVERS==\"?*\", ATTR{{address}}==\"{mac}\""),
-                Card::Only => format!("DRIVERS==\"{NEW_DRIVER}\""),
+            let matching = match card.mac() {
+                Some(mac) => format!("DRIVERS==\"?*\", ATTR{{address}}==\"{mac}\""),
+                None => format!("DRIVERS==\"{NEW_DRIVER}\""),
             };
             format!("SUBSYSTEM==\"net\", ACTION==\"add\", {matching}, ATTR{{type}}==\"1\", NAME=\"{name}\"")
         })

@@ -255,3 +255,17 @@ fn every_stack_keeps_its_names() {
         assert!(changes.is_empty() && findings.is_empty(), "{path}");
     }
 }
+
+#[test]
+fn a_name_of_a_slot_goes_to_the_card_that_was_in_it() {
+    let file = ("/etc/network/interfaces", "iface ens192 inet dhcp\niface ens224 inet dhcp\n");
+    let guest = MapGuest::new(&[&SYSTEMD[..], &[file]].concat());
+    let mut context = fixture::context();
+    context.vm.nics = [("00:50:56:aa:bb:01", 224), ("00:50:56:aa:bb:02", 192)]
+        .map(|(mac, slot)| fixture::nic(mac).with(|nic| nic.slot = Some(slot)))
+        .to_vec();
+    let plan = Network.plan(&context, &guest).unwrap();
+    assert!(plan.findings.is_empty(), "{:?}", plan.findings);
+    let pins = plan.changes.iter().map(|change| change.summary.as_str()).collect::<Vec<_>>();
+    assert_eq!(pins, ["ens192 is the card 00:50:56:aa:bb:02", "ens224 is the card 00:50:56:aa:bb:01"]);
+}
