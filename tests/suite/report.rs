@@ -58,7 +58,6 @@ pub struct Report {
 impl Report {
     pub fn new(target: &Path, jobs: &[Job], before: Times) -> Result<Self> {
         let logs = target.join("test-logs");
-        let _ = std::fs::remove_dir_all(&logs);
         std::fs::create_dir_all(&logs).with_context(|| logs.display().to_string())?;
         let mut lines: BTreeMap<String, Line> = BTreeMap::new();
         for job in jobs {
