@@ -7,7 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use vmdk2kvm_tests::{private_folder, run, tested_and_built};
+use serde_json::{Value, json};
+use vmdk2kvm_tests::{Room, private_folder, run, tested_and_built};
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("examples")
@@ -68,6 +69,33 @@ fn the_fetcher_is_used_from_its_store() {
             .enumerate()
             .all(|(at, piece)| piece.iter().all(|byte| *byte == if at == 2 { 7 } else { 0 }))
     );
+}
+
+#[test]
+fn the_target_is_one_of_the_programs() {
+    let plugins = plugin("target", "libnimbus_target.so");
+    let lines = fs::read_to_string(examples().join("target/src/lib.rs")).unwrap().lines().count();
+    assert!(lines < 80, "{lines} lines");
+    let room = Room::new();
+    fs::copy(plugins.path().join("libnimbus_target.so"), room.plugins().join("libnimbus_target.so")).unwrap();
+    let more = ["--target", "nimbus", "--target", "libvirt", "--set", "target.nimbus.zone=south"];
+    let done = room.run(room.migrate("out", &more)).expect(0);
+    let files = |at: usize| done.json["targets"][at]["files"].clone();
+    assert_eq!((files(0), files(1)), (json!(["slow.nimbus.json"]), json!(["slow.xml"])));
+    let instance: Value = serde_json::from_slice(&fs::read(room.path("out/slow.nimbus.json")).unwrap()).unwrap();
+    assert_eq!((&instance["name"], &instance["zone"]), (&json!("slow"), &json!("south")));
+    let image = room.path("out/slow-disk1.qcow2");
+    assert_eq!(instance["volumes"][0]["upload"], json!(image));
+
+    fs::remove_file(room.path("out/slow.nimbus.json")).unwrap();
+    let out = room.path("out");
+    let render = |target: &str| room.run(room.command(&["render", out.to_str().unwrap(), "--target", target]));
+    render("nimbus").expect(0);
+    assert!(out.join("slow.nimbus.json").is_file());
+    assert_eq!(render("nowhere").expect(69).hint(), "known here: libvirt, nimbus, qemu");
+    // Being installed makes it nobody's default.
+    let plain = room.run(room.migrate("plain", &[])).expect(0);
+    assert_eq!(plain.json["targets"][0]["name"], "libvirt");
 }
 
 #[test]

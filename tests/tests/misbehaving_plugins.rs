@@ -17,7 +17,7 @@ fn program() -> PathBuf {
 }
 
 /// The methods that a migration to VDI calls, with the stage each belongs to; empty where two rivers may be the first to call it.
-const METHODS: [(&str, &str); 39] = [
+const METHODS: [(&str, &str); 41] = [
     ("Plugin::new", "fetch"),
     ("Plugin::fetcher", "fetch"),
     ("Fetcher::accepts", "fetch"),
@@ -26,6 +26,8 @@ const METHODS: [(&str, &str); 39] = [
     ("Fetcher::transport", "fetch"),
     ("Plugin::converter", ""),
     ("Converter::formats", ""),
+    ("Converter::targets", ""),
+    ("Converter::render", ""),
     ("Plugin::tester", ""),
     ("Plugin::flattener", "flatten"),
     ("Flattener::formats", "flatten"),
@@ -107,7 +109,7 @@ impl Place {
 }
 
 /// What a finished migration leaves.
-const RESULT: [&str; 6] = ["bad-vm-disk1.vdi", "bad-vm.xml", "plan.json", "report.html", "report.json", "report.md"];
+const RESULT: [&str; 6] = ["bad-vm-disk1.vdi", "bad-vm.bad", "plan.json", "report.html", "report.json", "report.md"];
 
 /// Whether a fault in this method comes after the images got their final names.
 fn is_after_promotion(method: &str) -> bool {

@@ -24,7 +24,7 @@ fn a_finished_migration_is_recognised_and_nothing_is_done() {
     // Another job does not take it for its own.
     let other = room.run(room.migrate("out", &["--set", "machine.disk_bus=virtio-scsi"])).expect(73);
     assert!(other.message().ends_with("exists already"), "{}", other.message());
-    let hint = "it was made by a run that differs in the settings of the target; move it away";
+    let hint = "it was made by a run that differs in the settings of the new machine; move it away";
     assert!(other.hint().starts_with(hint), "{}", other.hint());
     assert_eq!(contents(&room.path("out")), before);
 }

@@ -30,7 +30,7 @@ pub struct MachineOptions {
     /// Cores of each socket.
     pub cores_per_socket: Option<u32>,
     /// Memory in MiB.
-    pub memory_mb: Option<u64>,
+    pub memory_mib: Option<u64>,
     /// What the hardware clock shows.
     pub clock: Option<Clock>,
     /// Graphics card.

@@ -176,7 +176,7 @@ pub const KEYS: &[Key] = &[
     key("machine.tpm", Kind::Flag, "a TPM 2.0; else as it was, or as the guest wants it"),
     key("machine.cpus", Kind::Number(1, 4096), "processors; else as many as before"),
     key("machine.cores_per_socket", Kind::Number(1, 4096), "cores of each socket; else as before"),
-    key("machine.memory_mb", Kind::Number(1, 1 << 30), "memory in MiB; else as much as before"),
+    key("machine.memory_mib", Kind::Number(1, 1 << 30), "memory in MiB; else as much as before"),
     key("machine.clock", Kind::Word(clocks), "what the hardware clock shows; else what the guest wants"),
     key("machine.video", Kind::Word(videos), "graphics card; else the best that the guest drives"),
     key("machine.enlightenments", Kind::Flag, "interfaces by which some guests run better; else as the guest wants it"),

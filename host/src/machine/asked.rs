@@ -43,7 +43,7 @@ fn processors_and_memory(machine: &mut Machine, options: &MachineOptions) {
         let cores = options.cores_per_socket.unwrap_or(machine.cpus.cores_per_socket);
         machine.cpus = Cpus::new(options.cpus.unwrap_or(machine.cpus.count), cores);
     }
-    if let Some(memory) = options.memory_mb {
+    if let Some(memory) = options.memory_mib {
         machine.memory_bytes = memory << 20;
     }
 }
@@ -191,7 +191,7 @@ mod tests {
             tpm: Some(true),
             cpus: Some(6),
             cores_per_socket: Some(3),
-            memory_mb: Some(2048),
+            memory_mib: Some(2048),
             clock: Some(Clock::Local),
             enlightenments: Some(true),
             serial_console: Some(false),

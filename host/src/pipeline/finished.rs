@@ -80,7 +80,8 @@ fn words(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>, same
     words.extend(other("compression").map(|_| "the compression".to_owned()));
     words.extend(other("plan").map(|_| "the plan".to_owned()));
     words.extend(other("settings").map(|_| "the settings of plugins, keys or the root".to_owned()));
-    words.extend(other("target").map(|_| "the settings of the target".to_owned()));
+    words.extend(other("new machine").map(|_| "the settings of the new machine".to_owned()));
+    words.extend(other("target").map(|_| "the targets".to_owned()));
     words
 }
 
@@ -91,7 +92,7 @@ mod tests {
     #[test]
     fn what_differs_is_named() {
         let parts = |changes: &[(&str, &str)]| {
-            let all = ["command", "source", "machine", "format", "compression", "plan", "settings", "target"];
+            let all = ["command", "source", "machine", "format", "compression", "plan", "settings", "new machine", "target"];
             let mut parts: BTreeMap<String, String> =
                 all.iter().map(|part| ((*part).to_owned(), "same".to_owned())).collect();
             parts.extend(changes.iter().map(|(part, value)| ((*part).to_owned(), (*value).to_owned())));
@@ -105,9 +106,9 @@ mod tests {
             (vec![("source", "x"), ("machine", "x")], false, "the source"),
             (vec![("machine", "x")], true, "the machine, or the size of a disk"),
             (
-                vec![("compression", "x"), ("plan", "x"), ("settings", "x"), ("target", "x")],
+                vec![("compression", "x"), ("plan", "x"), ("settings", "x"), ("new machine", "x"), ("target", "x")],
                 true,
-                "the compression, the plan, the settings of plugins, keys or the root, the settings of the target",
+                "the compression, the plan, the settings of plugins, keys or the root, the settings of the new machine, the targets",
             ),
         ] {
             assert_eq!(words(&parts(&changes), &parts(&[]), same_uri).join(", "), expected);

@@ -4,8 +4,8 @@ use std::fs;
 use std::sync::Arc;
 
 use vmdk2kvm_plugin_api::model::{
-    Action, Change, CommitOverlay, Content, Convert, CreateOverlay, FixerPlan, OsFamily, PlanContext, TestRequest,
-    Verdict, VerdictKind,
+    Action, Change, CommitOverlay, Content, Convert, CreateOverlay, FixerPlan, OsFamily, PlanContext, Render, Rendered,
+    RenderedFile, TestRequest, Verdict, VerdictKind,
 };
 use vmdk2kvm_plugin_api::{Converter, Fixer, Guest, PluginError, Result, Tester};
 
@@ -76,6 +76,16 @@ impl Converter for Outcome {
     fn formats(&self) -> Vec<String> {
         self.fault.at("Converter::formats");
         vec!["qcow2".to_owned(), "vdi".to_owned()]
+    }
+
+    fn targets(&self) -> Vec<String> {
+        self.fault.at("Converter::targets");
+        vec!["bad".to_owned()]
+    }
+
+    fn render(&self, request: &Render) -> Result<Rendered> {
+        self.fault.at("Converter::render");
+        Ok(Rendered::new(vec![RenderedFile::new(format!("{}.bad", request.file_name), "a machine\n")]))
     }
 
     fn create_overlay(&self, request: &CreateOverlay) -> Result<()> {

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use vmdk2kvm_plugin_api::model::{
-    Evidence, FixerPlan, Link, OpenGuest, OsFamily, PlanContext, SourceRef, TestRequest, Verdict, VerdictKind, Way,
+    Evidence, Finding, FixerPlan, Link, OpenGuest, OsFamily, PlanContext, Severity, SourceRef, TestRequest, Verdict, VerdictKind, Way,
 };
 use vmdk2kvm_plugin_api::{
     Catalog, Fetcher, Fixer, Guest, Host, Inspector, Opened, Plugin, PluginError, Result, Tester, Transport,
@@ -107,16 +107,29 @@ impl Fixer for SlowStages {
 
     fn plan(&self, _: &PlanContext, guest: &dyn Guest) -> Result<FixerPlan> {
         self.stop_in("plan")?;
-        guest::plan(guest)
+        let mut plan = guest::plan(guest)?;
+        let settings: std::collections::BTreeMap<String, String> = self.host.settings()?;
+        plan.findings.extend(settings.get("note").map(|note| Finding::new("slow-note", Severity::Info, note)));
+        // What a guest has that is driven by virtio when it is fixed.
+        plan.drives = vec!["virtio-blk".to_owned(), "virtio-net".to_owned()];
+        plan.wants = std::env::var("SLOW_WANTS").into_iter().collect();
+        Ok(plan)
     }
 }
 
 impl Tester for SlowStages {
     fn test(&self, request: &TestRequest) -> Result<Verdict> {
         self.stop_in("test")?;
-        let up = std::env::var_os("SLOW_BOOT_FAILS").is_none();
-        std::fs::write(PathBuf::from(&request.evidence_dir).join("console.log"), "login:\n").unwrap();
-        let verdict = if up { VerdictKind::Passed } else { VerdictKind::Failed };
+        let mut up = std::env::var_os("SLOW_BOOT_FAILS").is_none();
+        if let Ok(bus) = std::env::var("SLOW_BOOTS_ON") {
+            up = request.machine.disks.iter().all(|disk| serde_json::json!(disk.bus) == bus.as_str());
+        }
+        std::fs::write(PathBuf::from(&request.evidence_dir).join("console.log"), if up { "login:\n" } else { "no login\n" }).unwrap();
+        let verdict = match up {
+            _ if std::env::var_os("SLOW_BOOT_PROVES_NOTHING").is_some() => VerdictKind::Inconclusive,
+            true => VerdictKind::Passed,
+            false => VerdictKind::Failed,
+        };
         Ok(Verdict::new(verdict, if up { "login-prompt" } else { "panic" }).with(|verdict| {
             verdict.evidence =
                 vec![Evidence::new("console", "login:").with(|seen| seen.file = Some("console.log".into()))];
@@ -134,6 +147,7 @@ vmdk2kvm_plugin_api::export_plugin! {
     capabilities: ["slow"],
     libraries: [],
     programs: [("qemu-io", "qemu-utils", "qemu-img")],
-    settings: [],
+    settings: [("note", "string", "", "What its fixer notes in the plan")],
+    flags: [("slow-note", "note")],
     preference: 50,
 }
