@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use vmdk2kvm_plugin_api::model::{ChainReport, Way};
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, Transport};
 
+use super::stated::Stated;
 use crate::copy::CopyOutcome;
 use crate::report::WayRecord;
 
@@ -33,7 +34,7 @@ pub(super) struct ChosenWay {
     pub way: Way,
     /// The plugin that carries it.
     pub plugin: String,
-    pub transport: Arc<dyn Transport>,
+    pub transport: Arc<Stated>,
     /// The better ways and the preferred plugins that could not, each with the reason.
     pub refused: Vec<String>,
 }

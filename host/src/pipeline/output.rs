@@ -9,6 +9,7 @@ use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 use super::format::must_convert;
 use super::paths::remove_folder;
 use super::run::Run;
+use super::source::Kept;
 use crate::config::{Command, Job};
 use crate::journal::{
     LOCK_FILE, Lock, NotedHold, Patience, Records, StageKey, create_private_folder, output_error,
@@ -35,6 +36,8 @@ pub(super) struct Output {
     pub work: PathBuf,
     pub scratch: PathBuf,
     pub records: Records,
+    /// What is kept ahead of the digests of this run.
+    pub kept: Kept,
     /// Held until the run ends.
     _locks: [Lock; 2],
 }
@@ -60,7 +63,8 @@ impl Output {
         remove_folder(&scratch)?;
         create_private_folder(&scratch)?;
         let records = Records::in_folder(&work, fence);
-        let output = Self { records, dir, name: String::new(), work, scratch, _locks: [output_lock, work_lock] };
+        let (name, kept, locks) = (String::new(), Kept::default(), [output_lock, work_lock]);
+        let output = Self { records, dir, name, work, scratch, kept, _locks: locks };
         // A supervisor that ended before the lock's file could name it has had this run cancelled.
         run.check_cancelled().inspect_err(|_| output.abandon())?;
         Ok(output)

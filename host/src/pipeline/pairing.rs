@@ -10,6 +10,7 @@ use super::disk::{ChosenWay, Disk};
 use super::fetch::Fetched;
 use super::output::Output;
 use super::run::Run;
+use super::stated::Stated;
 use super::stream;
 
 /// Opens a disk by its best way. `output` takes what can only be streamed.
@@ -24,7 +25,7 @@ pub(super) fn open(run: &Run<'_>, fetched: &Fetched, output: Option<&Output>, in
         for carrier in carriers {
             let link = fetched.link(index, way);
             let opened = match (way.stream, output) {
-                (false, _) => carrier.stage.transport(&link).map(|transport| (way.clone(), Arc::from(transport))),
+                (false, _) => carrier.stage.transport(&link).map(|transport| (way.clone(), transport)),
                 (true, Some(output)) => stream::bring(run, output, &link, &carrier),
                 (true, None) => {
                     only_streamed = true;
@@ -33,6 +34,7 @@ pub(super) fn open(run: &Run<'_>, fetched: &Fetched, output: Option<&Output>, in
             };
             let opened = opened.and_then(|(way, transport)| {
                 let (plugin, refused) = (carrier.label.clone(), refused.clone());
+                let transport = Arc::new(Stated::new(transport, output.map(|output| output.kept.clone())));
                 chain::open(run, index, &disk.name, ChosenWay { way, plugin, transport, refused })
             });
             match opened {

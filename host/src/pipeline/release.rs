@@ -7,7 +7,7 @@ use super::hold;
 use super::output::work_folder;
 use super::run::Run;
 use crate::config::Input;
-use crate::journal::{HoldNote, Lock, NotedHold, Records, holds_register};
+use crate::journal::{HoldNote, Lock, NotedHold, Patience, Records, holds_register};
 use crate::worker::Failure;
 
 /// `release DIR`: what is noted in its work folder, and in the user's register for this folder.
@@ -18,7 +18,9 @@ pub(super) fn release(run: &Run<'_>) -> Result<Value, Failure> {
     let (work, register) = (work_folder(run.job, dir), holds_register());
     let mut left = Vec::new();
     // A run that works there has the lock, and gives back what it holds itself.
-    let locked = work.is_dir().then(|| Lock::work(&work)).transpose()?;
+    let (cancelled, say) = (|| run.cancelled(), |text| run.services.events().warn(text));
+    let mut patience = Patience::new(&cancelled, &say);
+    let locked = work.is_dir().then(|| Lock::work(&work, &mut patience)).transpose()?;
     if let Some((_, fence)) = &locked {
         left = NotedHold::left_in_work(&Records::in_folder(&work, fence.clone()), register.as_deref());
     }

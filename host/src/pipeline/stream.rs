@@ -1,7 +1,6 @@
 //! A disk that can only be read from its beginning to its end: it is brought as files into a folder of the work folder, once, and read from there.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use vmdk2kvm_plugin_api::model::{Delivered, Link, Way};
 use vmdk2kvm_plugin_api::{Fetcher, PluginError, Result, Transport};
@@ -22,7 +21,7 @@ pub(super) fn bring(
     output: &Output,
     link: &Link,
     carrier: &Chosen<Box<dyn Fetcher>>,
-) -> Result<(Way, Arc<dyn Transport>)> {
+) -> Result<(Way, Box<dyn Transport>)> {
     let number = link.disk + 1;
     let folder = output.work.join(STREAMS).join(format!("disk{number}"));
     let (begun, whole) = (format!("stream-{number}-began"), format!("stream-{number}"));
@@ -55,7 +54,7 @@ pub(super) fn bring(
     };
     let mut way = Way::new(&link.way.scheme, &delivered.file, &delivered.format);
     way.stream = true;
-    Ok((way, Arc::new(Folder::new(folder))))
+    Ok((way, Box::new(Folder::new(folder))))
 }
 
 /// What is brought, whatever is held meanwhile.
