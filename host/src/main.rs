@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use vmdk2kvm::cli::{self, Action, EventsTo, Invocation, render};
 use vmdk2kvm::config::{self, Command, Input, Job, Request, Surroundings};
 use vmdk2kvm::events::{self, ErrorDocument, Event, EventSink};
+use vmdk2kvm::journal;
 use vmdk2kvm::plugins::{self, CheckRequest};
 use vmdk2kvm::scaffold::{self, Sources};
 use vmdk2kvm::worker::{self, Answer};
@@ -135,7 +136,9 @@ fn look(invocation: &Invocation, action: &Action) -> anyhow::Result<(String, Val
         Action::Doctor => {
             let mut needs = plugins::needs(&installed(&mut warnings)?);
             needs.push(plugins::containment(worker::offered()));
-            (render::doctor(&needs, plugins::Packaging::here()), json!({ "needs": needs }))
+            let holds = journal::holds_left();
+            let text = render::doctor(&needs, plugins::Packaging::here()) + &render::holds(&holds);
+            (text, json!({ "needs": needs, "holds": holds }))
         }
         Action::ConfigShow => (events::escape_lines(&settings.masked_toml()), settings.masked()),
         Action::ConfigCheck => {
@@ -247,8 +250,11 @@ fn show(invocation: &Invocation, job: &Job, result: &Value) -> String {
             .and_then(|vm| Ok(render::inspection(&vm, &serde_json::from_value(result.clone())?))),
         Command::Plan => {
             let colour = std::io::stdout().is_terminal();
-            serde_json::from_value(result.clone()).map(|plan| render::plan(&plan, colour))
+            let ways = || serde_json::from_value::<Vec<_>>(result["ways"].clone());
+            serde_json::from_value(result.clone())
+                .and_then(|plan| Ok(render::plan(&plan, colour) + &render::ways(&ways()?)))
         }
+        Command::Release => Ok(render::released(result)),
         _ => {
             let dir = match &job.input {
                 Input::Result { dir } => dir.clone(),

@@ -99,6 +99,33 @@ fn the_target_is_one_of_the_programs() {
 }
 
 #[test]
+fn the_way_is_paired_with_another_plugins_catalog() {
+    let plugins = plugin("way", "libgentle.so");
+    let store = private_folder();
+    let disk = store.path().join("disk.raw");
+    let bytes: Vec<u8> = (0..4u32 << 20).map(|at| (at / 977 % 251) as u8 + 1).collect();
+    fs::write(&disk, &bytes).unwrap();
+    let (folder, source) = (plugins.path().to_str().unwrap(), disk.to_str().unwrap());
+    let pace = ["--set", "plugin.gentle.mib_per_second=8"];
+    let flatten = |out: &str, more: &[&str]| {
+        let out = store.path().join(out);
+        let words = ["flatten", source, "--plugin-dir", folder, "--format", "raw", "-o", out.to_str().unwrap()];
+        run(&[&words, more].concat())
+    };
+    let began = std::time::Instant::now();
+    let report = flatten("out", &pace).expect(0).json;
+    assert!(began.elapsed().as_secs_f64() >= 0.5, "4 MiB at 8 MiB/s");
+    assert_eq!((&report["ways"][0]["scheme"], &report["ways"][0]["plugin"]), (&"file".into(), &"gentle 0.1.0".into()));
+    assert_eq!(fs::read(store.path().join("out/disk-disk1.raw")).unwrap(), bytes);
+    // Without a pace it carries nothing; the user may insist.
+    let report = flatten("local", &[]).expect(0).json;
+    assert!(report["ways"][0]["plugin"].as_str().unwrap().starts_with("local "));
+    let refused = flatten("none", &["--transport", "gentle"]).expect(69);
+    assert!(refused.message().ends_with("none of its ways can be read (file: no plugin carries it)"), "{refused:?}");
+    assert!(refused.hint().starts_with("`gentle` is the one that was asked for"), "{}", refused.hint());
+}
+
+#[test]
 fn the_script_passes_its_own_test() {
     let tested = Command::new(examples().join("script/test")).output().expect("python3 (package python3)");
     assert!(tested.status.success(), "{}", String::from_utf8_lossy(&tested.stderr));

@@ -87,6 +87,8 @@ pub(super) enum Verb {
     Migrate {
         #[command(flatten)]
         source: SourceArgs,
+        #[command(flatten)]
+        access: AccessArgs,
         /// Folder for the result, made when it is not there [default: .]
         #[arg(short, long, value_name = "DIR")]
         output: Option<String>,
@@ -113,12 +115,16 @@ pub(super) enum Verb {
         #[command(flatten)]
         source: SourceArgs,
         #[command(flatten)]
+        access: AccessArgs,
+        #[command(flatten)]
         keys: KeyArgs,
     },
     /// Show what a migration would change, with diffs; changes nothing
     Plan {
         #[command(flatten)]
         source: SourceArgs,
+        #[command(flatten)]
+        access: AccessArgs,
         #[command(flatten)]
         resize: ResizeArgs,
         /// Also save the plan, for `apply`
@@ -132,6 +138,10 @@ pub(super) enum Verb {
         /// The plan that `plan --out` saved
         #[arg(value_name = "PLAN")]
         plan: PathBuf,
+        #[command(flatten)]
+        access: AccessArgs,
+        #[command(flatten)]
+        password: PasswordArgs,
         /// Folder for the result, made when it is not there
         #[arg(short, long, value_name = "DIR")]
         output: String,
@@ -150,6 +160,8 @@ pub(super) enum Verb {
     Flatten {
         #[command(flatten)]
         source: SourceArgs,
+        #[command(flatten)]
+        access: AccessArgs,
         /// Folder for the images, made when it is not there
         #[arg(short, long, value_name = "DIR")]
         output: String,
@@ -203,6 +215,14 @@ pub(super) enum Verb {
         dir: PathBuf,
         #[command(flatten)]
         targets: TargetArgs,
+    },
+    /// Give back what an abandoned run holds at its source: a snapshot, a lease
+    Release {
+        /// The folder that the run was to leave its result in
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        #[command(flatten)]
+        password: PasswordArgs,
     },
     /// Show, check, make or allow plugins
     #[command(subcommand)]
@@ -289,6 +309,33 @@ pub(super) struct SourceArgs {
     /// Which virtual machine, where the source has several
     #[arg(long, value_name = "NAME")]
     pub(super) vm: Option<String>,
+    #[command(flatten)]
+    pub(super) password: PasswordArgs,
+}
+
+/// The password of a source.
+#[derive(Debug, Args)]
+pub(super) struct PasswordArgs {
+    /// Read the source's password from a file of mode 0600; `[secrets]` has further places
+    #[arg(long, value_name = "PATH")]
+    pub(super) password_file: Option<String>,
+}
+
+/// How the source is read, and what may be changed at it.
+#[derive(Debug, Args)]
+pub(super) struct AccessArgs {
+    /// Read the disks by this plugin, whatever describes the machine [default: the best way that a plugin carries]
+    #[arg(long, value_name = "NAME")]
+    pub(super) transport: Option<String>,
+    /// Allow a snapshot at the source, which is removed when it has been read
+    #[arg(long)]
+    pub(super) snapshot: bool,
+    /// Allow change tracking to be turned on at the source
+    #[arg(long)]
+    pub(super) enable_cbt: bool,
+    /// Allow the virtual machine to be shut down at the source
+    #[arg(long)]
+    pub(super) power_off: bool,
 }
 
 /// The final images.

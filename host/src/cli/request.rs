@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use vmdk2kvm_plugin_api::Kind;
 
 use super::arguments::{
-    Arguments, Common, ConfigVerb, ImageArgs, KeyArgs, NameArgs, PluginVerb, ResizeArgs, RunArgs, SourceArgs,
-    TargetArgs, TesterArgs, Verb,
+    AccessArgs, Arguments, Common, ConfigVerb, ImageArgs, KeyArgs, NameArgs, PasswordArgs, PluginVerb, ResizeArgs,
+    RunArgs, SourceArgs, TargetArgs, TesterArgs, Verb,
 };
 use crate::config::{Command, Layers, Operand, Request};
 
@@ -141,6 +141,18 @@ impl Flags {
         self.set_some("source.uri", source.source);
         self.set_list("source.disks", source.disk);
         self.set_some("source.vm", source.vm);
+        self.password(source.password);
+    }
+
+    fn password(&mut self, password: PasswordArgs) {
+        self.set_some("secrets.password", password.password_file.map(|path| json!({ "file": path })));
+    }
+
+    fn access(&mut self, access: AccessArgs) {
+        self.set_some("plugins.transport", access.transport);
+        self.set_true("source.snapshot", access.snapshot);
+        self.set_true("source.enable_cbt", access.enable_cbt);
+        self.set_true("source.power_off", access.power_off);
     }
 
     fn image(&mut self, image: &ImageArgs) {
@@ -199,8 +211,9 @@ impl From<Arguments> for Invocation {
 fn action(verb: Verb, flags: &mut Flags) -> Action {
     let run = |command, operand| Action::Run(Request { command, operand, plan_out: None });
     match verb {
-        Verb::Migrate { source, output, image, targets, resize, run: stages, keys, name } => {
+        Verb::Migrate { source, access, output, image, targets, resize, run: stages, keys, name } => {
             flags.source(source);
+            flags.access(access);
             flags.resize(resize);
             flags.set_some("output", output);
             flags.image(&image);
@@ -214,18 +227,22 @@ fn action(verb: Verb, flags: &mut Flags) -> Action {
             flags.source(source);
             run(Command::Inventory, Operand::Source)
         }
-        Verb::Inspect { source, keys } => {
+        Verb::Inspect { source, access, keys } => {
             flags.source(source);
+            flags.access(access);
             flags.keys(keys);
             run(Command::Inspect, Operand::Source)
         }
-        Verb::Plan { source, resize, out, keys } => {
+        Verb::Plan { source, access, resize, out, keys } => {
             flags.source(source);
+            flags.access(access);
             flags.resize(resize);
             flags.keys(keys);
             Action::Run(Request { command: Command::Plan, operand: Operand::Source, plan_out: out })
         }
-        Verb::Apply { plan, output, image, targets, run: stages, keys, name } => {
+        Verb::Apply { plan, access, password, output, image, targets, run: stages, keys, name } => {
+            flags.access(access);
+            flags.password(password);
             flags.set("output", json!(output));
             flags.image(&image);
             flags.targets(targets);
@@ -234,8 +251,9 @@ fn action(verb: Verb, flags: &mut Flags) -> Action {
             flags.name(name);
             run(Command::Apply, Operand::Plan(plan))
         }
-        Verb::Flatten { source, output, image, resize, name } => {
+        Verb::Flatten { source, access, output, image, resize, name } => {
             flags.source(source);
+            flags.access(access);
             flags.resize(resize);
             flags.set("output", json!(output));
             flags.image(&image);
@@ -262,6 +280,10 @@ fn action(verb: Verb, flags: &mut Flags) -> Action {
         Verb::Render { dir, targets } => {
             flags.targets(targets);
             run(Command::Render, Operand::Result(dir))
+        }
+        Verb::Release { dir, password } => {
+            flags.password(password);
+            run(Command::Release, Operand::Result(dir))
         }
         Verb::Plugin(PluginVerb::List) => Action::PluginList,
         Verb::Plugin(PluginVerb::Show { name }) => Action::PluginShow { name },

@@ -84,6 +84,7 @@ impl Check<'_> {
             (Kind::Keys, Value::Array(items)) => self.each(items, Self::key),
             (Kind::Resizes, Value::Array(items)) => self.each(items, |_, text| Resize::parse(text).is_ok()),
             (Kind::Networks, Value::Object(networks)) => return self.networks(path, networks),
+            (Kind::Secrets, Value::Object(secrets)) => return self.secrets(path, secrets),
             (Kind::Tables(_), Value::Object(tables)) => {
                 return match tables.iter().find(|(_, table)| !table.is_object()) {
                     Some((name, table)) => Err(self.wrong(&format!("{path}.{name}"), "a table", table)),
@@ -126,6 +127,33 @@ impl Check<'_> {
         let file: PathBuf = self.base.map_or_else(|| absolute(&file), |base| base.join(&file));
         *text = format!("{selector}:file:{}", file.display());
         true
+    }
+
+    fn secrets(&self, path: &str, secrets: &mut Map<String, Value>) -> Result<()> {
+        for (name, value) in secrets {
+            // What is shown of a wrong value is never the value: it may be the secret itself, put where its place belongs.
+            let wrong = |wanted: &str| PluginError::config(format!("`{path}.{name}` in {} must {wanted}", self.label));
+            let plain = |text: &str| {
+                let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+                !text.is_empty() && !text.starts_with('.') && text.chars().all(is_plain)
+            };
+            if !plain(name) {
+                return Err(wrong("have a name of letters, digits, dashes, underscores and dots"));
+            }
+            let members = value.as_object_mut().filter(|members| members.len() == 1);
+            let fits = members.and_then(|members| members.iter_mut().next()).is_some_and(|(key, value)| {
+                match (key.as_str(), value) {
+                    ("file", Value::String(text)) => self.path(text),
+                    ("env" | "credential", Value::String(text)) => plain(text),
+                    _ => false,
+                }
+            });
+            if !fits {
+                return Err(wrong("be { file = \"...\" }, { env = \"...\" } or { credential = \"...\" }")
+                    .hint("a secret itself never stands in a settings file"));
+            }
+        }
+        Ok(())
     }
 
     fn networks(&self, path: &str, networks: &mut Map<String, Value>) -> Result<()> {

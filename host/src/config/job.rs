@@ -47,6 +47,12 @@ pub struct Job {
     pub work_dir: Option<PathBuf>,
     /// Where the keys of encrypted volumes are.
     pub keys: Vec<KeySource>,
+    /// Where secrets are, by name.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// What may be changed at the source.
+    #[serde(default)]
+    pub hold: HoldOptions,
     /// Which of several systems: the device of its root, `UUID=...` or `LABEL=...`; `None`: the inspector chooses.
     pub root: Option<String>,
     /// Which plugins do what.
@@ -117,6 +123,8 @@ pub enum Command {
     Test,
     /// The definition of a finished result for further targets.
     Render,
+    /// No stage: gives back what a former run holds at its source.
+    Release,
 }
 
 impl Command {
@@ -147,6 +155,7 @@ impl Command {
             Self::Convert => "convert",
             Self::Test => "test",
             Self::Render => "render",
+            Self::Release => "release",
         }
     }
 
@@ -163,6 +172,7 @@ impl Command {
             Self::Fix => &[Fetch, Flatten, Inspect, Plan, Fix, Convert],
             Self::Test => &[Stage::Test],
             Self::Render => &[],
+            Self::Release => &[],
         }
     }
 
@@ -256,6 +266,30 @@ pub struct TestOptions {
     pub expect: TestExpectation,
     /// A guest that does not come up is tried once more, on a lesser machine.
     pub fallback: bool,
+}
+
+/// Where a secret is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretSource {
+    /// In a file, absolute; all of it but a last line feed.
+    File(PathBuf),
+    /// In an environment variable.
+    Env(String),
+    /// In a file of this name in `$CREDENTIALS_DIRECTORY`.
+    Credential(String),
+}
+
+/// What may be changed at the source so that it can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HoldOptions {
+    /// A snapshot may be made.
+    pub snapshot: bool,
+    /// Change tracking may be turned on.
+    pub enable_cbt: bool,
+    /// The virtual machine may be shut down.
+    pub power_off: bool,
 }
 
 /// Where the key of an encrypted volume is.

@@ -13,7 +13,8 @@ mod settings;
 mod yaml;
 
 pub use job::{
-    Command, ContainmentMode, ContainmentOptions, Input, Job, KeySource, PluginOptions, TargetFormat, TestOptions,
+    Command, ContainmentMode, ContainmentOptions, HoldOptions, Input, Job, KeySource, PluginOptions, SecretSource,
+    TargetFormat, TestOptions,
 };
 pub use layer::{VARIABLE_PREFIX, parse_set};
 pub use machine_options::{MachineOptions, NetworkTarget};

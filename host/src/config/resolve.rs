@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use vmdk2kvm_plugin_api::model::{SourceRef, TestExpectation};
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
-use super::job::{Command, Input, Job, KeySource, TestOptions, absolute};
+use super::job::{Command, HoldOptions, Input, Job, KeySource, TestOptions, absolute};
 use super::layer::{Layer, from_environment, from_sets, merge, read_file};
 use super::resize::Resize;
 use super::{Settings, check};
@@ -91,16 +91,30 @@ pub fn settings(layers: &Layers, surroundings: &Surroundings) -> Result<Settings
     let mut tree = Map::new();
     for mut layer in all {
         check::check(&mut layer)?;
+        forget_replaced_secrets(&mut tree, &layer.tree);
         merge(&mut tree, layer.tree);
     }
     serde_json::from_value(Value::Object(tree))
         .map_err(|error| PluginError::defect(format!("checked settings do not fit: {error}")))
 }
 
+/// A secret lies in one place: a later layer's replaces an earlier one's and is not merged with it.
+fn forget_replaced_secrets(tree: &mut Map<String, Value>, layer: &Map<String, Value>) {
+    let (Some(Value::Object(old)), Some(Value::Object(new))) = (tree.get_mut("secrets"), layer.get("secrets")) else {
+        return;
+    };
+    old.retain(|name, _| !new.contains_key(name));
+}
+
 /// Makes the job of a request.
 pub fn job(request: &Request, settings: Settings) -> Result<Job> {
     let usage = |message: String| PluginError::new(ErrorKind::Usage, message);
     let command = request.command;
+    let hold = HoldOptions {
+        snapshot: settings.source.snapshot,
+        enable_cbt: settings.source.enable_cbt,
+        power_off: settings.source.power_off,
+    };
     let input = match &request.operand {
         Operand::Source => {
             let uri = settings.source.uri.ok_or_else(|| {
@@ -166,6 +180,8 @@ pub fn job(request: &Request, settings: Settings) -> Result<Job> {
         keep_work: settings.keep_work,
         work_dir: settings.work_dir,
         keys: keys.map_err(PluginError::config)?,
+        secrets: settings.secrets,
+        hold,
         root: settings.root,
         plugins: settings.plugins,
         plugin: settings.plugin,

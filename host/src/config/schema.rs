@@ -45,6 +45,8 @@ pub enum Kind {
     /// A table: old network name (`*` for all others) to a network, or to `{ network = "..." }` or `{ bridge = "..."
     /// }`.
     Networks,
+    /// A table: the name of a secret to `{ file = "..." }`, `{ env = "..." }` or `{ credential = "..." }`.
+    Secrets,
     /// A table for each of what this word says, which the plugin itself checks.
     Tables(&'static str),
 }
@@ -65,6 +67,7 @@ impl Kind {
             Self::Keys => "a list of SELECTOR:file:PATH".into(),
             Self::Resizes => "a list of DISK=SIZE, e.g. 1=+20G".into(),
             Self::Networks => "a table of network names, each with a network or `{ bridge = \"...\" }`".into(),
+            Self::Secrets => "a table of secrets, each with `file`, `env` or `credential`".into(),
             Self::Tables(each) => format!("a table for each {each}"),
         }
     }
@@ -123,6 +126,9 @@ pub const KEYS: &[Key] = &[
     key("source.uri", Kind::Uri, "the source, as SOURCE on the command line"),
     key("source.disks", Kind::Paths, "further disks of the same virtual machine, in order"),
     key("source.vm", Kind::Text, "which virtual machine, where the source has several"),
+    key("source.snapshot", Kind::Flag, "a snapshot may be made at the source, for as long as it is read"),
+    key("source.enable_cbt", Kind::Flag, "change tracking may be turned on at the source"),
+    key("source.power_off", Kind::Flag, "the virtual machine may be shut down at the source"),
     key("output", Kind::Path, "folder for the result"),
     key("name", Kind::Text, "name of the new virtual machine and of its files"),
     key("format", Kind::Word(formats), "format of the final images"),
@@ -134,6 +140,11 @@ pub const KEYS: &[Key] = &[
     key("keep_work", Kind::Flag, "keep the work folder after success"),
     key("work_dir", Kind::Path, "keep unfinished work in this folder"),
     key("keys", Kind::Keys, "keys of encrypted volumes"),
+    key(
+        "secrets",
+        Kind::Secrets,
+        "where secrets are, by the names under which plugins ask for them: a file, a variable, a credential",
+    ),
     key(
         "root",
         Kind::Text,

@@ -19,6 +19,11 @@ pub fn mask_uri(uri: &str) -> String {
     }
 }
 
+/// The URI without the password of its user part, as it can be written down and used again by whoever knows the password.
+pub fn without_password(uri: &str) -> String {
+    mask_uri(uri).replacen(&format!(":{MASK}@"), "@", 1)
+}
+
 /// Whether a key's name says that its value is a secret.
 pub fn is_secret_key(key: &str) -> bool {
     let key = key.to_ascii_lowercase().replace('-', "_");
@@ -64,6 +69,12 @@ mod tests {
         ] {
             assert_eq!(mask_uri(given), shown);
         }
+    }
+
+    #[test]
+    fn a_uri_can_be_used_again_without_its_password() {
+        assert_eq!(without_password("far://root:pa:s@s@vc/dc/vm"), "far://root@vc/dc/vm");
+        assert_eq!(without_password("./a:b@c.vmdk"), "./a:b@c.vmdk");
     }
 
     #[test]

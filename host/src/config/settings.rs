@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::job::{ContainmentOptions, PluginOptions, TargetFormat};
+use super::job::{ContainmentOptions, PluginOptions, SecretSource, TargetFormat};
 use super::machine_options::MachineOptions;
 use crate::events::{LogLevel, Stage};
 
@@ -37,6 +37,8 @@ pub struct Settings {
     pub work_dir: Option<PathBuf>,
     /// `keys`
     pub keys: Vec<String>,
+    /// `secrets.<name>`
+    pub secrets: BTreeMap<String, SecretSource>,
     /// `root`
     pub root: Option<String>,
     /// `test.*`
@@ -67,6 +69,12 @@ pub struct SourceSettings {
     pub disks: Vec<String>,
     /// `source.vm`
     pub vm: Option<String>,
+    /// `source.snapshot`
+    pub snapshot: bool,
+    /// `source.enable_cbt`
+    pub enable_cbt: bool,
+    /// `source.power_off`
+    pub power_off: bool,
 }
 
 /// `test.*`
@@ -139,9 +147,9 @@ mod tests {
     fn keys(prefix: &str, value: &serde_json::Value, found: &mut Vec<String>) {
         match value {
             serde_json::Value::Object(members)
-                if !KEYS
-                    .iter()
-                    .any(|key| key.path == prefix && matches!(key.kind, Kind::Networks | Kind::Tables(_))) =>
+                if !KEYS.iter().any(|key| {
+                    key.path == prefix && matches!(key.kind, Kind::Networks | Kind::Tables(_) | Kind::Secrets)
+                }) =>
             {
                 for (name, value) in members {
                     let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
@@ -194,6 +202,9 @@ disabled = []
 
 [source]
 disks = []
+enable_cbt = false
+power_off = false
+snapshot = false
 uri = "vsphere://root:********@vc/dc/web"
 
 [test]

@@ -1,4 +1,4 @@
-//! The work folder: who holds it, what was finished in it, and how results get their final names.
+//! The work folder: who holds it, what was finished in it, what its run holds at a source, and how results get their final names.
 //!
 //! A stage is finished when its record exists, written last and synced, under the key that its input and options have. Another key is
 //! another stage: nothing of it is reused.
@@ -6,6 +6,7 @@
 #[cfg(test)]
 pub(crate) mod crash;
 mod fence;
+mod holds;
 mod lock;
 mod log;
 mod patience;
@@ -15,6 +16,7 @@ mod record;
 mod steps;
 
 pub use fence::Fence;
+pub use holds::{HoldNote, NotedHold, holds_left, holds_register};
 pub use lock::{LOCK_FILE, Lock};
 pub use log::Log;
 pub use patience::Patience;

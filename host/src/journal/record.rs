@@ -75,6 +75,15 @@ impl Records {
         self.path(name).symlink_metadata().is_ok()
     }
 
+    /// The names of the records that begin like this, under whatever key, sorted.
+    pub fn names(&self, prefix: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".json").map(str::to_owned));
+        let mut names: Vec<String> = names.filter(|name| name.starts_with(prefix)).collect();
+        names.sort();
+        names
+    }
+
     /// Writes a record, synced. What it says is done must be synced before.
     pub fn write<T: Serialize>(&self, name: &str, key: &StageKey, record: &T) -> Result<()> {
         self.fence.check()?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use vmdk2kvm_plugin_api::model::{ChainLink, ChainReport, FlattenDisk};
-use vmdk2kvm_plugin_api::{BlockSource, Result};
+use vmdk2kvm_plugin_api::{BlockSource, Result, Transport};
 
 use super::disk::{ChosenWay, Disk};
 use super::format::RAW;
@@ -19,7 +19,7 @@ pub(super) fn open(run: &Run<'_>, index: usize, name: &str, chosen: ChosenWay) -
     } else {
         let flattener = run.registry.flattener(run.job.plugins.flattener.as_deref(), &chosen.way.format)?;
         let request = FlattenDisk::new(object, &chosen.way.format);
-        let flat = flattener.stage.flatten(&request, Arc::clone(&chosen.transport))?;
+        let flat = flattener.stage.flatten(&request, Arc::clone(&chosen.transport) as Arc<dyn Transport>)?;
         for warning in &flat.report.warnings {
             run.services.warn(format!("{name}: {warning}"));
         }

@@ -8,9 +8,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use vmdk2kvm_plugin_api::{BlockSource, ExtentKind, PluginError, Result, Transport};
+use vmdk2kvm_plugin_api::{BlockSource, ExtentKind, PluginError, Result};
 
-use super::stated;
+use super::stated::Stated;
 use crate::copy::map_walk::MapWalk;
 use crate::copy::{
     Control, CopyOutcome, CopyRequest, ImageFormat, PATIENCE, Progress, Watch, Watched, copy_image, finished,
@@ -64,29 +64,38 @@ pub(super) fn data_bytes(source: &dyn BlockSource) -> Result<u64> {
 /// The files of the disks, to be held against the digests that their source states.
 pub(super) struct Verify {
     /// Those of each disk, and what reads them.
-    pub files: Vec<(Vec<String>, Arc<dyn Transport>)>,
+    pub files: Vec<(Vec<String>, Arc<Stated>)>,
 }
 
 impl Verify {
-    /// Verifies on a thread of its own, beside the copy: what one reads the other finds in the page cache. Sets `wrong` when a digest differs;
-    /// else the files that the source states a digest of come back.
-    fn start(self, wrong: Arc<AtomicBool>, stop: Arc<AtomicBool>) -> Result<JoinHandle<Result<Vec<String>>>> {
+    /// Verifies on a thread of its own: beside the copy what the copy does not read itself, and the rest once `copied` says that nothing is read any more.
+    /// Sets `wrong` when a digest differs; else the files that the source states a digest of come back.
+    fn start(
+        self,
+        wrong: Arc<AtomicBool>,
+        stop: Arc<AtomicBool>,
+        copied: Receiver<()>,
+    ) -> Result<JoinHandle<Result<Vec<String>>>> {
+        let of_disk = |(files, transport): (Vec<String>, Arc<Stated>)| {
+            files.into_iter().map(move |file| (file, Arc::clone(&transport)))
+        };
+        let files: Vec<(String, Arc<Stated>)> = self.files.into_iter().flat_map(of_disk).collect();
         let work = move || {
-            let mut verified = Vec::new();
-            let of_disk = |(files, transport): (Vec<String>, Arc<dyn Transport>)| {
-                files.into_iter().map(move |file| (file, Arc::clone(&transport)))
+            let stop = || stop.load(Ordering::Relaxed);
+            let mut right = vec![0; files.len()];
+            let mut check = |how: &dyn Fn(&Stated, &str) -> Result<usize>| -> Result<()> {
+                for ((file, transport), right) in files.iter().zip(&mut right) {
+                    *right += how(transport, file).inspect_err(|_| wrong.store(true, Ordering::Relaxed))?;
+                }
+                Ok(())
             };
-            for (file, transport) in self.files.into_iter().flat_map(of_disk) {
-                if stop.load(Ordering::Relaxed) {
-                    break;
-                }
-                let stop = || stop.load(Ordering::Relaxed);
-                let is_right = stated::hold(transport.as_ref(), &file, &stop);
-                if is_right.inspect_err(|_| wrong.store(true, Ordering::Relaxed))? {
-                    verified.push(file);
-                }
+            check(&|transport, file| transport.check_apart(file, &stop))?;
+            // A copy that failed has nothing more to say.
+            if copied.recv().is_ok() {
+                check(&|transport, file| transport.check_pass(file, &stop))?;
             }
-            Ok(verified)
+            let verified = files.iter().zip(&right).filter(|(_, right)| **right > 0);
+            Ok(verified.map(|((file, _), _)| file.clone()).collect())
         };
         std::thread::Builder::new()
             .name("verify".to_owned())
@@ -125,11 +134,17 @@ impl Copying {
         let (send, outcome) = channel();
         let work = move || {
             let wrong = Arc::new(AtomicBool::new(false));
-            let verifying = verify.start(Arc::clone(&wrong), Arc::clone(&stopped))?;
+            let (all_copied, nothing_is_read) = channel();
+            let verifying = verify.start(Arc::clone(&wrong), Arc::clone(&stopped), nothing_is_read)?;
             let cancelled =
                 || stopped.load(Ordering::Relaxed) || cancel.load(Ordering::Relaxed) || wrong.load(Ordering::Relaxed);
             let copy = |task: &CopyTask| Ok((task.index, copy(task, &watched, &records, &cancelled, &events)?));
             let copied: Result<_> = tasks.iter().map(copy).collect();
+            if copied.is_ok() {
+                // A thread that has found a wrong digest listens no more.
+                let _ = all_copied.send(());
+            }
+            drop(all_copied);
             // A copy that was stopped from outside has another reason; digesting the rest of a large file for it helps nobody.
             let verified = match &copied {
                 Err(_) if !wrong.load(Ordering::Relaxed) => Ok(Vec::new()),

@@ -7,7 +7,9 @@ use sha2::{Digest, Sha256};
 use vmdk2kvm_plugin_api::model::{ChainReport, Way};
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, Transport};
 
+use super::stated::Stated;
 use crate::copy::CopyOutcome;
+use crate::report::WayRecord;
 
 /// A disk of the VM.
 pub(super) struct Disk {
@@ -32,7 +34,9 @@ pub(super) struct ChosenWay {
     pub way: Way,
     /// The plugin that carries it.
     pub plugin: String,
-    pub transport: Arc<dyn Transport>,
+    pub transport: Arc<Stated>,
+    /// The better ways and the preferred plugins that could not, each with the reason.
+    pub refused: Vec<String>,
 }
 
 /// A disk whose image has its final name.
@@ -50,6 +54,17 @@ impl Disk {
         files.sort();
         files.dedup();
         files
+    }
+
+    /// The way that its bytes come, for people.
+    pub fn way_record(&self) -> Option<WayRecord> {
+        let way = self.way.as_ref()?;
+        Some(WayRecord {
+            disk: self.name.clone(),
+            scheme: way.way.scheme.clone(),
+            plugin: way.plugin.clone(),
+            refused: way.refused.clone(),
+        })
     }
 
     /// Virtual size of its image in bytes: whole sectors.

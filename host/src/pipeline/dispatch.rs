@@ -5,7 +5,7 @@ use std::path::Path;
 use vmdk2kvm_plugin_api::ErrorKind;
 
 use super::run::Run;
-use super::{examine, inventory, migrate, render, retest};
+use super::{examine, inventory, migrate, release, render, retest};
 use crate::config::{Command, Job};
 use crate::plugins::{self, Services};
 use crate::report::Containment;
@@ -19,6 +19,8 @@ pub fn run(
     private: &Path,
     containment: Containment,
 ) -> Result<serde_json::Value, Failure> {
+    // Commands that leave images have a better place, which outlives the run.
+    services.set_folders(&private.join("folders"));
     let run = Run::new(job, services, private, containment)?;
     let outcome = match job.command {
         Command::Inventory => inventory::inventory(&run),
@@ -28,6 +30,7 @@ pub fn run(
         }
         Command::Test => retest::retest(&run),
         Command::Render => render::render(&run),
+        Command::Release => release::release(&run),
     };
     outcome.map_err(|mut failure| {
         // A stage that stopped because the user asked to is not at fault, whatever error it found on its way out.

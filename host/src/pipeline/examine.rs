@@ -1,29 +1,33 @@
 //! The commands `inspect` and `plan`: they copy no disk and leave nothing but their result.
 
 use serde_json::Value;
-use vmdk2kvm_plugin_api::model::{GuestFingerprint, PlanContext};
+use vmdk2kvm_plugin_api::model::{GuestFingerprint, PlanContext, Release};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use super::attach;
 use super::disk::Disk;
 use super::fetch::Fetched;
 use super::format::OVERLAY;
+use super::hold::{self, Held};
 use super::inspect::OpenedGuest;
 use super::run::Run;
 use super::{fetch, flatten, inspect, plan, resize};
 use crate::events::Stage;
+use crate::report::WayRecord;
 use crate::worker::Failure;
 
 /// `inspect` and `plan`.
 pub(super) fn examine(run: &Run<'_>) -> Result<Value, Failure> {
     let source = fetch::source(run)?;
-    let mut fetched = run.stage(Stage::Fetch, |plugin| {
-        let fetched = fetch::fetch(run, source)?;
+    let (mut fetched, mut held) = run.stage(Stage::Fetch, |plugin| {
+        let (mut fetched, catalog) = fetch::fetch(run, source)?;
         *plugin = Some(fetched.label.clone());
-        Ok(fetched)
+        hold::release_looks(run, &fetched);
+        let held = Held::take(run, catalog, &mut fetched, None)?;
+        Ok((fetched, held))
     })?;
     let disks = run.stage(Stage::Flatten, |plugin| {
-        let mut disks = flatten::open(run, &mut fetched)?;
+        let mut disks = flatten::open(run, &mut fetched, None)?;
         resize::grow(run, &run.job.resize, &mut fetched.vm, &mut disks)?;
         *plugin = disks.iter().find_map(|disk| disk.plugin.clone());
         Ok(disks)
@@ -32,8 +36,10 @@ pub(super) fn examine(run: &Run<'_>) -> Result<Value, Failure> {
     let inspection = guest.opened.inspection.clone();
     if !run.job.wants(Stage::Plan) {
         guest.opened.close().map_err(|error| Failure::new(Stage::Inspect, error))?;
+        held.release(Release::Done);
         let mut document = serde_json::to_value(&inspection).map_err(|error| PluginError::defect(error.to_string()))?;
         document["vm"] = serde_json::to_value(&fetched.vm).map_err(|error| PluginError::defect(error.to_string()))?;
+        add_ways(&mut document, &disks);
         return Ok(document);
     }
     let plan = run.stage(Stage::Plan, |_| {
@@ -48,11 +54,19 @@ pub(super) fn examine(run: &Run<'_>) -> Result<Value, Failure> {
         plan::plan(run, &fixers, &context, Some(fingerprint), guest.opened.guest()?)
     })?;
     guest.opened.close().map_err(|error| Failure::new(Stage::Plan, error))?;
+    held.release(Release::Done);
     resize::warn(run, &disks, &plan);
-    let document = serde_json::to_value(&plan).map_err(|error| PluginError::defect(error.to_string()))?;
+    let mut document = serde_json::to_value(&plan).map_err(|error| PluginError::defect(error.to_string()))?;
+    add_ways(&mut document, &disks);
     plan::refuse_blocked(&plan)
         .map_err(|error| Failure { result: Some(document.clone()), ..Failure::new(Stage::Plan, error) })?;
     Ok(document)
+}
+
+/// Says by which way each disk was read.
+fn add_ways(document: &mut Value, disks: &[Disk]) {
+    let ways: Vec<WayRecord> = disks.iter().filter_map(Disk::way_record).collect();
+    document["ways"] = serde_json::json!(ways);
 }
 
 /// A path as it is found from any folder; a URI as it is.

@@ -35,15 +35,15 @@ pub(super) fn open(run: &Run<'_>, source: &SourceRef) -> Result<Described> {
     Ok(Described { catalog: fetcher.stage.catalog(source)?, label: fetcher.label })
 }
 
-/// Describes the VM that a source names.
-pub(super) fn fetch(run: &Run<'_>, source: SourceRef) -> Result<Fetched> {
+/// Describes the VM that a source names. With the catalog what reading needs can be taken.
+pub(super) fn fetch(run: &Run<'_>, source: SourceRef) -> Result<(Fetched, Box<dyn Catalog>)> {
     let Described { label, catalog } = open(run, &source)?;
     let vm = complete(run, catalog.describe()?, &label, &source);
     for finding in &vm.findings {
         run.services.events().emit(Event::Finding(finding.clone()));
     }
     run.services.set_disks(vm.disks.iter().map(|disk| disk.name.clone()).collect());
-    Ok(Fetched { label, source, vm, hold: Hold::nothing() })
+    Ok((Fetched { label, source, vm, hold: Hold::nothing() }, catalog))
 }
 
 /// Adds what the host knows to a description: its origin, and the name the user wants.

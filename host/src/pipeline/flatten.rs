@@ -7,16 +7,17 @@ use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use super::disk::Disk;
 use super::fetch::Fetched;
+use super::output::Output;
 use super::pairing;
 use super::run::Run;
 use super::source::ZeroSource;
 
-/// Opens every disk of a VM, and fills in what their chains say of them.
-pub(super) fn open(run: &Run<'_>, fetched: &mut Fetched) -> Result<Vec<Disk>> {
+/// Opens every disk of a VM, and fills in what their chains say of them. `output` is that of a command which leaves images: there streams can be brought.
+pub(super) fn open(run: &Run<'_>, fetched: &mut Fetched, output: Option<&Output>) -> Result<Vec<Disk>> {
     let mut flat = Vec::with_capacity(fetched.vm.disks.len());
     for index in 0..fetched.vm.disks.len() {
         run.check_cancelled()?;
-        let opened = open_disk(run, fetched, index)?;
+        let opened = open_disk(run, fetched, output, index)?;
         check_size(&opened)?;
         flat.push(opened);
     }
@@ -43,9 +44,9 @@ fn check_size(disk: &Disk) -> Result<()> {
     Err(error)
 }
 
-fn open_disk(run: &Run<'_>, fetched: &Fetched, index: usize) -> Result<Disk> {
+fn open_disk(run: &Run<'_>, fetched: &Fetched, output: Option<&Output>, index: usize) -> Result<Disk> {
     let disk = &fetched.vm.disks[index];
-    if disk.ways.is_empty() { empty(index, disk) } else { pairing::open(run, fetched, index) }
+    if disk.ways.is_empty() { empty(index, disk) } else { pairing::open(run, fetched, output, index) }
 }
 
 /// A disk without a file: it reads as zeros.

@@ -21,7 +21,7 @@ pub(super) fn inventory(run: &Run<'_>) -> Result<Value, Failure> {
             let unknown = vm.disks.iter().any(|disk| disk.capacity_bytes == 0);
             let mut fetched = Fetched { label: label.clone(), source: source.clone(), vm, hold: Hold::nothing() };
             if unknown {
-                flatten::open(run, &mut fetched)?;
+                flatten::open(run, &mut fetched, None)?;
             }
             found.vm = fetched.vm;
         }

@@ -5,10 +5,10 @@
 //! interruption.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
-use vmdk2kvm_plugin_api::model::{GuestFingerprint, Plan};
+use vmdk2kvm_plugin_api::model::{GuestFingerprint, Plan, Release, SourceRef};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use super::conclude::{self, document};
@@ -19,6 +19,7 @@ use super::disk::{Disk, FinalDisk};
 use super::fetch::Fetched;
 use super::format::{OVERLAY, must_convert, working_format};
 use super::guest_stages::GuestStages;
+use super::hold::{self, Held};
 use super::keys::{self, Keys};
 use super::output::Output;
 use super::paths::{remove_if_there, text};
@@ -42,25 +43,40 @@ pub(super) fn migrate(run: &Run<'_>) -> Result<Value, Failure> {
         Some((_, guest)) => saved_plan::source(guest),
         None => fetch::source(run)?,
     };
-    let mut fetched = run.stage(Stage::Fetch, |plugin| {
-        let fetched = fetch::fetch(run, source)?;
+    let mut output = Output::prepare(run)?;
+    run.services.set_folders(&output.folders(&source));
+    prepare(run, source, saved, &mut output).map_err(|failure| {
+        let error = output.blame_full_disk(failure.error);
+        output.abandon();
+        Failure { error, ..failure }
+    })
+}
+
+/// Describes the VM, takes what reading it needs, opens its disks, and goes.
+fn prepare(
+    run: &Run<'_>,
+    source: SourceRef,
+    saved: Option<(Plan, GuestFingerprint)>,
+    output: &mut Output,
+) -> Result<Value, Failure> {
+    let (mut fetched, catalog) = run.stage(Stage::Fetch, |plugin| {
+        let (fetched, catalog) = fetch::fetch(run, source)?;
         *plugin = Some(fetched.label.clone());
-        Ok(fetched)
+        Ok((fetched, catalog))
     })?;
+    output.name_after(&fetched.vm.name);
+    let output = &*output;
     check_plugins(run)?;
+    hold::release_others(run, output, &fetched);
+    let held = Held::take(run, catalog, &mut fetched, Some(output));
+    let held = Mutex::new(held.map_err(|error| Failure::new(Stage::Fetch, error))?);
     let mut flattening = run.begin(Stage::Flatten, None);
     let plan = saved.as_ref().map(|(plan, _)| plan);
-    let opened = run.check_cancelled().and_then(|()| open(run, &mut fetched, plan));
+    let opened = run.check_cancelled().and_then(|()| open(run, &mut fetched, output, plan));
     let disks = opened.map_err(|error| Failure::new(Stage::Flatten, error))?;
     flattening.plugin = disks.iter().find_map(|disk| disk.plugin.clone());
     let keys = Keys::new(run, &fetched.vm, &disks, plan)?;
-    let output = Output::prepare(run, &fetched.vm.name)?;
-    let migration = Migration { run, fetched, disks, saved, keys, output };
-    migration.go(flattening).map_err(|failure| {
-        let error = migration.output.blame_full_disk(failure.error);
-        migration.output.abandon();
-        Failure { error, ..failure }
-    })
+    Migration { run, fetched, disks, saved, keys, output, held }.go(flattening)
 }
 
 /// What the last stages need is looked for before the first bytes are copied, not hours later.
@@ -81,8 +97,8 @@ fn check_plugins(run: &Run<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn open(run: &Run<'_>, fetched: &mut Fetched, saved: Option<&Plan>) -> Result<Vec<Disk>> {
-    let mut disks = flatten::open(run, fetched)?;
+fn open(run: &Run<'_>, fetched: &mut Fetched, output: &Output, saved: Option<&Plan>) -> Result<Vec<Disk>> {
+    let mut disks = flatten::open(run, fetched, Some(output))?;
     if disks.is_empty() {
         return Err(PluginError::unusable(format!("{} has no disks", crate::events::escape(&fetched.vm.name)))
             .hint("only `plan` and `inspect` work on a source without disks"));
@@ -101,13 +117,15 @@ struct Migration<'a, 'r> {
     disks: Vec<Disk>,
     saved: Option<(Plan, GuestFingerprint)>,
     keys: Keys,
-    output: Output,
+    output: &'a Output,
+    held: Mutex<Held<'r>>,
 }
 
 impl Migration<'_, '_> {
     fn go(&self, flattening: Began<'_>) -> Result<Value, Failure> {
         let run = self.run;
-        if let Some(report) = finished::read(run.job, &self.output, &self.keys, self.disks.len()) {
+        if let Some(report) = finished::read(run.job, self.output, &self.keys, self.disks.len()) {
+            self.release();
             flattening.end(StageStatus::Unchanged, 0);
             return self.leave(report);
         }
@@ -136,8 +154,7 @@ impl Migration<'_, '_> {
         };
         let verify = Verify { files: tasks.iter().filter_map(of_disk).collect() };
         let mut copying = Copying::start(tasks, verify, self.output.records.clone(), run.services)?;
-        let uri = &self.fetched.source.uri;
-        let mut summary = Summary::new(&self.fetched.vm, uri, &self.disks, &self.keys);
+        let mut summary = Summary::new(&self.fetched, &self.disks, &self.keys);
 
         let fixed = guest.run(&copying, &mut summary);
         let copied = match (&fixed, copying.failed()) {
@@ -159,15 +176,20 @@ impl Migration<'_, '_> {
         summary.source_verified(&copied.verified);
         let commit = fixed?;
         if run.job.until < Stage::Convert {
+            self.release();
             return Ok(document(&summary.report(run))?);
         }
-        summary.source_after(&self.disks).map_err(|error| Failure::new(Stage::Flatten, error))?;
+        if !self.fetched.hold.frozen {
+            summary.source_after(&self.disks).map_err(|error| Failure::new(Stage::Flatten, error))?;
+        }
+        // No byte of the source is read from here on.
+        self.release();
         let images = self.convert(commit, &ours)?;
         let mut copied = copied.disks;
         let result = |(disk, image): (_, PathBuf)| FinalDisk { disk, image, copied: copied.remove(&disk.index) };
         let disks = self.disks.iter().zip(images).map(result).collect();
         let resumed = !ours.is_empty();
-        Delivery { run, vm: &self.fetched.vm, output: &self.output, disks, resumed }.deliver(&mut summary)
+        Delivery { run, vm: &self.fetched.vm, output: self.output, disks, resumed }.deliver(&mut summary)
     }
 
     /// The machine as its targets would write it as far as it is known before the guest was looked at: for the names of the files, and for a
@@ -185,6 +207,11 @@ impl Migration<'_, '_> {
             disk.size_bytes = source.size();
         }
         Targets::choose(self.run, &job.targets)?.render(&machine, &self.output.name).map(Some)
+    }
+
+    /// Gives back what is held at the source, which has been read.
+    fn release(&self) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).release(Release::Done);
     }
 
     /// Ends a run that finds its result finished: at most the boot test is still to be passed.
@@ -218,7 +245,7 @@ impl Migration<'_, '_> {
     fn promoted(&self) -> Vec<PathBuf> {
         match self.run.job.from {
             Some(from) if from <= Stage::Convert => Vec::new(),
-            _ => convert::promoted(&self.output, &self.keys.images),
+            _ => convert::promoted(self.output, &self.keys.images),
         }
     }
 
@@ -227,7 +254,7 @@ impl Migration<'_, '_> {
             run: self.run,
             fetched: &self.fetched,
             disks: &self.disks,
-            output: &self.output,
+            output: self.output,
             key: &self.keys.fix,
             saved: self.saved.as_ref().map(|(plan, _)| plan),
         }
@@ -286,10 +313,10 @@ impl Migration<'_, '_> {
             };
             let open = self.unpromoted(ours);
             if let (true, Some(converter)) = (commit, &converter) {
-                convert::commit(run, &self.output, open, converter.as_ref(), &self.keys.fix)?;
+                convert::commit(run, self.output, open, converter.as_ref(), &self.keys.fix)?;
             }
             let converter = converter.filter(|_| must_convert);
-            convert::finish(run, &self.output, self.disks.len(), converter.as_deref(), &self.keys.images)
+            convert::finish(run, self.output, self.disks.len(), converter.as_deref(), &self.keys.images)
         })
     }
 }

@@ -3,13 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use vmdk2kvm_plugin_api::model::SourceRef;
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
 use super::format::must_convert;
 use super::paths::remove_folder;
 use super::run::Run;
+use super::source::Kept;
 use crate::config::{Command, Job};
-use crate::journal::{LOCK_FILE, Lock, Patience, Records, create_private_folder, output_error};
+use crate::journal::{
+    LOCK_FILE, Lock, NotedHold, Patience, Records, StageKey, create_private_folder, output_error,
+};
 use crate::machine::safe_name;
 
 /// Folder of the boot's evidence in the output folder.
@@ -18,6 +22,8 @@ pub(super) const EVIDENCE: &str = "boot";
 pub(super) const OWN_FILES: [&str; 4] = ["report.json", "report.md", "report.html", "plan.json"];
 /// Name of the work folder beside the result.
 const WORK_FOLDER: &str = ".vmdk2kvm-work";
+/// Folder in the work folder with those of the plugins.
+const PLUGIN_FOLDERS: &str = "plugins";
 /// Folder in the work folder for what only this run needs. Emptied by the next one.
 const SCRATCH_FOLDER: &str = "scratch";
 /// A file system with less free space than this is full, in bytes.
@@ -30,26 +36,24 @@ pub(super) struct Output {
     pub work: PathBuf,
     pub scratch: PathBuf,
     pub records: Records,
+    /// What is kept ahead of the digests of this run.
+    pub kept: Kept,
     /// Held until the run ends.
     _locks: [Lock; 2],
 }
 
 impl Output {
-    /// Makes the folders and takes the locks. `vm_name` is any text.
-    pub fn prepare(run: &Run<'_>, vm_name: &str) -> Result<Self> {
+    /// Makes the folders and takes the locks.
+    pub fn prepare(run: &Run<'_>) -> Result<Self> {
         let job = run.job;
         let dir = job.output.clone().ok_or_else(|| {
             PluginError::new(ErrorKind::Usage, format!("`{}` needs an output folder", job.command.as_str()))
                 .hint("give one with -o DIR")
         })?;
-        let name = safe_name(vm_name);
         if dir.exists() && !dir.is_dir() {
             return Err(PluginError::output(format!("{} is not a folder", dir.display())).hint("name a folder with -o"));
         }
-        let work = match &job.work_dir {
-            None => dir.join(WORK_FOLDER),
-            Some(folder) => folder.join(work_name(&name, &dir)),
-        };
+        let work = work_folder(job, &dir);
         let (cancelled, say) = (|| run.cancelled(), |text| run.services.events().warn(text));
         let mut patience = Patience::new(&cancelled, &say);
         let output_lock = Lock::output(&dir, &work, &mut patience)?;
@@ -59,10 +63,22 @@ impl Output {
         remove_folder(&scratch)?;
         create_private_folder(&scratch)?;
         let records = Records::in_folder(&work, fence);
-        let output = Self { records, dir, name, work, scratch, _locks: [output_lock, work_lock] };
+        let (name, kept, locks) = (String::new(), Kept::default(), [output_lock, work_lock]);
+        let output = Self { records, dir, name, work, scratch, kept, _locks: locks };
         // A supervisor that ended before the lock's file could name it has had this run cancelled.
         run.check_cancelled().inspect_err(|_| output.abandon())?;
         Ok(output)
+    }
+
+    /// Names the result after the VM, whose name may be any text.
+    pub fn name_after(&mut self, vm: &str) {
+        self.name = safe_name(vm);
+    }
+
+    /// Where plugins have folders of their own for a job on this source: a later run of it finds them as they were.
+    pub fn folders(&self, source: &SourceRef) -> PathBuf {
+        let job = StageKey::new(&["source", &source.uri, source.vm.as_deref().unwrap_or_default()]);
+        self.work.join(PLUGIN_FOLDERS).join(&job.as_str()[..12])
     }
 
     /// Final path of a disk's image.
@@ -145,6 +161,10 @@ impl Output {
     /// Removes the work folder.
     pub fn remove_work(&self) -> Result<()> {
         self.records.fence().check()?;
+        if !NotedHold::left_in_work(&self.records, None).is_empty() {
+            // What could not be given back is given back by its note.
+            return Ok(());
+        }
         remove_folder(&self.work)
     }
 
@@ -155,6 +175,7 @@ impl Output {
         }
         // Best effort, all of it: the failure that led here is the one to report.
         let _ = remove_folder(&self.scratch);
+        remove_empty(&self.work.join(PLUGIN_FOLDERS));
         let lock_only = std::fs::read_dir(&self.work)
             .is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name() == LOCK_FILE));
         if lock_only {
@@ -163,10 +184,21 @@ impl Output {
     }
 }
 
-/// Name of the work folder of an output folder below `--work-dir`: another output folder has another one.
-fn work_name(name: &str, dir: &Path) -> String {
+/// The work folder of a job that leaves its result in `dir`. Below `--work-dir` another output folder has another one.
+pub(super) fn work_folder(job: &Job, dir: &Path) -> PathBuf {
+    let Some(folder) = &job.work_dir else { return dir.join(WORK_FOLDER) };
     let digest = format!("{:x}", Sha256::digest(dir.as_os_str().as_encoded_bytes()));
-    format!("{name}-{}", &digest[..12])
+    let name = safe_name(&dir.file_name().unwrap_or_default().to_string_lossy());
+    folder.join(format!("{name}-{}", &digest[..12]))
+}
+
+/// Removes folders that hold nothing but such.
+fn remove_empty(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        remove_empty(&entry.path());
+    }
+    // One that holds anything stays.
+    let _ = std::fs::remove_dir(folder);
 }
 
 fn free_bytes(folder: &Path) -> Result<u64> {

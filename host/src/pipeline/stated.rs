@@ -1,4 +1,9 @@
-//! Digests that a source states of its files: all bytes are held against them, beside the copy.
+//! Digests that a source states of its files: all bytes are held against them.
+//!
+//! An object that the copy itself reads through the transport is digested in that pass. What an object is made from, a compressed file around it, is read beside the copy.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sha1::Sha1;
 use sha2::digest::{Digest, DynDigest};
@@ -6,25 +11,104 @@ use sha2::{Sha256, Sha512};
 use vmdk2kvm_plugin_api::model::StatedDigest;
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, Transport, read_exact_at};
 
+use super::source::{DigestPass, Digested, Kept};
+
 /// Bytes read at a time.
 const STEP: u64 = 1 << 20;
 
-/// Holds everything that an object is made of against the digests that the source states; `true`: there are some, and all are right. A digest
-/// of an unknown algorithm counts as none.
-pub(super) fn hold(transport: &dyn Transport, object: &str, stop: &dyn Fn() -> bool) -> Result<bool> {
-    let mut is_held = false;
-    for stated in transport.stated_digests(object)? {
-        let Some((name, digest)) = algorithm(&stated.algorithm) else { continue };
-        let found = digest_of(transport.open(&stated.object)?.as_ref(), digest, stop)?;
-        if found != stated.hex {
-            return Err(wrong(&stated, name, &found));
-        }
-        is_held = true;
-    }
-    Ok(is_held)
+/// A transport whose objects are digested while they are read, where the source states their digests.
+pub(super) struct Stated {
+    transport: Box<dyn Transport>,
+    /// How much may be kept ahead of the digests; `None`: nothing is digested, because nothing is copied.
+    kept: Option<Kept>,
+    passes: Mutex<BTreeMap<String, Arc<Pass>>>,
 }
 
-fn algorithm(word: &str) -> Option<(&'static str, Box<dyn DynDigest>)> {
+/// An object that is digested while it is read.
+struct Pass {
+    stated: Vec<StatedDigest>,
+    digests: Arc<DigestPass>,
+}
+
+impl Stated {
+    /// Reads through this transport.
+    pub fn new(transport: Box<dyn Transport>, kept: Option<Kept>) -> Self {
+        Self { transport, kept, passes: Mutex::default() }
+    }
+
+    fn pass(&self, object: &str) -> Option<Arc<Pass>> {
+        self.passes.lock().unwrap_or_else(PoisonError::into_inner).get(object).cloned()
+    }
+
+    /// Holds what no pass reads against the digests that the source states of an object. The number of those that were found right.
+    pub fn check_apart(&self, object: &str, stop: &dyn Fn() -> bool) -> Result<usize> {
+        let pass = self.pass(object);
+        let mut right = 0;
+        for stated in self.transport.stated_digests(object)? {
+            let Some((name, digest)) = algorithm(&stated.algorithm) else { continue };
+            if pass.as_ref().is_some_and(|pass| pass.stated.contains(&stated)) {
+                continue;
+            }
+            let found = digest_of(self.transport.open(&stated.object)?.as_ref(), digest, stop)?;
+            if found != stated.hex {
+                return Err(wrong(&stated, name, &found));
+            }
+            right += 1;
+        }
+        Ok(right)
+    }
+
+    /// Ends the pass over an object, which nobody reads any more. The number of digests that were found right.
+    pub fn check_pass(&self, object: &str, stop: &dyn Fn() -> bool) -> Result<usize> {
+        let Some(pass) = self.pass(object) else { return Ok(0) };
+        for (stated, found) in pass.stated.iter().zip(pass.digests.finish(stop)?) {
+            if found != stated.hex {
+                let name = algorithm(&stated.algorithm).map_or("digest", |(name, _)| name);
+                return Err(wrong(stated, name, &found));
+            }
+        }
+        Ok(pass.stated.len())
+    }
+}
+
+impl Transport for Stated {
+    fn open(&self, object: &str) -> Result<Box<dyn BlockSource>> {
+        let source = self.transport.open(object)?;
+        let Some(kept) = &self.kept else { return Ok(source) };
+        let mut passes = self.passes.lock().unwrap_or_else(PoisonError::into_inner);
+        let pass = match passes.get(object) {
+            Some(pass) => Arc::clone(&pass.digests),
+            None => {
+                // An error is told by whoever asks again, beside the copy.
+                let mut stated = self.transport.stated_digests(object).unwrap_or_default();
+                stated.retain(|stated| stated.object == object && algorithm(&stated.algorithm).is_some());
+                if stated.is_empty() {
+                    return Ok(source);
+                }
+                let source: Arc<dyn BlockSource> = Arc::from(source);
+                let digests = stated.iter().filter_map(|stated| Some(algorithm(&stated.algorithm)?.1)).collect();
+                let digests = Arc::new(DigestPass::new(Arc::clone(&source), digests, kept.clone()));
+                passes.insert(object.to_owned(), Arc::new(Pass { stated, digests: Arc::clone(&digests) }));
+                return Ok(Box::new(Digested { source, pass: digests }));
+            }
+        };
+        Ok(Box::new(Digested { source: Arc::from(source), pass }))
+    }
+
+    fn resolve(&self, from: &str, name: &str) -> Result<String> {
+        self.transport.resolve(from, name)
+    }
+
+    fn fingerprint(&self, object: &str) -> Result<String> {
+        self.transport.fingerprint(object)
+    }
+
+    fn stated_digests(&self, object: &str) -> Result<Vec<StatedDigest>> {
+        self.transport.stated_digests(object)
+    }
+}
+
+fn algorithm(word: &str) -> Option<(&'static str, Box<dyn DynDigest + Send>)> {
     match word {
         "sha1" => Some(("SHA1", Box::new(Sha1::new()))),
         "sha256" => Some(("SHA256", Box::new(Sha256::new()))),
@@ -33,7 +117,11 @@ fn algorithm(word: &str) -> Option<(&'static str, Box<dyn DynDigest>)> {
     }
 }
 
-fn digest_of(source: &dyn BlockSource, mut digest: Box<dyn DynDigest>, stop: &dyn Fn() -> bool) -> Result<String> {
+fn digest_of(
+    source: &dyn BlockSource,
+    mut digest: Box<dyn DynDigest + Send>,
+    stop: &dyn Fn() -> bool,
+) -> Result<String> {
     let (size, mut at) = (source.size(), 0);
     let mut buffer = vec![0; size.min(STEP) as usize];
     while at < size {

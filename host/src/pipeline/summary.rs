@@ -7,6 +7,7 @@ use vmdk2kvm_plugin_api::Result;
 use vmdk2kvm_plugin_api::model::{Finding, Inspection, Machine, VmSpec};
 
 use super::disk::Disk;
+use super::fetch::Fetched;
 use super::keys::Keys;
 use super::output::Output;
 use super::run::Run;
@@ -36,7 +37,7 @@ pub(super) struct Summary {
 
 impl Summary {
     /// Begins with what FLATTEN found.
-    pub fn new(vm: &VmSpec, uri: &str, disks: &[Disk], keys: &Keys) -> Self {
+    pub fn new(fetched: &Fetched, disks: &[Disk], keys: &Keys) -> Self {
         let source_of = |disk: &Disk| SourceDisk {
             name: disk.name.clone(),
             files: disk.files(),
@@ -45,17 +46,22 @@ impl Summary {
             verified: false,
         };
         Self {
-            vm: vm.clone(),
+            vm: fetched.vm.clone(),
             inspection: None,
             machine: None,
-            ways: disks.iter().filter_map(way).collect(),
+            ways: disks.iter().filter_map(Disk::way_record).collect(),
             findings: Vec::new(),
             changes: Vec::new(),
             converged: None,
             images: Vec::new(),
             targets: Vec::new(),
             test: None,
-            source: Source { uri: crate::config::secret::mask_uri(uri), disks: disks.iter().map(source_of).collect() },
+            source: Source {
+                uri: crate::config::secret::mask_uri(&fetched.source.uri),
+                disks: disks.iter().map(source_of).collect(),
+                held: fetched.hold.took.clone(),
+                frozen: fetched.hold.frozen,
+            },
             chain: disks.iter().map(|disk| disk.report.clone()).collect(),
             began: SystemTime::now(),
             key: keys.job.as_str().to_owned(),
@@ -127,10 +133,4 @@ impl Summary {
         crate::report::write(&output.dir, &report)?;
         Ok(report)
     }
-}
-
-/// The way that the bytes of a disk came.
-fn way(disk: &Disk) -> Option<WayRecord> {
-    let way = disk.way.as_ref()?;
-    Some(WayRecord { disk: disk.name.clone(), scheme: way.way.scheme.clone(), plugin: way.plugin.clone() })
 }

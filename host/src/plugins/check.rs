@@ -46,11 +46,16 @@ pub fn check(request: &CheckRequest, services: &Services, private: &Path) -> Res
         .map_err(|error| PluginError::from_io(file.display(), &error).hint("name the plugin's file, libNAME.so"))?;
     let candidate =
         examine_file(path).ok_or_else(|| PluginError::missing(format!("{} is not a plugin", file.display())))?;
-    let name = candidate.manifest.as_ref().map_or("", |manifest| manifest.name.as_str()).to_owned();
+    let Some(manifest) = &candidate.manifest else {
+        let why = candidate.refused.clone();
+        return Err(why.unwrap_or_else(|| PluginError::missing(format!("{} has no manifest", file.display()))).into());
+    };
+    let name = manifest.name.clone();
     let table = request.settings.get(&name).cloned().unwrap_or_else(|| json!({}));
     let own = BTreeMap::from([(name.clone(), table.clone())]);
     check_settings(std::slice::from_ref(&candidate), &own)?;
-    let host = Arc::new(KitHost { cancelled: AtomicBool::new(false), run: services.for_plugin(&name) });
+    let host = Arc::new(KitHost { cancelled: AtomicBool::new(false), run: services.for_plugin(manifest) });
+    services.set_folders(&private.join("folders"));
     let loaded = Loaded::load(&candidate, Arc::clone(&host) as Arc<dyn HostServices>, &table)?;
     let mut report = Report::default();
     for kind in loaded.manifest.known_kinds() {

@@ -2,7 +2,8 @@
 //!
 //! `discovery` looks into folders, `trust` decides who may have written a file, `lock` whether its digest is one that the user allowed, `elf` reads the manifest without running anything,
 //! `gate` compares versions, `loader` opens the library, `registry` answers "who does this stage", `stock` knows what could be
-//! installed, `packages` how that is said on this machine, `services` is what a plugin gets from us, `plugin_settings` compares a job's tables with the manifests, `check` holds one
+//! installed, `packages` how that is said on this machine, `services` is what a plugin gets from us, `secrets` where its secrets are and `slots` how many of it may work at once,
+//! `plugin_settings` compares a job's tables with the manifests, `check` holds one
 //! plugin against the contract. Nothing here knows what any plugin is about.
 
 mod check;
@@ -15,7 +16,9 @@ mod needs;
 mod packages;
 mod plugin_settings;
 mod registry;
+mod secrets;
 mod services;
+mod slots;
 mod stock;
 mod survey;
 mod trust;
@@ -30,6 +33,8 @@ pub use needs::{MissingNeed, missing_needs};
 pub use packages::Packaging;
 pub use plugin_settings::check_settings;
 pub use registry::{Chosen, Registry, leave_out};
-pub use services::{SecretStore, Services};
+pub use secrets::SecretStore;
+pub use services::Services;
+pub use slots::slots_folder;
 pub use survey::{absent, containment, installed, manifest, needs, rows};
 pub use trusting::{trust_plugins, untrust_plugins};

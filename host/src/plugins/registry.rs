@@ -349,10 +349,13 @@ impl Registry {
             .entry(index)
             .or_insert_with(|| {
                 let candidate = &self.candidates[index];
-                let name = candidate.manifest.as_ref().map_or("", |manifest| manifest.name.as_str());
+                // Candidates without a manifest are of no kind and never get here.
+                let Some(manifest) = &candidate.manifest else {
+                    return Err(PluginError::defect(format!("{} has no manifest", candidate.path.display())));
+                };
                 let empty = serde_json::Value::Object(serde_json::Map::new());
-                let settings = self.settings.get(name).unwrap_or(&empty);
-                Loaded::load(candidate, self.services.for_plugin(name), settings).map(Arc::new)
+                let settings = self.settings.get(&manifest.name).unwrap_or(&empty);
+                Loaded::load(candidate, self.services.for_plugin(manifest), settings).map(Arc::new)
             })
             .clone()
     }

@@ -1,47 +1,16 @@
 //! What a plugin gets from the host: progress and log records become events, the cancel flag and secrets are handed through.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use vmdk2kvm_plugin_api::{HostServices, LogRecord, PluginError, Progress, Result, Slot};
+use vmdk2kvm_plugin_api::{HostServices, LogRecord, Manifest, PluginError, Progress, Result, Slot};
 
-use crate::config::KeySource;
+use super::secrets::{Found, SecretStore};
+use super::slots;
 use crate::events::{Event, EventSink, LogLevel, Stage};
-
-/// No secret is longer than this, in bytes.
-const SECRET_LIMIT: u64 = 1 << 20;
-
-/// Where secrets are, by name. The values are read when they are asked for and are never kept.
-#[derive(Debug, Clone, Default)]
-pub struct SecretStore {
-    files: BTreeMap<String, PathBuf>,
-}
-
-impl SecretStore {
-    /// The keys of encrypted volumes: each under `key:SELECTOR`.
-    pub fn from_keys(keys: &[KeySource]) -> Self {
-        Self { files: keys.iter().map(|key| (Self::key_name(&key.selector), key.file.clone())).collect() }
-    }
-
-    /// The name of the secret for a selector.
-    pub fn key_name(selector: &str) -> String {
-        format!("key:{selector}")
-    }
-
-    fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        use std::io::Read;
-        let Some(path) = self.files.get(name) else { return Ok(None) };
-        let failed = |error| PluginError::from_io(format_args!("the secret file {}", path.display()), &error);
-        let mut bytes = Vec::new();
-        std::fs::File::open(path).map_err(failed)?.take(SECRET_LIMIT).read_to_end(&mut bytes).map_err(failed)?;
-        if bytes.ends_with(b"\n") {
-            bytes.pop();
-        }
-        Ok(Some(bytes))
-    }
-}
+use crate::journal::create_private_folder;
 
 /// The services of one run; clones share everything.
 #[derive(Clone)]
@@ -55,6 +24,8 @@ pub struct Services {
     disks: Arc<Mutex<Vec<String>>>,
     /// Secrets that a plugin lent to the others, by the names they were given.
     lent: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+    /// Where plugins have folders of their own.
+    folders: Arc<Mutex<Option<PathBuf>>>,
 }
 
 impl Services {
@@ -69,6 +40,7 @@ impl Services {
             warnings: Arc::default(),
             disks: Arc::default(),
             lent: Arc::default(),
+            folders: Arc::default(),
         }
     }
 
@@ -108,6 +80,11 @@ impl Services {
         *self.disks.lock().unwrap_or_else(PoisonError::into_inner) = names;
     }
 
+    /// Says where plugins have folders of their own.
+    pub fn set_folders(&self, base: &Path) {
+        *self.folders.lock().unwrap_or_else(PoisonError::into_inner) = Some(base.to_owned());
+    }
+
     /// Says what the stage in the foreground does from now on, where no bytes are counted.
     pub fn step(&self, name: &str) {
         self.progress(&Progress::new(name, None, 0, 0));
@@ -128,14 +105,14 @@ impl Services {
     }
 
     /// The services as one plugin sees them.
-    pub fn for_plugin(&self, name: &str) -> Arc<dyn HostServices> {
-        Arc::new(ForPlugin { services: self.clone(), plugin: name.to_owned() })
+    pub fn for_plugin(&self, manifest: &Manifest) -> Arc<dyn HostServices> {
+        Arc::new(ForPlugin { services: self.clone(), manifest: manifest.clone() })
     }
 }
 
 struct ForPlugin {
     services: Services,
-    plugin: String,
+    manifest: Manifest,
 }
 
 impl HostServices for ForPlugin {
@@ -148,13 +125,24 @@ impl HostServices for ForPlugin {
     }
 
     fn secret(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let lent = self.services.lent.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-        if lent.is_some() { Ok(lent) } else { self.services.secrets.read(name) }
+        // Whoever knows the name of a lent one was told it.
+        if let Some(lent) = self.services.lent.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Ok(Some(lent.clone()));
+        }
+        if !self.manifest.may_ask_for(name) {
+            return Ok(None);
+        }
+        let Some(Found { bytes, warning }) = self.services.secrets.read(name)? else { return Ok(None) };
+        if let Some(warning) = warning {
+            self.services.warn(warning);
+        }
+        Ok(Some(bytes))
     }
 
     fn lend_secret(&self, value: &[u8]) -> Result<String> {
         let mut lent = self.services.lent.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = format!("lent-{}", lent.len() + 1);
+        // No job can name a secret like this.
+        let name = format!("lent:{}", lent.len() + 1);
         lent.insert(name.clone(), value.to_vec());
         Ok(name)
     }
@@ -164,12 +152,16 @@ impl HostServices for ForPlugin {
     }
 
     fn folder(&self) -> Result<String> {
-        Err(PluginError::cannot("giving a folder"))
+        let base = self.services.folders.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let base = base.ok_or_else(|| PluginError::cannot("giving a folder"))?;
+        let folder = base.join(&self.manifest.name);
+        create_private_folder(&folder)?;
+        let text = folder.to_str().map(str::to_owned);
+        text.ok_or_else(|| PluginError::output(format!("{}: the name is not UTF-8", folder.display())))
     }
 
     fn slot(&self, name: &str, limit: u32) -> Result<Slot> {
-        let _ = (name, limit);
-        Err(PluginError::cannot("giving a place"))
+        slots::take(&slots::slots_folder()?, name, limit, &|| self.cancelled()).map(Slot::new)
     }
 
     fn log(&self, record: &LogRecord) {
@@ -178,7 +170,7 @@ impl HostServices for ForPlugin {
             self.services.events.emit(Event::Log {
                 level,
                 target: record.target.clone(),
-                plugin: Some(self.plugin.clone()),
+                plugin: Some(self.manifest.name.clone()),
                 message: record.message.clone(),
             });
         }
@@ -186,5 +178,61 @@ impl HostServices for ForPlugin {
 
     fn log_level(&self) -> u8 {
         self.services.level.as_number()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn services(folder: &Path) -> Services {
+        let events = EventSink::default();
+        let store = SecretStore::of_files([("password", folder.join("p")), ("key:all", folder.join("k"))]);
+        Services::new(events, Arc::default(), store, LogLevel::Off)
+    }
+
+    fn manifest(name: &str, secrets: &str) -> Manifest {
+        let text = format!(
+            r#"{{"schema":1,"name":"{name}","version":"1.0.0","api":"1.0.0","summary":"x","license":"MIT","kinds":[],"secrets":{secrets}}}"#
+        );
+        Manifest::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_plugin_gets_the_secrets_that_its_manifest_names_and_those_it_was_lent() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("p"), "one").unwrap();
+        std::fs::write(folder.path().join("k"), "two").unwrap();
+        let services = services(folder.path());
+        let nosy = services.for_plugin(&manifest("nosy", "[]"));
+        let keys = services.for_plugin(&manifest("keys", r#"["key:*"]"#));
+        let client = services.for_plugin(&manifest("client", r#"["password"]"#));
+        for (plugin, password, key) in [(&nosy, None, None), (&keys, None, Some("two")), (&client, Some("one"), None)] {
+            let secret = |name| plugin.secret(name).unwrap().map(|bytes| String::from_utf8(bytes).unwrap());
+            assert_eq!((secret("password").as_deref(), secret("key:all").as_deref()), (password, key));
+        }
+        let name = client.lend_secret(b"session").unwrap();
+        assert_eq!(nosy.secret(&name).unwrap().as_deref(), Some(&b"session"[..]));
+        assert_eq!(nosy.secret("lent:2").unwrap(), None);
+        // It stands in no warning, and thus in no event and no report.
+        let told = format!("{:?}", services.warnings());
+        assert!(!["one", "two", "session"].iter().any(|secret| told.contains(secret)), "{told}");
+    }
+
+    #[test]
+    fn each_plugin_has_a_folder_of_its_own_that_nobody_else_can_read() {
+        use std::os::unix::fs::PermissionsExt;
+        let base = tempfile::tempdir().unwrap();
+        let services = services(base.path());
+        let (one, two) = (services.for_plugin(&manifest("one", "[]")), services.for_plugin(&manifest("two", "[]")));
+        assert_eq!(one.folder().unwrap_err().kind, vmdk2kvm_plugin_api::ErrorKind::Cannot);
+        services.set_folders(base.path());
+        let folder = one.folder().unwrap();
+        assert_eq!(Path::new(&folder), base.path().join("one"));
+        assert_ne!(folder, two.folder().unwrap());
+        std::fs::write(Path::new(&folder).join("kept"), "").unwrap();
+        assert_eq!(one.folder().unwrap(), folder);
+        assert!(Path::new(&folder).join("kept").exists());
+        assert_eq!(Path::new(&folder).metadata().unwrap().permissions().mode() & 0o777, 0o700);
     }
 }

@@ -85,6 +85,9 @@ pub struct WayRecord {
     pub scheme: String,
     /// `name version` of the plugin that carried it.
     pub plugin: String,
+    /// Why no better one was taken: the ways and the plugins that were asked before, each with its reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
 }
 
 /// What was written down for a target.
@@ -136,6 +139,12 @@ pub struct Source {
     pub uri: String,
     /// Its disks in order.
     pub disks: Vec<SourceDisk>,
+    /// What was taken at it while it was read, and given back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<String>,
+    /// What was held kept it from changing: it was not looked at again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub frozen: bool,
 }
 
 impl Source {

@@ -31,6 +31,7 @@ pub(super) fn html(report: &Report, screenshot: Option<&[u8]>) -> String {
             changes(body, &report.changes);
             images(body, &report.images);
             source(body, report);
+            ways(body, report);
             if let Some(new) = &report.machine {
                 facts(body, "New machine", &crate::machine::facts(new));
                 targets(body, report);
@@ -239,6 +240,23 @@ fn targets(body: &mut Markup, report: &Report) {
             list.tag("li", &[], |item| {
                 item.leaf("b", &[], &target.name).text(": ").text(&target.files.join(", "));
                 item.text(&format!(" ({})", target.plugin));
+            });
+        }
+    });
+}
+
+fn ways(body: &mut Markup, report: &Report) {
+    let ways = super::summary::ways(report);
+    if ways.is_empty() {
+        return;
+    }
+    body.leaf("h2", &[], "Ways");
+    table(body, &["Disk", "Way", "Why no better one"], |rows| {
+        for way in &ways {
+            rows.tag("tr", &[], |row| {
+                for cell in way {
+                    row.leaf("td", &[], cell);
+                }
             });
         }
     });

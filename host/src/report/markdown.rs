@@ -1,7 +1,7 @@
 //! report.md: the same for mail, tickets and terminals.
 
 use super::Report;
-use super::summary::{machine, marks, outcome, phases, severity};
+use super::summary::{machine, marks, outcome, phases, severity, ways};
 use crate::events::{bytes, duration, escape, escape_lines};
 
 /// The document.
@@ -91,6 +91,12 @@ pub(super) fn markdown(report: &Report) -> String {
         report.source.disks.iter().map(|disk| {
             vec![code(&disk.name), code(&disk.before), disk.after.as_deref().map(code).unwrap_or_default()]
         }),
+    );
+    table(
+        &mut text,
+        "Ways",
+        &["Disk", "Way", "Why no better one"],
+        ways(report).into_iter().map(|[disk, way, refused]| vec![code(&disk), plain(&way), plain(&refused)]),
     );
     if let Some(new) = &report.machine {
         text.push_str("\n## New machine\n\n");

@@ -2,7 +2,7 @@
 
 use vmdk2kvm_plugin_api::model::{Firmware, Severity, VerdictKind, VmSpec};
 
-use super::{ChangeStatus, Containment, Report};
+use super::{ChangeStatus, Containment, Report, WayRecord};
 use crate::events::{Phase, StageStatus, bytes, duration};
 
 /// How a run ended, for colours.
@@ -39,6 +39,12 @@ pub(super) fn outcome(report: &Report) -> (Mood, String) {
     }
 }
 
+/// By which way the bytes of each disk came: disk, way, and the reasons against the better ones.
+pub(super) fn ways(report: &Report) -> Vec<[String; 3]> {
+    let row = |way: &WayRecord| [way.disk.clone(), format!("{} by {}", way.scheme, way.plugin), way.refused.join("; ")];
+    report.ways.iter().map(row).collect()
+}
+
 /// What must be known about the run: label, value, mood.
 pub(super) fn marks(report: &Report) -> Vec<(&'static str, String, Mood)> {
     let mut marks = Vec::new();
@@ -67,11 +73,16 @@ pub(super) fn marks(report: &Report) -> Vec<(&'static str, String, Mood)> {
     let (text, mood) = match (report.source.is_unchanged(), looked) {
         (false, _) => ("CHANGED during the run", Mood::Bad),
         (true, true) => ("unchanged, by the fingerprints of its files", Mood::Good),
+        (true, false) if report.source.frozen => ("could not change: it was held", Mood::Good),
         (true, false) => ("not looked at again", Mood::Odd),
     };
-    let verified = looked && report.source.disks.iter().all(|disk| disk.verified);
+    let verified = (looked || report.source.frozen) && report.source.disks.iter().all(|disk| disk.verified);
     let verified = if verified { "; its data is what its manifest says" } else { "" };
-    marks.push(("Source", format!("{text}{verified}"), mood));
+    let held = match report.source.held.as_slice() {
+        [] => String::new(),
+        took => format!("; while it was read it was held by {}", took.join(", ")),
+    };
+    marks.push(("Source", format!("{text}{verified}{held}"), mood));
     if let Some(Containment { contained, reason }) = &report.containment {
         let (word, mood) = if *contained { ("yes", Mood::Good) } else { ("no", Mood::Odd) };
         marks.push(("Contained", format!("{word}: {reason}"), mood));

@@ -30,7 +30,7 @@ pub fn serve(private: &Path) -> u8 {
             let territory = Territory::of_job(&job, source.as_ref(), private);
             let containment = contain(job.containment.mode, &territory)?;
             let contained = containment.contained;
-            let secrets = SecretStore::from_keys(&job.keys);
+            let secrets = SecretStore::of_job(&job);
             let services = Services::new(events, cancel, secrets, job.log_level);
             pipeline::run(&job, &services, private, containment).map_err(|failure| explain(failure, contained))
         }

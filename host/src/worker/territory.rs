@@ -11,8 +11,8 @@ use vmdk2kvm_plugin_api::model::SourceRef;
 
 use super::private_folder;
 use crate::config::{Input, Job, PluginOptions};
-use crate::journal::create_private_folder;
-use crate::plugins::{CheckRequest, lock_files, search_folders};
+use crate::journal::{create_private_folder, holds_register};
+use crate::plugins::{CheckRequest, SecretStore, lock_files, search_folders, slots_folder};
 
 /// Programs, libraries, kernels, and what the kernel says. `/etc` is added entry by entry.
 const SYSTEM: [&str; 15] = [
@@ -68,7 +68,7 @@ impl Territory {
             let named = std::iter::once(&source.uri).chain(&source.extra_disks);
             territory.read.extend(named.filter_map(|uri| source_folder(uri)));
         }
-        territory.read.extend(job.keys.iter().map(|key| key.file.clone()));
+        territory.read.extend(SecretStore::of_job(job).files());
         match &job.input {
             Input::Plan { path } => territory.read.push(path.clone()),
             Input::Result { dir } => territory.write.push(dir.clone()),
@@ -105,6 +105,9 @@ impl Territory {
         }
         write.extend(own_cache());
         write.extend(private_folder::runtime());
+        write.extend(holds_register());
+        // Without it a plugin that asks for a place is told why there is none.
+        write.extend(slots_folder());
         // Whatever TMPDIR says, libguestfs has root's sockets there (guestfs(3), guestfs_get_sockdir).
         Self { read, write, list: vec![PathBuf::from("/etc")], sockets: vec![PathBuf::from("/tmp")] }
     }

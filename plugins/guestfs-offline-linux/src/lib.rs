@@ -55,4 +55,5 @@ vmdk2kvm_plugin_api::export_plugin! {
         ("command_timeout_seconds", "integer", "900", "longest time for one program of the guest"),
         ("discard_unused", "boolean", "true", "whether what filesystems do not use is discarded from the images after changes"),
     ],
+    secrets: ["key:*"],
 }

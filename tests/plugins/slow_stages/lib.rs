@@ -6,13 +6,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod guest;
+mod holds;
 mod source;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use vmdk2kvm_plugin_api::model::{
-    Evidence, Finding, FixerPlan, Link, OpenGuest, OsFamily, PlanContext, Severity, SourceRef, TestRequest, Verdict, VerdictKind, Way,
+    Delivered, Evidence, Finding, FixerPlan, Link, OpenGuest, OsFamily, PlanContext, Severity, SourceRef, TestRequest,
+    Verdict, VerdictKind, Way,
 };
 use vmdk2kvm_plugin_api::{
     Catalog, Fetcher, Fixer, Guest, Host, Inspector, Opened, Plugin, PluginError, Result, Tester, Transport,
@@ -70,7 +72,7 @@ impl Fetcher for SlowStages {
     }
 
     fn carries(&self, way: &Way) -> Result<u32> {
-        Ok(u32::from(way.scheme == "slow"))
+        Ok(u32::from(way.scheme == "slow" || way.scheme == "slow-stream"))
     }
 
     fn catalog(&self, source: &SourceRef) -> Result<Box<dyn Catalog>> {
@@ -79,6 +81,10 @@ impl Fetcher for SlowStages {
 
     fn transport(&self, link: &Link) -> Result<Box<dyn Transport>> {
         Ok(Box::new(source::SlowSource::new(self, &link.source)))
+    }
+
+    fn deliver(&self, link: &Link, folder: &str) -> Result<Delivered> {
+        source::deliver(self, link, folder)
     }
 }
 

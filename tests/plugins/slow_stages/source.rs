@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use vmdk2kvm_plugin_api::model::{Controller, Cpus, Disk, Firmware, SourceRef, VmSpec, VmSummary, Way};
+use vmdk2kvm_plugin_api::model::{
+    Controller, Cpus, Delivered, Disk, Firmware, Hold, HoldWish, Link, Release, SourceRef, VmSpec, VmSummary, Way,
+};
 use vmdk2kvm_plugin_api::{BlockSource, Catalog, PluginError, Result, Transport};
 
-use crate::SlowStages;
+use crate::{SlowStages, holds};
 
 /// Both faces of a source.
 pub(crate) struct SlowSource {
@@ -21,6 +23,14 @@ impl SlowSource {
 }
 
 impl Catalog for SlowSource {
+    fn hold(&self, wish: &HoldWish) -> Result<Hold> {
+        holds::hold(&self.slow, wish)
+    }
+
+    fn release(&self, hold: &Hold, why: Release) -> Result<()> {
+        holds::release(&self.slow, hold, why)
+    }
+
     fn inventory(&self) -> Result<Vec<VmSummary>> {
         Ok(vec![VmSummary::new(self.describe()?)])
     }
@@ -28,9 +38,25 @@ impl Catalog for SlowSource {
     fn describe(&self) -> Result<VmSpec> {
         self.slow.stop_in("fetch")?;
         let mut disk = Disk::new("disk", Controller::Scsi, 0, 0);
-        disk.ways.push(Way::new("slow", &self.path, "raw"));
+        // A better way that nobody carries, and one that can only be streamed.
+        if std::env::var_os("SLOW_STREAM").is_some() {
+            disk.ways.push(Way::new("slow-lane", &self.path, "raw"));
+            disk.ways.push(Way::new("slow-stream", &self.path, "raw").with(|way| way.stream = true));
+        } else {
+            disk.ways.push(Way::new("slow", &self.path, "raw"));
+        }
         Ok(VmSpec::new("slow", Firmware::Bios, Cpus::new(1, 1), 1 << 30).with(|vm| vm.disks = vec![disk]))
     }
+}
+
+/// Brings the whole disk, and says in the folder `SLOW_STREAM` how often it did.
+pub(crate) fn deliver(slow: &SlowStages, link: &Link, folder: &str) -> Result<Delivered> {
+    let begun = std::env::var_os("SLOW_STREAM").map(std::path::PathBuf::from).unwrap();
+    let number = std::fs::read_dir(&begun).unwrap().count() + 1;
+    std::fs::write(begun.join(format!("{number}")), &link.hold.id).unwrap();
+    slow.stop_in("deliver")?;
+    let bytes = std::fs::copy(&link.way.object, std::path::Path::new(folder).join("disk.raw")).unwrap();
+    Ok(Delivered::new("disk.raw", "raw", bytes))
 }
 
 impl Transport for SlowSource {

@@ -1,6 +1,7 @@
 //! Results as text for people. Takes finished documents; decides nothing.
 
 mod error;
+mod holds;
 mod inspection;
 mod inventory;
 mod plan;
@@ -9,8 +10,9 @@ mod report;
 mod table;
 
 pub use error::error;
+pub use holds::{holds, released};
 pub use inspection::inspection;
 pub use inventory::inventory;
-pub use plan::plan;
+pub use plan::{plan, ways};
 pub use plugins::{Need, PluginRow, PluginState, checked, doctor, manifest, plugins, scaffold, trusted, untrusted};
 pub use report::report;

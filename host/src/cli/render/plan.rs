@@ -4,6 +4,7 @@ use vmdk2kvm_plugin_api::model::{Change, Plan};
 
 use super::inspection::findings;
 use crate::events::{escape, escape_lines};
+use crate::report::WayRecord;
 
 const RED: &str = "\x1b[31m";
 const GREEN: &str = "\x1b[32m";
@@ -29,6 +30,18 @@ pub fn plan(plan: &Plan, colour: bool) -> String {
         }
     }
     text.push_str(&findings(&plan.findings));
+    text
+}
+
+/// By which way each disk was read, below the plan, and why not by a better one.
+pub fn ways(ways: &[WayRecord]) -> String {
+    let mut text = String::new();
+    for way in ways {
+        text.push_str(&format!("\n{}: {} by {}\n", escape(&way.disk), escape(&way.scheme), escape(&way.plugin)));
+        for reason in &way.refused {
+            text.push_str(&format!("     not {}\n", escape(reason)));
+        }
+    }
     text
 }
 
@@ -92,6 +105,18 @@ c1   write_file /etc/fstab
 warning: odd [x]
 "
         );
+    }
+
+    #[test]
+    fn the_way_of_each_disk_stands_below_the_plan() {
+        let way = WayRecord {
+            disk: "scsi0:0".into(),
+            scheme: "far-stream".into(),
+            plugin: "far 0.1.0".into(),
+            refused: vec!["far-disk: no plugin carries it".into()],
+        };
+        let text = "\nscsi0:0: far-stream by far 0.1.0\n     not far-disk: no plugin carries it\n";
+        assert_eq!(ways(&[way]), text);
     }
 
     #[test]
