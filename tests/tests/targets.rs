@@ -66,7 +66,8 @@ fn a_finished_result_is_rendered_again_without_the_guest() {
     fs::remove_file(out.join("slow.qemu.sh")).unwrap();
 
     let done = render("qemu").expect(0);
-    let names: Vec<&str> = done.json["targets"].as_array().unwrap().iter().filter_map(|it| it["name"].as_str()).collect();
+    let names: Vec<&str> =
+        done.json["targets"].as_array().unwrap().iter().filter_map(|it| it["name"].as_str()).collect();
     assert_eq!(names, ["libvirt", "qemu"]);
     assert_eq!(stored(&room, "out"), done.json);
     let script = fs::read_to_string(out.join("slow.qemu.sh")).unwrap();
@@ -85,7 +86,8 @@ fn a_finished_result_is_rendered_again_without_the_guest() {
 #[test]
 fn the_job_says_what_the_machine_is() {
     let room = Room::new();
-    let sets = ["--set", "machine.memory_mib=777", "--set", "machine.disk_bus=virtio-scsi", "--set", "machine.clock=local"];
+    let sets =
+        ["--set", "machine.memory_mib=777", "--set", "machine.disk_bus=virtio-scsi", "--set", "machine.clock=local"];
     let mut plan = room.command(&[&["plan", &room.source()][..], &sets].concat());
     plan.env("SLOW_WANTS", "moonlight");
     let plan = room.run(plan).expect(0);
@@ -111,7 +113,10 @@ fn a_guest_that_boots_on_a_lesser_machine_only_gets_that_one() {
     assert_eq!(failed.json["machine"]["disks"][0]["bus"], "virtio");
 
     let done = migrate("on", &["--set", "test.fallback=true"]).expect(0);
-    assert_eq!((&done.json["test"]["verdict"], &done.json["machine"]["disks"][0]["bus"]), (&json!("passed"), &json!("sata")));
+    assert_eq!(
+        (&done.json["test"]["verdict"], &done.json["machine"]["disks"][0]["bus"]),
+        (&json!("passed"), &json!("sata"))
+    );
     assert!(codes(&done).contains(&"lesser-machine"), "{:?}", codes(&done));
     let tests = done.json["stages"].as_array().unwrap().iter().filter(|stage| stage["name"] == "test").count();
     assert_eq!(tests, 1);
@@ -119,7 +124,8 @@ fn a_guest_that_boots_on_a_lesser_machine_only_gets_that_one() {
     assert!(domain.contains("bus=\"sata\"") && !domain.contains("bus=\"virtio\""), "{domain}");
     assert_eq!(fs::read_to_string(room.path("on/boot/console.log")).unwrap(), "login:\n");
     assert_eq!(stored(&room, "on"), done.json);
-    let wanted = ["boot/console.log", "plan.json", "report.html", "report.json", "report.md", "slow-disk1.qcow2", "slow.xml"];
+    let wanted =
+        ["boot/console.log", "plan.json", "report.html", "report.json", "report.md", "slow-disk1.qcow2", "slow.xml"];
     assert_eq!(names(&room.path("on")), wanted);
 
     // The result of the first is tested again, and gets its lesser machine then.

@@ -5,7 +5,7 @@ use vmdk2kvm_plugin_api::model::{
     CardModel, CardNetwork, Chipset, Cpus, DiskBus, Finding, Firmware, Machine, MachineDrive, Severity, Video,
 };
 
-use super::decide::{MOST_IDE_DRIVES, Promises};
+use super::promises::{MOST_IDE_DRIVES, Promises};
 use crate::config::{MachineOptions, NetworkTarget};
 
 /// Changes the machine to what the job asks.

@@ -1,53 +1,20 @@
 //! Which machine the guest gets: the best one that it can drive when its fixers are done.
 
 use vmdk2kvm_plugin_api::model::{
-    Card, CardModel, Chipset, Clock, Disk, DiskBus, Finding, Firmware, FixerPlan, Inspection, Machine, MachineDisk,
+    Card, CardModel, Chipset, Clock, Disk, DiskBus, Finding, Firmware, Inspection, Machine, MachineDisk,
     MachineDrive, Nic, OsFamily, RemovableKind, Severity, Video, VmSpec,
 };
 use vmdk2kvm_plugin_api::text::escape;
 
+use super::promises::{MOST_IDE_DRIVES, Promises};
 use super::{asked, mac};
 use crate::config::MachineOptions;
 
 /// Above this many disks virtio-blk runs out of PCI slots on a machine without extra bridges.
 const MOST_VIRTIO_DISKS: usize = 20;
 
-/// An IDE machine has two channels with two drives each.
-pub(super) const MOST_IDE_DRIVES: usize = 4;
-
 /// What a fixer may want of the machine.
 const WANTS: [&str; 3] = ["clock-local", "enlightenments", "tpm"];
-
-/// What is known of the guest as it will be started.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Promises {
-    /// Drivers that it will have.
-    pub drives: Vec<String>,
-    /// What it would like.
-    pub wants: Vec<String>,
-}
-
-impl Promises {
-    /// Those of a guest as it is.
-    pub fn of(inspection: Option<&Inspection>) -> Self {
-        Self { drives: inspection.map(|inspection| inspection.drives.clone()).unwrap_or_default(), wants: Vec::new() }
-    }
-
-    /// And those of a fixer whose plan is carried out.
-    pub fn add(&mut self, plan: &FixerPlan) {
-        self.drives.extend(plan.drives.iter().cloned());
-        self.wants.extend(plan.wants.iter().cloned());
-    }
-
-    /// Whether the guest drives this.
-    pub(super) fn drive(&self, driver: &str) -> bool {
-        self.drives.iter().any(|known| known == driver)
-    }
-
-    fn want(&self, word: &str) -> bool {
-        self.wants.iter().any(|known| known == word)
-    }
-}
 
 /// A machine, and what there is to say about it.
 #[derive(Debug, Clone, PartialEq, Eq)]

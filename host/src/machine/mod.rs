@@ -7,8 +7,10 @@ mod facts;
 mod lesser;
 mod mac;
 mod name;
+mod promises;
 
-pub use decide::{Decided, Promises, ask_again, decide};
+pub use decide::{Decided, ask_again, decide};
 pub use facts::facts;
 pub use lesser::lesser;
 pub use name::safe_name;
+pub use promises::Promises;

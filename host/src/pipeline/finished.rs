@@ -92,7 +92,8 @@ mod tests {
     #[test]
     fn what_differs_is_named() {
         let parts = |changes: &[(&str, &str)]| {
-            let all = ["command", "source", "machine", "format", "compression", "plan", "settings", "new machine", "target"];
+            let all =
+                ["command", "source", "machine", "format", "compression", "plan", "settings", "new machine", "target"];
             let mut parts: BTreeMap<String, String> =
                 all.iter().map(|part| ((*part).to_owned(), "same".to_owned())).collect();
             parts.extend(changes.iter().map(|(part, value)| ((*part).to_owned(), (*value).to_owned())));

@@ -11,9 +11,7 @@ use super::paths::remove_folder;
 use super::run::Run;
 use super::source::Kept;
 use crate::config::{Command, Job};
-use crate::journal::{
-    LOCK_FILE, Lock, NotedHold, Patience, Records, StageKey, create_private_folder, output_error,
-};
+use crate::journal::{LOCK_FILE, Lock, NotedHold, Patience, Records, StageKey, create_private_folder, output_error};
 use crate::machine::safe_name;
 
 /// Folder of the boot's evidence in the output folder.

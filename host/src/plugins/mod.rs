@@ -14,6 +14,7 @@ mod loader;
 mod lock;
 mod needs;
 mod packages;
+mod programs;
 mod plugin_settings;
 mod registry;
 mod secrets;

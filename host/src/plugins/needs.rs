@@ -1,13 +1,12 @@
 //! What a plugin needs of this machine: programs and libraries, with the packages that have them.
 
-use std::path::{Path, PathBuf};
-
 use libloading::os::unix::{Library, RTLD_LAZY, RTLD_LOCAL};
 use serde::Serialize;
 use vmdk2kvm_plugin_api::{Manifest, Need, PluginError};
 
 use super::discovery::Candidate;
 use super::packages::Packaging;
+use super::programs::find_program;
 
 /// Something a plugin needs and this machine lacks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -34,13 +33,6 @@ pub fn missing_needs(manifest: &Manifest, linked: &[String]) -> Vec<MissingNeed>
         .chain(libraries.map(|need| missing("library", need)))
         .chain(unlisted.map(|name| MissingNeed { kind: "library", name: name.clone(), package: None }))
         .collect()
-}
-
-pub(super) fn find_program(name: &str) -> Option<PathBuf> {
-    use std::os::unix::fs::PermissionsExt;
-    let runs =
-        |path: &Path| path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
-    std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| runs(path))
 }
 
 fn library_loads(name: &str) -> bool {

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use vmdk2kvm_plugin_api::Need;
 
-use super::needs::find_program;
+use super::programs::find_program;
 
 /// Where os-release lies, the first that there is.
 const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];

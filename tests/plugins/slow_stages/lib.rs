@@ -130,7 +130,11 @@ impl Tester for SlowStages {
         if let Ok(bus) = std::env::var("SLOW_BOOTS_ON") {
             up = request.machine.disks.iter().all(|disk| serde_json::json!(disk.bus) == bus.as_str());
         }
-        std::fs::write(PathBuf::from(&request.evidence_dir).join("console.log"), if up { "login:\n" } else { "no login\n" }).unwrap();
+        std::fs::write(
+            PathBuf::from(&request.evidence_dir).join("console.log"),
+            if up { "login:\n" } else { "no login\n" },
+        )
+        .unwrap();
         let verdict = match up {
             _ if std::env::var_os("SLOW_BOOT_PROVES_NOTHING").is_some() => VerdictKind::Inconclusive,
             true => VerdictKind::Passed,

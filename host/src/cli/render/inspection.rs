@@ -1,10 +1,10 @@
 //! `inspect`: what a guest is.
 
-use vmdk2kvm_plugin_api::model::{Finding, Firmware, Inspection, Severity, VmSpec};
+use vmdk2kvm_plugin_api::model::{Firmware, Inspection, VmSpec};
 
+use super::findings::findings;
 use super::inventory;
 use super::table::{Table, facts, heading};
-use crate::events::escape;
 
 /// The machine and what its disks say.
 pub fn inspection(vm: &VmSpec, inspection: &Inspection) -> String {
@@ -68,25 +68,6 @@ pub fn inspection(vm: &VmSpec, inspection: &Inspection) -> String {
 fn short_names(drivers: &[String]) -> String {
     let names = drivers.iter().map(|name| name.strip_prefix("virtio_").unwrap_or(name));
     if drivers.is_empty() { "none".to_owned() } else { names.collect::<Vec<_>>().join(" ") }
-}
-
-/// Findings, the worst first.
-pub(super) fn findings(findings: &[Finding]) -> String {
-    let mut sorted: Vec<&Finding> = findings.iter().collect();
-    sorted.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    let mut text = String::new();
-    for finding in sorted {
-        let word = match finding.severity {
-            Severity::Info => "note",
-            Severity::Block => "blocked",
-            _ => "warning",
-        };
-        text.push_str(&format!("{word}: {} [{}]\n", escape(&finding.message), escape(&finding.code)));
-        if !finding.hint.is_empty() {
-            text.push_str(&format!("  {}\n", escape(&finding.hint)));
-        }
-    }
-    if text.is_empty() { text } else { format!("\n{text}") }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use vmdk2kvm_plugin_api::model::{Controller, Firmware, NicKind, RemovableKind, VmSpec};
 
-use super::inspection::findings;
+use super::findings::findings;
 use super::table::{Table, facts, heading};
 use crate::events::bytes;
 

@@ -1,6 +1,7 @@
 //! Results as text for people. Takes finished documents; decides nothing.
 
 mod error;
+mod findings;
 mod holds;
 mod inspection;
 mod inventory;

@@ -2,7 +2,7 @@
 
 use vmdk2kvm_plugin_api::model::{Change, Plan};
 
-use super::inspection::findings;
+use super::findings::findings;
 use crate::events::{escape, escape_lines};
 use crate::report::WayRecord;
 
