@@ -8,10 +8,11 @@ use std::path::Path;
 
 use serde_json::Value;
 use vmdk2kvm_plugin_api::model::{
-    Applied, ChainReport, Change, CommitOverlay, Convert, CreateOverlay, FixerPlan, FlattenDisk, Inspection, OpenGuest,
-    Plan, PlanContext, SourceRef, Storage, TestRequest, Verdict, VmSpec,
+    Applied, ChainReport, Change, Changed, CommitOverlay, Convert, CreateOverlay, Define, Defined, Delivered,
+    FixerPlan, FlattenDisk, Hold, HoldWish, Inspection, Link, Machine, OpenGuest, Plan, PlanContext, Render, Rendered,
+    SourceRef, StatedDigest, Storage, TestRequest, Verdict, VmSpec, VmSummary, Way,
 };
-use vmdk2kvm_plugin_api::{Manifest, PluginError};
+use vmdk2kvm_plugin_api::{LogRecord, Manifest, PluginError};
 
 const ABI: &str = "tests/contract/abi-1.txt";
 const WHOLE: &str = "tests/contract/documents-1.json";
@@ -116,22 +117,36 @@ fn again(name: &str, document: &Value) -> Value {
         Applied,
         ChainReport,
         Change,
+        Changed,
         CommitOverlay,
         Convert,
         CreateOverlay,
+        Define,
+        Defined,
+        Delivered,
         FixerPlan,
         FlattenDisk,
+        Hold,
+        HoldWish,
         Inspection,
+        Link,
+        LogRecord,
+        Machine,
         Manifest,
         OpenGuest,
         Plan,
         PlanContext,
         PluginError,
+        Render,
+        Rendered,
         SourceRef,
+        StatedDigest,
         Storage,
         TestRequest,
         Verdict,
-        VmSpec
+        VmSpec,
+        VmSummary,
+        Way
     )
 }
 
