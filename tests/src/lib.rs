@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod bad;
+mod grow;
 mod guest;
 mod lab;
 mod matrix;
@@ -16,6 +17,7 @@ mod small_disk;
 mod turn;
 
 pub use bad::{Library, lone_program, misbehaving, private_folder};
+pub use grow::grown_model;
 pub use guest::{Booted, boot, is_whole};
 pub use lab::{LabGuest, digest, lab, lab_files};
 pub use matrix::lives_on;

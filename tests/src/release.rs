@@ -34,8 +34,9 @@ impl Release {
         }
         copy.take_folder(&workspace().join("tests/bad-plugins/misbehaves"), "plugin-api/misbehaves");
         copy.edit("Cargo.toml", |text| {
-            let members = text.lines().find(|line| line.starts_with("members = ")).unwrap();
-            text.replace(members, &format!("members = {MEMBERS:?}"))
+            let (before, rest) = text.split_once("members = [").unwrap();
+            let (_, after) = rest.split_once("]\n").unwrap();
+            format!("{before}members = {MEMBERS:?}\n{after}")
         });
         // A program of its own name: it is put beside the real one.
         copy.replace(
@@ -67,6 +68,11 @@ impl Release {
         let edited = edit(text);
         assert_ne!(*text, edited, "{file} is no longer what the test changes");
         *text = edited;
+    }
+
+    /// The files below a folder.
+    pub fn below(&self, folder: &str) -> Vec<String> {
+        self.files.keys().filter(|name| name.starts_with(folder)).cloned().collect()
     }
 
     /// Replaces every occurrence of a text in a file.

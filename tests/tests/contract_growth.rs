@@ -2,8 +2,9 @@
 //! host has, or that was built against something else, is refused in one readable line.
 //!
 //! The grown contract is made at test time: a copy of `plugin-api` as 1.1.0, in which every object has one more method with a default body
-//! and is asked for it before every call, and the real host built with it. Compiling them takes a minute, once. So does the plugin in another
-//! profile, for each compiler that is installed.
+//! and is asked for it before every call, every struct of the model has one more member, and every descriptive enum one more word; and the real
+//! host built with it, which uses such a word. Compiling them takes a minute, once. So does the plugin in another profile, for each compiler that
+//! is installed.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::fs;
@@ -13,7 +14,8 @@ use std::sync::LazyLock;
 
 use tempfile::TempDir;
 use vmdk2kvm_tests::{
-    Library, Outcome, Release, binary, command, misbehaving, outcome, plugin_folder, private_folder, run_with,
+    Library, Outcome, Release, binary, command, grown_model, misbehaving, outcome, plugin_folder, private_folder,
+    run_with,
 };
 
 /// The contract as 1.1.0 might have it.
@@ -29,6 +31,23 @@ static GROWN: LazyLock<Release> = LazyLock::new(|| {
     );
     release.replace(root, "PluginRoot { manifest, create }", "PluginRoot { manifest, create, grown }");
     release.edit(root, |text| format!("{text}\nextern \"C\" fn grown() -> u32 {{\n    7\n}}\n"));
+    for file in release.below("plugin-api/src/model/") {
+        if !["growth.rs", "mod.rs", "schema.rs"].iter().any(|other| file.ends_with(other)) {
+            release.edit(&file, grown_model);
+        }
+    }
+    release.replace(
+        "plugin-api/src/model/inspection.rs",
+        "            Self::Unknown => \"unknown\",",
+        "            Self::Unknown | Self::CameLater => \"unknown\",",
+    );
+    // The host says words that came later to every plugin, old ones included.
+    release.replace(
+        "host/src/pipeline/fetch.rs",
+        "    if let Some(name) = &run.job.name {",
+        "    vm.nics.push(vmdk2kvm_plugin_api::model::Nic::new(vmdk2kvm_plugin_api::model::NicKind::CameLater));\n    \
+         vm.grown_vmspec = 7;\n    if let Some(name) = &run.job.name {",
+    );
     // Whoever has an object of the other side asks it for the new method, and must get an answer also from one that lacks it.
     let ask = "assert_eq!(self.object.grown(), 7);\n        ";
     for file in ["plugin-api/src/abi/consume.rs", "plugin-api/src/abi/stages.rs"] {
@@ -112,6 +131,7 @@ fn an_old_plugin_works_in_a_grown_host() {
     let report = migrate(grown, plugins.path()).expect(0).json;
     assert_eq!(report["converged"], true);
     assert_eq!(report["tool"]["api"], "1.1.0", "{report:#}");
+    assert_eq!((&report["vm"]["grown_vmspec"], &report["vm"]["nics"][0]["kind"]), (&7.into(), &"came_later".into()));
     // Its errors come through as well: what it answers is understood, not only that it answers.
     let outcome = panic_in(grown, plugins.path());
     assert!(
