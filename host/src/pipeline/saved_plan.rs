@@ -77,13 +77,14 @@ mod tests {
     fn a_file_that_is_nested_without_end_is_no_plan() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("plan.json");
-        for text in ["[".repeat(1 << 20), "{\"schema\":".repeat(100_000), format!("{{\"vm\":{}", "[".repeat(100_000))] {
+        let deep = "[".repeat(100_000);
+        // A member that nobody knows is passed over, however deep it is.
+        let known = format!("{{\"schema\":1,\"vm\":{deep}");
+        for text in [deep.clone(), "{\"schema\":".repeat(100_000), known, format!("{{\"unknown\":{deep}")] {
             std::fs::write(&path, text).unwrap();
             let error = read(&path).unwrap_err();
             assert!(error.message.starts_with(&format!("{} is not a plan: ", path.display())), "{error}");
             assert!(error.hint.is_some());
         }
-        std::fs::write(&path, format!("{{\"unknown\":{}", "[".repeat(100_000))).unwrap();
-        assert!(read(&path).unwrap_err().message.contains("recursion limit exceeded"));
     }
 }
