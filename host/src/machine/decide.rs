@@ -1,8 +1,8 @@
 //! Which machine the guest gets: the best one that it can drive when its fixers are done.
 
 use vmdk2kvm_plugin_api::model::{
-    Card, CardModel, Chipset, Clock, Disk, DiskBus, Finding, Firmware, Inspection, Machine, MachineDisk,
-    MachineDrive, Nic, OsFamily, RemovableKind, Severity, Video, VmSpec,
+    Card, CardModel, Chipset, Clock, Disk, DiskBus, Finding, Firmware, Inspection, Machine, MachineDisk, MachineDrive,
+    Nic, OsFamily, RemovableKind, Severity, Video, VmSpec,
 };
 use vmdk2kvm_plugin_api::text::escape;
 
