@@ -35,10 +35,7 @@ pub fn parse(
         Ok(arguments) => return Ok(arguments.into()),
         Err(error) => error,
     };
-    let may_be_a_plugins = matches!(
-        error.kind(),
-        ErrorKind::UnknownArgument | ErrorKind::DisplayHelp | ErrorKind::MissingRequiredArgument
-    );
+    let may_be_a_plugins = matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::DisplayHelp);
     let flags = if may_be_a_plugins { flags() } else { Vec::new() };
     if flags.is_empty() {
         return Err(error.into());

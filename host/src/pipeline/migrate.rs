@@ -89,6 +89,7 @@ fn check_plugins(run: &Run<'_>) -> Result<(), Failure> {
         converter(run.job.format.as_str()).map_err(|error| Failure::new(Stage::Convert, error))?;
     }
     if run.job.wants(Stage::Convert) && run.job.command.makes_machine() {
+        Targets::warn_of_unknown(run);
         Targets::choose(run, &run.job.targets).map_err(|error| Failure::new(Stage::Convert, error))?;
     }
     if run.job.wants(Stage::Test) {

@@ -6,6 +6,7 @@ use vmdk2kvm_plugin_api::PluginError;
 use super::conclude::document;
 use super::former;
 use super::run::Run;
+use super::targets::Targets;
 use crate::config::Input;
 use crate::worker::Failure;
 
@@ -16,6 +17,7 @@ pub(super) fn render(run: &Run<'_>) -> Result<Value, Failure> {
     };
     let mut report = former::read(dir)?;
     let machine = former::machine(dir, &report)?;
+    Targets::warn_of_unknown(run);
     former::render(run, dir, &mut report, &run.job.targets, &machine)?;
     crate::report::write(dir, &report)?;
     Ok(document(&report)?)

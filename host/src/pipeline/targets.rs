@@ -9,6 +9,7 @@ use vmdk2kvm_plugin_api::{Converter, PluginError, Result};
 
 use super::output::OWN_FILES;
 use super::run::Run;
+use crate::config::nearest::nearest;
 use crate::events::Event;
 use crate::journal::{output_error, write_file};
 use crate::plugins::Chosen;
@@ -53,6 +54,19 @@ impl Targets {
             names => names.iter().map(|name| target(Some(name))).collect(),
         };
         Ok(Self(chosen?))
+    }
+
+    /// Tells of options for a target that nobody here writes machines down for: one file may serve several machines, or be wrong.
+    pub fn warn_of_unknown(run: &Run<'_>) {
+        if run.job.target.is_empty() {
+            return;
+        }
+        let known = run.registry.target_names();
+        for name in run.job.target.keys().filter(|name| !known.contains(name)) {
+            let advice = nearest(name, known.iter().map(String::as_str));
+            let advice = advice.map(|meant| format!("; did you mean `target.{meant}`?")).unwrap_or_default();
+            run.services.warn(format!("`target.{name}` is for a target that no plugin here has{advice}"));
+        }
     }
 
     /// The machine as all of them write it. Nothing is written.

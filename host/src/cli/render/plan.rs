@@ -23,7 +23,8 @@ pub fn plan(plan: &Plan, colour: bool) -> String {
         text.push('\n');
         text.push_str(&one(change, colour));
     }
-    if let Some(machine) = &plan.machine {
+    // A guest without disks, a plain folder, becomes no machine.
+    if let Some(machine) = plan.machine.as_ref().filter(|machine| !machine.disks.is_empty()) {
         text.push_str("\nnew machine\n");
         for (label, value) in crate::machine::facts(machine) {
             text.push_str(&format!("     {label:<13} {}\n", escape(&value)));
@@ -69,6 +70,8 @@ fn one(change: &Change, colour: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use vmdk2kvm_plugin_api::model::{DiskBus, Firmware, Machine, MachineDisk};
+
     use super::*;
 
     fn document() -> Plan {
@@ -117,6 +120,20 @@ warning: odd [x]
         };
         let text = "\nscsi0:0: far-stream by far 0.1.0\n     not far-disk: no plugin carries it\n";
         assert_eq!(ways(&[way]), text);
+    }
+
+    #[test]
+    fn the_new_machine_is_shown_when_it_has_disks() {
+        let mut plan = document();
+        let cpus = vmdk2kvm_plugin_api::model::Cpus::new(2, 1);
+        let mut machine = Machine::new("web", Firmware::Uefi, cpus, 1 << 30);
+        plan.machine = Some(machine.clone());
+        assert!(!super::plan(&plan, false).contains("new machine"));
+        machine.disks = vec![MachineDisk::new("qcow2", 4 << 30, DiskBus::Virtio)];
+        plan.machine = Some(machine);
+        let text = super::plan(&plan, false);
+        assert!(text.contains("\nnew machine\n     Chipset       q35\n     Firmware      UEFI\n"), "{text}");
+        assert!(text.contains("     Disk          1 on virtio, qcow2, 4.00 GiB\n"), "{text}");
     }
 
     #[test]
