@@ -137,7 +137,7 @@ fn after_a_crash_in_any_stage_the_next_run_goes_on_with_the_same_hold() {
         assert_eq!(held.counts(), (taken + 1, 1, released), "{stage}");
         let outcome = held.run(held.migrate(stage)).expect(0);
         assert_eq!(held.counts(), (taken + 1, 0, released + 1), "{stage}");
-        assert_eq!(outcome.json["converged"], true);
+        assert_eq!(outcome.json["converged"], true, "{stage}: {:#}", outcome.json["changes"]);
         held.nothing_is_left(stage);
     }
 }
