@@ -120,6 +120,17 @@ fn commands_become_requests_and_flags_become_settings() {
             Request { command: Command::Render, operand: Operand::Result("out".into()), plan_out: None },
             json!({"targets": ["a"]}),
         ),
+        (
+            "migrate far://h/web --password-file /p --transport far --snapshot --enable-cbt --power-off",
+            source(Command::Migrate),
+            json!({"source": {"uri": "far://h/web", "snapshot": true, "enable_cbt": true, "power_off": true},
+                "secrets": {"password": {"file": "/p"}}, "plugins": {"transport": "far"}}),
+        ),
+        (
+            "release out --password-file p",
+            Request { command: Command::Release, operand: Operand::Result("out".into()), plan_out: None },
+            json!({"secrets": {"password": {"file": "p"}}}),
+        ),
         ("inventory x.ova", source(Command::Inventory), json!({"source": {"uri": "x.ova"}})),
         ("inspect x --key u:file:k", source(Command::Inspect), json!({"source": {"uri": "x"}, "keys": ["u:file:k"]})),
         ("plan x --root UUID=1", source(Command::Plan), json!({"source": {"uri": "x"}, "root": "UUID=1"})),

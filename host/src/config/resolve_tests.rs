@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use vmdk2kvm_plugin_api::model::DiskBus;
 
-use crate::config::{NetworkTarget, TargetFormat};
+use crate::config::{NetworkTarget, SecretSource, TargetFormat};
 use crate::events::LogLevel;
 
 fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
@@ -142,6 +142,36 @@ fn paths_in_a_file_are_relative_to_it() {
     assert_eq!(job.output, Some(dir.path().join("out")));
     assert_eq!(job.keys, [KeySource { selector: "all".into(), file: dir.path().join("k") }]);
     assert_eq!(job.plugins.dirs, [dir.path().join("p")]);
+}
+
+#[test]
+fn a_secret_has_one_place_and_never_a_value() {
+    let dir = tempfile::tempdir().unwrap();
+    let secrets = |file: &str, more: Value| {
+        let path = write(dir.path(), "job.toml", &format!("source.uri = 'x'\n{file}"));
+        let layers = Layers { files: vec![path], flags: flags(more), ..Layers::default() };
+        resolve(&migrate(), &layers, &Surroundings::default()).map(|job| job.secrets)
+    };
+    let places = "[secrets]\npassword.file = 'p'\ntoken.env = 'TOKEN'\ncert.credential = 'vc-cert'\n";
+    let found = secrets(places, json!({})).unwrap();
+    assert_eq!(found["password"], SecretSource::File(dir.path().join("p")));
+    assert_eq!(found["token"], SecretSource::Env("TOKEN".into()));
+    assert_eq!(found["cert"], SecretSource::Credential("vc-cert".into()));
+    // Another layer's place replaces the first one and is not merged with it.
+    let found = secrets("[secrets]\npassword.env = 'P'\n", json!({"secrets": {"password": {"file": "/p"}}})).unwrap();
+    assert_eq!(found["password"], SecretSource::File("/p".into()));
+
+    let wanted = "be { file = \"...\" }, { env = \"...\" } or { credential = \"...\" }";
+    for value in
+        ["'hunter2'", "{}", "{ value = 'hunter2' }", "{ file = 'a', env = 'b' }", "{ credential = '../hunter2' }"]
+    {
+        let error = secrets(&format!("[secrets]\npassword = {value}\n"), json!({})).unwrap_err();
+        assert!(error.message.ends_with(&format!("must {wanted}")), "{}", error.message);
+        assert!(error.message.starts_with("`secrets.password` in ") && !error.message.contains("hunter2"));
+        assert_eq!(error.hint.as_deref(), Some("a secret itself never stands in a settings file"));
+    }
+    let error = secrets("[secrets]\n'key:all'.file = 'k'\n", json!({})).unwrap_err();
+    assert!(error.message.contains("have a name of letters, digits"), "{}", error.message);
 }
 
 #[test]

@@ -35,7 +35,7 @@ impl<'a> Held<'a> {
         let records = output.map(|output| &output.records);
         let former = former(&note, records.map(|records| NotedHold::left_in_work(records, None)));
         let wish = note.wish.clone();
-        let note = HoldNote { hold: former.clone(), ..note };
+        let note = former.iter().fold(note, remember);
         let mut noted = NotedHold::begin(note, records, register.as_deref())?;
         let hold = match catalog.hold(&wish) {
             Ok(hold) => hold,
@@ -52,6 +52,7 @@ impl<'a> Held<'a> {
         let answered = noted.answer(&hold);
         held.noted = Some(noted);
         answered?;
+        let former = former.and_then(|former| former.hold);
         if let Some(former) = former.filter(|former| former.id != hold.id && !former.is_nothing()) {
             held.catalog.release(&former, Release::Abandoned)?;
         }
@@ -82,10 +83,19 @@ impl Drop for Held<'_> {
     }
 }
 
-/// What a run of this job held before.
-fn former(note: &HoldNote, left: Option<Vec<NotedHold>>) -> Option<Hold> {
+/// What a run of this job noted before.
+fn former(note: &HoldNote, left: Option<Vec<NotedHold>>) -> Option<HoldNote> {
     let left = left?.into_iter().find(|left| left.note().wish.run == note.wish.run)?;
-    left.note().hold.clone()
+    Some(left.note().clone())
+}
+
+/// The note of a run whose former one may still hold something: what was allowed then is needed to give that back.
+fn remember(mut note: HoldNote, former: &HoldNote) -> HoldNote {
+    note.wish.snapshot |= former.wish.snapshot;
+    note.wish.change_tracking |= former.wish.change_tracking;
+    note.wish.power_off |= former.wish.power_off;
+    note.hold.clone_from(&former.hold);
+    note
 }
 
 /// The note of a run.
