@@ -2,7 +2,7 @@
 
 use vmdk2kvm_plugin_api::{BlockSource, ExtentKind, Result};
 
-use super::wire::{STATE_HOLE, STATE_ZERO};
+use crate::nbd::wire::{STATE_HOLE, STATE_ZERO};
 use crate::copy::map_walk::MapWalk;
 
 /// The most extents in an answer; the client asks again for the rest.

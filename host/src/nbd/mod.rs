@@ -1,0 +1,17 @@
+//! NBD, the network block device protocol: a read-only server for any block source, and a small client that reads what such a server has.
+//!
+//! The server is how an appliance, qemu programs and the host itself read a source without parsing its format; the client reads the disks of plugins
+//! that run in a process of their own, and of sources `nbd://` and `nbd+unix://`. Owns the protocol (fixed newstyle handshake, structured
+//! replies, block status); `wire` has its numbers, `address` its URIs. Does not own a socket's folder, nor what is done with a disk.
+
+mod address;
+mod client;
+mod server;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use address::{Address, Endpoint};
+pub use client::{Limits, Options, RemoteDisk};
+pub use server::Export;
