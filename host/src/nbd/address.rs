@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
 use super::wire::MAX_STRING;
+use crate::config::secret::mask_uri;
 
 /// The port that is registered for NBD.
 const PORT: u16 = 10809;
@@ -52,12 +53,13 @@ impl Address {
 
     /// Reads a URI.
     pub fn parse(uri: &str) -> Result<Self> {
-        let wrong = |why: String| PluginError::new(ErrorKind::Usage, format!("{uri}: {why}")).hint(FORMS);
+        let shown = mask_uri(uri);
+        let wrong = |why: String| PluginError::new(ErrorKind::Usage, format!("{shown}: {why}")).hint(FORMS);
         let (scheme, rest) =
             uri.split_once("://").ok_or_else(|| wrong("an NBD address has `://` after its scheme".to_owned()))?;
         let scheme = scheme.to_ascii_lowercase();
         if scheme.starts_with("nbds") {
-            return Err(PluginError::new(ErrorKind::Usage, format!("{uri}: NBD over TLS is not spoken here"))
+            return Err(PluginError::new(ErrorKind::Usage, format!("{shown}: NBD over TLS is not spoken here"))
                 .hint("reach the server through a tunnel (ssh -L) and name the tunnel's end with nbd://"));
         }
         let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);

@@ -186,7 +186,7 @@ impl BlockSource for RemoteDisk {
     fn extents(&self, offset: u64, length: u64) -> Result<Vec<Extent>> {
         self.check_range(offset, length)?;
         let Some(context) = self.session.base_allocation.filter(|_| length > 0) else {
-            let all = Extent { offset, length, kind: ExtentKind::Data };
+            let all = Extent::new(offset, length, ExtentKind::Data);
             return Ok(if length == 0 { Vec::new() } else { vec![all] });
         };
         let end = offset + length;
@@ -204,7 +204,7 @@ impl BlockSource for RemoteDisk {
                 // What lies before or after was only asked for to be aligned.
                 let (from, to) = (run.offset.max(at), (run.offset + run.length).min(end));
                 if from < to && taken <= MAX_RUNS {
-                    status::push(&mut runs, Extent { offset: from, length: to - from, kind: run.kind });
+                    status::push(&mut runs, Extent::new(from, to - from, run.kind));
                 }
             }
             let reached = runs.last().map_or(at, |last| last.offset + last.length);
@@ -214,18 +214,19 @@ impl BlockSource for RemoteDisk {
             at = reached;
         }
         if at < end {
-            status::push(&mut runs, Extent { offset: at, length: end - at, kind: ExtentKind::Data });
+            status::push(&mut runs, Extent::new(at, end - at, ExtentKind::Data));
         }
         Ok(runs)
     }
 
     fn hints(&self) -> Hints {
-        self.options.hints.unwrap_or(Hints {
-            alignment: self.session.preferred.clamp(512, 1 << 20),
-            request: self.session.maximum.min(1 << 20),
-            // Enough to cover the way to a server that is not near.
-            parallelism: 8,
-            ..Hints::default()
+        self.options.hints.unwrap_or_else(|| {
+            Hints::default().with(|hints| {
+                hints.alignment = self.session.preferred.clamp(512, 1 << 20);
+                hints.request = self.session.maximum.min(1 << 20);
+                // Enough to cover the way to a server that is not near.
+                hints.parallelism = 8;
+            })
         })
     }
 }

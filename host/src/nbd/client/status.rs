@@ -69,7 +69,7 @@ fn descriptors(
         }
         // The last run may tell of more than was asked for.
         let run = u64::from(run).min(end - at);
-        push(&mut runs, Extent { offset: at, length: run, kind: kind(state) });
+        push(&mut runs, Extent::new(at, run, kind(state)));
         at += run;
     }
     Ok(runs)

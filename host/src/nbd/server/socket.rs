@@ -39,7 +39,7 @@ impl SocketFile {
         Ok((socket, listener))
     }
 
-    /// The URI by which qemu, libnbd and libguestfs know it.
+    /// The URI by which other programs know it.
     pub(super) fn uri(&self) -> String {
         Address::unix(&self.path).to_string()
     }

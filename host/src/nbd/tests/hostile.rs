@@ -369,7 +369,7 @@ fn states_are_taken_at_their_safest() {
     // A hole that does not read as zeros, an unknown state, a run beyond what was asked for.
     let runs = [(512, 0), (512, STATE_HOLE), (512, 1 << 9), (1024, STATE_ZERO), (u32::MAX, STATE_ZERO | STATE_HOLE)];
     let found = map(move |peer, cookie| status(peer, cookie, 7, &runs)).unwrap();
-    let run = |offset, length, kind| Extent { offset, length, kind };
+    let run = |offset, length, kind| Extent::new(offset, length, kind);
     let expected =
         [run(0, 1536, ExtentKind::Data), run(1536, 1024, ExtentKind::Zero), run(2560, SIZE - 2560, ExtentKind::Hole)];
     assert_eq!(found, expected);
@@ -432,7 +432,7 @@ fn a_plain_server_is_read_without_a_map() {
         assert!(read.iter().zip(70_000u64..).all(|(byte, at)| *byte == at as u8));
         assert!(disk.read_at(0, &mut [0; 512]).unwrap_err().message.ends_with("read 512 bytes at 0: error 5"));
         assert_eq!(disk.read_at(1, &mut [0; 512]).unwrap(), 512);
-        assert_eq!(disk.extents(3, 9).unwrap(), [Extent { offset: 3, length: 9, kind: ExtentKind::Data }]);
+        assert_eq!(disk.extents(3, 9).unwrap(), [Extent::new(3, 9, ExtentKind::Data)]);
         drop(disk);
         let address = Address { export: "x".into(), ..Address::unix(&fake.socket) };
         let error = RemoteDisk::open(address, hasty()).map(|_| ()).unwrap_err();
