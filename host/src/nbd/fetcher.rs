@@ -2,6 +2,7 @@
 //! gives. No server describes a machine, so that all but the disks is guessed.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
@@ -9,7 +10,7 @@ use vmdk2kvm_plugin_api::model::{
     Controller, Cpus, Disk, Firmware, Link, Nic, NicKind, SourceRef, VmSpec, VmSummary, Way,
 };
 use vmdk2kvm_plugin_api::{
-    BlockSource, Catalog, ErrorKind, Extent, Fetcher, Hints, HostServices, PluginError, Result, Transport,
+    BlockSource, Catalog, ErrorKind, Extent, Fetcher, Hints, PluginError, Result, Transport,
 };
 
 use super::{Address, Options, RemoteDisk};
@@ -30,14 +31,14 @@ const SCHEME: &str = "nbd";
 /// Disks of NBD servers. Clones share the disks that are open: a server may take only one client, or end when its first one leaves.
 #[derive(Clone)]
 pub struct NbdFetcher {
-    services: Arc<dyn HostServices>,
+    cancel: Arc<AtomicBool>,
     open: Arc<Mutex<BTreeMap<String, Arc<RemoteDisk>>>>,
 }
 
 impl NbdFetcher {
-    /// A fetcher for a run.
-    pub fn new(services: Arc<dyn HostServices>) -> Self {
-        Self { services, open: Arc::default() }
+    /// A fetcher for a run, which stops when `cancel` is set.
+    pub fn new(cancel: Arc<AtomicBool>) -> Self {
+        Self { cancel, open: Arc::default() }
     }
 
     /// Whether a source is one of these.
@@ -56,8 +57,9 @@ impl NbdFetcher {
         if let Some(disk) = open.get(&name) {
             return Ok(Arc::clone(disk));
         }
-        let services = Arc::clone(&self.services);
-        let options = Options { cancelled: Arc::new(move || services.cancelled()), ..Options::default() };
+        let cancel = Arc::clone(&self.cancel);
+        let cancelled = Arc::new(move || cancel.load(Ordering::Relaxed));
+        let options = Options { cancelled, ..Options::default() };
         let disk = Arc::new(RemoteDisk::open(address.clone(), options)?);
         open.insert(name, Arc::clone(&disk));
         Ok(disk)

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vmdk2kvm_plugin_api::model::{OpenGuest, OsFamily, SourceRef, Way};
@@ -32,6 +33,7 @@ pub struct Chosen<T> {
 pub struct Registry {
     candidates: Vec<Candidate>,
     services: Services,
+    private: PathBuf,
     nbd: NbdFetcher,
     settings: BTreeMap<String, serde_json::Value>,
     disabled: Vec<String>,
@@ -39,13 +41,14 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Finds the plugins for a job; loads none.
-    pub fn new(job: &Job, services: Services) -> Result<Self> {
+    /// Finds the plugins for a job; loads none. `private` is a folder for sockets.
+    pub fn new(job: &Job, services: Services, private: &Path) -> Result<Self> {
         let folders = search_folders(&job.plugins.dirs, &mut |warning| services.warn(warning));
-        let nbd = NbdFetcher::new(services.for_plugin("vmdk2kvm"));
+        let nbd = NbdFetcher::new(Arc::clone(services.cancel()));
         let registry = Self {
             candidates: discover(&folders)?,
             services,
+            private: private.to_owned(),
             nbd,
             settings: job.plugin.clone(),
             disabled: job.plugins.disabled.clone(),
@@ -369,7 +372,7 @@ impl Registry {
                 };
                 let empty = serde_json::Value::Object(serde_json::Map::new());
                 let settings = self.settings.get(&manifest.name).unwrap_or(&empty);
-                Loaded::load(candidate, self.services.for_plugin(manifest), settings).map(Arc::new)
+                Loaded::load(candidate, self.services.for_plugin(manifest), settings, &self.private).map(Arc::new)
             })
             .clone()
     }
