@@ -9,9 +9,7 @@ use sha2::{Digest, Sha256};
 use vmdk2kvm_plugin_api::model::{
     Controller, Cpus, Disk, Firmware, Link, Nic, NicKind, SourceRef, VmSpec, VmSummary, Way,
 };
-use vmdk2kvm_plugin_api::{
-    BlockSource, Catalog, ErrorKind, Extent, Fetcher, Hints, PluginError, Result, Transport,
-};
+use vmdk2kvm_plugin_api::{BlockSource, Catalog, ErrorKind, Extent, Fetcher, Hints, PluginError, Result, Transport};
 
 use super::{Address, Options, RemoteDisk};
 
