@@ -18,8 +18,12 @@ use vmdk2kvm_plugin_api::{ErrorKind, PluginError};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|word| word == worker::WORKER_COMMAND) {
-        return worker::serve(Path::new(&arguments.next().unwrap_or_default())).into();
+    match arguments.next() {
+        Some(word) if word == worker::WORKER_COMMAND => {
+            return worker::serve(Path::new(&arguments.next().unwrap_or_default())).into();
+        }
+        Some(word) if word == plugins::PLUGIN_COMMAND => return plugins::serve_plugin().into(),
+        _ => {}
     }
     let mut named = std::env::args_os().chain(std::env::current_dir().map(PathBuf::into_os_string));
     let code = match (named.try_for_each(|name| cli::check_name(&name)), cli::parse(std::env::args_os(), plugin_flags))

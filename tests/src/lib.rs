@@ -22,7 +22,7 @@ pub use guest::{Booted, boot, is_whole};
 pub use lab::{LabGuest, digest, lab, lab_files};
 pub use matrix::lives_on;
 pub use nested::{nested_environment, nested_target, tested_and_built};
-pub use program::{Outcome, alone, binary, command, outcome, plugin_folder, run, run_with};
+pub use program::{Outcome, alone, binary, command, example, outcome, plugin_folder, run, run_with};
 pub use release::Release;
 pub use room::{Room, STAGES, contents, names};
 pub use running::{Running, Signal};

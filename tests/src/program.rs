@@ -74,7 +74,7 @@ pub fn binary() -> PathBuf {
 }
 
 /// A plugin of tests/plugins, which cargo builds as an example.
-pub(crate) fn example(name: &str) -> PathBuf {
+pub fn example(name: &str) -> PathBuf {
     let path = target().join(format!("examples/lib{name}.so"));
     assert!(path.is_file(), "{} is missing: run `cargo build --workspace --all-targets` first", path.display());
     path

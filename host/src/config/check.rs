@@ -81,6 +81,9 @@ impl Check<'_> {
             (Kind::Path, Value::String(text)) => self.path(text),
             (Kind::Paths, Value::Array(items)) => self.each(items, Self::path),
             (Kind::Uri, Value::String(text)) => self.uri(text),
+            (Kind::Uris, Value::Array(items)) => {
+                self.each(items, |at, text| if text.contains("://") { true } else { at.path(text) })
+            }
             (Kind::Keys, Value::Array(items)) => self.each(items, Self::key),
             (Kind::Resizes, Value::Array(items)) => self.each(items, |_, text| Resize::parse(text).is_ok()),
             (Kind::Networks, Value::Object(networks)) => return self.networks(path, networks),

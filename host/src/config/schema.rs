@@ -38,6 +38,8 @@ pub enum Kind {
     Paths,
     /// A path or a URI.
     Uri,
+    /// Several of those.
+    Uris,
     /// Several of `SELECTOR:file:PATH`.
     Keys,
     /// Several of `DISK=SIZE`.
@@ -64,6 +66,7 @@ impl Kind {
             Self::Path => "a path".into(),
             Self::Paths => "a list of paths".into(),
             Self::Uri => "a path or a URI".into(),
+            Self::Uris => "a list of paths or URIs".into(),
             Self::Keys => "a list of SELECTOR:file:PATH".into(),
             Self::Resizes => "a list of DISK=SIZE, e.g. 1=+20G".into(),
             Self::Networks => "a table of network names, each with a network or `{ bridge = \"...\" }`".into(),
@@ -124,7 +127,7 @@ const fn key(path: &'static str, kind: Kind, doc: &'static str) -> Key {
 /// Every setting.
 pub const KEYS: &[Key] = &[
     key("source.uri", Kind::Uri, "the source, as SOURCE on the command line"),
-    key("source.disks", Kind::Paths, "further disks of the same virtual machine, in order"),
+    key("source.disks", Kind::Uris, "further disks of the same virtual machine, in order"),
     key("source.vm", Kind::Text, "which virtual machine, where the source has several"),
     key("source.snapshot", Kind::Flag, "a snapshot may be made at the source, for as long as it is read"),
     key("source.enable_cbt", Kind::Flag, "change tracking may be turned on at the source"),

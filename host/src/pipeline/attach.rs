@@ -10,7 +10,7 @@ use vmdk2kvm_plugin_api::{Converter, PluginError, Result};
 use super::disk::Disk;
 use super::format::{OVERLAY, RAW};
 use super::paths::remove_if_there;
-use crate::export::Export;
+use crate::nbd::Export;
 
 /// Disks that can be attached. Dropping it ends the exports and removes their sockets; the overlays stay.
 pub(super) struct Attached {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use vmdk2kvm_plugin_api::{Manifest, PluginError, Result};
 
 use super::elf::SharedObject;
@@ -17,7 +18,8 @@ const PACKAGED: Option<&str> = option_env!("VMDK2KVM_PLUGIN_DIR");
 const FOLDER_LIMIT: usize = 1000;
 
 /// Kind of a folder, in the order of search: the first plugin of a name wins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SearchKind {
     /// Named by `--plugin-dir` or the configuration.
     Given,
@@ -184,6 +186,11 @@ fn examine(path: PathBuf, kind: SearchKind, lock: Option<&Lock>) -> Option<Candi
         Err(error) => Some(error),
     };
     Some(candidate)
+}
+
+/// Reads one file again, as it was found before in another process.
+pub(super) fn examine_as(path: PathBuf, kind: SearchKind, digest: Option<String>) -> Option<Candidate> {
+    examine(path, kind, None).map(|candidate| Candidate { digest, ..candidate })
 }
 
 /// Reads one file that the user named, whatever lock files say.

@@ -2,6 +2,7 @@
 //! root, manifest again, construction. A library is never unloaded.
 
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::sync::Arc;
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
@@ -13,13 +14,22 @@ use vmdk2kvm_plugin_api::{
 use super::discovery::{Candidate, SearchKind};
 use super::elf::SharedObject;
 use super::gate::Fit;
+use super::own_process::OwnProcess;
 use super::{gate, lock, needs, trust};
 
 /// A loaded plugin.
 pub struct Loaded {
     /// Its manifest.
     pub manifest: Manifest,
-    plugin: RemotePlugin,
+    plugin: Home,
+}
+
+/// Where a plugin is.
+enum Home {
+    /// In this process.
+    Here(RemotePlugin),
+    /// In one of its own, as its manifest wants it.
+    Own(OwnProcess),
 }
 
 impl Loaded {
@@ -28,8 +38,13 @@ impl Loaded {
         format!("{} {}", self.manifest.name, self.manifest.version)
     }
 
-    /// Loads a candidate with its settings.
-    pub fn load(candidate: &Candidate, services: Arc<dyn HostServices>, settings: &serde_json::Value) -> Result<Self> {
+    /// Loads a candidate with its settings. `private` is a folder for sockets, of mode 0700 and with a short path.
+    pub fn load(
+        candidate: &Candidate,
+        services: Arc<dyn HostServices>,
+        settings: &serde_json::Value,
+        private: &Path,
+    ) -> Result<Self> {
         let named = |mut error: PluginError| {
             let name = candidate.manifest.as_ref().map(|manifest| format!("{} {}", manifest.name, manifest.version));
             error.plugin = error.plugin.or(name);
@@ -38,38 +53,68 @@ impl Loaded {
         if let Some(refused) = &candidate.refused {
             return Err(named(refused.clone()));
         }
-        load(candidate, services, settings).map_err(named)
+        match &candidate.manifest {
+            Some(manifest) if manifest.process.own => {
+                let process = OwnProcess::start(candidate, manifest, services, settings, private).map_err(named)?;
+                Ok(Self { manifest: manifest.clone(), plugin: Home::Own(process) })
+            }
+            _ => Self::load_here(candidate, services, settings).map_err(named),
+        }
+    }
+
+    /// Loads a candidate into this process, whatever its manifest wants.
+    pub(super) fn load_here(
+        candidate: &Candidate,
+        services: Arc<dyn HostServices>,
+        settings: &serde_json::Value,
+    ) -> Result<Self> {
+        match &candidate.refused {
+            Some(refused) => Err(refused.clone()),
+            None => load(candidate, services, settings),
+        }
+    }
+
+    /// The plugin, for the stages that only a plugin in this process has.
+    fn here(&self) -> Option<&RemotePlugin> {
+        match &self.plugin {
+            Home::Here(plugin) => Some(plugin),
+            Home::Own(_) => None,
+        }
     }
 
     /// Its FETCH.
     pub fn fetcher(&self) -> Result<Option<Box<dyn Fetcher>>> {
-        self.kept(Kind::Fetcher, self.plugin.fetcher()?)
+        let fetcher = match &self.plugin {
+            Home::Here(plugin) => plugin.fetcher()?,
+            Home::Own(process) => process.fetcher(),
+        };
+        self.kept(Kind::Fetcher, fetcher)
     }
 
     /// Its FLATTEN.
     pub fn flattener(&self) -> Result<Option<Box<dyn Flattener>>> {
-        self.kept(Kind::Flattener, self.plugin.flattener()?)
+        self.kept(Kind::Flattener, self.here().map(RemotePlugin::flattener).transpose()?.flatten())
     }
 
     /// Its INSPECT.
     pub fn inspector(&self) -> Result<Option<Box<dyn Inspector>>> {
-        self.kept(Kind::Inspector, self.plugin.inspector()?)
+        self.kept(Kind::Inspector, self.here().map(RemotePlugin::inspector).transpose()?.flatten())
     }
 
     /// Its fixers.
     pub fn fixers(&self) -> Result<Vec<Box<dyn Fixer>>> {
-        let fixers = self.plugin.fixers()?;
+        let fixers = self.here().map(RemotePlugin::fixers).transpose()?.unwrap_or_default();
         Ok(self.kept(Kind::Fixer, (!fixers.is_empty()).then_some(fixers))?.unwrap_or_default())
     }
 
     /// Its CONVERT.
     pub fn converter(&self) -> Result<Option<Box<dyn Converter>>> {
-        self.kept(Kind::Converter, self.plugin.converter()?)
+        self.kept(Kind::Converter, self.here().map(RemotePlugin::converter).transpose()?.flatten())
     }
 
     /// Its TEST.
     pub fn tester(&self) -> Result<Option<Box<dyn Tester>>> {
-        self.kept(Kind::Tester, self.plugin.tester()?)
+        self.kept(Kind::Tester, self.here().map(RemotePlugin::tester).transpose()?.flatten())
     }
 
     /// A plugin is only asked for what its manifest lists, and must then have it, unless its settings decide.
@@ -122,5 +167,5 @@ fn load(candidate: &Candidate, services: Arc<dyn HostServices>, settings: &serde
     drop(loading);
     let settings = serde_json::to_string(settings).map_err(|error| PluginError::defect(error.to_string()))?;
     let plugin = abi::create_plugin_remote(root, services, &settings, label)?;
-    Ok(Loaded { manifest, plugin })
+    Ok(Loaded { manifest, plugin: Home::Here(plugin) })
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vmdk2kvm_plugin_api::model::{OpenGuest, OsFamily, SourceRef, Way};
@@ -15,6 +16,7 @@ use super::loader::Loaded;
 use super::services::Services;
 use super::stock;
 use crate::config::Job;
+use crate::nbd::NbdFetcher;
 
 /// Advice when nothing better is known.
 const SHOW: &str = "`vmdk2kvm plugin list` shows what is there";
@@ -31,18 +33,23 @@ pub struct Chosen<T> {
 pub struct Registry {
     candidates: Vec<Candidate>,
     services: Services,
+    private: PathBuf,
+    nbd: NbdFetcher,
     settings: BTreeMap<String, serde_json::Value>,
     disabled: Vec<String>,
     loaded: Mutex<BTreeMap<usize, Result<Arc<Loaded>>>>,
 }
 
 impl Registry {
-    /// Finds the plugins for a job; loads none.
-    pub fn new(job: &Job, services: Services) -> Result<Self> {
+    /// Finds the plugins for a job; loads none. `private` is a folder for sockets.
+    pub fn new(job: &Job, services: Services, private: &Path) -> Result<Self> {
         let folders = search_folders(&job.plugins.dirs, &mut |warning| services.warn(warning));
+        let nbd = NbdFetcher::new(Arc::clone(services.cancel()));
         let registry = Self {
             candidates: discover(&folders)?,
             services,
+            private: private.to_owned(),
+            nbd,
             settings: job.plugin.clone(),
             disabled: job.plugins.disabled.clone(),
             loaded: Mutex::default(),
@@ -85,8 +92,11 @@ impl Registry {
         text
     }
 
-    /// The FETCH plugin for a source.
+    /// The FETCH plugin for a source. Disks of NBD servers are the host's own business, unless the job names a plugin.
     pub fn fetcher(&self, wanted: Option<&str>, source: &SourceRef) -> Result<Chosen<Box<dyn Fetcher>>> {
+        if wanted.is_none() && NbdFetcher::knows(source) {
+            return Ok(self.own_fetcher());
+        }
         let message = format!("no plugin can fetch from {}", crate::config::secret::mask_uri(&source.uri));
         self.best(
             Kind::Fetcher,
@@ -97,11 +107,18 @@ impl Registry {
         )
     }
 
+    /// The host's own fetcher, under the label of the host.
+    fn own_fetcher(&self) -> Chosen<Box<dyn Fetcher>> {
+        let label = concat!("vmdk2kvm ", env!("CARGO_PKG_VERSION")).to_owned();
+        Chosen { stage: Box::new(self.nbd.clone()), label }
+    }
+
     /// The plugins that carry a way, the most suitable first; only the one the job names, when it names one. One that cannot be loaded or asked
     /// is a warning: another may carry it.
     pub fn carriers(&self, wanted: Option<&str>, way: &Way) -> Result<Vec<Chosen<Box<dyn Fetcher>>>> {
         let indices = match wanted {
             Some(name) => vec![self.named(Kind::Fetcher, name)?],
+            None if NbdFetcher::is_way(way) => return Ok(vec![self.own_fetcher()]),
             None => self.of_kind(Kind::Fetcher),
         };
         let mut carriers = Vec::new();
@@ -355,7 +372,7 @@ impl Registry {
                 };
                 let empty = serde_json::Value::Object(serde_json::Map::new());
                 let settings = self.settings.get(&manifest.name).unwrap_or(&empty);
-                Loaded::load(candidate, self.services.for_plugin(manifest), settings).map(Arc::new)
+                Loaded::load(candidate, self.services.for_plugin(manifest), settings, &self.private).map(Arc::new)
             })
             .clone()
     }

@@ -27,7 +27,7 @@ static ANSWERED: AtomicBool = AtomicBool::new(false);
 
 /// Where a worker was when it died.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Crumb {
+pub(crate) struct Crumb {
     /// `name version` of the plugin.
     pub plugin: String,
     /// The method.
@@ -36,7 +36,7 @@ pub(super) struct Crumb {
 
 /// Makes this process leave a breadcrumb when it dies. Called on the main thread. std has given every thread an alternate signal stack
 /// already, so that a stack overflow is caught as well.
-pub(super) fn install() {
+pub(crate) fn install() {
     // SAFETY: has no preconditions.
     MAIN.get_or_init(|| unsafe { libc::pthread_self() });
     for signal in FATAL {
@@ -101,7 +101,7 @@ fn leave_crumb() {
 }
 
 /// Takes a line of a worker's standard error apart, when it is a breadcrumb.
-pub(super) fn parse(line: &str) -> Option<Crumb> {
+pub(crate) fn parse(line: &str) -> Option<Crumb> {
     let (plugin, method) = line.strip_prefix(MARK)?.split_once('\u{1}')?;
     Some(Crumb { plugin: plugin.to_owned(), method: method.to_owned() })
 }

@@ -5,7 +5,7 @@
 //! The worker's standard output carries messages; whatever plugins and their libraries print goes to the log.
 
 mod contain;
-mod crash;
+pub(crate) mod crash;
 mod death;
 mod message;
 mod private_folder;

@@ -12,6 +12,7 @@ use vmdk2kvm_plugin_api::model::SourceRef;
 use super::private_folder;
 use crate::config::{Input, Job, PluginOptions};
 use crate::journal::{create_private_folder, holds_register};
+use crate::nbd::{Address, Endpoint};
 use crate::plugins::{CheckRequest, SecretStore, lock_files, search_folders, slots_folder};
 
 /// Programs, libraries, kernels, and what the kernel says. `/etc` is added entry by entry.
@@ -66,7 +67,7 @@ impl Territory {
         let mut territory = Self::of_machine(&job.plugins, private);
         if let Some(source) = source {
             let named = std::iter::once(&source.uri).chain(&source.extra_disks);
-            territory.read.extend(named.filter_map(|uri| source_folder(uri)));
+            named.for_each(|uri| territory.add_source(uri));
         }
         territory.read.extend(SecretStore::of_job(job).files());
         match &job.input {
@@ -110,6 +111,19 @@ impl Territory {
         write.extend(slots_folder());
         // Whatever TMPDIR says, libguestfs has root's sockets there (guestfs(3), guestfs_get_sockdir).
         Self { read, write, list: vec![PathBuf::from("/etc")], sockets: vec![PathBuf::from("/tmp")] }
+    }
+
+    /// What a source on this machine needs.
+    fn add_source(&mut self, uri: &str) {
+        if Address::is_one(uri) {
+            // A URI that is wrong is told to be by whoever opens it.
+            if let Ok(Address { endpoint: Endpoint::Unix(socket), .. }) = Address::parse(uri) {
+                self.list.extend(socket.parent().map(Path::to_owned));
+                self.read.push(socket);
+            }
+        } else {
+            self.read.extend(source_folder(uri));
+        }
     }
 
     /// Every path in a plugin's settings: the user named it for the plugin. A folder may be for files of its own.
@@ -205,6 +219,15 @@ mod tests {
         for uri in ["vsphere://vc/etc/passwd", "bad:vm", "file:///%zz", "file:///%2", "/nonexistent/x"] {
             assert_eq!(source_folder(uri), None, "{uri}");
         }
+    }
+
+    #[test]
+    fn a_socket_opens_itself_and_the_names_beside_it() {
+        let mut territory = Territory::default();
+        for uri in ["nbd+unix:///web?socket=/run/store/s%201", "nbd://store/etc/web", "nbd+unix:///etc/web?socket=x"] {
+            territory.add_source(uri);
+        }
+        assert_eq!((territory.read, territory.list), (vec!["/run/store/s 1".into()], vec!["/run/store".into()]));
     }
 
     #[test]

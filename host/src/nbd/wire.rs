@@ -28,8 +28,12 @@ pub(super) const REP_ACK: u32 = 1;
 pub(super) const REP_SERVER: u32 = 2;
 pub(super) const REP_INFO: u32 = 3;
 pub(super) const REP_META_CONTEXT: u32 = 4;
+/// The bit of all replies that are errors.
+pub(super) const REP_ERR: u32 = 0x8000_0000;
 pub(super) const REP_ERR_UNSUP: u32 = 0x8000_0001;
+pub(super) const REP_ERR_POLICY: u32 = 0x8000_0002;
 pub(super) const REP_ERR_INVALID: u32 = 0x8000_0003;
+pub(super) const REP_ERR_TLS_REQD: u32 = 0x8000_0005;
 pub(super) const REP_ERR_UNKNOWN: u32 = 0x8000_0006;
 
 pub(super) const INFO_EXPORT: u16 = 0;
@@ -55,8 +59,11 @@ pub(super) const CMD_FLAG_REQ_ONE: u16 = 1 << 3;
 pub(super) const REPLY_FLAG_DONE: u16 = 1;
 pub(super) const REPLY_NONE: u16 = 0;
 pub(super) const REPLY_OFFSET_DATA: u16 = 1;
+pub(super) const REPLY_OFFSET_HOLE: u16 = 2;
 pub(super) const REPLY_BLOCK_STATUS: u16 = 5;
-pub(super) const REPLY_ERROR: u16 = (1 << 15) + 1;
+/// The bit of all chunks that are errors.
+pub(super) const REPLY_ERRORS: u16 = 1 << 15;
+pub(super) const REPLY_ERROR: u16 = REPLY_ERRORS + 1;
 
 pub(super) const STATE_HOLE: u32 = 1;
 pub(super) const STATE_ZERO: u32 = 2;
@@ -64,6 +71,10 @@ pub(super) const STATE_ZERO: u32 = 2;
 pub(super) const EPERM: u32 = 1;
 pub(super) const EIO: u32 = 5;
 pub(super) const EINVAL: u32 = 22;
+pub(super) const ESHUTDOWN: u32 = 108;
+
+/// The only metadata context that is used here.
+pub(super) const BASE_ALLOCATION: &[u8] = b"base:allocation";
 
 /// The longest read or write request in bytes: 32 MiB, which is what a client may assume (section "Block size constraints").
 pub(super) const MAX_REQUEST: u32 = 32 << 20;

@@ -13,8 +13,8 @@ use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result};
 
 use super::budget::Budget;
 use super::handshake::{Disk, Session, negotiate};
-use super::wire::*;
 use super::{reply, status};
+use crate::nbd::wire::*;
 
 /// Buffers above this are given back after each request, in bytes.
 const KEEP: usize = 4 << 20;

@@ -4,7 +4,7 @@
 
 use std::io::{self, Read, Write};
 
-use super::wire::*;
+use crate::nbd::wire::*;
 
 /// The longest option's data in bytes: an export name and some queries.
 const MAX_OPTION: u32 = 64 << 10;
@@ -12,8 +12,7 @@ const MAX_OPTION: u32 = 64 << 10;
 /// The most options before the client must have chosen.
 const MAX_OPTIONS: usize = 128;
 
-/// The only metadata context there is, and the number it gets.
-const BASE_ALLOCATION: &[u8] = b"base:allocation";
+/// The number that base:allocation gets.
 pub(super) const BASE_ALLOCATION_ID: u32 = 1;
 
 /// What the export is.

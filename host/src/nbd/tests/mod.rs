@@ -1,4 +1,4 @@
-//! The export against real clients, and against clients that break the protocol.
+//! Server and client against each other, against real peers, and against peers that break the protocol.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -10,9 +10,12 @@ use vmdk2kvm_plugin_api::{BlockSource, ErrorKind, Extent, ExtentKind, PluginErro
 use super::Export;
 
 mod clients;
+mod hostile;
 mod protocol;
+mod remote;
 
-/// A disk in memory: data, a hole, stored zeros, data; from `bad` on it cannot be read.
+/// A disk in memory. That of most tests: data, a hole, stored zeros, data; from `bad` on it cannot be read.
+#[derive(Clone)]
 struct Disk {
     bytes: Vec<u8>,
     map: Vec<Extent>,
@@ -23,15 +26,18 @@ const MIB: u64 = 1 << 20;
 
 impl Disk {
     fn new() -> Self {
-        let runs = [
+        Self::of(&[
             (3 * MIB + 512, ExtentKind::Data),
             (9 * MIB - 512, ExtentKind::Hole),
             (2 * MIB, ExtentKind::Zero),
             (6 * MIB, ExtentKind::Data),
-        ];
+        ])
+    }
+
+    fn of(runs: &[(u64, ExtentKind)]) -> Self {
         let mut map = Vec::new();
         let mut bytes = Vec::new();
-        for (length, kind) in runs {
+        for &(length, kind) in runs {
             map.push(Extent::new(bytes.len() as u64, length, kind));
             let at = bytes.len();
             bytes.resize(at + length as usize, 0);

@@ -1,12 +1,12 @@
-//! The socket's file: private, short enough, and named in a URI.
+//! The socket's file: private, and with a path that is short enough.
 
-use std::fmt::Write as _;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use vmdk2kvm_plugin_api::{PluginError, Result};
+
+use crate::nbd::Address;
 
 /// Bytes of a socket's path: `sun_path` has 108, and the last is a NUL (unix(7)).
 const MAX_PATH: usize = 107;
@@ -39,17 +39,9 @@ impl SocketFile {
         Ok((socket, listener))
     }
 
-    /// The URI by which qemu, libnbd and libguestfs know it (NetworkBlockDevice/nbd, `doc/uri.md`).
+    /// The URI by which other programs know it.
     pub(super) fn uri(&self) -> String {
-        self.path.as_os_str().as_bytes().iter().fold("nbd+unix:///?socket=".to_owned(), |mut uri, byte| {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => uri.push(*byte as char),
-                _ => {
-                    let _ = write!(uri, "%{byte:02X}");
-                }
-            }
-            uri
-        })
+        Address::unix(&self.path).to_string()
     }
 }
 

@@ -2,8 +2,8 @@
 
 use vmdk2kvm_plugin_api::{BlockSource, ExtentKind, Result};
 
-use super::wire::{STATE_HOLE, STATE_ZERO};
 use crate::copy::map_walk::MapWalk;
+use crate::nbd::wire::{STATE_HOLE, STATE_ZERO};
 
 /// The most extents in an answer; the client asks again for the rest.
 const MAX_EXTENTS: usize = 16 << 10;

@@ -1,7 +1,7 @@
 //! Replies of the transmission phase, built whole so that each is one write.
 
 use super::handshake::{BASE_ALLOCATION_ID, Session};
-use super::wire::*;
+use crate::nbd::wire::*;
 
 /// Room before the data of a read, so that header and data leave together: the longest header plus the data's offset.
 pub(super) const HEADROOM: usize = 28;
@@ -16,7 +16,7 @@ pub(super) fn error(session: Session, cookie: u64, number: u32, text: &str) -> V
     if !session.structured {
         return simple(cookie, number).to_vec();
     }
-    let text = &text.as_bytes()[..text.len().min(MAX_STRING / 4)];
+    let text = &text.as_bytes()[..text.len().min(MAX_STRING)];
     let mut data = number.to_be_bytes().to_vec();
     data.extend((text.len() as u16).to_be_bytes());
     data.extend(text);

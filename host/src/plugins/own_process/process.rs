@@ -1,0 +1,315 @@
+//! The process of a plugin as the host has it: calls under way, questions that are answered, and its end.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use vmdk2kvm_plugin_api::{HostServices, Manifest, PluginError, Progress, Result, Slot};
+
+use super::channel::Channel;
+use super::death;
+use super::environment::variables;
+use super::message::{Call, FromPlugin, News, Object, Question, Start, ToPlugin};
+use super::start::{End, start};
+use crate::plugins::discovery::Candidate;
+
+/// How often it is asked whether the run is to stop.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long the process may take to end when its work is over, and its end to be known.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// A running process with one plugin.
+pub(super) struct Process {
+    /// `name version` of the plugin.
+    pub label: String,
+    has_fetcher: bool,
+    /// For sockets; made for this process.
+    folder: PathBuf,
+    pid: u32,
+    link: Arc<Link>,
+    end: Mutex<Ending>,
+}
+
+/// What the thread that listens shares with those that call.
+struct Link {
+    channel: Channel,
+    services: Arc<dyn HostServices>,
+    state: Mutex<State>,
+    next: AtomicU64,
+    told_to_stop: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    /// Who waits for which answer.
+    waiting: BTreeMap<u64, Sender<Result<Value>>>,
+    /// Places that it holds, by the numbers of its questions.
+    slots: BTreeMap<u64, Slot>,
+    /// Nothing more will be said. With the reason, when that is not the process's end.
+    over: Option<Option<String>>,
+}
+
+impl Process {
+    pub(super) fn start(
+        candidate: &Candidate,
+        manifest: &Manifest,
+        services: Arc<dyn HostServices>,
+        settings: &Value,
+        private: &Path,
+    ) -> Result<Arc<Self>> {
+        let failed = |error: std::io::Error| PluginError::io(format!("its process cannot be started: {error}"));
+        let variables = variables(manifest, settings)?;
+        let folder = make_folder(private)?;
+        let (ours, theirs) = UnixStream::pair().map_err(failed)?;
+        let (pid, end) = start(&manifest.name, variables, theirs)?;
+        let first = Start {
+            path: candidate.path.clone(),
+            kind: candidate.kind,
+            digest: candidate.digest.clone(),
+            settings: settings.clone(),
+            log_level: services.log_level(),
+            folder: folder.clone(),
+        };
+        let link = Arc::new(Link {
+            channel: Channel::new(ours),
+            services,
+            state: Mutex::default(),
+            next: AtomicU64::new(1),
+            told_to_stop: AtomicBool::new(false),
+        });
+        let mut process = Self {
+            label: format!("{} {}", manifest.name, manifest.version),
+            has_fetcher: false,
+            folder,
+            pid,
+            link: Arc::clone(&link),
+            end: Mutex::new(Ending { coming: end, known: None }),
+        };
+        let (started, has_started) = channel();
+        let listener = Arc::clone(&link);
+        std::thread::Builder::new()
+            .name("plugin-answers".to_owned())
+            .spawn(move || listener.listen(&started))
+            .map_err(failed)?;
+        let sent = link.channel.send(&ToPlugin::Start(first));
+        process.has_fetcher = match sent.ok().and_then(|()| process.wait(&has_started)) {
+            Some(answer) => answer?,
+            None => return Err(process.death("loading")),
+        };
+        Ok(Arc::new(process))
+    }
+
+    pub(super) fn has_fetcher(&self) -> bool {
+        self.has_fetcher
+    }
+
+    /// Whether the run is to stop. The plugin is told, too.
+    pub(super) fn cancelled(&self) -> bool {
+        self.pass_stop_on();
+        self.link.services.cancelled()
+    }
+
+    /// Calls the plugin.
+    pub(super) fn call<T: DeserializeOwned>(&self, call: Call) -> Result<T> {
+        let method = call.method();
+        let id = self.link.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, answer) = channel();
+        {
+            let mut state = self.link.lock();
+            if state.over.is_some() {
+                drop(state);
+                return Err(self.death(method));
+            }
+            state.waiting.insert(id, sender);
+        }
+        if let Err(error) = self.link.channel.send(&ToPlugin::Call(id, call)) {
+            self.link.lock().waiting.remove(&id);
+            tracing::debug!("a call of {method} cannot be sent: {error}");
+            return Err(self.death(method));
+        }
+        let Some(answer) = self.wait(&answer) else { return Err(self.death(method)) };
+        serde_json::from_value(answer?).map_err(|error| {
+            let message = format!("{method} gave an answer that cannot be read: {error}");
+            PluginError::defect(message).blamed_on(&self.label)
+        })
+    }
+
+    /// Waits for something from the listening thread; `None` when it is over. Passes a wish to stop on: the plugin decides what that means.
+    fn wait<T>(&self, from: &Receiver<T>) -> Option<T> {
+        loop {
+            match from.recv_timeout(TICK) {
+                Ok(value) => return Some(value),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => self.pass_stop_on(),
+            }
+        }
+    }
+
+    /// Tells the process once that the run is to stop.
+    fn pass_stop_on(&self) {
+        let link = &self.link;
+        if link.services.cancelled() && !link.told_to_stop.swap(true, Ordering::Relaxed) {
+            // A process that is gone has stopped.
+            let _ = link.channel.send(&ToPlugin::Cancel);
+        }
+    }
+
+    /// An object is needed no more.
+    pub(super) fn forget(&self, object: Object) {
+        // A process that is gone has no objects.
+        let _ = self.link.channel.send(&ToPlugin::Drop(object));
+    }
+
+    /// The error for a call of a process that is gone, or that was made to go because it does not speak sense; `None` while it runs.
+    pub(super) fn death_if_over(&self, method: &'static str) -> Option<PluginError> {
+        let is_over = self.link.lock().over.is_some();
+        is_over.then(|| self.death(method))
+    }
+
+    /// The same, of a process that was found to be gone.
+    fn death(&self, method: &'static str) -> PluginError {
+        // The socket may be known to be closed before the listening thread knows.
+        self.link.channel.close();
+        let why = self.link.lock().over.clone().flatten();
+        if why.is_some() {
+            self.kill();
+        }
+        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner).within(LAST_WORDS);
+        death::error(&self.label, method, why.as_deref(), end.as_ref())
+    }
+
+    fn kill(&self) {
+        let mut ending = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        // A process whose end is known has no number any more; until the thread that waits for it says so, it has.
+        if ending.within(Duration::ZERO).is_none() {
+            if let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
+                // One that is gone needs no killing.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // The process ends when nobody speaks to it any more.
+        self.link.channel.close();
+        let ended = self.end.lock().unwrap_or_else(PoisonError::into_inner).within(LAST_WORDS).is_some();
+        if !ended {
+            self.kill();
+        }
+        // The private folder goes with all that is in it, at the latest when the run has ended.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The end of the process, as soon as it is known.
+struct Ending {
+    coming: Receiver<End>,
+    known: Option<End>,
+}
+
+impl Ending {
+    fn within(&mut self, time: Duration) -> Option<End> {
+        if self.known.is_none() {
+            self.known = self.coming.recv_timeout(time).ok();
+        }
+        self.known.clone()
+    }
+}
+
+impl Link {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what the process says, until it says no more.
+    fn listen(self: Arc<Self>, started: &Sender<Result<bool>>) {
+        let why = loop {
+            match self.channel.receive() {
+                Ok(Some(said)) => self.take(said, started),
+                Ok(None) => break None,
+                // Cut off by the process's death.
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => break None,
+                Err(error) => break Some(error.to_string()),
+            }
+        };
+        let mut state = self.lock();
+        state.over = Some(why);
+        // Dropping who waits for an answer tells them.
+        state.waiting.clear();
+        state.slots.clear();
+    }
+
+    fn take(self: &Arc<Self>, said: FromPlugin, started: &Sender<Result<bool>>) {
+        match said {
+            // Nobody waits any more when the start was given up.
+            FromPlugin::Started(answer) => drop(started.send(answer)),
+            FromPlugin::Answer(id, answer) => {
+                let waiting = self.lock().waiting.remove(&id);
+                // An answer that nobody waits for is of a call that was given up.
+                waiting.map(|waiting| waiting.send(answer));
+            }
+            FromPlugin::Tell(news) => self.hear(news),
+            FromPlugin::Ask(id, question) => {
+                // Not here: an answer may take its time.
+                let link = Arc::clone(self);
+                let answering = std::thread::Builder::new().name("plugin-question".to_owned());
+                // Without a thread the answer is due all the same.
+                if answering.spawn(move || link.tell(id, &question)).is_err() {
+                    let error = PluginError::io("no thread could be started to answer the plugin");
+                    let _ = self.channel.send(&ToPlugin::Told(id, Err(error)));
+                }
+            }
+        }
+    }
+
+    fn hear(&self, news: News) {
+        match news {
+            News::Progress { task, disk, done, total } => {
+                self.services.progress(&Progress::new(&task, disk.as_deref(), done, total));
+            }
+            News::Log(record) => self.services.log(&record),
+            News::Warn(message) => self.services.warn(&message),
+            News::SlotBack(id) => drop(self.lock().slots.remove(&id)),
+        }
+    }
+
+    fn tell(&self, id: u64, question: &Question) {
+        let answer = match question {
+            Question::Secret(name) => self.services.secret(name).map(|secret| json!(secret)),
+            Question::LendSecret(value) => self.services.lend_secret(value).map(|name| json!(name)),
+            Question::Folder => self.services.folder().map(|folder| json!(folder)),
+            Question::Slot(name, limit) => self.services.slot(name, *limit).map(|slot| {
+                let mut state = self.lock();
+                // A process that is gone gives no place back.
+                if state.over.is_none() {
+                    state.slots.insert(id, slot);
+                }
+                Value::Null
+            }),
+        };
+        // A process that is gone needs no answer.
+        let _ = self.channel.send(&ToPlugin::Told(id, answer));
+    }
+}
+
+/// A folder of the process's own, with a path that is short enough for sockets.
+fn make_folder(private: &Path) -> Result<PathBuf> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let folder = private.join(format!("p{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&folder)
+        .map_err(|error| PluginError::output(format!("{}: cannot be made: {error}", folder.display())))?;
+    Ok(folder)
+}

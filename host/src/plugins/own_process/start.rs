@@ -1,0 +1,89 @@
+//! Starts the process, and tells how it ended.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use vmdk2kvm_plugin_api::{PluginError, Result};
+
+use super::PLUGIN_COMMAND;
+use crate::worker::crash::{self, Crumb};
+
+/// Longest line of what the process prints, in bytes.
+const LINE_LIMIT: u64 = 4096;
+
+/// How a process ended, and where it was when it died.
+#[derive(Clone)]
+pub(super) struct End {
+    pub status: ExitStatus,
+    pub crumb: Option<Crumb>,
+}
+
+/// Starts the process. Its end comes on the second value, when all that it had to say has been read.
+pub(super) fn start(
+    name: &str,
+    variables: BTreeMap<String, String>,
+    channel_end: UnixStream,
+) -> Result<(u32, Receiver<End>)> {
+    let (started, has_started) = channel();
+    let (ended, end) = channel();
+    // The process is told of the death of the thread that started it: this one lives as long as it does.
+    let waiting = std::thread::Builder::new().name(format!("plugin-{name}")).spawn(move || {
+        let mut child = match spawn(variables, channel_end) {
+            Ok(child) => child,
+            Err(error) => return drop(started.send(Err(error))),
+        };
+        let stderr = child.stderr.take();
+        // Nobody to tell is nobody who waits.
+        let _ = started.send(Ok(child.id()));
+        let crumb = stderr.and_then(pass_on);
+        if let Ok(status) = child.wait() {
+            let _ = ended.send(End { status, crumb });
+        }
+    });
+    let failed = |error: std::io::Error| PluginError::io(format!("its process cannot be started: {error}"));
+    waiting.map_err(failed)?;
+    let process = has_started.recv().unwrap_or_else(|_| Err(std::io::Error::other("its thread is gone")));
+    Ok((process.map_err(failed)?, end))
+}
+
+fn spawn(variables: BTreeMap<String, String>, channel_end: UnixStream) -> std::io::Result<Child> {
+    let worker = rustix::process::getpid();
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .arg0("vmdk2kvm")
+        .arg(PLUGIN_COMMAND)
+        .envs(variables)
+        .stdin(Stdio::from(std::os::fd::OwnedFd::from(channel_end)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    // SAFETY: only two async-signal-safe system calls are made.
+    unsafe {
+        command.pre_exec(move || {
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            // The worker may have died before the signal was asked for.
+            if getppid() == Some(worker) { Ok(()) } else { Err(std::io::Error::from_raw_os_error(libc::ESRCH)) }
+        });
+    }
+    command.spawn()
+}
+
+/// Passes on what the process prints, to where this process prints, and keeps its breadcrumb.
+fn pass_on(stderr: impl Read) -> Option<Crumb> {
+    let mut reader = BufReader::new(stderr);
+    let (mut line, mut found) = (Vec::new(), None);
+    while let Ok(1..) = (&mut reader).take(LINE_LIMIT).read_until(b'\n', &mut line) {
+        let text = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(&line));
+        match crash::parse(&text) {
+            Some(crumb) => found = Some(crumb),
+            // The log: nobody to read it is nobody to tell.
+            None => drop(std::io::stderr().write_all(&line)),
+        }
+        line.clear();
+    }
+    found
+}
