@@ -124,7 +124,7 @@ fn each_plugins_page_lists_the_settings_of_its_manifest() {
         let page = read(folder.join("README.md"));
         assert_eq!(settings_of_readme(&page), listed, "plugins/{name}/README.md");
         for need in shown["programs"].as_array().unwrap().iter().chain(shown["libraries"].as_array().unwrap()) {
-            let package = text(&need["package"]);
+            let package = text(&need["packages"]["deb"]);
             assert!(page.contains(&package), "plugins/{name}/README.md does not name the package {package}");
         }
     }

@@ -104,7 +104,8 @@ pub fn create_overlay(request: &CreateOverlay) -> Result<Vec<String>> {
         ))
         .hint("use a work directory with a shorter path"));
     }
-    let format = Format::of_source(&request.backing_format)?;
+    // A working image, or a finished one of this plugin's own: nothing that came from outside is opened by it.
+    let format = Format::of_target(&request.backing_format)?;
     Ok(words([
         "create",
         "-q",

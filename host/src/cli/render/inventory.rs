@@ -103,7 +103,7 @@ mod tests {
             "schema": 1, "name": "web\u{1b}[2J", "firmware": "uefi", "secure_boot": true,
             "cpus": {"count": 2, "sockets": 1, "cores_per_socket": 2}, "memory_bytes": 2_147_483_648_u64,
             "disks": [{"name": "web.vmdk", "controller": "scsi", "bus": 0, "unit": 1, "capacity_bytes": 4_294_967_296_u64,
-                "format": "vmdk"}],
+                "ways": [{"scheme": "file", "object": "web.vmdk", "format": "vmdk"}]}],
             "nics": [{"mac": "00:50:56:00:00:01", "model": "vmxnet3", "network": "VM Network", "kind": "network"}],
             "removable": [{"kind": "cdrom", "controller": "ide"}], "guessed": ["memory_bytes"],
             "findings": [{"code": "ovf-disk-unused", "severity": "warn", "message": "disk 'd2' is not moved"}]
