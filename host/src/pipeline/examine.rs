@@ -43,7 +43,7 @@ pub(super) fn examine(run: &Run<'_>) -> Result<Value, Failure> {
         return Ok(document);
     }
     let plan = run.stage(Stage::Plan, |_| {
-        let fixers = run.registry.fixers(inspection.os.family)?;
+        let fixers = run.registry.fixers(inspection.os.family, false)?;
         let source = &fetched.source;
         let fingerprint = GuestFingerprint::new(absolute(&source.uri), states(&disks)?).with(|guest| {
             guest.extra_disks = source.extra_disks.iter().map(|disk| absolute(disk)).collect();

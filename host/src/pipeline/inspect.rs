@@ -1,13 +1,13 @@
 //! INSPECT: opens the guest with all its disks attached, once; the same guest serves PLAN and FIX.
 
-use vmdk2kvm_plugin_api::model::{AttachedDisk, Inspection, OpenGuest};
-use vmdk2kvm_plugin_api::{Guest, Result};
+use vmdk2kvm_plugin_api::model::{AttachedDisk, Finding, Inspection, OpenGuest, OsFamily, Severity};
+use vmdk2kvm_plugin_api::{Guest, Inspector, Opened, PluginError, Result};
 
 use super::fetch::Fetched;
 use super::run::Run;
 use crate::config::KeySource;
 use crate::events::{Event, Stage, StageStatus};
-use crate::plugins::SecretStore;
+use crate::plugins::{Chosen, SecretStore};
 use crate::worker::Failure;
 
 /// A guest that is open. Closed when dropped, so that no appliance is left behind.
@@ -21,7 +21,7 @@ impl OpenedGuest {
     pub fn guest(&self) -> Result<&dyn Guest> {
         self.guest
             .as_deref()
-            .ok_or_else(|| vmdk2kvm_plugin_api::PluginError::defect("the guest is used after it was closed"))
+            .ok_or_else(|| PluginError::defect("the guest is used after it was closed"))
     }
 
     /// Writes everything out and lets go of the disks.
@@ -55,14 +55,44 @@ pub(super) fn inspect(
     });
     let failed = |error| Failure::new(Stage::Inspect, error);
     run.services.set_stage(Stage::Inspect);
-    let inspector = run.registry.inspector(run.job.plugins.inspector.as_deref(), &request).map_err(failed)?;
-    let began = run.begin(Stage::Inspect, Some(&inspector.label));
-    let opened = run.check_cancelled().and_then(|()| inspector.stage.open(&request)).map_err(failed)?;
+    let mut inspectors = run.registry.inspectors(run.job.plugins.inspector.as_deref(), &request).map_err(failed)?;
+    inspectors.reverse();
+    let mut began = run.begin(Stage::Inspect, inspectors.last().map(|inspector| inspector.label.as_str()));
+    let mut opened = open_first(run, inspectors, &request, &mut began.plugin).map_err(failed)?;
     began.end(StageStatus::Done, 0);
+    if opened.inspection.os.family == OsFamily::Unknown && !fetched.vm.disks.is_empty() {
+        opened.inspection.findings.push(no_system());
+    }
     for finding in &opened.inspection.findings {
         run.services.events().emit(Event::Finding(finding.clone()));
     }
     Ok(OpenedGuest { guest: Some(opened.guest), inspection: opened.inspection })
+}
+
+/// The guest as the first of the inspectors, taken from the end, that recognises its system opens it; as the last one when none does.
+fn open_first(
+    run: &Run<'_>,
+    mut inspectors: Vec<Chosen<Box<dyn Inspector>>>,
+    request: &OpenGuest,
+    plugin: &mut Option<String>,
+) -> Result<Opened> {
+    while let Some(inspector) = inspectors.pop() {
+        run.check_cancelled()?;
+        *plugin = Some(inspector.label.clone());
+        let opened = inspector.stage.open(request)?;
+        if opened.inspection.os.family != OsFamily::Unknown || inspectors.is_empty() {
+            return Ok(opened);
+        }
+        opened.guest.close()?;
+    }
+    Err(PluginError::defect("there is no inspector"))
+}
+
+fn no_system() -> Finding {
+    let message = "no system that a plugin here knows was found on the disks";
+    Finding::new("no-system", Severity::Block, message).hint(
+        "give all disks of the VM, and the keys of its encrypted volumes; for another system install its plugin",
+    )
 }
 
 fn key(key: &KeySource) -> (String, String) {

@@ -150,11 +150,11 @@ impl Registry {
         )
     }
 
-    /// The INSPECT plugin for a guest.
-    pub fn inspector(&self, wanted: Option<&str>, request: &OpenGuest) -> Result<Chosen<Box<dyn Inspector>>> {
+    /// The INSPECT plugins for a guest, the most suitable first: at least one.
+    pub fn inspectors(&self, wanted: Option<&str>, request: &OpenGuest) -> Result<Vec<Chosen<Box<dyn Inspector>>>> {
         let subject = if request.disks.is_empty() { scheme(&request.source.uri) } else { "images" };
         let message = "no plugin can open this guest".to_owned();
-        self.best(
+        self.ranked(
             Kind::Inspector,
             wanted,
             Loaded::inspector,
@@ -163,9 +163,9 @@ impl Registry {
         )
     }
 
-    /// Every fixer that understands a family, in their order. One that cannot be loaded is an error: a guest that lacks its changes would
+    /// Every fixer that understands a family, and may work on a running guest where that is one, in their order. One that cannot be loaded is an error: a guest that lacks its changes would
     /// look migrated and fail later.
-    pub fn fixers(&self, family: OsFamily) -> Result<Vec<Chosen<Box<dyn Fixer>>>> {
+    pub fn fixers(&self, family: OsFamily, live: bool) -> Result<Vec<Chosen<Box<dyn Fixer>>>> {
         let mut fixers: Vec<Chosen<Box<dyn Fixer>>> = Vec::new();
         for index in self.of_kind(Kind::Fixer) {
             let loaded = self.load(index).map_err(|error| {
@@ -173,7 +173,7 @@ impl Registry {
                 if error.hint.is_some() { error } else { error.hint(format!("repair it, or {}", leave_out(name))) }
             })?;
             for fixer in loaded.fixers()? {
-                if !fixer.guests().contains(&family) {
+                if !fixer.guests().contains(&family) || live && !fixer.live() {
                     continue;
                 }
                 if let Some(other) = fixers.iter().find(|other| other.stage.name() == fixer.name()) {
@@ -279,6 +279,19 @@ impl Registry {
         score: impl Fn(&T) -> Result<u32>,
         nobody: impl FnOnce() -> PluginError,
     ) -> Result<Chosen<Box<T>>> {
+        let mut ranked = self.ranked(kind, wanted, stage, score, nobody)?;
+        Ok(ranked.swap_remove(0))
+    }
+
+    /// The same, all that can do it: the highest first, at least one.
+    fn ranked<T: ?Sized>(
+        &self,
+        kind: Kind,
+        wanted: Option<&str>,
+        stage: impl Fn(&Loaded) -> Result<Option<Box<T>>>,
+        score: impl Fn(&T) -> Result<u32>,
+        nobody: impl FnOnce() -> PluginError,
+    ) -> Result<Vec<Chosen<Box<T>>>> {
         let indices = match wanted {
             Some(name) => vec![self.named(kind, name)?],
             None => self.of_kind(kind),
@@ -292,29 +305,27 @@ impl Registry {
             None if wanted.is_some() => Err(without_settings(kind, &loaded)),
             None => Ok(None),
         };
-        let (mut best, mut failures) = (None::<(Rank, Chosen<Box<T>>)>, Vec::new());
+        let (mut found, mut failures) = (Vec::new(), Vec::new());
         for index in indices {
             match self.load(index).and_then(ask) {
-                // Of equals the first stays: another that is installed later changes nothing.
-                Ok(Some(answer)) if best.as_ref().is_none_or(|(rank, _)| answer.0 > *rank) => best = Some(answer),
-                Ok(_) => {}
+                Ok(answer) => found.extend(answer),
                 Err(error) => failures.push(error),
             }
         }
-        match best {
-            Some((_, chosen)) => {
-                for error in failures {
-                    let who = error.plugin.map_or_else(String::new, |plugin| format!("{plugin}: "));
-                    self.services.warn(format!("{who}{}", error.message));
-                }
-                Ok(chosen)
-            }
-            None => Err(match failures.into_iter().next() {
+        if found.is_empty() {
+            return Err(match failures.into_iter().next() {
                 Some(error) if wanted.is_some() => error,
                 Some(error) => error.context(format_args!("{}, and one could not be asked", nobody())),
                 None => nobody(),
-            }),
+            });
         }
+        for error in failures {
+            let who = error.plugin.map_or_else(String::new, |plugin| format!("{plugin}: "));
+            self.services.warn(format!("{who}{}", error.message));
+        }
+        // Of equals the first stays: another that is installed later changes nothing.
+        found.sort_by(|(one, _), (other, _)| other.cmp(one));
+        Ok(found.into_iter().map(|(_, chosen)| chosen).collect())
     }
 
     /// Candidates of a kind, in the order of search, one for each name: the first that can be used, else the first that was refused, so that

@@ -2,7 +2,7 @@
 
 use vmdk2kvm_appliance::{ApplianceGuest, Capable, Settings, Volumes};
 use vmdk2kvm_linux_guest::{DiskLayout, inspect};
-use vmdk2kvm_plugin_api::model::{Finding, Inspection, MountInfo, OpenGuest, OsInfo, Severity};
+use vmdk2kvm_plugin_api::model::{Finding, Inspection, MountInfo, OpenGuest, OsInfo};
 use vmdk2kvm_plugin_api::{Host, Opened, Result};
 
 use crate::root;
@@ -41,9 +41,6 @@ fn describe(attached: &Attached, request: &OpenGuest) -> Result<Inspection> {
     let Attached { guest, volumes, mounts, findings } = attached;
     let mut findings = findings.clone();
     let Some(root) = mounts.first().map(|mount| mount.device.clone()) else {
-        findings.push(Finding::new("no-system", Severity::Block, "no Linux system was found on the disks").hint(
-            "give all disks of the VM, and the keys of its encrypted volumes; for another system install its plugin",
-        ));
         return Ok(unknown(volumes.disks.clone(), findings));
     };
     let capable = Capable::of(guest, mounts, volumes)?;
