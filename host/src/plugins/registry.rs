@@ -114,14 +114,14 @@ impl Registry {
     }
 
     /// The plugins that carry a way, the most suitable first; only the one the job names, when it names one. One that cannot be loaded or asked
-    /// is a warning: another may carry it.
+    /// is a warning where another carries it.
     pub fn carriers(&self, wanted: Option<&str>, way: &Way) -> Result<Vec<Chosen<Box<dyn Fetcher>>>> {
         let indices = match wanted {
             Some(name) => vec![self.named(Kind::Fetcher, name)?],
             None if NbdFetcher::is_way(way) => return Ok(vec![self.own_fetcher()]),
             None => self.of_kind(Kind::Fetcher),
         };
-        let mut carriers = Vec::new();
+        let (mut carriers, mut failures) = (Vec::new(), Vec::new());
         for index in indices {
             let ask = |loaded: Arc<Loaded>| {
                 let Some(stage) = loaded.fetcher()? else { return Ok(None) };
@@ -130,10 +130,13 @@ impl Registry {
             };
             match self.load(index).and_then(ask) {
                 Ok(found) => carriers.extend(found),
-                Err(error) if wanted.is_some() => return Err(error),
-                Err(error) => self.services.warn(error.message),
+                Err(error) => failures.push(error),
             }
         }
+        if let (true, Some(error)) = (carriers.is_empty(), failures.pop()) {
+            return Err(error);
+        }
+        failures.into_iter().for_each(|error| self.services.warn(error.message));
         carriers.sort_by_key(|(rank, _)| std::cmp::Reverse(*rank));
         Ok(carriers.into_iter().map(|(_, chosen)| chosen).collect())
     }
