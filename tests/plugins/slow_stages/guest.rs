@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use vmdk2kvm_plugin_api::model::{Action, Applied, AppliedStatus, Change, FixerPlan, Inspection, OsFamily, OsInfo};
-use vmdk2kvm_plugin_api::{Entry, Guest, Opened, PluginError, Result, Stat};
+use vmdk2kvm_plugin_api::{Entry, FileKind, Guest, Opened, PluginError, Result, Stat};
 
 use crate::SlowStages;
 
@@ -31,8 +31,13 @@ pub(crate) fn plan(guest: &dyn Guest) -> Result<FixerPlan> {
 }
 
 impl Guest for OneFile {
-    fn stat(&self, _: &str) -> Result<Option<Stat>> {
-        Ok(None)
+    fn stat(&self, path: &str) -> Result<Option<Stat>> {
+        // The host resolves paths part by part.
+        if ["/", "/etc"].contains(&path) {
+            return Ok(Some(Stat::new(FileKind::Dir, 0, 0o755)));
+        }
+        let size = |content: &Vec<u8>| Stat::new(FileKind::File, content.len() as u64, 0o644);
+        Ok(self.content.lock().unwrap().as_ref().filter(|_| path == FILE).map(size))
     }
 
     fn read(&self, path: &str, _: u64) -> Result<Option<Vec<u8>>> {
