@@ -236,7 +236,7 @@ impl Migration<'_, '_> {
 
     /// Says of a name that is taken how what has it differs from what was to be made.
     fn tell_apart(&self, error: PluginError) -> PluginError {
-        let difference = finished::difference(self.run.job, &self.output, &self.keys, &self.fetched.source.uri);
+        let difference = finished::difference(self.run.job, self.output, &self.keys, &self.fetched.source.uri);
         let Some(difference) = difference else { return error };
         let hint = error.hint.as_ref().map_or_else(|| difference.clone(), |hint| format!("{difference}; {hint}"));
         error.hint(hint)

@@ -128,7 +128,7 @@ mod tests {
             assert!(!warning.unwrap_or_default().contains("hunter2"));
         }
         assert!(store.read("other").unwrap().is_none());
-        assert_eq!(store.files(), [path.clone()]);
+        assert_eq!(store.files(), std::slice::from_ref(&path));
         std::fs::write(&path, vec![b'x'; LIMIT as usize + 1]).unwrap();
         let Err(error) = store.read("password") else { panic!("too long") };
         assert_eq!(error.message, format!("the secret file {} is longer than 1048576 bytes", path.display()));

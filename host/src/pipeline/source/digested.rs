@@ -158,10 +158,8 @@ impl DigestPass {
             let state = self.lock();
             let at = state.next;
             if at >= self.size {
-                let digests = state.digests.iter().flatten();
-                let hex = |digest: &Box<dyn DynDigest + Send>| {
-                    digest.box_clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-                };
+                let digests = state.digests.iter().flatten().map(|digest| digest.box_clone().finalize());
+                let hex = |digest: Box<[u8]>| digest.iter().map(|byte| format!("{byte:02x}")).collect();
                 return Ok(digests.map(hex).collect());
             }
             if stop() {

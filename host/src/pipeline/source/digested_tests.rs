@@ -91,7 +91,8 @@ fn a_copy_by_several_threads_is_the_only_transfer() {
         }
     });
     assert_eq!(digested.pass.finish(&|| false).unwrap(), [expected]);
-    assert_eq!(counted.read.load(Ordering::Relaxed), counted.size());
+    // A thread that does not run while the others read 64 MiB has its range read for it.
+    assert_one_pass(&counted);
 }
 
 #[test]
