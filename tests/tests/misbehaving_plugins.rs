@@ -17,7 +17,7 @@ fn program() -> PathBuf {
 }
 
 /// The methods that a migration to VDI calls, with the stage each belongs to; empty where two rivers may be the first to call it.
-const METHODS: [(&str, &str); 41] = [
+const METHODS: [(&str, &str); 42] = [
     ("Plugin::new", "fetch"),
     ("Plugin::fetcher", "fetch"),
     ("Fetcher::accepts", "fetch"),
