@@ -123,7 +123,8 @@ impl GuestStages<'_, '_> {
             opened.close().map_err(|error| Failure::new(Stage::Inspect, error))?;
             return Ok(None);
         }
-        let fixers = run.registry.fixers(inspection.os.family, false).map_err(|error| Failure::new(Stage::Plan, error))?;
+        let fixers =
+            run.registry.fixers(inspection.os.family, false).map_err(|error| Failure::new(Stage::Plan, error))?;
         let plan = run.stage(Stage::Plan, |_| {
             let plan = match self.saved {
                 Some(plan) => plan.clone(),

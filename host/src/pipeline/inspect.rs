@@ -19,9 +19,7 @@ pub(super) struct OpenedGuest {
 impl OpenedGuest {
     /// The guest.
     pub fn guest(&self) -> Result<&dyn Guest> {
-        self.guest
-            .as_deref()
-            .ok_or_else(|| PluginError::defect("the guest is used after it was closed"))
+        self.guest.as_deref().ok_or_else(|| PluginError::defect("the guest is used after it was closed"))
     }
 
     /// Writes everything out and lets go of the disks.
@@ -90,9 +88,8 @@ fn open_first(
 
 fn no_system() -> Finding {
     let message = "no system that a plugin here knows was found on the disks";
-    Finding::new("no-system", Severity::Block, message).hint(
-        "give all disks of the VM, and the keys of its encrypted volumes; for another system install its plugin",
-    )
+    Finding::new("no-system", Severity::Block, message)
+        .hint("give all disks of the VM, and the keys of its encrypted volumes; for another system install its plugin")
 }
 
 fn key(key: &KeySource) -> (String, String) {
