@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use vmdk2kvm_plugin_api::{BlockSource, ExtentKind, PluginError, Result};
+use vmdk2kvm_plugin_api::{BlockSource, ErrorKind, ExtentKind, PluginError, Result};
 
 use super::stated::Stated;
 use crate::copy::map_walk::MapWalk;
@@ -44,6 +44,13 @@ pub(super) fn is_finished(records: &Records, task: &CopyTask) -> bool {
 }
 
 impl CopyTask {
+    /// Takes back what was copied of a source that is not what it states: nothing goes on from there.
+    fn forget(&self, records: &Records) {
+        // On the way out of that failure, which is reported. What cannot be removed is found wrong again.
+        let _ = records.remove(&record_name(self.index));
+        let _ = std::fs::remove_file(&self.part);
+    }
+
     fn request<'a>(&'a self, records: &'a Records, name: &'a str) -> CopyRequest<'a> {
         let (source, target) = (self.source.as_ref(), self.part.as_path());
         CopyRequest { source, target, format: self.format, records, name, key: &self.key }
@@ -150,6 +157,9 @@ impl Copying {
                 Err(_) if !wrong.load(Ordering::Relaxed) => Ok(Vec::new()),
                 _ => verifying.join().unwrap_or_else(|_| Err(PluginError::defect("the thread that verifies panicked"))),
             };
+            if verified.as_ref().is_err_and(|error| error.kind == ErrorKind::Unusable) {
+                tasks.iter().for_each(|task| task.forget(&records));
+            }
             let copied = verified.and_then(|verified| Ok(Copied { disks: copied?, verified }));
             has_failed.store(copied.is_err(), Ordering::Relaxed);
             copied

@@ -6,7 +6,7 @@ use vmdk2kvm_plugin_api::model::{
     Changed, Delivered, Hold, HoldWish, Link, PowerState, PowerWish, Release, SourceRef, StatedDigest, VmSpec,
     VmSummary, Way,
 };
-use vmdk2kvm_plugin_api::{BlockSource, Catalog, Extent, Fetcher, Hints, PluginError, Result, Transport};
+use vmdk2kvm_plugin_api::{BlockSource, Catalog, ErrorKind, Extent, Fetcher, Hints, PluginError, Result, Transport};
 
 use super::error_text;
 use super::message::{Call, Object, OpenedSource};
@@ -142,7 +142,12 @@ fn blame(process: &Process, mut error: PluginError, method: &'static str) -> Plu
     if error.plugin.is_some() || error == PluginError::interrupted() {
         return error;
     }
-    if let Some(death) = process.death_if_over(method) {
+    // A connection that breaks off is mostly known before the end of the process behind it.
+    let death = match error.kind {
+        ErrorKind::Io => process.death_if_ending(method),
+        _ => process.death_if_over(method),
+    };
+    if let Some(death) = death {
         return death;
     }
     error.plugin = Some(process.label.clone());

@@ -24,6 +24,9 @@ use crate::plugins::discovery::Candidate;
 /// How often it is asked whether the run is to stop.
 const TICK: Duration = Duration::from_millis(100);
 
+/// So long after its connection broke off a process may take to be gone.
+const ENDING: Duration = Duration::from_millis(500);
+
 /// How long the process may take to end when its work is over, and its end to be known.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -173,6 +176,12 @@ impl Process {
     pub(super) fn death_if_over(&self, method: &'static str) -> Option<PluginError> {
         let is_over = self.link.lock().over.is_some();
         is_over.then(|| self.death(method))
+    }
+
+    /// The same, of a process that may be about to end: waits a moment for it.
+    pub(super) fn death_if_ending(&self, method: &'static str) -> Option<PluginError> {
+        let has_ended = self.end.lock().unwrap_or_else(PoisonError::into_inner).within(ENDING).is_some();
+        if has_ended { Some(self.death(method)) } else { self.death_if_over(method) }
     }
 
     /// The same, of a process that was found to be gone.
