@@ -130,7 +130,7 @@ fn another_api_is_refused_with_both_versions() {
     // A kind of plugin that only a later contract has.
     let later = library().replace(r#""api":"1.0.0""#, r#""api":"1.7.0""#).replace(r#"["fetcher""#, r#"["fetchex""#);
     let (folder, file) = folder_with(&later);
-    assert_passed_over(folder.path(), &file, "it needs plugin API 1.7.0, this host has 1.0.0");
+    assert_eq!(state(folder.path(), &file), "refused: it needs plugin API 1.7.0, this host has 1.0.0");
 }
 
 #[test]

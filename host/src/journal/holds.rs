@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use vmdk2kvm_plugin_api::model::{Hold, HoldWish, SourceRef};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use super::promote::{create_private_folder, output_error, remove_file, sync_folder};
+use super::promote::{output_error, remove_file, sync_folder};
 use super::record::{Records, StageKey};
+use super::state::state_folder;
 use super::steps::DurableFile;
 
 /// Records of holds in a work folder begin with this.
@@ -133,11 +134,7 @@ pub fn holds_left() -> Vec<HoldNote> {
 
 /// The register of this user, made when it is not there; `None` when there can be none.
 pub fn holds_register() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute());
-    let base = variable("XDG_STATE_HOME")
-        .or_else(|| Some(variable("HOME").filter(|home| home.is_dir())?.join(".local/state")))?;
-    let register = base.join("vmdk2kvm/holds");
-    create_private_folder(&register).ok().map(|()| register)
+    state_folder("holds")
 }
 
 fn key() -> StageKey {

@@ -13,6 +13,7 @@ mod patience;
 mod process;
 mod promote;
 mod record;
+mod state;
 mod steps;
 
 pub use fence::Fence;
@@ -22,4 +23,5 @@ pub use log::Log;
 pub use patience::Patience;
 pub use promote::{create_private_folder, output_error, promote, remove_file, sync_folder, write_file};
 pub use record::{Records, StageKey};
+pub use state::{FINISHED, state_folder};
 pub use steps::DurableFile;

@@ -1,31 +1,51 @@
 //! A result that is there already: that of this very job, which is not made again, or that of another, and what sets it apart.
 //!
-//! `migrate`, `apply` and `fix` leave a report, and are recognised by it. `flatten` and `convert` leave images to work on with; beside them lies their
-//! document under a name of its own, so that the images of several machines can share a folder.
+//! `migrate`, `apply` and `fix` leave a report, and are recognised by it. `flatten` and `convert` leave images and nothing else: their report is
+//! remembered among what this user's runs leave elsewhere. Where it is not, the images are somebody's, and are not replaced.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use vmdk2kvm_plugin_api::{PluginError, Result};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::keys::Keys;
 use super::output::Output;
 use crate::config::{Command, Job};
-use crate::journal::write_file;
+use crate::journal::{FINISHED, state_folder, write_file};
 use crate::report::{ImageRecord, Report};
 
-/// The file by which a finished job is recognised.
-pub(super) fn record(job: &Job, output: &Output) -> PathBuf {
-    output.dir.join(match job.command {
-        Command::Flatten | Command::Convert => format!("{}.report.json", output.name),
-        _ => "report.json".to_owned(),
-    })
+/// A report that is remembered, and the folder whose images it is about.
+#[derive(Serialize, Deserialize)]
+struct Remembered {
+    folder: PathBuf,
+    report: Report,
 }
 
-/// Writes it for a job that writes no report.
-pub(super) fn write(job: &Job, output: &Output, report: &Report) -> Result<()> {
-    let text = serde_json::to_vec_pretty(report).map_err(|error| PluginError::defect(error.to_string()))?;
-    write_file(&record(job, output), &text)
+/// Remembers the report of a job that leaves none, and forgets those of folders that are gone. The result is the images: it stands without this.
+pub(super) fn remember(output: &Output, report: &Report) {
+    let Some(register) = state_folder(FINISHED) else { return };
+    for entry in std::fs::read_dir(&register).into_iter().flatten().flatten() {
+        if recall(&entry.path()).is_none_or(|known| !known.folder.is_dir()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+    let remembered = Remembered { folder: output.dir.clone(), report: report.clone() };
+    if let Ok(text) = serde_json::to_vec(&remembered) {
+        let _ = write_file(&place(&register, output), &text);
+    }
+}
+
+fn recall(path: &Path) -> Option<Remembered> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+/// One file for each machine's images in a folder.
+fn place(register: &Path, output: &Output) -> PathBuf {
+    let mut digest = Sha256::new_with_prefix(output.dir.as_os_str().as_encoded_bytes());
+    digest.update([0]);
+    digest.update(&output.name);
+    register.join(format!("{:x}.json", digest.finalize()))
 }
 
 /// The report of a former run that did exactly this, with its images in place.
@@ -36,7 +56,13 @@ pub(super) fn read(job: &Job, output: &Output, keys: &Keys, disks: usize) -> Opt
 }
 
 fn former(job: &Job, output: &Output) -> Option<Report> {
-    serde_json::from_slice(&std::fs::read(record(job, output)).ok()?).ok()
+    match job.command {
+        Command::Flatten | Command::Convert => {
+            let known = recall(&place(&state_folder(FINISHED)?, output))?;
+            (known.folder == output.dir).then_some(known.report)
+        }
+        _ => serde_json::from_slice(&std::fs::read(output.dir.join("report.json")).ok()?).ok(),
+    }
 }
 
 /// Whether an image is as it was left. A machine that was started from it since has changed it, and is no reason to migrate again.

@@ -108,9 +108,6 @@ impl Output {
         if ours.is_empty() && matches!(job.command, Command::Migrate | Command::Apply | Command::Fix) {
             names.extend(OWN_FILES.map(|name| self.dir.join(name)));
         }
-        if ours.is_empty() && matches!(job.command, Command::Flatten | Command::Convert) {
-            names.push(super::finished::record(job, self));
-        }
         if ours.is_empty() && job.command.makes_machine() {
             names.extend(rendered.map(|name| self.dir.join(name)));
             names.push(self.dir.join(EVIDENCE));

@@ -11,7 +11,7 @@ use vmdk2kvm_plugin_api::model::SourceRef;
 
 use super::private_folder;
 use crate::config::{Input, Job, PluginOptions};
-use crate::journal::{create_private_folder, holds_register};
+use crate::journal::{FINISHED, create_private_folder, holds_register, state_folder};
 use crate::nbd::{Address, Endpoint};
 use crate::plugins::{CheckRequest, SecretStore, lock_files, search_folders, slots_folder};
 
@@ -107,6 +107,7 @@ impl Territory {
         write.extend(own_cache());
         write.extend(private_folder::runtime());
         write.extend(holds_register());
+        write.extend(state_folder(FINISHED));
         // Without it a plugin that asks for a place is told why there is none.
         write.extend(slots_folder());
         // Whatever TMPDIR says, libguestfs has root's sockets there (guestfs(3), guestfs_get_sockdir).
