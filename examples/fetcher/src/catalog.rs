@@ -4,8 +4,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use vmdk2kvm_plugin_api::model::{Controller, Cpus, Disk, Firmware, Origin, VmSpec};
+use vmdk2kvm_plugin_api::model::{Controller, Cpus, Disk, Firmware, Origin, VmSpec, VmSummary, Way};
 use vmdk2kvm_plugin_api::{Catalog, PluginError, Result};
+
+use crate::SCHEME;
 
 /// No description is longer, in bytes: what a store says is bounded before it is read.
 const LIMIT: u64 = 1 << 20;
@@ -42,39 +44,26 @@ impl Description {
 pub struct Machine(pub PathBuf);
 
 impl Catalog for Machine {
-    fn inventory(&self) -> Result<Vec<VmSpec>> {
-        Ok(vec![self.describe()?])
+    fn inventory(&self) -> Result<Vec<VmSummary>> {
+        Ok(vec![VmSummary::new(self.describe()?)])
     }
 
     fn describe(&self) -> Result<VmSpec> {
         let description = Description::read(&self.0)?;
-        let disk = |(index, bytes): (usize, &u64)| Disk {
-            name: format!("disk{index}"),
-            controller: Controller::Scsi,
-            bus: 0,
-            unit: index as u32,
-            capacity_bytes: *bytes,
-            format: "raw".to_owned(),
-            // What the transport is asked for.
-            path: Some(index.to_string()),
+        let disk = |(index, bytes): (usize, &u64)| {
+            Disk::new(format!("disk{index}"), Controller::Scsi, 0, index as u32).with(|disk| {
+                disk.capacity_bytes = *bytes;
+                // What the transport is asked for.
+                disk.ways.push(Way::new(SCHEME, index.to_string(), "raw"));
+            })
         };
         let memory_bytes = description.memory_mib.checked_mul(1 << 20);
-        Ok(VmSpec {
-            schema: 1,
-            name: self.0.file_name().map_or_else(|| "machine".into(), |name| name.to_string_lossy()).into_owned(),
-            uuid: None,
-            genid: None,
-            guest_id: None,
-            firmware: if description.uefi { Firmware::Uefi } else { Firmware::Bios },
-            secure_boot: false,
-            tpm: false,
-            cpus: Cpus { count: description.cpus, sockets: description.cpus, cores_per_socket: 1 },
-            memory_bytes: memory_bytes.ok_or_else(|| PluginError::unusable("memory_mib is too large"))?,
-            disks: description.disk_bytes.iter().enumerate().map(disk).collect(),
-            removable: Vec::new(),
-            nics: Vec::new(),
-            guessed: Vec::new(),
-            origin: Some(Origin { fetcher: "shelf".to_owned(), uri: format!("shelf:{}", self.0.display()) }),
-        })
+        let memory_bytes = memory_bytes.ok_or_else(|| PluginError::unusable("memory_mib is too large"))?;
+        let name = self.0.file_name().map_or_else(|| "machine".into(), |name| name.to_string_lossy());
+        let firmware = if description.uefi { Firmware::Uefi } else { Firmware::Bios };
+        Ok(VmSpec::new(name, firmware, Cpus::new(description.cpus, 1), memory_bytes).with(|vm| {
+            vm.disks = description.disk_bytes.iter().enumerate().map(disk).collect();
+            vm.origin = Some(Origin::new(SCHEME, format!("{SCHEME}:{}", self.0.display())));
+        }))
     }
 }

@@ -7,15 +7,23 @@ mod transport;
 
 use std::path::{Path, PathBuf};
 
-use vmdk2kvm_plugin_api::model::SourceRef;
-use vmdk2kvm_plugin_api::{Catalog, Fetcher, Host, Plugin, Result, Transport, export_plugin};
+use vmdk2kvm_plugin_api::model::{Link, SourceRef, Way};
+use vmdk2kvm_plugin_api::{Catalog, Fetcher, Host, Plugin, PluginError, Result, Transport, export_plugin};
+
+/// Of its sources, and of the ways to their disks.
+const SCHEME: &str = "shelf";
 
 /// The plugin, and its one fetcher.
 struct Shelf;
 
 /// The folder that a source names; `None`: the source is not ours.
 fn folder(source: &SourceRef) -> Option<PathBuf> {
-    source.uri.strip_prefix("shelf:").filter(|path| Path::new(path).is_absolute()).map(PathBuf::from)
+    let path = source.uri.strip_prefix(SCHEME)?.strip_prefix(':')?;
+    Path::new(path).is_absolute().then(|| PathBuf::from(path))
+}
+
+fn named(source: &SourceRef) -> Result<PathBuf> {
+    folder(source).ok_or_else(|| PluginError::unusable(format!("{} is not {SCHEME}:/path", source.uri)))
 }
 
 impl Fetcher for Shelf {
@@ -23,12 +31,16 @@ impl Fetcher for Shelf {
         Ok(if folder(source).is_some() { 100 } else { 0 })
     }
 
-    fn catalog(&self, source: &SourceRef) -> Result<Option<Box<dyn Catalog>>> {
-        Ok(folder(source).map(|folder| Box::new(catalog::Machine(folder)) as Box<dyn Catalog>))
+    fn carries(&self, way: &Way) -> Result<u32> {
+        Ok(if way.scheme == SCHEME { 100 } else { 0 })
     }
 
-    fn transport(&self, source: &SourceRef) -> Result<Option<Box<dyn Transport>>> {
-        Ok(folder(source).map(|folder| Box::new(transport::Pieces(folder)) as Box<dyn Transport>))
+    fn catalog(&self, source: &SourceRef) -> Result<Box<dyn Catalog>> {
+        Ok(Box::new(catalog::Machine(named(source)?)))
+    }
+
+    fn transport(&self, link: &Link) -> Result<Box<dyn Transport>> {
+        Ok(Box::new(transport::Pieces(named(&link.source)?)))
     }
 }
 

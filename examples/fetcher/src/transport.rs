@@ -99,7 +99,7 @@ impl BlockSource for Disk {
             let kind = if self.piece(at / PIECE)?.is_some() { ExtentKind::Data } else { ExtentKind::Hole };
             match extents.last_mut() {
                 Some(last) if last.kind == kind => last.length += next - at,
-                _ => extents.push(Extent { offset: at, length: next - at, kind }),
+                _ => extents.push(Extent::new(at, next - at, kind)),
             }
             at = next;
         }
@@ -107,7 +107,10 @@ impl BlockSource for Disk {
     }
 
     fn hints(&self) -> Hints {
-        Hints { alignment: PIECE as u32, request: PIECE as u32, ..Hints::default() }
+        Hints::default().with(|hints| {
+            hints.alignment = PIECE as u32;
+            hints.request = PIECE as u32;
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use vmdk2kvm_plugin_api::model::{Controller, Cpus, Disk, Firmware, Origin, SourceRef, VmSpec};
+use vmdk2kvm_plugin_api::model::{Controller, Cpus, Disk, Firmware, Link, Origin, SourceRef, VmSpec, VmSummary, Way};
 use vmdk2kvm_plugin_api::{
     BlockSource, Catalog, Fetcher, Host, Plugin, PluginError, Result, Transport, export_plugin,
 };
@@ -17,11 +17,14 @@ impl Fetcher for MyPlugin {
     fn accepts(&self, source: &SourceRef) -> Result<u32> {
         Ok(if source.uri.starts_with(SCHEME) { 100 } else { 0 })
     }
-    fn catalog(&self, source: &SourceRef) -> Result<Option<Box<dyn Catalog>>> {
-        Ok(Some(Box::new(Store::open(source)?)))
+    fn carries(&self, way: &Way) -> Result<u32> {
+        Ok(if way.scheme == "my-plugin" { 100 } else { 0 })
     }
-    fn transport(&self, source: &SourceRef) -> Result<Option<Box<dyn Transport>>> {
-        Ok(Some(Box::new(Store::open(source)?)))
+    fn catalog(&self, source: &SourceRef) -> Result<Box<dyn Catalog>> {
+        Ok(Box::new(Store::open(source)?))
+    }
+    fn transport(&self, link: &Link) -> Result<Box<dyn Transport>> {
+        Ok(Box::new(Store::open(&link.source)?))
     }
 }
 
@@ -50,39 +53,24 @@ impl Store {
 
 /// The control plane: what there is.
 impl Catalog for Store {
-    fn inventory(&self) -> Result<Vec<VmSpec>> {
-        Ok(vec![self.describe()?])
+    fn inventory(&self) -> Result<Vec<VmSummary>> {
+        Ok(vec![VmSummary::new(self.describe()?)])
     }
     fn describe(&self) -> Result<VmSpec> {
         let (_, size) = self.file()?;
         let name = Path::new(&self.path).file_stem().map(|name| name.to_string_lossy().into_owned());
-        let disk = Disk {
-            name: self.path.clone(),
-            controller: Controller::Scsi,
-            bus: 0,
-            unit: 0,
-            capacity_bytes: size,
-            format: "raw".into(),
-            path: Some(self.path.clone()),
-        };
-        Ok(VmSpec {
-            schema: 1,
-            name: name.unwrap_or_default(),
-            uuid: None,
-            genid: None,
-            guest_id: None,
-            firmware: Firmware::Bios,
-            secure_boot: false,
-            tpm: false,
-            cpus: Cpus { count: 1, sockets: 1, cores_per_socket: 1 },
-            memory_bytes: 1 << 30,
-            disks: vec![disk],
-            removable: vec![],
-            nics: vec![],
+        let vm = VmSpec::new(name.unwrap_or_default(), Firmware::Bios, Cpus::new(1, 1), 1 << 30);
+        Ok(vm.with(|vm| {
+            // The way to its bytes, which `carries` and `transport` are given.
+            let way = Way::new("my-plugin", &self.path, "raw");
+            vm.disks.push(Disk::new(&self.path, Controller::Scsi, 0, 0).with(|disk| {
+                disk.capacity_bytes = size;
+                disk.ways.push(way);
+            }));
             // Nothing said so: the user is told.
-            guessed: vec!["firmware".into(), "cpus".into(), "memory_bytes".into()],
-            origin: Some(Origin { fetcher: "my-plugin".into(), uri: format!("{SCHEME}{}", self.path) }),
-        })
+            vm.guessed = ["firmware", "cpus", "memory_bytes"].map(str::to_owned).into();
+            vm.origin = Some(Origin::new("my-plugin", format!("{SCHEME}{}", self.path)));
+        }))
     }
 }
 

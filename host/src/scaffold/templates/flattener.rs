@@ -35,15 +35,8 @@ impl Flattener for MyPlugin {
         if size > file.size() - HEADER {
             return Err(refused(format!("its header says {size} bytes, the file has {}", file.size() - HEADER)));
         }
-        let link = ChainLink {
-            object: disk.object.clone(),
-            format: FORMAT.into(),
-            files: vec![disk.object.clone()],
-            content_id: None,
-            parent_content_id: None,
-        };
-        let report = ChainReport { schema: 1, capacity_bytes: size, links: vec![link], warnings: vec![] };
-        Ok(Flat { source: Box::new(View { file, size }), report })
+        let link = ChainLink::new(&disk.object, FORMAT, vec![disk.object.clone()]);
+        Ok(Flat::new(View { file, size }, ChainReport::new(size, vec![link])))
     }
 }
 
@@ -94,7 +87,7 @@ mod tests {
 
     fn chain(size: u64, content: &[u8]) -> Chain {
         let bytes = [&MAGIC[..], &size.to_le_bytes(), content].concat();
-        let disk = FlattenDisk { object: "web.disk".into(), format: FORMAT.into() };
+        let disk = FlattenDisk::new("web.disk", FORMAT);
         Chain { disk, files: Arc::new(MemoryFiles::default().with("web.disk", bytes)) }
     }
 

@@ -29,28 +29,12 @@ impl Inspector for MyPlugin {
             let line = os_release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
             line.unwrap_or_default().trim_matches('"').to_owned()
         };
-        let os = OsInfo {
-            family: OsFamily::Linux,
-            distro: word("ID"),
-            version: word("VERSION_ID"),
-            product: word("PRETTY_NAME"),
-            ..OsInfo::default()
-        };
-        let inspection = Inspection {
-            schema: 1,
-            os,
-            firmware: None,
-            bootloader: None,
-            bootloader_config: None,
-            root: None,
-            mounts: vec![],
-            kernels: vec![],
-            network: Default::default(),
-            vmware_tools: Default::default(),
-            disks: vec![],
-            findings: vec![],
-        };
-        Ok(Opened { guest: Box::new(OneFile(os_release)), inspection })
+        let os = OsInfo::new(OsFamily::Linux).with(|os| {
+            os.distro = word("ID");
+            os.version = word("VERSION_ID");
+            os.product = word("PRETTY_NAME");
+        });
+        Ok(Opened::new(OneFile(os_release), Inspection::new(os)))
     }
 }
 
@@ -83,7 +67,7 @@ fn plain(path: &str) -> Result<String> {
 
 impl Guest for OneFile {
     fn stat(&self, path: &str) -> Result<Option<Stat>> {
-        let stat = |kind, size, mode| Some(Stat { kind, size, mode, uid: 0, gid: 0 });
+        let stat = |kind, size, mode| Some(Stat::new(kind, size, mode));
         Ok(match plain(path)?.as_str() {
             "/" | "/etc" => stat(FileKind::Dir, 0, 0o755),
             "/etc/os-release" => stat(FileKind::File, self.0.len() as u64, 0o644),
@@ -99,7 +83,7 @@ impl Guest for OneFile {
         }
     }
     fn list(&self, path: &str) -> Result<Option<Vec<Entry>>> {
-        let entry = |name: &str, kind| Some(vec![Entry { name: name.to_owned(), kind }]);
+        let entry = |name: &str, kind| Some(vec![Entry::new(name, kind)]);
         Ok(match plain(path)?.as_str() {
             "/" => entry("etc", FileKind::Dir),
             "/etc" => entry("os-release", FileKind::File),
@@ -145,15 +129,8 @@ mod tests {
     fn keeps_the_promises_of_an_inspector() {
         let path = std::env::temp_dir().join(format!("my-plugin-{}.raw", std::process::id()));
         std::fs::write(&path, format!("{MAGIC}ID=debian\nVERSION_ID=12\n")).unwrap();
-        let request = OpenGuest {
-            vm: sample::vm("web"),
-            disks: vec![AttachedDisk { path: path.to_string_lossy().into_owned(), format: "raw".into() }],
-            writable: false,
-            work_dir: "/nonexistent".into(),
-            socket_dir: String::new(),
-            keys: vec![],
-            root: None,
-        };
+        let mut request = OpenGuest::new(sample::vm("web"), sample::source("web.vmx"), "/nonexistent");
+        request.disks.push(AttachedDisk::new(path.to_string_lossy(), "raw"));
         let opened = MyPlugin.open(&request).unwrap();
         let report = conformance::inspector(&MyPlugin, &FakeHost::new(), Some(&request));
         std::fs::remove_file(&path).unwrap();
