@@ -39,6 +39,7 @@ impl Room {
         room.write_disk(1);
         let wrapper = room.path("bin/qemu-img");
         std::fs::create_dir(room.path("bin")).unwrap();
+        std::fs::create_dir(room.path("home")).unwrap();
         std::fs::write(&wrapper, QEMU_IMG).unwrap();
         std::fs::set_permissions(&wrapper, mode).unwrap();
         room

@@ -55,10 +55,10 @@ fn finished_images_are_recognised_and_nothing_is_done() {
         let said = format!("nothing to do: this `{command}` was finished before");
         assert!(again.stderr.contains(&said), "{output}: {}", again.stderr);
         assert_eq!(contents(&room.path(&output)), before, "{output}");
-        let shown = if command == "fix" { "report.json" } else { "disk.report.json" };
-        let stored: serde_json::Value =
-            serde_json::from_slice(&std::fs::read(room.path(&output).join(shown)).unwrap()).unwrap();
-        assert_eq!(stored, first.json, "{output}");
+        if command == "fix" {
+            let stored = std::fs::read(room.path(&output).join("report.json")).unwrap();
+            assert_eq!(serde_json::from_slice::<serde_json::Value>(&stored).unwrap(), first.json, "{output}");
+        }
     }
 }
 

@@ -47,8 +47,10 @@ impl Address {
 
     /// Whether a source's URI is one of these, right or wrong.
     pub fn is_one(uri: &str) -> bool {
-        let scheme = uri.split_once(':').map_or("", |(scheme, _)| scheme);
-        ["nbd", "nbds", "nbd+unix", "nbds+unix"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+        let Some((scheme, rest)) = uri.split_once(':') else { return false };
+        let is_known = ["nbd", "nbds", "nbd+unix", "nbds+unix"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+        // A file may have such a name.
+        is_known && (rest.starts_with("//") || Path::new(uri).symlink_metadata().is_err())
     }
 
     /// Reads a URI.

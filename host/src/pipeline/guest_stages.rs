@@ -118,7 +118,7 @@ impl GuestStages<'_, '_> {
         let mut opened = inspect::inspect(run, self.fetched, attached.disks.clone(), writable, &self.output.scratch)?;
         let inspection = opened.inspection.clone();
         summary.inspection = Some(inspection.clone());
-        summary.findings.clone_from(&inspection.findings);
+        summary.findings.extend(inspection.findings.iter().cloned());
         if !run.job.wants(Stage::Plan) {
             opened.close().map_err(|error| Failure::new(Stage::Inspect, error))?;
             return Ok(None);

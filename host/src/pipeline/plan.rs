@@ -30,7 +30,7 @@ pub(super) fn plan(
 ) -> Result<Plan> {
     let planned = Overlay::new(guest);
     let mut plan = Plan::new(context.vm.clone(), context.inspection.clone()).with(|plan| plan.guest = fingerprint);
-    plan.findings.clone_from(&context.vm.findings);
+    context.vm.findings.iter().for_each(|finding| add_finding(&mut plan.findings, finding.clone()));
     let mut promises = Promises::of(Some(&context.inspection));
     for fixer in fixers {
         run.check_cancelled()?;

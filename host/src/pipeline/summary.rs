@@ -50,7 +50,7 @@ impl Summary {
             inspection: None,
             machine: None,
             ways: disks.iter().filter_map(Disk::way_record).collect(),
-            findings: Vec::new(),
+            findings: fetched.vm.findings.clone(),
             changes: Vec::new(),
             converged: None,
             images: Vec::new(),

@@ -14,6 +14,7 @@ use vmdk2kvm_plugin_api::{
 };
 
 use crate::fault::{Fault, How};
+use crate::result::LINK;
 
 /// Size of the disk in bytes.
 const SIZE: u64 = 1 << 20;
@@ -164,7 +165,7 @@ impl Inspector for Machine {
     }
 }
 
-/// A guest of regular files in `/etc`.
+/// A guest of regular files in `/etc`, and a symlink.
 struct InMemory {
     fault: Arc<Fault>,
     files: Mutex<BTreeMap<String, Vec<u8>>>,
@@ -176,6 +177,9 @@ impl Guest for InMemory {
         // The host resolves paths part by part.
         if ["/", "/etc"].contains(&path) {
             return Ok(Some(Stat::new(FileKind::Dir, 0, 0o755)));
+        }
+        if path == LINK {
+            return Ok(Some(Stat::new(FileKind::Symlink, 0, 0o777)));
         }
         let stat = |file: &Vec<u8>| Stat::new(FileKind::File, file.len() as u64, 0o644);
         Ok(self.files.lock().unwrap().get(path).map(stat))
@@ -195,7 +199,10 @@ impl Guest for InMemory {
 
     fn read_link(&self, path: &str) -> Result<String> {
         self.fault.at("Guest::read_link");
-        Err(PluginError::unusable(format!("{path} is no link")))
+        match path {
+            LINK => Ok("motd".to_owned()),
+            _ => Err(PluginError::unusable(format!("{path} is no link"))),
+        }
     }
 
     fn apply(&self, change: &Change) -> Result<Applied> {
