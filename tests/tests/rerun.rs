@@ -66,7 +66,10 @@ fn finished_images_are_recognised_and_nothing_is_done() {
 fn images_of_another_run_are_not_touched_and_it_is_said_what_differs() {
     let room = Room::new();
     room.run(leave(&room, "flatten", "out", &[])).expect(0);
+    // Images of another format have other names.
+    room.run(leave(&room, "flatten", "out", &["--format", "raw"])).expect(0);
     let before = contents(&room.path("out"));
+    room.run(leave(&room, "flatten", "out", &[])).expect(0);
     let refused = |run: Command, difference: &str| {
         let refused = room.run(run).expect(73);
         assert!(refused.message().ends_with(" exists already"), "{}", refused.message());
@@ -79,7 +82,6 @@ fn images_of_another_run_are_not_touched_and_it_is_said_what_differs() {
     let differs = |what: &str| format!("it was made by a run that differs in {what}");
     refused(leave(&room, "flatten", "out", &["--compress"]), &differs("the compression"));
     refused(leave(&room, "flatten", "out", &["--resize", "1=+1M"]), &differs("the machine, or the size of a disk"));
-    refused(leave(&room, "flatten", "out", &["--format", "raw"]), &differs("the format (qcow2)"));
     refused(leave(&room, "convert", "out", &[]), &differs("the command (flatten)"));
     let elsewhere = room.path("elsewhere/disk.raw");
     std::fs::create_dir(room.path("elsewhere")).unwrap();

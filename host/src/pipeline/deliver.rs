@@ -65,7 +65,7 @@ impl Delivery<'_, '_> {
             summary.write_report(self.run, self.output)?
         } else {
             let report = summary.report(self.run);
-            finished::remember(self.output, &report);
+            finished::remember(self.run.job, self.output, &report);
             report
         };
         if !job.keep_work {

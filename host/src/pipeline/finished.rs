@@ -23,7 +23,7 @@ struct Remembered {
 }
 
 /// Remembers the report of a job that leaves none, and forgets those of folders that are gone. The result is the images: it stands without this.
-pub(super) fn remember(output: &Output, report: &Report) {
+pub(super) fn remember(job: &Job, output: &Output, report: &Report) {
     let Some(register) = state_folder(FINISHED) else { return };
     for entry in std::fs::read_dir(&register).into_iter().flatten().flatten() {
         if recall(&entry.path()).is_none_or(|known| !known.folder.is_dir()) {
@@ -32,7 +32,7 @@ pub(super) fn remember(output: &Output, report: &Report) {
     }
     let remembered = Remembered { folder: output.dir.clone(), report: report.clone() };
     if let Ok(text) = serde_json::to_vec(&remembered) {
-        let _ = write_file(&place(&register, output), &text);
+        let _ = write_file(&place(&register, job, output), &text);
     }
 }
 
@@ -40,11 +40,13 @@ fn recall(path: &Path) -> Option<Remembered> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
-/// One file for each machine's images in a folder.
-fn place(register: &Path, output: &Output) -> PathBuf {
+/// One file for each machine's images of a format in a folder: those of another format lie beside them.
+fn place(register: &Path, job: &Job, output: &Output) -> PathBuf {
     let mut digest = Sha256::new_with_prefix(output.dir.as_os_str().as_encoded_bytes());
     digest.update([0]);
     digest.update(&output.name);
+    digest.update([0]);
+    digest.update(job.format.as_str());
     register.join(format!("{:x}.json", digest.finalize()))
 }
 
@@ -58,7 +60,7 @@ pub(super) fn read(job: &Job, output: &Output, keys: &Keys, disks: usize) -> Opt
 fn former(job: &Job, output: &Output) -> Option<Report> {
     match job.command {
         Command::Flatten | Command::Convert => {
-            let known = recall(&place(&state_folder(FINISHED)?, output))?;
+            let known = recall(&place(&state_folder(FINISHED)?, job, output))?;
             (known.folder == output.dir).then_some(known.report)
         }
         _ => serde_json::from_slice(&std::fs::read(output.dir.join("report.json")).ok()?).ok(),

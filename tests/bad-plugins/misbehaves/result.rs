@@ -53,6 +53,7 @@ impl Fixer for Outcome {
         guest.list("/etc")?;
         guest.stat("/etc/motd")?;
         guest.read_link(LINK)?;
+        guest.read("/etc/motd", 1 << 10)?;
         if guest.read(MARK, 1 << 10)?.is_some() {
             return Ok(FixerPlan::default());
         }
