@@ -91,7 +91,6 @@ impl Place {
     /// A run to the end. That none of its processes, sockets and temporary files is left is checked there.
     #[track_caller]
     fn migrate_with(&self, at: &str, how: &str) -> Outcome {
-        eprintln!("{how} in {at}");
         self.start(at, how).end()
     }
 

@@ -36,6 +36,8 @@ else
     accel=tcg
     say 'KVM cannot be used here (is this user allowed to open /dev/kvm?): the processor is emulated, which is slow'
 fi
+# The command below uses it.
+# shellcheck disable=SC2034
 if [[ $accel == kvm* ]]; then cpu=host; else cpu=max; fi
 if [[ -z $display && -z ${DISPLAY:-}${WAYLAND_DISPLAY:-} ]]; then
     display=none
