@@ -207,7 +207,10 @@ fn a_new_tester_judges_a_migration() {
     new.assert_all_passed();
     let (host, out) = (lone_program(), new.folder.path().join("out"));
     let (plugins, out) = (new.plugins(), out.to_str().unwrap());
-    let chosen = ["--plugin-dir", &plugins, "--set", "test.plugin=acme-tester"];
+    // The tester reads the image, so that it has to be a real one.
+    let converter = "libvmdk2kvm_qemu_img.so";
+    fs::copy(binary().parent().unwrap().join(converter), host.path().join(converter)).unwrap();
+    let chosen = ["--plugin-dir", &plugins, "--set", "test.plugin=acme-tester", "--set", "plugins.converter=qemu-img"];
     let arguments = [&["migrate", "bad:vm", "-o", out], &chosen[..]].concat();
     let judged = run_with(&host.path().join("vmdk2kvm"), &arguments).expect(80);
     assert_eq!(judged.error("plugin"), "acme-tester 0.1.0");
