@@ -108,3 +108,17 @@ fn a_plan_is_refused_when_the_guest_changed() {
     assert!(refused.message().ends_with("disk 1 changed since the plan was made"), "{}", refused.message());
     assert!(!work.path().join("applied/bookworm-bios-disk1.qcow2").exists());
 }
+
+/// No fixer says so: the inspection alone knows that the boot loader would not find a changed initramfs.
+#[test]
+fn a_finding_of_the_inspection_blocks_the_plan() {
+    let tree = tempfile::tempdir().unwrap();
+    for (path, text) in [("etc/os-release", "ID=slackware\n"), ("etc/lilo.conf", "boot=/dev/sda\n"), ("boot/map", "")] {
+        let path = tree.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let blocked = run(&["plan", &format!("dir:{}", tree.path().display())]).expect(81);
+    assert!(blocked.message().starts_with("the plan is blocked: LILO starts the guest"), "{}", blocked.message());
+    assert!(blocked.hint().contains("install GRUB 2"), "{}", blocked.hint());
+}

@@ -1,8 +1,7 @@
 //! The table of blocks, as both formats come down to it: for each block of the disk its place in the file, or none.
 
+use vmdk2kvm_image_layout::{Part, refuse_blocks, refuse_overlaps};
 use vmdk2kvm_plugin_api::{PluginError, Result};
-
-use crate::layout::{Part, refuse_blocks, refuse_overlaps};
 
 /// The largest table, in bytes as it is kept in memory: 8 for each block.
 const MAX_TABLE: u64 = 128 << 20;
@@ -53,8 +52,9 @@ impl Blocks {
             if *last != NOWHERE {
                 parts.push(Part::new("last block", *last, block.min(capacity - others.len() as u64 * block)));
             }
-            refuse_overlaps(&mut parts)?;
-            refuse_blocks(others.iter().copied().filter(|place| *place != NOWHERE).collect(), block, &parts)?;
+            refuse_overlaps(&mut parts).map_err(bad)?;
+            let places = others.iter().copied().filter(|place| *place != NOWHERE).collect();
+            refuse_blocks::<u64>(places, 1, block, &parts).map_err(bad)?;
         }
         Ok(Self { format, capacity, block, places })
     }

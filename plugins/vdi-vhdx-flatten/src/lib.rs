@@ -1,9 +1,8 @@
 //! The `vdi` and `vhdx` flattener: images of VirtualBox and of Hyper-V as one flat view. Both come down to a table that says where each block
-//! of the disk is ([`blocks`]); [`vdi`] and [`vhdx`] read and check it, [`layout`] sees that nothing is stored in two places, [`view`] reads the disk through it. The file is opened by the transport
-//! only; nothing here touches the file system.
+//! of the disk is ([`blocks`]); [`vdi`] and [`vhdx`] read and check it, [`view`] reads the disk through it. The file is opened by the transport only;
+//! nothing here touches the file system.
 
 mod blocks;
-mod layout;
 mod vdi;
 mod vhdx;
 mod view;

@@ -1,9 +1,9 @@
 //! VDI: header and table, checked. Numbers are little-endian; offsets of fields are those of `VDIHEADER1PLUS` in VirtualBox.
 
+use vmdk2kvm_image_layout::{Part, refuse_overlaps};
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, read_exact_at};
 
 use crate::blocks::{Blocks, NOWHERE, bad};
-use crate::layout::{Part, refuse_overlaps};
 
 /// Length of what is read, in bytes.
 const LENGTH: u64 = 512;
@@ -68,7 +68,7 @@ pub fn read(file: &dyn BlockSource) -> Result<Blocks> {
         )));
     }
     let mut parts = vec![Part::new("header", 0, LENGTH), Part::new("table", table, length)];
-    refuse_overlaps(&mut parts)?;
+    refuse_overlaps(&mut parts).map_err(bad)?;
     let mut bytes = vec![0; length as usize];
     read_exact_at(file, table, &mut bytes)?;
     let allocated = number(0x184);

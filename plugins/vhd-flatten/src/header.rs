@@ -1,10 +1,10 @@
 //! The dynamic header: the table of blocks, and the parent of a differencing image ("Dynamic Disk Header Format").
 
+use vmdk2kvm_image_layout::Part;
 use vmdk2kvm_plugin_api::{BlockSource, Result, read_exact_at};
 
 use crate::bytes::{checksum, id_at, u32_at, u64_at};
 use crate::footer::bad;
-use crate::layout::Part;
 
 /// Length in bytes.
 const LENGTH: u64 = 1024;

@@ -7,11 +7,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use vmdk2kvm_image_layout::{Part, refuse_blocks, refuse_overlaps};
 use vmdk2kvm_plugin_api::{BlockSource, Result, read_exact_at};
 
 use crate::footer::{Footer, Kind, LENGTH, bad};
 use crate::header::Header;
-use crate::layout::{Part, Places, refuse_overlaps};
 
 /// Bytes of a sector.
 const SECTOR: u64 = 512;
@@ -162,7 +162,7 @@ impl Blocks {
             parts.push(Part::new("footer", file.size() - LENGTH, LENGTH));
         }
         parts.push(Part::new("table", header.table, length));
-        refuse_overlaps(&mut parts)?;
+        refuse_overlaps(&mut parts).map_err(bad)?;
         let bitmap = (header.block / SECTOR / 8).next_multiple_of(SECTOR);
         for (number, first) in table.iter().enumerate().filter(|(_, first)| **first != UNUSED) {
             let start = u64::from(*first) * SECTOR;
@@ -181,9 +181,9 @@ impl Blocks {
             let length = bitmap + header.block.min(capacity - (count - 1) * header.block);
             parts.push(Part::new("last block", u64::from(*first) * SECTOR, length));
         }
-        refuse_overlaps(&mut parts)?;
+        refuse_overlaps(&mut parts).map_err(bad)?;
         let sectors = others.iter().copied().filter(|first| *first != UNUSED).collect();
-        Places { sectors, length: (bitmap + header.block) / SECTOR, sector: SECTOR }.refuse_overlaps(&parts)?;
+        refuse_blocks::<u32>(sectors, SECTOR, bitmap + header.block, &parts).map_err(bad)?;
         Ok(Self { table, block: header.block, bitmap, bitmaps: Mutex::default() })
     }
 

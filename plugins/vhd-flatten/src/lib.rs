@@ -1,15 +1,14 @@
 //! The `vhd` flattener: VHD images, with their parents, as one flat view.
 //!
 //! Specification: "Virtual Hard Disk Image Format Specification" 1.0 (Microsoft, 2006). [`chain`] opens the chain, [`footer`] and [`header`] check
-//! each image, [`image`] says where a sector is stored, [`layout`] that nothing is stored in two places, [`view`] reads. Files are resolved and opened by the transport only; nothing here
-//! touches the file system.
+//! each image, [`image`] says where a sector is stored, [`view`] reads. Files are resolved and opened by the transport only; nothing here touches
+//! the file system.
 
 mod bytes;
 mod chain;
 mod footer;
 mod header;
 mod image;
-mod layout;
 mod view;
 
 use std::sync::Arc;

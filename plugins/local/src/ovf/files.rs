@@ -33,6 +33,12 @@ impl<'a> Files<'a> {
         known(name).or_else(|| known(&percent_decoded(name)?))
     }
 
+    /// Whether a name in the package is that of a part of the object, there or not.
+    pub fn is_part(&self, name: &str, object: &str) -> bool {
+        let whole = whole_of(name).and_then(|whole| self.roots.resolve(self.object, whole).ok());
+        whole.is_some_and(|whole| holds(&whole, object) || whole_of(object) == Some(&whole))
+    }
+
     /// The object of a file's bytes, unpacked; what is odd about it goes to `findings`.
     pub fn path(&self, file: &File, findings: &mut Vec<Finding>) -> Result<String> {
         let object = self.stored(file, findings)?;
@@ -92,20 +98,21 @@ impl<'a> Files<'a> {
         Ok((highest.clone(), Some(finding)))
     }
 
-    /// Holds the size against the one that the OVF states. A file that is too short is refused, unless its digest can prove it whole.
+    /// Holds the size against the one that the OVF states. A file that is too short is refused, unless its digest can prove it whole: those of its
+    /// parts cannot.
     fn check_size(&self, file: &File, object: &str) -> Result<Option<Finding>> {
         let (name, size) = (shown(&file.href), self.roots.source(object)?.size());
         let Some(stated) = file.size.filter(|stated| *stated != size) else { return Ok(None) };
         let differs = format!("its file '{name}' has {size} bytes, and the OVF says {stated}");
-        let covered = self.covered.is_some_and(|covered| covered.iter().any(|file| covers(file, object)));
+        let covered = self.covered.is_some_and(|covered| covered.iter().any(|file| holds(file, object)));
         let finding = |what: String| Some(Finding::new("ovf-file-size", Severity::Warn, what));
         match size < stated {
+            // Some writers state the size of what a compressed file unpacks to, or of what it was packed from.
+            false if file.gzip => Ok(None),
             _ if covered => Ok(finding(format!("{differs}; its digest in the manifest decides when it is copied"))),
             true => {
                 Err(PluginError::unusable(differs).hint("the package is incomplete: copy it again from where it came"))
             }
-            // Some writers state the size of what a compressed file unpacks to, or of what it was packed from.
-            false if file.gzip => Ok(None),
             false => Ok(finding(differs)),
         }
     }
@@ -127,8 +134,12 @@ impl<'a> Files<'a> {
 
 /// Whether the file `file` of a manifest is the object, or the object is made from it: a chunk of it, or what it was unpacked to.
 pub fn covers(file: &str, object: &str) -> bool {
-    let holds = |file: &str| object == file || object.strip_prefix(file).is_some_and(|rest| rest.starts_with('/'));
-    holds(file) || whole_of(file).is_some_and(holds)
+    holds(file, object) || whole_of(file).is_some_and(|whole| holds(whole, object))
+}
+
+/// Whether the file is the object, or what was unpacked to it.
+fn holds(file: &str, object: &str) -> bool {
+    object.strip_prefix(file).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn percent_decoded(name: &str) -> Option<String> {

@@ -148,9 +148,21 @@ impl<'a> Package<'a> {
     pub fn stated_digests(&self, object: &str) -> Result<Vec<StatedDigest>> {
         let Some(manifest) = self.manifest()? else { return Ok(Vec::new()) };
         let files = Files::new(self.roots, self.object, None);
-        let stated = manifest.entries().iter().filter_map(|entry| Some((files.find(&entry.name)?, entry)));
-        let stated = stated.filter(|(file, _)| covers(file, object));
-        Ok(stated.map(|(file, entry)| entry.stated(file)).collect())
+        let mut stated = Vec::new();
+        for entry in manifest.entries() {
+            match files.find(&entry.name) {
+                Some(file) if covers(&file, object) => stated.push(entry.stated(file)),
+                None if files.is_part(&entry.name, object) => {
+                    let (object, part) = (shown(object), shown(&entry.name));
+                    return Err(PluginError::unusable(format!(
+                        "{object}: its part '{part}' is in the manifest, and not there"
+                    ))
+                    .hint("the package is incomplete: copy it again from where it came"));
+                }
+                _ => {}
+            }
+        }
+        Ok(stated)
     }
 
     /// Holds the OVF itself against the manifest.

@@ -92,6 +92,32 @@ fn digests_of_compressed_and_chunked_disks_are_those_of_the_stored_files() {
 }
 
 #[test]
+fn digests_of_some_parts_do_not_prove_the_whole() {
+    let lab = Lab::new();
+    lab.file("in/a.vmdk", disk(1)).file("in/b.vmdk", disk(2)).run("in", "split -b 60000 -d -a 9 a.vmdk a.vmdk.");
+    std::fs::remove_file(lab.root().join("in/a.vmdk")).unwrap();
+    let ovf = |size: &str| usual(&format!("ovf:href=\"a.vmdk\" ovf:chunkSize=\"60000\"{size}"), "ovf:href=\"b.vmdk\"");
+    for (size, refused) in [(format!(" ovf:size=\"{}\"", disk(1).len()), true), (String::new(), false)] {
+        lab.file("in/a.vmdk.000000002", &disk(1)[120_000..]).file("in/web.ovf", ovf(&size));
+        let names = ["web.ovf", "a.vmdk.000000000", "a.vmdk.000000001", "a.vmdk.000000002", "b.vmdk"];
+        lab.file("in/web.mf", manifest(&lab, "in", "SHA256", &names));
+        let vm = lab.describe("in", None).unwrap();
+        assert!(lab.verify("in", &vm.disks[0]).unwrap());
+        std::fs::remove_file(lab.root().join("in/a.vmdk.000000002")).unwrap();
+        if refused {
+            let (code, message) = lab.refusal("in");
+            assert_eq!(code, 65);
+            let expected = format!("its file 'a.vmdk' has 120000 bytes, and the OVF says {}", disk(1).len());
+            assert!(message.ends_with(&expected), "{message}");
+        } else {
+            let error = lab.verify("in", &vm.disks[0]).unwrap_err();
+            let expected = "/in/a.vmdk: its part 'a.vmdk.000000002' is in the manifest, and not there";
+            assert!(error.message.ends_with(expected), "{error}");
+        }
+    }
+}
+
+#[test]
 fn without_a_manifest_nothing_is_verified() {
     let lab = Lab::new();
     usual_folder(&lab, "in");

@@ -1,11 +1,11 @@
 //! Headers and region tables (2.2): which is current, that nothing waits in the log, and where table and metadata are.
 
+use vmdk2kvm_image_layout::{Part, refuse_overlaps};
 use vmdk2kvm_plugin_api::{BlockSource, Result};
 
 use super::checksum::sums_up;
 use super::{part, refused, u32_at, u64_at};
 use crate::blocks::bad;
-use crate::layout::{Part, refuse_overlaps};
 
 const KIB: u64 = 1 << 10;
 const HEADERS: [u64; 2] = [64 * KIB, 128 * KIB];
@@ -104,6 +104,6 @@ fn regions(table: &[u8], log: Part, size: u64) -> Result<Option<Regions>> {
         parts.push(Part::new(what, region.offset, region.length));
         *slot = Some(region);
     }
-    refuse_overlaps(&mut parts)?;
+    refuse_overlaps(&mut parts).map_err(bad)?;
     Ok(blocks.zip(metadata).map(|(table, metadata)| Regions { table, metadata, parts }))
 }
