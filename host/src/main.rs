@@ -28,27 +28,27 @@ fn main() -> ExitCode {
     let mut named = std::env::args_os().chain(std::env::current_dir().map(PathBuf::into_os_string));
     let code = match (named.try_for_each(|name| cli::check_name(&name)), cli::parse(std::env::args_os(), plugin_flags))
     {
-        (Err(error), _) => refuse_name(&error),
+        (Err(error), _) => refuse_early(&error),
         (Ok(()), Ok(invocation)) => act(&invocation),
+        (Ok(()), Err(cli::Stop { cause: Some(error), .. })) => refuse_early(&error),
         (Ok(()), Err(stop)) => refuse(&stop),
     };
     code.into()
 }
 
-/// The flags of the installed plugins; what is wrong with them or with the settings is said when they are used.
-fn plugin_flags() -> Vec<cli::PluginFlag> {
+/// The flags of the installed plugins.
+fn plugin_flags() -> Result<Vec<cli::PluginFlag>, PluginError> {
     let layers = cli::plugin_layers(std::env::args_os());
-    let found = config::settings(&layers, &Surroundings::of_process())
-        .and_then(|settings| Ok((plugins::installed(&settings.plugins, &mut |_| ())?, settings)));
-    let Ok((found, settings)) = found else { return Vec::new() };
+    let settings = config::settings(&layers, &Surroundings::of_process())?;
+    let found = plugins::installed(&settings.plugins, &mut |_| ())?;
     let usable = found.iter().filter(|candidate| candidate.refused.is_none());
     let manifests = usable.filter_map(|candidate| candidate.manifest.as_ref());
     let enabled = manifests.filter(|manifest| !settings.plugins.disabled.contains(&manifest.name));
-    enabled.flat_map(cli::PluginFlag::of).collect()
+    Ok(enabled.flat_map(cli::PluginFlag::of).collect())
 }
 
-/// A name on the command line, or that of the current folder, that cannot be handed on.
-fn refuse_name(error: &PluginError) -> u8 {
+/// A name on the command line or of the current folder that cannot be handed on, or settings by which the line cannot be read.
+fn refuse_early(error: &PluginError) -> u8 {
     let error = ErrorDocument::new(error, None);
     if wants_json() {
         return print(&pretty(&json!({ "error": error })), error.code);

@@ -10,6 +10,7 @@ use vmdk2kvm_plugin_api::PluginError;
 use super::Invocation;
 use super::arguments::Arguments;
 use super::plugin_flags::{self, PluginFlag};
+use crate::config::Command;
 
 /// Why there is nothing to do: a usage error, or `--help` and `--version`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,21 +23,31 @@ pub struct Stop {
     pub exit_code: u8,
     /// The error as one sentence, for `--json`.
     pub message: String,
+    /// Why the plugins' flags are not known, which may be all that is wrong with the line.
+    pub cause: Option<Box<PluginError>>,
 }
 
 /// Reads a command line. The first argument is the program's own name. `flags` tells the installed plugins' flags: it is asked only when
 /// the host's own grammar does not do, since it has to look at every plugin.
 pub fn parse(
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
-    flags: impl FnOnce() -> Vec<PluginFlag>,
+    flags: impl FnOnce() -> Result<Vec<PluginFlag>, PluginError>,
 ) -> Result<Invocation, Stop> {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
     let error = match Arguments::try_parse_from(&arguments) {
         Ok(arguments) => return Ok(arguments.into()),
         Err(error) => error,
     };
-    let may_be_a_plugins = matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::DisplayHelp);
-    let flags = if may_be_a_plugins { flags() } else { Vec::new() };
+    let is_command = |word: &OsString| Command::ALL.iter().any(|command| word == command.as_str());
+    let flags = match error.kind() {
+        ErrorKind::UnknownArgument => match flags() {
+            Ok(flags) => flags,
+            Err(cause) => return Err(Stop { cause: Some(Box::new(cause)), ..error.into() }),
+        },
+        // No other help has such flags.
+        ErrorKind::DisplayHelp if arguments.iter().any(is_command) => flags().unwrap_or_default(),
+        _ => Vec::new(),
+    };
     if flags.is_empty() {
         return Err(error.into());
     }
@@ -62,6 +73,7 @@ impl From<clap::Error> for Stop {
             text,
             // clap has 0 for help and version and 2 for everything else.
             exit_code: if error.exit_code() == 0 { 0 } else { 2 },
+            cause: None,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::*;
 use crate::config::{Command, Operand, Request};
 
 fn line(text: &str) -> Result<Invocation, Stop> {
-    parse(std::iter::once("vmdk2kvm").chain(text.split_whitespace()), Vec::new)
+    parse(std::iter::once("vmdk2kvm").chain(text.split_whitespace()), || Ok(Vec::new()))
 }
 
 fn ran(text: &str) -> (Request, Value) {
@@ -29,7 +29,7 @@ fn plugins_are_looked_at_only_when_the_grammar_does_not_do() {
         let asked = std::cell::Cell::new(false);
         let flags = || {
             asked.set(true);
-            Vec::new()
+            Ok(Vec::new())
         };
         let _ = parse(std::iter::once("vmdk2kvm").chain(line.split_whitespace()), flags);
         assert_eq!(asked.get(), looked, "{line}");
@@ -52,7 +52,7 @@ fn flagged(text: &str, kind: &str, flags: Value) -> Result<Invocation, Stop> {
     )
     .unwrap();
     let flags = PluginFlag::of(&manifest);
-    parse(std::iter::once("vmdk2kvm").chain(text.split_whitespace()), || flags)
+    parse(std::iter::once("vmdk2kvm").chain(text.split_whitespace()), || Ok(flags))
 }
 
 #[test]

@@ -128,7 +128,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Every command.
+    /// Every command that works on a machine.
     pub const ALL: [Self; 10] = [
         Self::Migrate,
         Self::Inventory,

@@ -91,19 +91,23 @@ pub fn settings(layers: &Layers, surroundings: &Surroundings) -> Result<Settings
     let mut tree = Map::new();
     for mut layer in all {
         check::check(&mut layer)?;
-        forget_replaced_secrets(&mut tree, &layer.tree);
+        forget_replaced(&mut tree, &layer.tree);
         merge(&mut tree, layer.tree);
     }
     serde_json::from_value(Value::Object(tree))
         .map_err(|error| PluginError::defect(format!("checked settings do not fit: {error}")))
 }
 
-/// A secret lies in one place: a later layer's replaces an earlier one's and is not merged with it.
-fn forget_replaced_secrets(tree: &mut Map<String, Value>, layer: &Map<String, Value>) {
-    let (Some(Value::Object(old)), Some(Value::Object(new))) = (tree.get_mut("secrets"), layer.get("secrets")) else {
-        return;
-    };
-    old.retain(|name, _| !new.contains_key(name));
+/// A secret lies in one place, and a network becomes one other: a later layer's entry replaces an earlier one's and is not merged with it.
+fn forget_replaced(tree: &mut Map<String, Value>, layer: &Map<String, Value>) {
+    for path in ["secrets", "machine.networks"] {
+        let parts = path.split('.');
+        let new = parts.clone().try_fold(layer, |table, part| table.get(part)?.as_object());
+        let old = parts.clone().try_fold(&mut *tree, |table, part| table.get_mut(part)?.as_object_mut());
+        if let (Some(old), Some(new)) = (old, new) {
+            old.retain(|name, _| !new.contains_key(name));
+        }
+    }
 }
 
 /// Makes the job of a request.

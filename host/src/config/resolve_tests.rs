@@ -34,6 +34,17 @@ fn refusal(text: &str) -> (String, Option<String>) {
 }
 
 #[test]
+fn a_later_layers_network_replaces_an_earlier_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = write(dir.path(), "first.toml", "[machine.networks]\nA = { bridge = 'br0' }\nB = 'lan'\n");
+    let second = write(dir.path(), "second.toml", "[machine.networks]\nA = 'wan'\n");
+    let layers = Layers { files: vec![first, second], ..Layers::default() };
+    let networks = settings(&layers, &Surroundings::default()).unwrap().machine.networks;
+    let network = |name: &str| NetworkTarget::Network(name.into());
+    assert_eq!(networks, [("A".to_owned(), network("wan")), ("B".to_owned(), network("lan"))].into());
+}
+
+#[test]
 fn each_layer_wins_over_the_one_before() {
     let dir = tempfile::tempdir().unwrap();
     let machine = write(

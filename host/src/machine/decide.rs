@@ -46,8 +46,9 @@ pub fn decide(
     Decided { machine, findings }
 }
 
-/// The same for a machine that was decided before, by a plan: what it has, its guest drives.
-pub fn ask_again(machine: &mut Machine, options: &MachineOptions) -> Vec<Finding> {
+/// The same for a machine that was decided before, by a plan: what it has, its guest drives, and what the guest drove before.
+pub fn ask_again(machine: &mut Machine, inspection: Option<&Inspection>, options: &MachineOptions) -> Vec<Finding> {
+    let mut promises = Promises::of(inspection);
     let mut drives: Vec<&str> = machine
         .disks
         .iter()
@@ -59,8 +60,8 @@ pub fn ask_again(machine: &mut Machine, options: &MachineOptions) -> Vec<Finding
         .collect();
     drives.extend(machine.cards.iter().any(|card| card.model == CardModel::Virtio).then_some("virtio-net"));
     drives.extend((machine.video == Video::Virtio).then_some("virtio-gpu"));
-    let drives = drives.into_iter().map(str::to_owned).collect();
-    asked::ask(machine, options, &Promises { drives, wants: Vec::new() })
+    promises.drives.extend(drives.into_iter().map(str::to_owned));
+    asked::ask(machine, options, &promises)
 }
 
 /// The best machine that the guest can drive.

@@ -70,8 +70,14 @@ pub(super) fn data_bytes(source: &dyn BlockSource) -> Result<u64> {
 
 /// The files of the disks, to be held against the digests that their source states.
 pub(super) struct Verify {
-    /// Those of each disk, and what reads them.
-    pub files: Vec<(Vec<String>, Arc<Stated>)>,
+    /// Those of each disk, by its index, and what reads them.
+    pub files: Vec<(usize, Vec<String>, Arc<Stated>)>,
+}
+
+/// Why the files of a disk are not known to be right.
+struct Unverified {
+    disk: Option<usize>,
+    error: PluginError,
 }
 
 impl Verify {
@@ -80,19 +86,21 @@ impl Verify {
     fn start(
         self,
         wrong: Arc<AtomicBool>,
-        stop: Arc<AtomicBool>,
+        stop: impl Fn() -> bool + Send + 'static,
         copied: Receiver<()>,
-    ) -> Result<JoinHandle<Result<Vec<String>>>> {
-        let of_disk = |(files, transport): (Vec<String>, Arc<Stated>)| {
-            files.into_iter().map(move |file| (file, Arc::clone(&transport)))
+    ) -> Result<JoinHandle<Result<Vec<String>, Unverified>>> {
+        let of_disk = |(disk, files, transport): (usize, Vec<String>, Arc<Stated>)| {
+            files.into_iter().map(move |file| (disk, file, Arc::clone(&transport)))
         };
-        let files: Vec<(String, Arc<Stated>)> = self.files.into_iter().flat_map(of_disk).collect();
+        let files: Vec<(usize, String, Arc<Stated>)> = self.files.into_iter().flat_map(of_disk).collect();
         let work = move || {
-            let stop = || stop.load(Ordering::Relaxed);
             let mut right = vec![0; files.len()];
-            let mut check = |how: &dyn Fn(&Stated, &str) -> Result<usize>| -> Result<()> {
-                for ((file, transport), right) in files.iter().zip(&mut right) {
-                    *right += how(transport, file).inspect_err(|_| wrong.store(true, Ordering::Relaxed))?;
+            let mut check = |how: &dyn Fn(&Stated, &str) -> Result<usize>| -> Result<(), Unverified> {
+                for ((disk, file, transport), right) in files.iter().zip(&mut right) {
+                    *right += how(transport, file).map_err(|error| {
+                        wrong.store(true, Ordering::Relaxed);
+                        Unverified { disk: Some(*disk), error }
+                    })?;
                 }
                 Ok(())
             };
@@ -102,7 +110,7 @@ impl Verify {
                 check(&|transport, file| transport.check_pass(file, &stop))?;
             }
             let verified = files.iter().zip(&right).filter(|(_, right)| **right > 0);
-            Ok(verified.map(|((file, _), _)| file.clone()).collect())
+            Ok(verified.map(|((_, file, _), _)| file.clone()).collect())
         };
         std::thread::Builder::new()
             .name("verify".to_owned())
@@ -142,7 +150,11 @@ impl Copying {
         let work = move || {
             let wrong = Arc::new(AtomicBool::new(false));
             let (all_copied, nothing_is_read) = channel();
-            let verifying = verify.start(Arc::clone(&wrong), Arc::clone(&stopped), nothing_is_read)?;
+            let stop = {
+                let (stopped, cancel) = (Arc::clone(&stopped), Arc::clone(&cancel));
+                move || stopped.load(Ordering::Relaxed) || cancel.load(Ordering::Relaxed)
+            };
+            let verifying = verify.start(Arc::clone(&wrong), stop, nothing_is_read)?;
             let cancelled =
                 || stopped.load(Ordering::Relaxed) || cancel.load(Ordering::Relaxed) || wrong.load(Ordering::Relaxed);
             let copy = |task: &CopyTask| Ok((task.index, copy(task, &watched, &records, &cancelled, &events)?));
@@ -155,11 +167,15 @@ impl Copying {
             // A copy that was stopped from outside has another reason; digesting the rest of a large file for it helps nobody.
             let verified = match &copied {
                 Err(_) if !wrong.load(Ordering::Relaxed) => Ok(Vec::new()),
-                _ => verifying.join().unwrap_or_else(|_| Err(PluginError::defect("the thread that verifies panicked"))),
+                _ => verifying.join().unwrap_or_else(|_| {
+                    Err(Unverified { disk: None, error: PluginError::defect("the thread that verifies panicked") })
+                }),
             };
-            if verified.as_ref().is_err_and(|error| error.kind == ErrorKind::Unusable) {
-                tasks.iter().for_each(|task| task.forget(&records));
-            }
+            let verified = verified.map_err(|Unverified { disk, error }| {
+                let is_wrong = |task: &&CopyTask| error.kind == ErrorKind::Unusable && Some(task.index) == disk;
+                tasks.iter().filter(is_wrong).for_each(|task| task.forget(&records));
+                error
+            });
             let copied = verified.and_then(|verified| Ok(Copied { disks: copied?, verified }));
             has_failed.store(copied.is_err(), Ordering::Relaxed);
             copied

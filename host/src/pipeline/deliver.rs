@@ -104,7 +104,7 @@ impl Delivery<'_, '_> {
         let (mut machine, findings) = match summary.machine.take() {
             // A saved plan has a machine, of which this job may want something else.
             Some(mut machine) if job.command == Command::Apply => {
-                let findings = ask_again(&mut machine, &job.machine);
+                let findings = ask_again(&mut machine, summary.inspection.as_ref(), &job.machine);
                 (machine, findings)
             }
             Some(machine) => (machine, Vec::new()),
@@ -118,6 +118,8 @@ impl Delivery<'_, '_> {
             self.run.services.events().emit(Event::Finding(finding.clone()));
             summary.findings.push(finding);
         }
+        // A plan may have been made before the machine got this name.
+        machine.name.clone_from(&self.vm.name);
         for (disk, made) in machine.disks.iter_mut().zip(&self.disks) {
             disk.image = text(&made.image)?;
             disk.format = format.to_owned();

@@ -69,7 +69,7 @@ fn former(job: &Job, output: &Output) -> Option<Report> {
 
 /// Whether an image is as it was left. A machine that was started from it since has changed it, and is no reason to migrate again.
 fn is_whole(job: &Job, output: &Output, image: &ImageRecord) -> bool {
-    let found = output.dir.join(&image.path).symlink_metadata().ok().filter(|found| found.is_file());
+    let found = output.dir.join(&image.path).metadata().ok().filter(|found| found.is_file());
     let changes = !matches!(job.command, Command::Flatten | Command::Convert);
     found.is_some_and(|found| changes || image.file_bytes.is_none_or(|bytes| bytes == found.len()))
 }

@@ -17,7 +17,7 @@ use super::plan::{self, Fixers};
 use super::resize;
 use super::run::Run;
 use super::summary::Summary;
-use crate::events::{Stage, StageStatus};
+use crate::events::{Event, Stage, StageStatus};
 use crate::journal::{StageKey, output_error};
 use crate::report::ChangeRecord;
 use crate::worker::Failure;
@@ -126,10 +126,16 @@ impl GuestStages<'_, '_> {
         let fixers =
             run.registry.fixers(inspection.os.family, false).map_err(|error| Failure::new(Stage::Plan, error))?;
         let plan = run.stage(Stage::Plan, |_| {
+            let seen = self.fetched.vm.findings.iter().chain(&inspection.findings);
             let plan = match self.saved {
-                Some(plan) => plan.clone(),
+                // It was made on another day.
+                Some(plan) => plan.clone().with(|plan| {
+                    seen.clone().for_each(|finding| plan::add_finding(&mut plan.findings, finding.clone()));
+                }),
                 None => plan::plan(run, &fixers, &self.context(&inspection), None, opened.guest()?)?,
             };
+            let new = plan.findings.iter().filter(|finding| !seen.clone().any(|known| known == *finding));
+            new.for_each(|finding| run.services.events().emit(Event::Finding(finding.clone())));
             plan::refuse_blocked(&plan)?;
             Ok(plan)
         })?;

@@ -48,28 +48,30 @@ impl<'a> Held<'a> {
                 return Err(error);
             }
         };
-        let mut held = Self { run, catalog, noted: None, hold: hold.clone() };
-        let answered = noted.answer(&hold);
-        held.noted = Some(noted);
-        answered?;
         let former = former.and_then(|former| former.hold);
         if let Some(former) = former.filter(|former| former.id != hold.id && !former.is_nothing()) {
-            held.catalog.release(&former, Release::Abandoned)?;
+            // As long as this one is held, it is the one that the note names: the new one is given back, and asked for again.
+            if let Err(error) = catalog.release(&former, Release::Abandoned) {
+                if !hold.is_nothing() {
+                    let _ = catalog.release(&hold, Release::Abandoned);
+                }
+                return Err(error);
+            }
         }
+        fetched.hold.clone_from(&hold);
         if hold.is_nothing() {
-            held.release(Release::Done);
+            noted.forget()?;
+            return Ok(Self { run, catalog, noted: None, hold });
         }
-        fetched.hold = hold;
-        Ok(held)
+        let answered = noted.answer(&hold);
+        let held = Self { run, catalog, noted: Some(noted), hold };
+        answered.map(|()| held)
     }
 
     /// Gives it back. What cannot be given back stays noted, and is told.
     pub fn release(&mut self, why: Release) {
         let Some(noted) = self.noted.take() else { return };
-        let released = match self.hold.is_nothing() {
-            true => Ok(()),
-            false => self.catalog.release(&self.hold, why),
-        };
+        let released = self.catalog.release(&self.hold, why);
         let note = noted.note().clone();
         if let Err(error) = released.and_then(|()| noted.forget()) {
             tell(self.run, &note, &error.message);
@@ -168,7 +170,9 @@ fn release_all(run: &Run<'_>, left: Vec<NotedHold>) {
 /// Gives back what a run that is gone holds.
 pub(super) fn give_back(run: &Run<'_>, noted: NotedHold) -> Result<()> {
     let note = noted.note();
-    let fetcher = run.registry.fetcher(Some(&note.plugin), &note.source)?;
+    // The program's own fetchers are no plugins, and known by the source alone.
+    let plugin = Some(note.plugin.as_str()).filter(|name| *name != env!("CARGO_PKG_NAME"));
+    let fetcher = run.registry.fetcher(plugin, &note.source)?;
     let catalog = fetcher.stage.catalog(&note.source)?;
     let hold = match &note.hold {
         Some(hold) => hold.clone(),

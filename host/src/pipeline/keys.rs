@@ -28,8 +28,11 @@ impl Keys {
     pub fn new(run: &Run<'_>, vm: &VmSpec, disks: &[Disk], saved: Option<&Plan>) -> Result<Self> {
         let job = run.job;
         let format = working_format(job).as_str();
-        // How the source was spelled changes nothing; what it holds is in the fingerprints.
-        let vm = json(&vm.clone().with(|vm| vm.origin = None))?;
+        // How the source was spelled, and what a plugin says about it, changes nothing; what it holds is in the fingerprints.
+        let vm = json(&vm.clone().with(|vm| {
+            vm.origin = None;
+            vm.findings.clear();
+        }))?;
         let settings = json(&(&job.plugin, &job.plugins, &job.keys, &job.root, job.wants(Stage::Fix)))?;
         let changes = json(&saved.map(|plan| &plan.changes))?;
         let inputs: Vec<&str> = [job.command.as_str(), &vm, &settings, &changes]
@@ -37,7 +40,9 @@ impl Keys {
             .chain(disks.iter().map(|disk| disk.before.as_str()))
             .collect();
         let installed = run.registry.fingerprint();
-        let fix = StageKey::new(&[["fix", format, installed.as_str()].as_slice(), &inputs].concat());
+        // The new machine is decided with the fixes, from what they promise.
+        let machine = json(&job.machine)?;
+        let fix = StageKey::new(&[["fix", format, installed.as_str(), machine.as_str()].as_slice(), &inputs].concat());
         let result = json(&(&job.machine, &job.targets, &job.target, job.format, job.compress))?;
         let digest = |texts: &[&str]| StageKey::new(texts).as_str().to_owned();
         let prints: Vec<&str> = disks.iter().map(|disk| disk.before.as_str()).collect();
@@ -50,7 +55,7 @@ impl Keys {
             ("plan", digest(&[&changes])),
             ("settings", digest(&[&settings])),
             ("target", digest(&[&json(&(&job.targets, &job.target))?])),
-            ("new machine", digest(&[&json(&job.machine)?])),
+            ("new machine", digest(&[&machine])),
         ];
         Ok(Self {
             parts: parts.map(|(name, value)| (name.to_owned(), value)).into(),

@@ -151,7 +151,7 @@ impl Migration<'_, '_> {
         self.output.check_space(run.job, data)?;
         let of_disk = |task: &CopyTask| {
             let disk = &self.disks[task.index];
-            Some((disk.files(), Arc::clone(&disk.way.as_ref()?.transport)))
+            Some((task.index, disk.files(), Arc::clone(&disk.way.as_ref()?.transport)))
         };
         let verify = Verify { files: tasks.iter().filter_map(of_disk).collect() };
         let mut copying = Copying::start(tasks, verify, self.output.records.clone(), run.services)?;

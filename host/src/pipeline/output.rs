@@ -36,6 +36,8 @@ pub(super) struct Output {
     pub records: Records,
     /// What is kept ahead of the digests of this run.
     pub kept: Kept,
+    /// This run has made the folder.
+    is_new: bool,
     /// Held until the run ends.
     _locks: [Lock; 2],
 }
@@ -51,7 +53,7 @@ impl Output {
         if dir.exists() && !dir.is_dir() {
             return Err(PluginError::output(format!("{} is not a folder", dir.display())).hint("name a folder with -o"));
         }
-        let work = work_folder(job, &dir);
+        let (work, is_new) = (work_folder(job, &dir), !dir.exists());
         let (cancelled, say) = (|| run.cancelled(), |text| run.services.events().warn(text));
         let mut patience = Patience::new(&cancelled, &say);
         let output_lock = Lock::output(&dir, &work, &mut patience)?;
@@ -62,7 +64,7 @@ impl Output {
         create_private_folder(&scratch)?;
         let records = Records::in_folder(&work, fence);
         let (name, kept, locks) = (String::new(), Kept::default(), [output_lock, work_lock]);
-        let output = Self { records, dir, name, work, scratch, kept, _locks: locks };
+        let output = Self { records, dir, name, work, scratch, kept, is_new, _locks: locks };
         // A supervisor that ended before the lock's file could name it has had this run cancelled.
         run.check_cancelled().inspect_err(|_| output.abandon())?;
         Ok(output)
@@ -163,7 +165,7 @@ impl Output {
         remove_folder(&self.work)
     }
 
-    /// After a failure: removes what the run needed for itself, and the work folder when there is nothing to resume from.
+    /// After a failure: removes what the run needed for itself, and the folders when there is nothing to resume from.
     pub fn abandon(&self) {
         if self.records.fence().check().is_err() {
             return;
@@ -175,6 +177,10 @@ impl Output {
             .is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name() == LOCK_FILE));
         if lock_only {
             let _ = remove_folder(&self.work);
+        }
+        if self.is_new {
+            // Stays when there is something in it.
+            let _ = std::fs::remove_dir(&self.dir);
         }
     }
 }

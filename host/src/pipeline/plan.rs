@@ -4,9 +4,8 @@ use similar::TextDiff;
 use vmdk2kvm_plugin_api::model::{Action, Change, Finding, GuestFingerprint, Plan, PlanContext, Severity};
 use vmdk2kvm_plugin_api::{ErrorKind, Fixer, Guest, Overlay, PluginError, Result};
 
+use super::resize;
 use super::run::Run;
-use crate::config::Command;
-use crate::events::Stage;
 use crate::machine::{Promises, decide};
 use crate::plugins::Chosen;
 
@@ -36,7 +35,7 @@ pub(super) fn plan(
         run.check_cancelled()?;
         let name = fixer.stage.name();
         let answer = fixer.stage.plan(context, &planned)?;
-        if will_fix(run) {
+        if resize::will_fix(run) {
             promises.add(&answer);
         }
         let broken = |error: PluginError| {
@@ -66,13 +65,8 @@ pub(super) fn plan(
     Ok(plan)
 }
 
-/// Whether what is planned is, or is meant to be, carried out.
-fn will_fix(run: &Run<'_>) -> bool {
-    run.job.command == Command::Plan || run.job.wants(Stage::Fix)
-}
-
 /// A finding that was there already is not repeated: inspectors and fixers may notice the same.
-fn add_finding(findings: &mut Vec<Finding>, finding: Finding) {
+pub(super) fn add_finding(findings: &mut Vec<Finding>, finding: Finding) {
     if !findings.iter().any(|known| known.code == finding.code && known.message == finding.message) {
         findings.push(finding);
     }

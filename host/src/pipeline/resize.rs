@@ -40,14 +40,14 @@ pub(super) fn grow(run: &Run<'_>, resizes: &[Resize], vm: &mut VmSpec, disks: &m
         disk.source = Arc::new(Grown { source: Arc::clone(&disk.source), size });
         vm.disks[index].capacity_bytes = size;
     }
-    if !wants_growth(run) {
+    if !will_fix(run) {
         warn_of_each(run, disks);
     }
     Ok(())
 }
 
-/// Whether what lies on the disks is to grow with them.
-fn wants_growth(run: &Run<'_>) -> bool {
+/// Whether what is planned is, or is meant to be, carried out.
+pub(super) fn will_fix(run: &Run<'_>) -> bool {
     run.job.command == Command::Plan || run.job.wants(Stage::Fix)
 }
 
@@ -62,7 +62,7 @@ pub(super) fn grown(disks: &[Disk]) -> Vec<GrownDisk> {
 /// Says so when a plan makes nothing on the larger disks larger. Why, is among its findings.
 pub(super) fn warn(run: &Run<'_>, disks: &[Disk], plan: &Plan) {
     let grows = plan.changes.iter().any(|change| matches!(change.action, Action::Grow { .. }));
-    if !grows && wants_growth(run) {
+    if !grows && will_fix(run) {
         warn_of_each(run, disks);
     }
 }

@@ -52,8 +52,7 @@ pub(super) fn bring(
             delivered
         }
     };
-    let mut way = Way::new(&link.way.scheme, &delivered.file, &delivered.format);
-    way.stream = true;
+    let way = Way::new(&link.way.scheme, &delivered.file, &delivered.format);
     Ok((way, Box::new(Folder::new(folder))))
 }
 
@@ -75,7 +74,9 @@ fn check(folder: &Path, delivered: &Delivered) -> Result<()> {
 /// What the record says is whole must survive a power cut.
 fn sync(folder: &Path) -> Result<()> {
     let failed = |path: &PathBuf, error: std::io::Error| crate::journal::output_error(path.display(), &error);
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+    let entries = std::fs::read_dir(folder).map_err(|error| crate::journal::output_error(folder.display(), &error))?;
+    for entry in entries {
+        let entry = entry.map_err(|error| crate::journal::output_error(folder.display(), &error))?;
         let path = entry.path();
         if entry.file_type().is_ok_and(|kind| kind.is_file()) {
             std::fs::File::open(&path).and_then(|file| file.sync_all()).map_err(|error| failed(&path, error))?;

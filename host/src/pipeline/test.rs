@@ -7,7 +7,7 @@ use vmdk2kvm_plugin_api::model::{
     CreateOverlay, Finding, Inspection, Machine, Severity, TestRequest, Verdict, VerdictKind,
 };
 use vmdk2kvm_plugin_api::text::escape;
-use vmdk2kvm_plugin_api::{Result, Tester};
+use vmdk2kvm_plugin_api::{ErrorKind, Result, Tester};
 
 use super::format::OVERLAY;
 use super::output::EVIDENCE;
@@ -80,7 +80,15 @@ fn second(
     let verdict = boot(run, subject, &machine, tester, &beside);
     if !verdict.as_ref().is_ok_and(|verdict| verdict.verdict == VerdictKind::Passed) {
         remove_folder(&beside)?;
-        return verdict.map(|_| None);
+        return match verdict {
+            Err(error) if error.kind == ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                // The first verdict counts all the same.
+                run.services.warn(format!("the lesser machine could not be tried: {}", error.message));
+                Ok(None)
+            }
+            Ok(_) => Ok(None),
+        };
     }
     remove_folder(&evidence)?;
     std::fs::rename(&beside, &evidence).map_err(|error| output_error(evidence.display(), &error))?;

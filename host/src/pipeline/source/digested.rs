@@ -45,13 +45,21 @@ struct State {
     next: u64,
     /// `None` while a thread digests.
     digests: Option<Vec<Box<dyn DynDigest + Send>>>,
+    /// A thread reads what lies between `next` and what is ahead.
+    is_filling: bool,
     ahead: BTreeMap<u64, Vec<u8>>,
+}
+
+impl State {
+    fn new(digests: Vec<Box<dyn DynDigest + Send>>) -> Self {
+        Self { next: 0, digests: Some(digests), is_filling: false, ahead: BTreeMap::new() }
+    }
 }
 
 impl DigestPass {
     /// Digests of what `source` reads.
     pub fn new(source: Arc<dyn BlockSource>, digests: Vec<Box<dyn DynDigest + Send>>, kept: Kept) -> Self {
-        let (size, state) = (source.size(), State { next: 0, digests: Some(digests), ahead: BTreeMap::new() });
+        let (size, state) = (source.size(), State::new(digests));
         Self { source, size, state: Mutex::new(state), came_on: Condvar::new(), kept }
     }
 
@@ -82,18 +90,30 @@ impl DigestPass {
                 // Whoever digests may have looked for it just before.
                 return self.come_on(state);
             }
-            if state.digests.is_none() {
+            if state.digests.is_none() || state.is_filling {
                 state = self.came_on.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
+            let at = state.next;
             let first = state.ahead.keys().next().map_or(from, |first| from.min(*first));
-            if self.is_worth_filling(state.next, first) {
-                let at = state.next;
+            // Nobody else is kept from reading meanwhile.
+            state.is_filling = true;
+            drop(state);
+            let gap = self.is_worth_filling(at, first).then(|| self.read(at, (first - at).min(STEP)));
+            state = self.lock();
+            state.is_filling = false;
+            self.came_on.notify_all();
+            match gap {
+                // Somebody has come on meanwhile.
+                _ if state.next != at || state.digests.is_none() => continue,
+                Some(Ok(gap)) => {
+                    self.digest(state, &gap);
+                    state = self.lock();
+                    continue;
+                }
                 // What cannot be read now is read at the end, whose error counts.
-                let Ok(gap) = self.read(at, (first - at).min(STEP)) else { return };
-                self.digest(state, &gap);
-                state = self.lock();
-                continue;
+                Some(Err(_)) => return,
+                None => {}
             }
             match state.ahead.last_entry().filter(|last| *last.key() > from) {
                 Some(last) => self.kept.give(last.remove().len() as u64),
