@@ -162,7 +162,11 @@ impl PluginError {
             E::StorageFull | E::AlreadyExists | E::ReadOnlyFilesystem | E::QuotaExceeded => ErrorKind::Output,
             _ => ErrorKind::Io,
         };
-        Self::new(kind, format!("{what}: {error}"))
+        let failed = Self::new(kind, format!("{what}: {error}"));
+        match error.kind() {
+            E::StorageFull | E::QuotaExceeded => failed.hint("free space there, and run the same command again"),
+            _ => failed,
+        }
     }
 
     /// Adds what the user can do.
