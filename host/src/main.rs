@@ -183,7 +183,7 @@ fn run(invocation: &Invocation, request: &Request, started: Instant) -> u8 {
         Err(error) => return fail(invocation, &ErrorDocument::new(&error, None), None),
     };
     let sink = EventSink::new(reporters);
-    sink.emit(Event::RunStarted { schema: events::SCHEMA, source: job.input.label(), vm: job.name.clone() });
+    sink.emit(Event::RunStarted { schema: events::SCHEMA, source: job.label(), vm: job.settings.name.clone() });
     let Answer { result, mut error } = worker::run(&job, &sink);
     if let Some(error) = error.as_mut().filter(|error| error.code == ErrorKind::Interrupted.exit_code()) {
         error.hint = (!job.command.is_read_only()).then(|| cli::resume_hint(std::env::args_os()));
@@ -262,7 +262,7 @@ fn show(invocation: &Invocation, job: &Job, result: &Value) -> String {
         _ => {
             let dir = match &job.input {
                 Input::Result { dir } => dir.clone(),
-                _ => job.output.clone().unwrap_or_default(),
+                _ => job.settings.output.clone().unwrap_or_default(),
             };
             serde_json::from_value(result.clone()).map(|report| render::report(&report, &dir))
         }

@@ -1,6 +1,7 @@
 //! The grammar of the command line, as clap reads it.
 //!
-//! Owns words, help texts and what may stand where. Decides nothing: `request.rs` turns this into a request.
+//! Owns words, help texts and what may stand where, but for the options that are settings too: those come from the table of settings, see
+//! `options.rs`. Decides nothing: `request.rs` turns this into a request.
 
 use std::path::PathBuf;
 
@@ -8,9 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use vmdk2kvm_plugin_api::Kind;
 
-use super::values::{key, kind, level, resize, set, skippable, stage, target_format};
-use crate::config::TargetFormat;
-use crate::events::{LogLevel, Stage};
+use super::values::{kind, set};
 
 /// Ends `--help` and stands in the manual.
 pub(super) const EXIT_CODES: &[(u8, &str)] = &[
@@ -44,9 +43,12 @@ pub(super) struct Arguments {
     pub(super) common: Common,
 }
 
-/// Options of every command.
+/// The heading of the options of every command.
+pub(super) const COMMON: &str = "Common options";
+
+/// Options of every command, beside those that are settings.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Common options")]
+#[command(next_help_heading = COMMON)]
 pub(super) struct Common {
     /// Read settings from FILE, TOML or YAML by its ending; repeatable, later files win
     #[arg(short, long, global = true, value_name = "FILE")]
@@ -54,21 +56,12 @@ pub(super) struct Common {
     /// Set one setting, e.g. test.timeout_seconds=900; wins over files
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = set)]
     pub(super) set: Vec<String>,
-    /// Search DIR for plugins before the usual folders; repeatable
-    #[arg(long, global = true, value_name = "DIR")]
-    pub(super) plugin_dir: Vec<String>,
-    /// Keep unfinished work in DIR [default: .vmdk2kvm-work in the output folder]
-    #[arg(long, global = true, value_name = "DIR")]
-    pub(super) work_dir: Option<String>,
     /// Print the result, or the error, as one JSON document on stdout
     #[arg(long, global = true)]
     pub(super) json: bool,
     /// Write what happens to FILE as NDJSON, one event a line; `-` is stdout, the result then goes to stderr
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) events: Option<PathBuf>,
-    /// Log nothing less important: off, error, warn, info, debug, trace [default: warn]
-    #[arg(long, global = true, value_name = "LEVEL", value_parser = level)]
-    pub(super) log_level: Option<LogLevel>,
     /// Append log lines to FILE instead of showing them
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) log_file: Option<PathBuf>,
@@ -87,23 +80,6 @@ pub(super) enum Verb {
     Migrate {
         #[command(flatten)]
         source: SourceArgs,
-        #[command(flatten)]
-        access: AccessArgs,
-        /// Folder for the result, made when it is not there [default: .]
-        #[arg(short, long, value_name = "DIR")]
-        output: Option<String>,
-        #[command(flatten)]
-        image: ImageArgs,
-        #[command(flatten)]
-        targets: TargetArgs,
-        #[command(flatten)]
-        resize: ResizeArgs,
-        #[command(flatten)]
-        run: RunArgs,
-        #[command(flatten)]
-        keys: KeyArgs,
-        #[command(flatten)]
-        name: NameArgs,
     },
     /// Show which virtual machines a source has; reads descriptors only
     Inventory {
@@ -114,24 +90,14 @@ pub(super) enum Verb {
     Inspect {
         #[command(flatten)]
         source: SourceArgs,
-        #[command(flatten)]
-        access: AccessArgs,
-        #[command(flatten)]
-        keys: KeyArgs,
     },
     /// Show what a migration would change, with diffs; changes nothing
     Plan {
         #[command(flatten)]
         source: SourceArgs,
-        #[command(flatten)]
-        access: AccessArgs,
-        #[command(flatten)]
-        resize: ResizeArgs,
         /// Also save the plan, for `apply`
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
-        #[command(flatten)]
-        keys: KeyArgs,
     },
     /// Migrate by a saved plan; refused when the guest changed since
     Apply {
@@ -139,82 +105,36 @@ pub(super) enum Verb {
         #[arg(value_name = "PLAN")]
         plan: PathBuf,
         #[command(flatten)]
-        access: AccessArgs,
-        #[command(flatten)]
         password: PasswordArgs,
-        /// Folder for the result, made when it is not there
-        #[arg(short, long, value_name = "DIR")]
-        output: String,
-        #[command(flatten)]
-        image: ImageArgs,
-        #[command(flatten)]
-        targets: TargetArgs,
-        #[command(flatten)]
-        run: RunArgs,
-        #[command(flatten)]
-        keys: KeyArgs,
-        #[command(flatten)]
-        name: NameArgs,
     },
     /// Write the disks as flat images, unchanged
     Flatten {
         #[command(flatten)]
         source: SourceArgs,
-        #[command(flatten)]
-        access: AccessArgs,
-        /// Folder for the images, made when it is not there
-        #[arg(short, long, value_name = "DIR")]
-        output: String,
-        #[command(flatten)]
-        image: ImageArgs,
-        #[command(flatten)]
-        resize: ResizeArgs,
-        #[command(flatten)]
-        name: NameArgs,
     },
     /// Fix copies of flat images; the images are the disks of one guest, in order
     Fix {
         /// Flat disk images
         #[arg(required = true, value_name = "IMAGE")]
         images: Vec<PathBuf>,
-        /// Folder for the fixed images, made when it is not there
-        #[arg(short, long, value_name = "DIR")]
-        output: String,
-        #[command(flatten)]
-        image: ImageArgs,
-        #[command(flatten)]
-        keys: KeyArgs,
-        #[command(flatten)]
-        name: NameArgs,
     },
     /// Convert flat images to another format, unchanged
     Convert {
         /// Flat disk images
         #[arg(required = true, value_name = "IMAGE")]
         images: Vec<PathBuf>,
-        /// Folder for the converted images, made when it is not there
-        #[arg(short, long, value_name = "DIR")]
-        output: String,
-        #[command(flatten)]
-        image: ImageArgs,
-        #[command(flatten)]
-        name: NameArgs,
     },
     /// Boot a throw-away copy of what `migrate` left in a folder
     Test {
         /// The folder
         #[arg(value_name = "DIR")]
         dir: PathBuf,
-        #[command(flatten)]
-        tester: TesterArgs,
     },
     /// Write the definition for another target, from what `migrate` left in a folder
     Render {
         /// The folder
         #[arg(value_name = "DIR")]
         dir: PathBuf,
-        #[command(flatten)]
-        targets: TargetArgs,
     },
     /// Give back what an abandoned run holds at its source: a snapshot, a lease
     Release {
@@ -303,12 +223,6 @@ pub(super) struct SourceArgs {
     /// A disk, a descriptor, a package, a folder, or a URI; may be left out when a settings file names it
     #[arg(value_name = "SOURCE")]
     pub(super) source: Option<String>,
-    /// A further disk of the same virtual machine; repeatable, in order
-    #[arg(long, value_name = "PATH")]
-    pub(super) disk: Vec<String>,
-    /// Which virtual machine, where the source has several
-    #[arg(long, value_name = "NAME")]
-    pub(super) vm: Option<String>,
     #[command(flatten)]
     pub(super) password: PasswordArgs,
 }
@@ -319,98 +233,6 @@ pub(super) struct PasswordArgs {
     /// Read the source's password from a file of mode 0600; `[secrets]` has further places
     #[arg(long, value_name = "PATH")]
     pub(super) password_file: Option<String>,
-}
-
-/// How the source is read, and what may be changed at it.
-#[derive(Debug, Args)]
-pub(super) struct AccessArgs {
-    /// Read the disks by this plugin, whatever describes the machine [default: the best way that a plugin carries]
-    #[arg(long, value_name = "NAME")]
-    pub(super) transport: Option<String>,
-    /// Allow a snapshot at the source, which is removed when it has been read
-    #[arg(long)]
-    pub(super) snapshot: bool,
-    /// Allow change tracking to be turned on at the source
-    #[arg(long)]
-    pub(super) enable_cbt: bool,
-    /// Allow the virtual machine to be shut down at the source
-    #[arg(long)]
-    pub(super) power_off: bool,
-}
-
-/// The final images.
-#[derive(Debug, Args)]
-pub(super) struct ImageArgs {
-    /// Format of the images: qcow2, raw, vdi, vmdk, vhdx [default: qcow2]
-    #[arg(long, value_name = "FORMAT", value_parser = target_format)]
-    pub(super) format: Option<TargetFormat>,
-    /// Compress the images where the format can
-    #[arg(long)]
-    pub(super) compress: bool,
-}
-
-/// Disks that get larger.
-#[derive(Debug, Args)]
-pub(super) struct ResizeArgs {
-    /// Make a disk, by its number or name, larger by SIZE (1=+20G) or as large as SIZE (1=40G), and what the root lies on with it
-    /// where the guest allows it; repeatable
-    #[arg(long, value_name = "DISK=SIZE", value_parser = resize)]
-    pub(super) resize: Vec<String>,
-}
-
-/// Which stages, and the boot test.
-#[derive(Debug, Args)]
-pub(super) struct RunArgs {
-    /// Do STAGE and what follows again, even if a former run finished it: fetch, flatten, inspect, plan, fix, convert, test
-    #[arg(long, value_name = "STAGE", value_parser = stage)]
-    pub(super) from: Option<Stage>,
-    /// Stop after STAGE
-    #[arg(long, value_name = "STAGE", value_parser = stage)]
-    pub(super) until: Option<Stage>,
-    /// Leave STAGE out: fix or test; repeatable
-    #[arg(long, value_name = "STAGE", value_parser = skippable)]
-    pub(super) skip: Vec<Stage>,
-    #[command(flatten)]
-    pub(super) tester: TesterArgs,
-    /// Keep the work folder after success
-    #[arg(long)]
-    pub(super) keep_work: bool,
-}
-
-/// The boot test.
-#[derive(Debug, Args)]
-pub(super) struct TesterArgs {
-    /// Tester for the boot test: NAME for the plugin NAME or NAME-test; `none` leaves the test out
-    #[arg(long = "test", value_name = "TESTER")]
-    pub(super) test: Option<String>,
-}
-
-/// What the new machine is written down for.
-#[derive(Debug, Args)]
-pub(super) struct TargetArgs {
-    /// Write the machine down for the target NAME of an installed plugin; repeatable [default: the preferred one]
-    #[arg(long, value_name = "NAME")]
-    pub(super) target: Vec<String>,
-}
-
-/// What is on the disks.
-#[derive(Debug, Args)]
-pub(super) struct KeyArgs {
-    /// Which of several systems: the device of its root as `inspect` names it, UUID=... or LABEL=...; else chosen by rule
-    #[arg(long, value_name = "DEVICE")]
-    pub(super) root: Option<String>,
-
-    /// Open the encrypted volume SELECTOR (a UUID, a device, or `all`) with the key in a file; repeatable
-    #[arg(long, value_name = "SELECTOR:file:PATH", value_parser = key)]
-    pub(super) key: Vec<String>,
-}
-
-/// The name.
-#[derive(Debug, Args)]
-pub(super) struct NameArgs {
-    /// Name of the new virtual machine and of its files
-    #[arg(long, value_name = "NAME")]
-    pub(super) name: Option<String>,
 }
 
 fn exit_codes_help() -> String {

@@ -2,20 +2,20 @@
 
 use std::io::Write;
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 use clap_mangen::Man;
 use vmdk2kvm_plugin_api::PluginError;
 
-use super::arguments::{Arguments, EXIT_CODES};
-use crate::config::VARIABLE_PREFIX;
-use crate::config::schema::KEYS;
+use super::arguments::EXIT_CODES;
+use super::options::grammar;
+use crate::config::option::paths;
+use crate::config::{Settings, VARIABLE_PREFIX};
 
 /// Writes a completion script.
 pub fn completions(shell: Shell, out: &mut dyn Write) -> Result<(), PluginError> {
     // The generator panics when its writer fails, so it writes to memory.
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "vmdk2kvm", &mut script);
+    clap_complete::generate(shell, &mut grammar(), "vmdk2kvm", &mut script);
     out.write_all(&script).map_err(|error| PluginError::from_io("the completion script", &error))
 }
 
@@ -25,7 +25,7 @@ pub fn manual(out: &mut dyn Write) -> Result<(), PluginError> {
 }
 
 fn write_manual(out: &mut dyn Write) -> std::io::Result<()> {
-    let command = Arguments::command();
+    let command = grammar();
     let page = Man::new(command.clone()).manual("User Commands");
     page.render_title(out)?;
     page.render_name_section(out)?;
@@ -76,9 +76,9 @@ fn settings_section(out: &mut dyn Write) -> std::io::Result<()> {
                  merged deeply, lists are replaced. Unknown settings are refused. Paths in a file are relative to the \
                  file's folder.";
     writeln!(out, "{}", roff(about))?;
-    for key in KEYS {
-        let about = format!("{} ({})", key.doc, key.kind.wanted());
-        writeln!(out, ".TP\n\\fB{}\\fR\n{}", roff(key.path), roff(&about))?;
+    for (path, key) in paths(Settings::KEYS) {
+        let about = format!("{} ({})", key.doc(), key.kind.wanted());
+        writeln!(out, ".TP\n\\fB{}\\fR\n{}", roff(&path), roff(&about))?;
     }
     Ok(())
 }
@@ -126,8 +126,8 @@ mod tests {
         for command in ["migrate", "inspect", "plan", "apply", "plugin list", "plugin new", "config show", "doctor"] {
             assert!(page.contains(&format!(".SS \"vmdk2kvm {command}\"")), "{command}");
         }
-        for key in KEYS {
-            assert!(page.contains(&format!("\\fB{}\\fR", roff(key.path))), "{}", key.path);
+        for (path, _) in paths(Settings::KEYS) {
+            assert!(page.contains(&format!("\\fB{}\\fR", roff(&path))), "{path}");
         }
         for (code, _) in EXIT_CODES {
             assert!(page.contains(&format!("\\fB{code}\\fR")), "{code}");

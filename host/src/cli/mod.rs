@@ -2,6 +2,7 @@
 
 mod arguments;
 mod manual;
+mod options;
 mod parse;
 mod plugin_flags;
 pub mod render;

@@ -3,13 +3,15 @@
 use std::ffi::{OsStr, OsString};
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches, Parser};
-use serde_json::Value;
+use clap::{ArgMatches, FromArgMatches};
+use serde_json::{Map, Value};
 use vmdk2kvm_plugin_api::PluginError;
 
 use super::Invocation;
 use super::arguments::Arguments;
+use super::options::{self, grammar};
 use super::plugin_flags::{self, PluginFlag};
+use super::request;
 use crate::config::Command;
 
 /// Why there is nothing to do: a usage error, or `--help` and `--version`.
@@ -34,8 +36,8 @@ pub fn parse(
     flags: impl FnOnce() -> Result<Vec<PluginFlag>, PluginError>,
 ) -> Result<Invocation, Stop> {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-    let error = match Arguments::try_parse_from(&arguments) {
-        Ok(arguments) => return Ok(arguments.into()),
+    let error = match grammar().try_get_matches_from(&arguments) {
+        Ok(found) => return invocation_of(&found, Map::new()),
         Err(error) => error,
     };
     let is_command = |word: &OsString| Command::ALL.iter().any(|command| word == command.as_str());
@@ -51,13 +53,16 @@ pub fn parse(
     if flags.is_empty() {
         return Err(error.into());
     }
-    let found = plugin_flags::with_flags(Arguments::command(), &flags).try_get_matches_from(&arguments)?;
-    let mut invocation = Invocation::from(Arguments::from_arg_matches(&found)?);
-    let tables = plugin_flags::given(&found, &flags);
+    let found = plugin_flags::with_flags(grammar(), &flags).try_get_matches_from(&arguments)?;
+    invocation_of(&found, plugin_flags::given(&found, &flags))
+}
+
+fn invocation_of(found: &ArgMatches, tables: Map<String, Value>) -> Result<Invocation, Stop> {
+    let mut settings = options::given(found);
     if !tables.is_empty() {
-        invocation.layers.flags.insert("plugin".to_owned(), Value::Object(tables));
+        settings.insert("plugin".to_owned(), Value::Object(tables));
     }
-    Ok(invocation)
+    Ok(request::invocation(Arguments::from_arg_matches(found)?, settings))
 }
 
 impl From<clap::Error> for Stop {

@@ -4,10 +4,11 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::{Arg, ArgAction, ArgMatches, Command as Grammar};
+use clap::{Arg, ArgMatches, Command as Grammar};
 use serde_json::{Map, Value, json};
 use vmdk2kvm_plugin_api::{Kind, Manifest};
 
+use super::options::{self, Shape};
 use crate::config::{Command, Layers};
 use crate::events::Stage;
 
@@ -51,37 +52,34 @@ impl PluginFlag {
         self.stages.iter().any(|stage| command.stages().contains(stage))
     }
 
-    /// The name by which clap finds it; no argument of the host's has a dot in its name.
+    /// The name by which clap finds it; no setting of the host's has such a path.
     fn id(&self) -> String {
         format!("plugin.{}.{}", self.plugin, self.key)
     }
 
     fn argument(&self) -> Arg {
-        // clap keeps names for as long as it lives, which is as long as the program.
-        let long: &'static str = self.flag.clone().leak();
-        let id: &'static str = self.id().leak();
-        let heading: &'static str = format!("Options of the plugin {}", self.plugin).leak();
-        let value: &'static str = self.key.to_uppercase().leak();
-        let argument = Arg::new(id).long(long).help(self.doc.clone()).help_heading(heading);
+        let argument = Arg::new(self.id()).long(self.flag.clone()).help(self.doc.clone()).action(self.shape().action());
+        let argument = argument.help_heading(format!("Options of the plugin {}", self.plugin));
+        if self.shape() == Shape::Flag { argument } else { argument.value_name(self.key.to_uppercase()) }
+    }
+
+    fn shape(&self) -> Shape {
         match self.type_name.as_str() {
-            "boolean" => argument.action(ArgAction::SetTrue),
-            "list" => argument.action(ArgAction::Append).value_name(value),
-            _ => argument.action(ArgAction::Set).value_name(value),
+            "boolean" => Shape::Flag,
+            "list" => Shape::List,
+            "integer" => Shape::Number,
+            _ => Shape::Text,
         }
     }
 
     /// What was given.
     fn value(&self, found: &ArgMatches) -> Option<Value> {
-        let id = self.id();
-        let given = || found.try_get_many::<String>(&id).ok().flatten();
-        match self.type_name.as_str() {
-            "boolean" => found.try_get_one::<bool>(&id).ok().flatten().filter(|given| **given).map(|_| json!(true)),
-            "list" => given().map(|texts| texts.map(|text| absolute(text)).collect()),
-            "integer" => {
-                given()?.next_back().map(|text| text.parse::<i64>().map_or(json!(text), |number| json!(number)))
-            }
-            _ => given()?.next_back().map(|text| absolute(text)),
+        let mut value = options::value(found, &self.id(), self.shape())?;
+        match &mut value {
+            Value::Array(items) => items.iter_mut().for_each(make_absolute),
+            value => make_absolute(value),
         }
+        Some(value)
     }
 }
 
@@ -103,11 +101,10 @@ fn is_plain(flag: &str) -> bool {
 }
 
 /// What names a file here is that file for the worker, too, which may only open what is named absolutely.
-fn absolute(text: &str) -> Value {
-    let path = Path::new(text);
-    match path.exists().then(|| std::path::absolute(path)) {
-        Some(Ok(path)) => json!(path),
-        _ => json!(text),
+fn make_absolute(value: &mut Value) {
+    let path = value.as_str().map(Path::new).filter(|path| path.exists());
+    if let Some(Ok(path)) = path.map(std::path::absolute) {
+        *value = json!(path);
     }
 }
 

@@ -1,22 +1,24 @@
 //! Checks one layer against the table of settings, while it is still known which layer it is.
 //!
-//! After this the merged layers fit [`super::Settings`] for certain, and paths are absolute.
+//! After this the merged layers fit [`Settings`] for certain, and paths are absolute.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use super::job::{KeySource, absolute};
+use super::job::absolute;
 use super::layer::Layer;
 use super::nearest::nearest;
+use super::option::{Key, Kind, paths};
 use super::resize::Resize;
-use super::schema::{KEYS, Kind, find, is_section};
+use super::settings::Settings;
+use super::values::KeySource;
 
 /// Refuses unknown keys and wrong values, and makes paths absolute.
 pub(super) fn check(layer: &mut Layer) -> Result<()> {
     let mut tree = std::mem::take(&mut layer.tree);
-    Check { label: &layer.label, base: layer.base.as_deref() }.section("", &mut tree)?;
+    Check { label: &layer.label, base: layer.base.as_deref() }.section("", Settings::KEYS, &mut tree)?;
     layer.tree = tree;
     Ok(())
 }
@@ -27,34 +29,26 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn section(&self, prefix: &str, members: &mut Map<String, Value>) -> Result<()> {
+    /// `prefix` is the section's path, with a dot behind it.
+    fn section(&self, prefix: &str, keys: &'static [Key], members: &mut Map<String, Value>) -> Result<()> {
         for (name, value) in members.iter_mut() {
-            let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-            if let Some(key) = find(&path) {
-                self.value(&path, key.kind, value)?;
-            } else if is_section(&path) {
-                match value {
-                    Value::Object(members) => self.section(&path, members)?,
-                    _ => return Err(self.wrong(&path, "a table", value)),
-                }
-            } else {
-                return Err(self.unknown(prefix, name, &path));
-            }
+            let Some(key) = keys.iter().find(|key| key.name == name) else {
+                return Err(self.unknown(prefix, keys, name));
+            };
+            self.value(&format!("{prefix}{name}"), key.kind, value)?;
         }
         Ok(())
     }
 
-    fn unknown(&self, prefix: &str, name: &str, path: &str) -> PluginError {
+    fn unknown(&self, prefix: &str, keys: &'static [Key], name: &str) -> PluginError {
         // First what stands in the same section, then the same word in another section.
-        let siblings = KEYS.iter().filter_map(|key| {
-            let rest = if prefix.is_empty() { key.path } else { key.path.strip_prefix(prefix)?.strip_prefix('.')? };
-            rest.split('.').next()
-        });
-        let elsewhere = || KEYS.iter().map(|key| key.path).find(|path| path.rsplit('.').next() == Some(name));
-        let meant = nearest(name, siblings)
-            .map(|name| if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") })
-            .or_else(|| elsewhere().map(str::to_owned))
-            .or_else(|| nearest(path, KEYS.iter().map(|key| key.path)).map(str::to_owned));
+        let path = format!("{prefix}{name}");
+        let everywhere: Vec<String> = paths(Settings::KEYS).into_iter().map(|(path, _)| path).collect();
+        let everywhere = || everywhere.iter().map(String::as_str);
+        let meant = nearest(name, keys.iter().map(|key| key.name))
+            .map(|name| format!("{prefix}{name}"))
+            .or_else(|| everywhere().find(|path| path.rsplit('.').next() == Some(name)).map(str::to_owned))
+            .or_else(|| nearest(&path, everywhere()).map(str::to_owned));
         let message = format!("unknown key `{path}` in {}", self.label);
         match meant {
             Some(meant) => PluginError::config(format!("{message}; did you mean `{meant}`?")),
@@ -85,7 +79,10 @@ impl Check<'_> {
                 self.each(items, |at, text| if text.contains("://") { true } else { at.path(text) })
             }
             (Kind::Keys, Value::Array(items)) => self.each(items, Self::key),
-            (Kind::Resizes, Value::Array(items)) => self.each(items, |_, text| Resize::parse(text).is_ok()),
+            (Kind::Resizes, Value::Array(items)) => self.each(items, |_, text| text.parse::<Resize>().is_ok()),
+            (Kind::Section(keys), Value::Object(members)) => {
+                return self.section(&format!("{path}."), keys, members);
+            }
             (Kind::Networks, Value::Object(networks)) => return self.networks(path, networks),
             (Kind::Secrets, Value::Object(secrets)) => return self.secrets(path, secrets),
             (Kind::Tables(_), Value::Object(tables)) => {
@@ -126,7 +123,7 @@ impl Check<'_> {
     }
 
     fn key(&self, text: &mut String) -> bool {
-        let Ok(KeySource { selector, file }) = KeySource::parse(text) else { return false };
+        let Ok(KeySource { selector, file }) = text.parse() else { return false };
         let file: PathBuf = self.base.map_or_else(|| absolute(&file), |base| base.join(&file));
         *text = format!("{selector}:file:{}", file.display());
         true

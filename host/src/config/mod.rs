@@ -1,23 +1,22 @@
 //! Layers (defaults, files, environment, flags) to one resolved, validated [`Job`].
 
 mod check;
+mod command;
 mod job;
 mod layer;
-mod machine_options;
 pub mod nearest;
+pub mod option;
 mod resize;
 mod resolve;
-pub mod schema;
 pub mod secret;
 mod settings;
+mod values;
 mod yaml;
 
-pub use job::{
-    Command, ContainmentMode, ContainmentOptions, HoldOptions, Input, Job, KeySource, PluginOptions, SecretSource,
-    TargetFormat, TestOptions,
-};
+pub use command::Command;
+pub use job::{Input, Job};
 pub use layer::{VARIABLE_PREFIX, parse_set};
-pub use machine_options::{MachineOptions, NetworkTarget};
 pub use resize::{NewSize, Resize};
-pub use resolve::{Layers, Operand, Request, Surroundings, job, resolve, settings, settings_folders};
-pub use settings::{LogSettings, Settings, SourceSettings, TestSettings};
+pub use resolve::{Layers, Request, Surroundings, job, resolve, settings, settings_folders};
+pub use settings::{MachineOptions, PluginOptions, Settings};
+pub use values::{ContainmentMode, KeySource, SecretSource, TargetFormat};

@@ -1,5 +1,7 @@
 //! `DISK=SIZE`: a disk of the virtual machine that is to be larger in the result.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 /// No disk gets larger than this, in bytes.
@@ -7,7 +9,7 @@ const LIMIT: u64 = 64 << 40;
 
 /// A disk and its new size.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "String", into = "String")]
 pub struct Resize {
     /// Number of the disk, from 1, or its name.
     pub disk: String,
@@ -16,8 +18,7 @@ pub struct Resize {
 }
 
 /// How large a disk gets, in bytes, whole sectors of 512.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NewSize {
     /// Larger by so much.
     By(u64),
@@ -25,9 +26,11 @@ pub enum NewSize {
     To(u64),
 }
 
-impl Resize {
-    /// Reads `DISK=+20G` or `DISK=40G`.
-    pub fn parse(text: &str) -> Result<Self, String> {
+/// `DISK=+20G` or `DISK=40G`.
+impl FromStr for Resize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
         // From the right: a name may hold the sign.
         let (disk, size) = text
             .rsplit_once('=')
@@ -39,7 +42,26 @@ impl Resize {
         };
         Ok(Self { disk: disk.to_owned(), size })
     }
+}
 
+impl TryFrom<String> for Resize {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Resize> for String {
+    fn from(Resize { disk, size }: Resize) -> Self {
+        match size {
+            NewSize::By(bytes) => format!("{disk}=+{bytes}"),
+            NewSize::To(bytes) => format!("{disk}={bytes}"),
+        }
+    }
+}
+
+impl Resize {
     /// Whether this is about the disk of this number, from 1, and name.
     pub fn is_of(&self, number: usize, name: &str) -> bool {
         self.disk.parse() == Ok(number) || self.disk == name
@@ -83,9 +105,9 @@ mod tests {
     #[test]
     fn sizes_are_read_or_refused_with_the_reason() {
         let of = |disk: &str, size| Ok(Resize { disk: disk.to_owned(), size });
-        assert_eq!(Resize::parse("1=+20G"), of("1", NewSize::By(20 << 30)));
-        assert_eq!(Resize::parse("a=b.vmdk=40g"), of("a=b.vmdk", NewSize::To(40 << 30)));
-        assert_eq!(Resize::parse("1=1048576"), of("1", NewSize::To(1 << 20)));
+        assert_eq!("1=+20G".parse(), of("1", NewSize::By(20 << 30)));
+        assert_eq!("a=b.vmdk=40g".parse(), of("a=b.vmdk", NewSize::To(40 << 30)));
+        assert_eq!("1=1048576".parse(), of("1", NewSize::To(1 << 20)));
         for (text, said) in [
             ("20G", "`20G` is not DISK=SIZE, e.g. 1=+20G"),
             ("=20G", "`=20G` is not DISK=SIZE, e.g. 1=+20G"),
@@ -98,7 +120,7 @@ mod tests {
             ("1=99999999999T", "99999999999T is more than 64 TiB"),
             ("1=+1000", "1000 is no whole number of sectors of 512 bytes"),
         ] {
-            assert_eq!(Resize::parse(text), Err(said.to_owned()), "{text}");
+            assert_eq!(text.parse::<Resize>(), Err(said.to_owned()), "{text}");
         }
     }
 }

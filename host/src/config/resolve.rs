@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use serde_json::{Map, Value};
-use vmdk2kvm_plugin_api::model::{SourceRef, TestExpectation};
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
-use super::job::{Command, HoldOptions, Input, Job, KeySource, TestOptions, absolute};
+use super::command::Command;
+use super::job::{Input, Job, absolute};
 use super::layer::{Layer, from_environment, from_sets, merge, read_file};
-use super::resize::Resize;
 use super::{Settings, check};
 use crate::events::Stage;
 
@@ -54,23 +53,10 @@ impl Surroundings {
 pub struct Request {
     /// The command.
     pub command: Command,
-    /// What it works on.
-    pub operand: Operand,
+    /// What it works on, as given.
+    pub input: Input,
     /// `plan --out`.
     pub plan_out: Option<PathBuf>,
-}
-
-/// What a command works on, as given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Operand {
-    /// The source of the settings `source.*`.
-    Source,
-    /// A saved plan.
-    Plan(PathBuf),
-    /// Flat images.
-    Images(Vec<PathBuf>),
-    /// The folder of a former result.
-    Result(PathBuf),
 }
 
 /// Lays all layers over each other: defaults, the machine's file, the user's, each `-c`, the environment, `--set`,
@@ -110,91 +96,36 @@ fn forget_replaced(tree: &mut Map<String, Value>, layer: &Map<String, Value>) {
     }
 }
 
-/// Makes the job of a request.
-pub fn job(request: &Request, settings: Settings) -> Result<Job> {
+/// Makes the job of a request: the settings without what does not concern its command, and with what follows from others.
+pub fn job(request: &Request, mut settings: Settings) -> Result<Job> {
     let usage = |message: String| PluginError::new(ErrorKind::Usage, message);
     let command = request.command;
-    let hold = HoldOptions {
-        snapshot: settings.source.snapshot,
-        enable_cbt: settings.source.enable_cbt,
-        power_off: settings.source.power_off,
-    };
-    let input = match &request.operand {
-        Operand::Source => {
-            let uri = settings.source.uri.ok_or_else(|| {
-                usage(format!("{} needs a SOURCE", command.as_str()))
-                    .hint("name a path or a URI, or set source.uri in a settings file")
-            })?;
-            Input::Source(SourceRef::new(uri).with(|source| {
-                source.extra_disks = settings.source.disks;
-                source.vm = settings.source.vm;
-            }))
-        }
-        Operand::Plan(path) => Input::Plan { path: absolute(path) },
-        Operand::Images(paths) => Input::Images { paths: paths.iter().map(|path| absolute(path)).collect() },
-        Operand::Result(dir) => Input::Result { dir: absolute(dir) },
-    };
+    if request.input == Input::Source && settings.source.uri.is_none() {
+        return Err(usage(format!("{} needs a SOURCE", command.as_str()))
+            .hint("name a path or a URI, or set source.uri in a settings file"));
+    }
     // Only `migrate` may leave the folder out; the grammar demands it of the others.
-    let output = match (&input, command.is_read_only()) {
+    settings.output = match (&request.input, command.is_read_only()) {
         (Input::Result { .. }, _) | (_, true) => None,
         _ => Some(settings.output.unwrap_or_else(|| absolute(std::path::Path::new(".")))),
     };
-    let until = settings.until.unwrap_or(Stage::Test);
-    if let Some(from) = settings.from.filter(|from| *from > until) {
-        return Err(usage(format!("the run cannot begin with {} and end with {}", from.as_str(), until.as_str()))
+    if let Some(from) = settings.from.filter(|from| *from > settings.until) {
+        let (from, until) = (from.as_str(), settings.until.as_str());
+        return Err(usage(format!("the run cannot begin with {from} and end with {until}"))
             .hint("the stages run in the order fetch, flatten, inspect, plan, fix, convert, test"));
     }
-    let mut skip = settings.skip;
-    let plugin = match settings.test.plugin {
-        Some(word) if word == "none" && command == Command::Test => {
+    if settings.test.plugin.take_if(|word| word == "none").is_some() {
+        if command == Command::Test {
             return Err(usage("`test` without a boot test has nothing to do".into())
                 .hint("leave --test and test.plugin out, or name a tester"));
         }
-        Some(word) if word == "none" => {
-            skip.push(Stage::Test);
-            None
-        }
-        name => name,
-    };
-    skip.sort();
-    skip.dedup();
-    let keys = settings.keys.iter().map(|text| KeySource::parse(text)).collect::<Result<Vec<_>, _>>();
-    let resize = settings.resize.iter().map(|text| Resize::parse(text)).collect::<Result<Vec<_>, _>>();
-    Ok(Job {
-        command,
-        input,
-        output,
-        plan_out: request.plan_out.as_deref().map(absolute),
-        name: settings.name,
-        format: settings.format,
-        compress: settings.compress,
-        resize: resize.map_err(PluginError::config)?,
-        from: settings.from,
-        until,
-        skip,
-        test: TestOptions {
-            plugin,
-            timeout_seconds: settings.test.timeout_seconds,
-            expect: TestExpectation::default().with(|expect| {
-                expect.ssh_address = settings.test.ssh_address;
-                expect.ssh_port = settings.test.ssh_port;
-            }),
-            fallback: settings.test.fallback,
-        },
-        keep_work: settings.keep_work,
-        work_dir: settings.work_dir,
-        keys: keys.map_err(PluginError::config)?,
-        secrets: settings.secrets,
-        hold,
-        root: settings.root,
-        plugins: settings.plugins,
-        plugin: settings.plugin,
-        targets: without_repeats(settings.targets),
-        target: settings.target,
-        machine: settings.machine,
-        containment: settings.containment,
-        log_level: settings.log.level,
-    })
+        settings.skip.push(Stage::Test);
+    }
+    settings.skip.sort();
+    settings.skip.dedup();
+    settings.targets = without_repeats(settings.targets);
+    let (input, plan_out) = (request.input.absolute(), request.plan_out.as_deref().map(absolute));
+    Ok(Job { command, input, plan_out, settings })
 }
 
 /// A target that is named twice is one target.

@@ -5,9 +5,9 @@ use std::path::Path;
 use serde_json::json;
 
 use super::*;
-use vmdk2kvm_plugin_api::model::DiskBus;
+use vmdk2kvm_plugin_api::model::{CardNetwork, DiskBus};
 
-use crate::config::{NetworkTarget, SecretSource, TargetFormat};
+use crate::config::{KeySource, SecretSource, TargetFormat};
 use crate::events::LogLevel;
 
 fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
@@ -21,7 +21,7 @@ fn flags(value: Value) -> Map<String, Value> {
 }
 
 fn migrate() -> Request {
-    Request { command: Command::Migrate, operand: Operand::Source, plan_out: None }
+    Request { command: Command::Migrate, input: Input::Source, plan_out: None }
 }
 
 fn refusal(text: &str) -> (String, Option<String>) {
@@ -40,7 +40,7 @@ fn a_later_layers_network_replaces_an_earlier_ones() {
     let second = write(dir.path(), "second.toml", "[machine.networks]\nA = 'wan'\n");
     let layers = Layers { files: vec![first, second], ..Layers::default() };
     let networks = settings(&layers, &Surroundings::default()).unwrap().machine.networks;
-    let network = |name: &str| NetworkTarget::Network(name.into());
+    let network = |name: &str| CardNetwork::Network(name.into());
     assert_eq!(networks, [("A".to_owned(), network("wan")), ("B".to_owned(), network("lan"))].into());
 }
 
@@ -70,8 +70,8 @@ fn each_layer_wins_over_the_one_before() {
     assert_eq!(resolved.skip, [Stage::Test]);
     assert_eq!((resolved.test.timeout_seconds, resolved.test.ssh_port), (2, Some(22)));
     assert_eq!(resolved.log.level, LogLevel::Debug);
-    assert_eq!(resolved.machine.networks["A"], NetworkTarget::Network("a".into()));
-    assert_eq!(resolved.machine.networks["B"], NetworkTarget::Bridge("br0".into()));
+    assert_eq!(resolved.machine.networks["A"], CardNetwork::Network("a".into()));
+    assert_eq!(resolved.machine.networks["B"], CardNetwork::Bridge("br0".into()));
 
     layers.sets = vec!["name=set".into(), "machine.disk_bus=virtio-scsi".into()];
     let resolved = settings(&layers, &surroundings).unwrap();
@@ -150,9 +150,9 @@ fn paths_in_a_file_are_relative_to_it() {
     let source = job.source().unwrap();
     assert_eq!(source.uri, dir.path().join("web.vmx").to_string_lossy());
     assert_eq!(source.extra_disks, ["/abs/b.vmdk"]);
-    assert_eq!(job.output, Some(dir.path().join("out")));
-    assert_eq!(job.keys, [KeySource { selector: "all".into(), file: dir.path().join("k") }]);
-    assert_eq!(job.plugins.dirs, [dir.path().join("p")]);
+    assert_eq!(job.settings.output, Some(dir.path().join("out")));
+    assert_eq!(job.settings.keys, [KeySource { selector: "all".into(), file: dir.path().join("k") }]);
+    assert_eq!(job.settings.plugins.dirs, [dir.path().join("p")]);
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn a_secret_has_one_place_and_never_a_value() {
     let secrets = |file: &str, more: Value| {
         let path = write(dir.path(), "job.toml", &format!("source.uri = 'x'\n{file}"));
         let layers = Layers { files: vec![path], flags: flags(more), ..Layers::default() };
-        resolve(&migrate(), &layers, &Surroundings::default()).map(|job| job.secrets)
+        resolve(&migrate(), &layers, &Surroundings::default()).map(|job| job.settings.secrets)
     };
     let places = "[secrets]\npassword.file = 'p'\ntoken.env = 'TOKEN'\ncert.credential = 'vc-cert'\n";
     let found = secrets(places, json!({})).unwrap();
@@ -194,10 +194,13 @@ fn a_job_is_complete_and_survives_json() {
     };
     let job = resolve(&migrate(), &layers, &Surroundings::default()).unwrap();
     assert_eq!(job.source().unwrap().uri, "web.vmx");
-    assert_eq!(job.output, Some(std::env::current_dir().unwrap()));
+    assert_eq!(job.settings.output, Some(std::env::current_dir().unwrap()));
     // Which plugin that is, the registry knows.
-    assert_eq!(job.test.plugin.as_deref(), Some("qemu"));
-    assert_eq!((job.targets.as_slice(), &job.target["a"]["zone"]), (&["a".to_owned(), "b".to_owned()][..], &json!(1)));
+    assert_eq!(job.settings.test.plugin.as_deref(), Some("qemu"));
+    assert_eq!(
+        (job.settings.targets.as_slice(), &job.settings.target["a"]["zone"]),
+        (&["a".to_owned(), "b".to_owned()][..], &json!(1))
+    );
     assert!(Stage::ALL.iter().all(|stage| job.wants(*stage)));
     let text = serde_json::to_string(&job).unwrap();
     assert_eq!(serde_json::from_str::<Job>(&text).unwrap(), job);

@@ -1,122 +1,222 @@
-//! `Settings`: every setting with its value, after all layers.
+//! `Settings`: every setting there is, with its value after all layers.
+//!
+//! A setting is added here and nowhere else: its line of documentation, its type, what values it takes and, where it has one, its option on the
+//! command line. Whether it is read is the pipeline's affair.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use vmdk2kvm_plugin_api::model::{CardModel, CardNetwork, Chipset, Clock, DiskBus, Firmware, TestExpectation, Video};
 
-use super::job::{ContainmentOptions, PluginOptions, SecretSource, TargetFormat};
-use super::machine_options::MachineOptions;
+use super::command::Command::{Apply, Convert, Fix, Flatten, Inspect, Inventory, Migrate, Plan, Render, Test};
+use super::command::{Command, SKIPPABLE};
+use super::option::{Flag, Kind, options};
+use super::resize::Resize;
+use super::values::{ContainmentMode, KeySource, SecretSource, TargetFormat};
 use crate::events::{LogLevel, Stage};
 
-/// Every setting. What has no value has no default that could be named without knowing the source.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Settings {
-    /// `source.*`
-    pub source: SourceSettings,
-    /// `output`
-    pub output: Option<PathBuf>,
-    /// `name`
-    pub name: Option<String>,
-    /// `format`
-    pub format: TargetFormat,
-    /// `compress`
-    pub compress: bool,
-    /// `resize`
-    pub resize: Vec<String>,
-    /// `from`
-    pub from: Option<Stage>,
-    /// `until`
-    pub until: Option<Stage>,
-    /// `skip`
-    pub skip: Vec<Stage>,
-    /// `keep_work`
-    pub keep_work: bool,
-    /// `work_dir`
-    pub work_dir: Option<PathBuf>,
-    /// `keys`
-    pub keys: Vec<String>,
-    /// `secrets.<name>`
-    pub secrets: BTreeMap<String, SecretSource>,
-    /// `root`
-    pub root: Option<String>,
-    /// `test.*`
-    pub test: TestSettings,
-    /// `plugins.*`
-    pub plugins: PluginOptions,
-    /// `plugin.<name>.*`
-    pub plugin: BTreeMap<String, serde_json::Value>,
-    /// `targets`
-    pub targets: Vec<String>,
-    /// `target.<name>.*`
-    pub target: BTreeMap<String, serde_json::Value>,
-    /// `machine.*`
-    pub machine: MachineOptions,
-    /// `containment.*`
-    pub containment: ContainmentOptions,
-    /// `log.*`
-    pub log: LogSettings,
+/// The commands that read a source.
+const READ: &[Command] = &[Migrate, Inventory, Inspect, Plan, Flatten];
+/// Those that read its disks.
+const READ_DISKS: &[Command] = &[Migrate, Inspect, Plan, Apply, Flatten];
+/// Those that look into the guest.
+const LOOK_INSIDE: &[Command] = &[Migrate, Inspect, Plan, Apply, Fix];
+/// Those that leave images.
+const MAKE_IMAGES: &[Command] = &[Migrate, Apply, Flatten, Fix, Convert];
+/// Those that make a machine.
+const MAKE_MACHINES: &[Command] = &[Migrate, Apply];
+
+options! {
+    /// Every setting. What has no value has no default that could be named without knowing the source.
+    Settings {
+        /// What is read, and what may be changed at it.
+        source: SourceOptions, Kind::Section(SourceOptions::KEYS);
+        /// Folder for the result, made when it is not there
+        output: Option<PathBuf>, Kind::Path, Flag::new("output", "DIR").short('o').of(MAKE_IMAGES);
+        /// Name of the new virtual machine and of its files
+        name: Option<String>, Kind::Text, Flag::new("name", "NAME").of(MAKE_IMAGES);
+        /// Format of the images [default: qcow2]
+        format: TargetFormat, Kind::Word(formats), Flag::new("format", "FORMAT").of(MAKE_IMAGES);
+        /// Compress the images where the format can
+        compress: bool, Kind::Flag, Flag::new("compress", "").of(MAKE_IMAGES);
+        /// Make a disk, by its number or name, larger by SIZE (1=+20G) or as large as SIZE (1=40G), and what the root lies on with it where the guest allows it; repeatable
+        resize: Vec<Resize>, Kind::Resizes, Flag::new("resize", "DISK=SIZE").of(&[Migrate, Plan, Flatten]);
+        /// Do STAGE and what follows again, even if a former run finished it
+        from: Option<Stage>, Kind::Word(stages), Flag::new("from", "STAGE").of(MAKE_MACHINES);
+        /// Stop after STAGE
+        until: Stage = Stage::Test, Kind::Word(stages), Flag::new("until", "STAGE").of(MAKE_MACHINES);
+        /// Leave STAGE out; repeatable. What comes after another stage works on its result
+        skip: Vec<Stage>, Kind::Words(skippable), Flag::new("skip", "STAGE").of(MAKE_MACHINES);
+        /// Keep the work folder after success
+        keep_work: bool, Kind::Flag, Flag::new("keep-work", "").of(MAKE_MACHINES);
+        /// Keep unfinished work in DIR [default: .vmdk2kvm-work in the output folder]
+        work_dir: Option<PathBuf>, Kind::Path, Flag::new("work-dir", "DIR");
+        /// Open the encrypted volume SELECTOR (a UUID, a device, or `all`) with the key in a file; repeatable
+        keys: Vec<KeySource>, Kind::Keys, Flag::new("key", "SELECTOR:file:PATH").of(LOOK_INSIDE);
+        /// Where secrets are, by the names under which plugins ask for them: a file, a variable, a credential
+        secrets: BTreeMap<String, SecretSource>, Kind::Secrets;
+        /// Which of several systems: the device of its root as `inspect` names it, UUID=... or LABEL=...; else chosen by rule
+        root: Option<String>, Kind::Text, Flag::new("root", "DEVICE").of(LOOK_INSIDE);
+        /// The boot test.
+        test: TestOptions, Kind::Section(TestOptions::KEYS);
+        /// Which plugins do what. A stage without a name takes the plugin that suits the input best.
+        plugins: PluginOptions, Kind::Section(PluginOptions::KEYS);
+        /// Each plugin's own settings: see `vmdk2kvm plugin show NAME`
+        plugin: BTreeMap<String, Value>, Kind::Tables("plugin");
+        /// Write the machine down for the target NAME of an installed plugin; repeatable [default: the preferred one]
+        targets: Vec<String>, Kind::Texts, Flag::new("target", "NAME").of(&[Migrate, Apply, Render]);
+        /// Each target's own options
+        target: BTreeMap<String, Value>, Kind::Tables("target");
+        /// The new machine. What is not said is decided from the guest.
+        machine: MachineOptions, Kind::Section(MachineOptions::KEYS);
+        /// Whether and how the worker is shut in.
+        containment: ContainmentOptions, Kind::Section(ContainmentOptions::KEYS);
+        /// What is logged.
+        log: LogOptions, Kind::Section(LogOptions::KEYS);
+    }
 }
 
-/// `source.*`
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SourceSettings {
-    /// `source.uri`
-    pub uri: Option<String>,
-    /// `source.disks`
-    pub disks: Vec<String>,
-    /// `source.vm`
-    pub vm: Option<String>,
-    /// `source.snapshot`
-    pub snapshot: bool,
-    /// `source.enable_cbt`
-    pub enable_cbt: bool,
-    /// `source.power_off`
-    pub power_off: bool,
+options! {
+    /// What is read, and what may be changed at it.
+    SourceOptions {
+        /// The source, as SOURCE on the command line
+        uri: Option<String>, Kind::Uri;
+        /// A further disk of the same virtual machine; repeatable, in order
+        disks: Vec<String>, Kind::Uris, Flag::new("disk", "PATH").of(READ);
+        /// Which virtual machine, where the source has several
+        vm: Option<String>, Kind::Text, Flag::new("vm", "NAME").of(READ);
+        /// Allow a snapshot at the source, which is removed when it has been read
+        snapshot: bool, Kind::Flag, Flag::new("snapshot", "").of(READ_DISKS);
+        /// Allow change tracking to be turned on at the source
+        enable_cbt: bool, Kind::Flag, Flag::new("enable-cbt", "").of(READ_DISKS);
+        /// Allow the virtual machine to be shut down at the source
+        power_off: bool, Kind::Flag, Flag::new("power-off", "").of(READ_DISKS);
+    }
 }
 
-/// `test.*`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TestSettings {
-    /// `test.plugin`
-    pub plugin: Option<String>,
-    /// `test.timeout_seconds`
-    pub timeout_seconds: u64,
-    /// `test.ssh_address`
-    pub ssh_address: Option<String>,
-    /// `test.ssh_port`
-    pub ssh_port: Option<u16>,
-    /// `test.fallback`
-    pub fallback: bool,
-}
-
-impl Default for TestSettings {
-    fn default() -> Self {
+options! {
+    /// The boot test.
+    TestOptions {
+        /// Tester for the boot test: NAME for the plugin NAME or NAME-test; `none` leaves the test out [default: by preference]
+        plugin: Option<String>, Kind::Text, Flag::new("test", "TESTER").of(&[Migrate, Apply, Test]);
+        /// Give the boot test up after this many seconds
         // Ten times what a guest takes on a busy machine without hardware virtualisation.
-        Self { plugin: None, timeout_seconds: 600, ssh_address: None, ssh_port: None, fallback: false }
+        timeout_seconds: u64 = 600, Kind::Number(1, 86_400);
+        /// An sshd must answer at this address of the guest
+        ssh_address: Option<String>, Kind::Text;
+        /// Port of that sshd
+        ssh_port: Option<u16>, Kind::Number(1, 65_535);
+        /// Try a guest that does not come up once more, on a lesser machine, and deliver that
+        fallback: bool, Kind::Flag;
     }
 }
 
-/// `log.*`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LogSettings {
-    /// `log.level`
-    pub level: LogLevel,
+impl TestOptions {
+    /// What must be seen beyond a login prompt.
+    pub fn expectation(&self) -> TestExpectation {
+        TestExpectation::default().with(|expect| {
+            expect.ssh_address.clone_from(&self.ssh_address);
+            expect.ssh_port = self.ssh_port;
+        })
+    }
 }
 
-impl Default for LogSettings {
-    fn default() -> Self {
-        Self { level: LogLevel::Warn }
+options! {
+    /// Which plugins do what. A stage without a name takes the plugin that suits the input best.
+    PluginOptions {
+        /// The plugin for FETCH
+        fetcher: Option<String>, Kind::Text;
+        /// Read the disks by this plugin, whatever describes the machine [default: the best way that a plugin carries]
+        transport: Option<String>, Kind::Text, Flag::new("transport", "NAME").of(READ_DISKS);
+        /// The plugin for FLATTEN
+        flattener: Option<String>, Kind::Text;
+        /// The plugin for INSPECT
+        inspector: Option<String>, Kind::Text;
+        /// The plugin for CONVERT
+        converter: Option<String>, Kind::Text;
+        /// Plugins that are not used, whatever they offer
+        disabled: Vec<String>, Kind::Texts;
+        /// Search DIR for plugins before the usual folders; repeatable
+        dirs: Vec<PathBuf>, Kind::Paths, Flag::new("plugin-dir", "DIR");
     }
+}
+
+options! {
+    /// The new machine. What is not said is decided from the guest.
+    MachineOptions {
+        /// Networks of the new host by the names of the old ones; `*` for all others
+        networks: BTreeMap<String, CardNetwork>, Kind::Networks;
+        /// Bus of all disks; else the best that the guest drives
+        disk_bus: Option<DiskBus>, Kind::Word(|| vec!["virtio", "virtio-scsi", "sata", "ide"]);
+        /// The disk that is booted from, counted from 1
+        boot_disk: Option<u32>, Kind::Number(1, 1000);
+        /// Model of all network cards; else the best that the guest drives
+        card: Option<CardModel>, Kind::Word(|| vec!["virtio", "e1000e", "e1000", "rtl8139"]);
+        /// Family of boards
+        chipset: Option<Chipset>, Kind::Word(|| vec!["q35", "pc"]);
+        /// Boot firmware; else what the disks are made for
+        firmware: Option<Firmware>, Kind::Word(|| vec!["bios", "uefi"]);
+        /// Secure Boot; else as it was
+        secure_boot: Option<bool>, Kind::Flag;
+        /// A TPM 2.0; else as it was, or as the guest wants it
+        tpm: Option<bool>, Kind::Flag;
+        /// Processors; else as many as before
+        cpus: Option<u32>, Kind::Number(1, 4096);
+        /// Cores of each socket; else as before
+        cores_per_socket: Option<u32>, Kind::Number(1, 4096);
+        /// Memory in MiB; else as much as before
+        memory_mib: Option<u64>, Kind::Number(1, 1 << 30);
+        /// The time that the hardware clock shows; else as the guest wants it
+        clock: Option<Clock>, Kind::Word(|| vec!["utc", "local"]);
+        /// Graphics card; else the best that the guest drives
+        video: Option<Video>, Kind::Word(|| vec!["virtio", "vga"]);
+        /// Interfaces by which some guests run better; else as the guest wants it
+        enlightenments: Option<bool>, Kind::Flag;
+        /// A serial console; there is one unless told
+        serial_console: Option<bool>, Kind::Flag;
+        /// Agent channel, random numbers, balloon; else where the guest drives them
+        paravirtual: Option<bool>, Kind::Flag;
+    }
+}
+
+options! {
+    /// Whether and how the worker is shut in.
+    ContainmentOptions {
+        /// Shut plugins and their tools in with Landlock; `auto`: where the kernel can
+        mode: ContainmentMode, Kind::Word(|| vec!["auto", "off", "required"]);
+        /// Further folders that plugins and their tools may read and write
+        folders: Vec<PathBuf>, Kind::Paths;
+    }
+}
+
+options! {
+    /// What is logged.
+    LogOptions {
+        /// Log nothing less important than LEVEL [default: warn]
+        level: LogLevel = LogLevel::Warn, Kind::Word(levels), Flag::new("log-level", "LEVEL");
+    }
+}
+
+fn formats() -> Vec<&'static str> {
+    TargetFormat::ALL.map(TargetFormat::as_str).to_vec()
+}
+
+fn stages() -> Vec<&'static str> {
+    Stage::ALL.map(Stage::as_str).to_vec()
+}
+
+fn skippable() -> Vec<&'static str> {
+    SKIPPABLE.map(Stage::as_str).to_vec()
+}
+
+fn levels() -> Vec<&'static str> {
+    (0..=5).map(|number| LogLevel::from_number(number).as_str()).collect()
 }
 
 impl Settings {
     /// As one document with secrets masked.
-    pub fn masked(&self) -> serde_json::Value {
+    pub fn masked(&self) -> Value {
         let mut value = serde_json::to_value(self).unwrap_or_default();
         super::secret::mask(&mut value);
         value
@@ -131,8 +231,8 @@ impl Settings {
 }
 
 /// TOML has no null; an empty section says nothing.
-fn drop_empty(value: &mut serde_json::Value) {
-    if let serde_json::Value::Object(members) = value {
+fn drop_empty(value: &mut Value) {
+    if let Value::Object(members) = value {
         members.values_mut().for_each(drop_empty);
         members.retain(|_, member| !member.is_null() && !member.as_object().is_some_and(serde_json::Map::is_empty));
     }
@@ -141,33 +241,17 @@ fn drop_empty(value: &mut serde_json::Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::schema::{KEYS, Kind};
-
-    /// Every dotted key below `value`, tables of free form not opened.
-    fn keys(prefix: &str, value: &serde_json::Value, found: &mut Vec<String>) {
-        match value {
-            serde_json::Value::Object(members)
-                if !KEYS.iter().any(|key| {
-                    key.path == prefix && matches!(key.kind, Kind::Networks | Kind::Tables(_) | Kind::Secrets)
-                }) =>
-            {
-                for (name, value) in members {
-                    let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-                    keys(&path, value, found);
-                }
-            }
-            _ => found.push(prefix.to_owned()),
-        }
-    }
 
     #[test]
-    fn the_table_and_the_type_have_the_same_keys() {
-        let mut of_type = Vec::new();
-        keys("", &serde_json::to_value(Settings::default()).unwrap(), &mut of_type);
-        let mut of_table: Vec<_> = KEYS.iter().map(|key| key.path.to_owned()).collect();
-        of_type.sort();
-        of_table.sort();
-        assert_eq!(of_type, of_table);
+    fn every_option_is_unique_among_those_of_its_command() {
+        let keys = crate::config::option::paths(Settings::KEYS);
+        let flags: Vec<_> = keys.iter().filter_map(|(_, key)| key.flag).collect();
+        for command in Command::ALL {
+            let here = flags.iter().filter(|flag| flag.commands.is_none_or(|commands| commands.contains(&command)));
+            let mut longs: Vec<_> = here.map(|flag| flag.long).collect();
+            longs.sort_unstable();
+            assert!(longs.windows(2).all(|pair| pair[0] != pair[1]), "{}: {longs:?}", command.as_str());
+        }
     }
 
     #[test]
@@ -184,6 +268,7 @@ keys = []
 resize = []
 skip = []
 targets = []
+until = "test"
 
 [containment]
 folders = []

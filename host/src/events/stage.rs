@@ -3,7 +3,6 @@
 //! Owns the words by which stages are named in files, arguments, events and reports. Runs nothing.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -61,16 +60,6 @@ impl fmt::Display for Stage {
     }
 }
 
-impl FromStr for Stage {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|stage| stage.as_str().eq_ignore_ascii_case(text)).ok_or_else(|| {
-            format!("no stage is called `{text}`; the stages are {}", Self::ALL.map(Self::as_str).join(", "))
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,13 +69,7 @@ mod tests {
         assert!(Stage::ALL.is_sorted());
         for stage in Stage::ALL {
             assert_eq!(serde_json::to_value(stage).unwrap(), stage.as_str());
-            assert_eq!(stage.as_str().parse(), Ok(stage));
             assert_eq!(stage.to_string(), stage.as_str().to_uppercase());
         }
-        let error = "boot".parse::<Stage>().unwrap_err();
-        assert_eq!(
-            error,
-            "no stage is called `boot`; the stages are fetch, flatten, inspect, plan, fix, convert, test"
-        );
     }
 }

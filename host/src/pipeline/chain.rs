@@ -17,7 +17,7 @@ pub(super) fn open(run: &Run<'_>, index: usize, name: &str, chosen: ChosenWay) -
         let report = ChainReport::new(source.size(), vec![ChainLink::new(&object, RAW, vec![object.clone()])]);
         (source, report, None)
     } else {
-        let flattener = run.registry.flattener(run.job.plugins.flattener.as_deref(), &chosen.way.format)?;
+        let flattener = run.registry.flattener(run.job.settings.plugins.flattener.as_deref(), &chosen.way.format)?;
         let request = FlattenDisk::new(object, &chosen.way.format);
         let flat = flattener.stage.flatten(&request, Arc::clone(&chosen.transport) as Arc<dyn Transport>)?;
         for warning in &flat.report.warnings {

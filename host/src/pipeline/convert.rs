@@ -61,7 +61,7 @@ pub(super) fn finish(
     converter: Option<&dyn Converter>,
     key: &StageKey,
 ) -> Result<Vec<PathBuf>> {
-    let format = run.job.format.as_str();
+    let format = run.job.settings.format.as_str();
     let ours = promoted(output, key);
     let mut parts = Vec::new();
     for index in 0..disks {
@@ -80,7 +80,7 @@ pub(super) fn finish(
                         text(&converted)?,
                         format.to_owned(),
                     )
-                    .with(|it| it.compress = run.job.compress),
+                    .with(|it| it.compress = run.job.settings.compress),
                 )?;
                 set_private(&converted)?;
                 converted

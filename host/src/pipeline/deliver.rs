@@ -68,7 +68,7 @@ impl Delivery<'_, '_> {
             finished::remember(self.run.job, self.output, &report);
             report
         };
-        if !job.keep_work {
+        if !job.settings.keep_work {
             self.output.remove_work()?;
         }
         conclude::conclude(&report)
@@ -76,7 +76,7 @@ impl Delivery<'_, '_> {
 
     /// Writes the machine down for the job's targets. `ours` was written before.
     fn define(&self, machine: &Machine, ours: &[TargetRecord], summary: &mut Summary) -> Result<Vec<TargetRecord>> {
-        let drafts = Targets::choose(self.run, &self.run.job.targets)?.render(machine, &self.output.name)?;
+        let drafts = Targets::choose(self.run, &self.run.job.settings.targets)?.render(machine, &self.output.name)?;
         let dir = self.output.dir.as_path();
         // A former run of this job had found the names free.
         let all = if self.resumed { drafts.records() } else { ours.to_vec() };
@@ -100,17 +100,17 @@ impl Delivery<'_, '_> {
     /// The new machine with its images.
     fn machine(&self, summary: &mut Summary) -> Result<Machine> {
         let job = self.run.job;
-        let format = job.format.as_str();
+        let format = job.settings.format.as_str();
         let (mut machine, findings) = match summary.machine.take() {
             // A saved plan has a machine, of which this job may want something else.
             Some(mut machine) if job.command == Command::Apply => {
-                let findings = ask_again(&mut machine, summary.inspection.as_ref(), &job.machine);
+                let findings = ask_again(&mut machine, summary.inspection.as_ref(), &job.settings.machine);
                 (machine, findings)
             }
             Some(machine) => (machine, Vec::new()),
             None => {
                 let promises = Promises::of(summary.inspection.as_ref());
-                let decided = decide(self.vm, summary.inspection.as_ref(), &promises, format, &job.machine);
+                let decided = decide(self.vm, summary.inspection.as_ref(), &promises, format, &job.settings.machine);
                 (decided.machine, decided.findings)
             }
         };

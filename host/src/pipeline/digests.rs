@@ -29,7 +29,7 @@ pub(super) fn records(run: &Run<'_>, dir: &Path, disks: &[FinalDisk<'_>]) -> Res
 fn record(run: &Run<'_>, dir: &Path, image: &Path, virtual_size: u64) -> Result<ImageRecord> {
     let cancelled = || run.cancelled();
     let control = Control { cancelled: &cancelled, progress: &|_| () };
-    let content_sha256 = match content(run, image, run.job.format.as_str())? {
+    let content_sha256 = match content(run, image, run.job.settings.format.as_str())? {
         Some(source) => Some(content_sha256(source.as_ref(), &control)?),
         None => None,
     };
@@ -41,7 +41,7 @@ fn bare(run: &Run<'_>, dir: &Path, image: &Path, virtual_size: u64) -> Result<Im
     let metadata = image.metadata().map_err(|error| PluginError::from_io(image.display(), &error))?;
     Ok(ImageRecord {
         path: image.strip_prefix(dir).unwrap_or(image).to_string_lossy().into_owned(),
-        format: run.job.format.as_str().to_owned(),
+        format: run.job.settings.format.as_str().to_owned(),
         bytes: std::os::unix::fs::MetadataExt::blocks(&metadata) * 512,
         file_bytes: Some(metadata.len()),
         virtual_size,

@@ -28,7 +28,7 @@ pub(super) fn examine(run: &Run<'_>) -> Result<Value, Failure> {
     })?;
     let disks = run.stage(Stage::Flatten, |plugin| {
         let mut disks = flatten::open(run, &mut fetched, None)?;
-        resize::grow(run, &run.job.resize, &mut fetched.vm, &mut disks)?;
+        resize::grow(run, &run.job.settings.resize, &mut fetched.vm, &mut disks)?;
         *plugin = disks.iter().find_map(|disk| disk.plugin.clone());
         Ok(disks)
     })?;
@@ -97,7 +97,7 @@ fn open(run: &Run<'_>, fetched: &Fetched, disks: &[Disk]) -> Result<Looked, Fail
     }
     let attached = run
         .registry
-        .converter(run.job.plugins.converter.as_deref(), OVERLAY)
+        .converter(run.job.settings.plugins.converter.as_deref(), OVERLAY)
         .and_then(|converter| attach::attach(disks, run.private, run.private, converter.stage.as_ref()))
         .map_err(|error| Failure::new(Stage::Inspect, error))?;
     let opened = inspect::inspect(run, fetched, attached.disks.clone(), false, run.private);

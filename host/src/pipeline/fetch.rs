@@ -31,7 +31,7 @@ pub(super) struct Described {
 
 /// Finds the plugin that knows a source.
 pub(super) fn open(run: &Run<'_>, source: &SourceRef) -> Result<Described> {
-    let fetcher = run.registry.fetcher(run.job.plugins.fetcher.as_deref(), source)?;
+    let fetcher = run.registry.fetcher(run.job.settings.plugins.fetcher.as_deref(), source)?;
     Ok(Described { catalog: fetcher.stage.catalog(source)?, label: fetcher.label })
 }
 
@@ -50,7 +50,7 @@ pub(super) fn fetch(run: &Run<'_>, source: SourceRef) -> Result<(Fetched, Box<dy
 pub(super) fn complete(run: &Run<'_>, mut vm: VmSpec, label: &str, source: &SourceRef) -> VmSpec {
     let fetcher = label.split(' ').next().unwrap_or(label).to_owned();
     vm.origin.get_or_insert_with(|| Origin::new(fetcher, crate::config::secret::mask_uri(&source.uri)));
-    if let Some(name) = &run.job.name {
+    if let Some(name) = &run.job.settings.name {
         vm.name.clone_from(name);
         vm.guessed.retain(|member| member != "name");
     }

@@ -46,13 +46,13 @@ fn place(register: &Path, job: &Job, output: &Output) -> PathBuf {
     digest.update([0]);
     digest.update(&output.name);
     digest.update([0]);
-    digest.update(job.format.as_str());
+    digest.update(job.settings.format.as_str());
     register.join(format!("{:x}.json", digest.finalize()))
 }
 
 /// The report of a former run that did exactly this, with its images in place.
 pub(super) fn read(job: &Job, output: &Output, keys: &Keys, disks: usize) -> Option<Report> {
-    let report = job.from.is_none().then(|| former(job, output))??;
+    let report = job.settings.from.is_none().then(|| former(job, output))??;
     let whole = report.images.len() == disks && report.images.iter().all(|image| is_whole(job, output, image));
     (whole && report.key.as_deref() == Some(keys.job.as_str())).then_some(report)
 }

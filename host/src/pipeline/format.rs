@@ -11,10 +11,10 @@ pub(super) const RAW: &str = "raw";
 
 /// The format the copy engine writes for a job: the final one where it can.
 pub(super) fn working_format(job: &Job) -> ImageFormat {
-    if job.format.as_str() == ImageFormat::Raw.as_str() { ImageFormat::Raw } else { ImageFormat::Qcow2 }
+    if job.settings.format.as_str() == ImageFormat::Raw.as_str() { ImageFormat::Raw } else { ImageFormat::Qcow2 }
 }
 
 /// Whether the working image is not yet what was asked for.
 pub(super) fn must_convert(job: &Job) -> bool {
-    job.compress || job.format.as_str() != working_format(job).as_str()
+    job.settings.compress || job.settings.format.as_str() != working_format(job).as_str()
 }

@@ -98,7 +98,7 @@ impl GuestStages<'_, '_> {
     }
 
     fn attach(&self) -> Result<Attached, Failure> {
-        let converter = self.run.registry.converter(self.run.job.plugins.converter.as_deref(), OVERLAY);
+        let converter = self.run.registry.converter(self.run.job.settings.plugins.converter.as_deref(), OVERLAY);
         converter
             .and_then(|converter| {
                 attach::attach(self.disks, &self.output.work, self.run.private, converter.stage.as_ref())

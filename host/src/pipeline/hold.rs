@@ -104,7 +104,7 @@ fn remember(mut note: HoldNote, former: &HoldNote) -> HoldNote {
 fn note(run: &Run<'_>, fetched: &Fetched, output: Option<&Output>) -> HoldNote {
     let plugin = fetched.label.split(' ').next().unwrap_or(&fetched.label).to_owned();
     let source = fetched.source.clone().with(|source| source.uri = without_password(&source.uri));
-    let allowed = run.job.hold;
+    let allowed = &run.job.settings.source;
     let wish = HoldWish::new(id(&plugin, &source, output)).with(|wish| {
         wish.snapshot = allowed.snapshot;
         wish.change_tracking = allowed.enable_cbt;

@@ -48,12 +48,13 @@ pub(super) fn inspect(
         request.disks = disks;
         request.writable = writable;
         request.socket_dir = run.private.to_string_lossy().into_owned();
-        request.keys = run.job.keys.iter().map(key).collect();
-        request.root.clone_from(&run.job.root);
+        request.keys = run.job.settings.keys.iter().map(key).collect();
+        request.root.clone_from(&run.job.settings.root);
     });
     let failed = |error| Failure::new(Stage::Inspect, error);
     run.services.set_stage(Stage::Inspect);
-    let mut inspectors = run.registry.inspectors(run.job.plugins.inspector.as_deref(), &request).map_err(failed)?;
+    let mut inspectors =
+        run.registry.inspectors(run.job.settings.plugins.inspector.as_deref(), &request).map_err(failed)?;
     inspectors.reverse();
     let mut began = run.begin(Stage::Inspect, inspectors.last().map(|inspector| inspector.label.as_str()));
     let mut opened = open_first(run, inspectors, &request, &mut began.plugin).map_err(failed)?;

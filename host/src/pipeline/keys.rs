@@ -33,7 +33,13 @@ impl Keys {
             vm.origin = None;
             vm.findings.clear();
         }))?;
-        let settings = json(&(&job.plugin, &job.plugins, &job.keys, &job.root, job.wants(Stage::Fix)))?;
+        let settings = json(&(
+            &job.settings.plugin,
+            &job.settings.plugins,
+            &job.settings.keys,
+            &job.settings.root,
+            job.wants(Stage::Fix),
+        ))?;
         let changes = json(&saved.map(|plan| &plan.changes))?;
         let inputs: Vec<&str> = [job.command.as_str(), &vm, &settings, &changes]
             .into_iter()
@@ -41,20 +47,26 @@ impl Keys {
             .collect();
         let installed = run.registry.fingerprint();
         // The new machine is decided with the fixes, from what they promise.
-        let machine = json(&job.machine)?;
+        let machine = json(&job.settings.machine)?;
         let fix = StageKey::new(&[["fix", format, installed.as_str(), machine.as_str()].as_slice(), &inputs].concat());
-        let result = json(&(&job.machine, &job.targets, &job.target, job.format, job.compress))?;
+        let result = json(&(
+            &job.settings.machine,
+            &job.settings.targets,
+            &job.settings.target,
+            job.settings.format,
+            job.settings.compress,
+        ))?;
         let digest = |texts: &[&str]| StageKey::new(texts).as_str().to_owned();
         let prints: Vec<&str> = disks.iter().map(|disk| disk.before.as_str()).collect();
         let parts = [
             ("command", job.command.as_str().to_owned()),
             ("source", digest(&prints)),
             ("machine", digest(&[&vm])),
-            ("format", job.format.as_str().to_owned()),
-            ("compression", job.compress.to_string()),
+            ("format", job.settings.format.as_str().to_owned()),
+            ("compression", job.settings.compress.to_string()),
             ("plan", digest(&[&changes])),
             ("settings", digest(&[&settings])),
-            ("target", digest(&[&json(&(&job.targets, &job.target))?])),
+            ("target", digest(&[&json(&(&job.settings.targets, &job.settings.target))?])),
             ("new machine", digest(&[&machine])),
         ];
         Ok(Self {

@@ -81,19 +81,21 @@ fn prepare(
 
 /// What the last stages need is looked for before the first bytes are copied, not hours later.
 fn check_plugins(run: &Run<'_>) -> Result<(), Failure> {
-    let converter = |format| run.registry.converter(run.job.plugins.converter.as_deref(), format).map(drop);
+    let converter = |format| run.registry.converter(run.job.settings.plugins.converter.as_deref(), format).map(drop);
     if run.job.wants(Stage::Inspect) {
         converter(OVERLAY).map_err(|error| Failure::new(Stage::Inspect, error))?;
     }
     if run.job.wants(Stage::Convert) && must_convert(run.job) {
-        converter(run.job.format.as_str()).map_err(|error| Failure::new(Stage::Convert, error))?;
+        converter(run.job.settings.format.as_str()).map_err(|error| Failure::new(Stage::Convert, error))?;
     }
     if run.job.wants(Stage::Convert) && run.job.command.makes_machine() {
         Targets::warn_of_unknown(run);
-        Targets::choose(run, &run.job.targets).map_err(|error| Failure::new(Stage::Convert, error))?;
+        Targets::choose(run, &run.job.settings.targets).map_err(|error| Failure::new(Stage::Convert, error))?;
     }
     if run.job.wants(Stage::Test) {
-        run.registry.tester(run.job.test.plugin.as_deref()).map_err(|error| Failure::new(Stage::Test, error))?;
+        run.registry
+            .tester(run.job.settings.test.plugin.as_deref())
+            .map_err(|error| Failure::new(Stage::Test, error))?;
     }
     Ok(())
 }
@@ -106,7 +108,7 @@ fn open(run: &Run<'_>, fetched: &mut Fetched, output: &Output, saved: Option<&Pl
     }
     match saved {
         Some(plan) => resize::grow(run, &saved_plan::resizes(plan, &fetched.vm), &mut fetched.vm, &mut disks)?,
-        None => resize::grow(run, &run.job.resize, &mut fetched.vm, &mut disks)?,
+        None => resize::grow(run, &run.job.settings.resize, &mut fetched.vm, &mut disks)?,
     }
     Disk::note_state(&mut disks)?;
     Ok(disks)
@@ -176,7 +178,7 @@ impl Migration<'_, '_> {
         let copied = copied.map_err(|error| Failure::new(Stage::Flatten, error))?;
         summary.source_verified(&copied.verified);
         let commit = fixed?;
-        if run.job.until < Stage::Convert {
+        if run.job.settings.until < Stage::Convert {
             self.release();
             return Ok(document(&summary.report(run))?);
         }
@@ -200,14 +202,14 @@ impl Migration<'_, '_> {
         if !job.wants(Stage::Convert) || !job.command.makes_machine() {
             return Ok(None);
         }
-        let format = job.format.as_str();
-        let decided = decide(&self.fetched.vm, None, &Promises::default(), format, &job.machine);
+        let format = job.settings.format.as_str();
+        let decided = decide(&self.fetched.vm, None, &Promises::default(), format, &job.settings.machine);
         let mut machine = decided.machine;
         for (disk, source) in machine.disks.iter_mut().zip(&self.disks) {
             disk.image = text(&self.output.image(source.index, format))?;
             disk.size_bytes = source.size();
         }
-        Targets::choose(self.run, &job.targets)?.render(&machine, &self.output.name).map(Some)
+        Targets::choose(self.run, &job.settings.targets)?.render(&machine, &self.output.name).map(Some)
     }
 
     /// Gives back what is held at the source, which has been read.
@@ -228,7 +230,7 @@ impl Migration<'_, '_> {
             self.run.services.warn(format!("nothing to do: {done} was finished before"));
             document(&report).map_err(Failure::from)
         };
-        if !self.run.job.keep_work {
+        if !self.run.job.settings.keep_work {
             self.output.remove_work()?;
         }
         outcome
@@ -244,7 +246,7 @@ impl Migration<'_, '_> {
 
     /// The images that a former run of this job gave their final names; none when they are to be made again.
     fn promoted(&self) -> Vec<PathBuf> {
-        match self.run.job.from {
+        match self.run.job.settings.from {
             Some(from) if from <= Stage::Convert => Vec::new(),
             _ => convert::promoted(self.output, &self.keys.images),
         }
@@ -264,7 +266,7 @@ impl Migration<'_, '_> {
     /// Drops the records that no longer count: those that `--from` names, and those of images that hold another job's fixes.
     fn forget_what_is_to_be_done_again(&self, guest: &GuestStages<'_, '_>) -> Result<()> {
         let records = &self.output.records;
-        let from = self.run.job.from.unwrap_or(Stage::Test);
+        let from = self.run.job.settings.from.unwrap_or(Stage::Test);
         if from < Stage::Convert {
             guest.forget()?;
         }
@@ -283,7 +285,7 @@ impl Migration<'_, '_> {
 
     /// The disks that have no final image yet.
     fn unpromoted<'a>(&'a self, ours: &'a [PathBuf]) -> impl Iterator<Item = usize> + 'a {
-        let format = self.run.job.format.as_str();
+        let format = self.run.job.settings.format.as_str();
         (0..self.disks.len()).filter(move |index| !ours.contains(&self.output.image(*index, format)))
     }
 
@@ -304,9 +306,9 @@ impl Migration<'_, '_> {
         let run = self.run;
         run.stage(Stage::Convert, |plugin| {
             let must_convert = must_convert(run.job);
-            let format = if must_convert { run.job.format.as_str() } else { OVERLAY };
+            let format = if must_convert { run.job.settings.format.as_str() } else { OVERLAY };
             let converter = if commit || must_convert {
-                let converter = run.registry.converter(run.job.plugins.converter.as_deref(), format)?;
+                let converter = run.registry.converter(run.job.settings.plugins.converter.as_deref(), format)?;
                 *plugin = Some(converter.label.clone());
                 Some(converter.stage)
             } else {

@@ -46,7 +46,7 @@ impl Output {
     /// Makes the folders and takes the locks.
     pub fn prepare(run: &Run<'_>) -> Result<Self> {
         let job = run.job;
-        let dir = job.output.clone().ok_or_else(|| {
+        let dir = job.settings.output.clone().ok_or_else(|| {
             PluginError::new(ErrorKind::Usage, format!("`{}` needs an output folder", job.command.as_str()))
                 .hint("give one with -o DIR")
         })?;
@@ -105,7 +105,7 @@ impl Output {
         rendered: impl Iterator<Item = &'a str>,
         ours: &[PathBuf],
     ) -> Result<()> {
-        let mut names: Vec<PathBuf> = (0..disks).map(|index| self.image(index, job.format.as_str())).collect();
+        let mut names: Vec<PathBuf> = (0..disks).map(|index| self.image(index, job.settings.format.as_str())).collect();
         names.retain(|name| !ours.contains(name));
         if ours.is_empty() && matches!(job.command, Command::Migrate | Command::Apply | Command::Fix) {
             names.extend(OWN_FILES.map(|name| self.dir.join(name)));
@@ -125,7 +125,7 @@ impl Output {
     /// converted. How small compressed images get is not known before.
     pub fn check_space(&self, job: &Job, data: u64) -> Result<()> {
         let mut needed = data.saturating_add(data / 20);
-        if must_convert(job) && !job.compress {
+        if must_convert(job) && !job.settings.compress {
             needed = needed.saturating_mul(2);
         }
         let free = free_bytes(&self.dir)?;
@@ -187,7 +187,7 @@ impl Output {
 
 /// The work folder of a job that leaves its result in `dir`. Below `--work-dir` another output folder has another one.
 pub(super) fn work_folder(job: &Job, dir: &Path) -> PathBuf {
-    let Some(folder) = &job.work_dir else { return dir.join(WORK_FOLDER) };
+    let Some(folder) = &job.settings.work_dir else { return dir.join(WORK_FOLDER) };
     let digest = format!("{:x}", Sha256::digest(dir.as_os_str().as_encoded_bytes()));
     let name = safe_name(&dir.file_name().unwrap_or_default().to_string_lossy());
     folder.join(format!("{name}-{}", &digest[..12]))

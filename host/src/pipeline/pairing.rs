@@ -18,7 +18,7 @@ pub(super) fn open(run: &Run<'_>, fetched: &Fetched, output: Option<&Output>, in
     let disk = &fetched.vm.disks[index];
     let (mut refused, mut only_streamed): (Vec<String>, bool) = (Vec::new(), false);
     for way in &disk.ways {
-        let carriers = run.registry.carriers(run.job.plugins.transport.as_deref(), way)?;
+        let carriers = run.registry.carriers(run.job.settings.plugins.transport.as_deref(), way)?;
         if carriers.is_empty() {
             refused.push(format!("{}: no plugin carries it", way.scheme));
         }
@@ -53,7 +53,7 @@ pub(super) fn open(run: &Run<'_>, fetched: &Fetched, output: Option<&Output>, in
             .hint("`vmdk2kvm migrate` brings the stream into its work folder and goes on from there"));
     }
     let message = format!("{}: none of its ways can be read ({})", disk.name, refused.join("; "));
-    let hint = match &run.job.plugins.transport {
+    let hint = match &run.job.settings.plugins.transport {
         Some(name) => format!("`{name}` is the one that was asked for: leave --transport out, or install it"),
         None => "install a plugin that carries one of them; `vmdk2kvm plugin list` shows what is there".to_owned(),
     };

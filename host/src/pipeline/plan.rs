@@ -58,8 +58,8 @@ pub(super) fn plan(
             plan.changes.push(change);
         }
     }
-    let format = run.job.format.as_str();
-    let decided = decide(&context.vm, Some(&context.inspection), &promises, format, &run.job.machine);
+    let format = run.job.settings.format.as_str();
+    let decided = decide(&context.vm, Some(&context.inspection), &promises, format, &run.job.settings.machine);
     decided.findings.into_iter().for_each(|finding| add_finding(&mut plan.findings, finding));
     plan.machine = Some(decided.machine);
     Ok(plan)

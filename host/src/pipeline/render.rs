@@ -18,7 +18,7 @@ pub(super) fn render(run: &Run<'_>) -> Result<Value, Failure> {
     let mut report = former::read(dir)?;
     let machine = former::machine(dir, &report)?;
     Targets::warn_of_unknown(run);
-    former::render(run, dir, &mut report, &run.job.targets, &machine)?;
+    former::render(run, dir, &mut report, &run.job.settings.targets, &machine)?;
     crate::report::write(dir, &report)?;
     Ok(document(&report)?)
 }

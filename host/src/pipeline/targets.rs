@@ -46,7 +46,7 @@ impl Targets {
     pub fn choose(run: &Run<'_>, names: &[String]) -> Result<Self> {
         let target = |wanted: Option<&str>| {
             let (name, plugin) = run.registry.target(wanted)?;
-            let options = run.job.target.get(&name).cloned();
+            let options = run.job.settings.target.get(&name).cloned();
             Ok(Target { name, plugin, options: options.unwrap_or_else(|| Value::Object(Map::new())) })
         };
         let chosen: Result<Vec<Target>> = match names {
@@ -58,11 +58,11 @@ impl Targets {
 
     /// Tells of options for a target that nobody here writes machines down for: one file may serve several machines, or be wrong.
     pub fn warn_of_unknown(run: &Run<'_>) {
-        if run.job.target.is_empty() {
+        if run.job.settings.target.is_empty() {
             return;
         }
         let known = run.registry.target_names();
-        for name in run.job.target.keys().filter(|name| !known.contains(name)) {
+        for name in run.job.settings.target.keys().filter(|name| !known.contains(name)) {
             let advice = nearest(name, known.iter().map(String::as_str));
             let advice = advice.map(|meant| format!("; did you mean `target.{meant}`?")).unwrap_or_default();
             run.services.warn(format!("`target.{name}` is for a target that no plugin here has{advice}"));

@@ -49,13 +49,13 @@ pub(super) struct Lesser {
 /// Runs the boot test.
 pub(super) fn test(run: &Run<'_>, subject: &Subject<'_>) -> Result<Tested, Failure> {
     run.stage(Stage::Test, |plugin| {
-        let tester = run.registry.tester(run.job.test.plugin.as_deref())?;
+        let tester = run.registry.tester(run.job.settings.test.plugin.as_deref())?;
         *plugin = Some(tester.label.clone());
         let stage = tester.stage.as_ref();
         let verdict = boot(run, subject, subject.machine, stage, &subject.dir.join(EVIDENCE))?;
         let record = |verdict| TestRecord { plugin: tester.label.clone(), verdict };
         let second = match verdict.verdict {
-            VerdictKind::Failed if run.job.test.fallback => second(run, subject, stage, &verdict)?,
+            VerdictKind::Failed if run.job.settings.test.fallback => second(run, subject, stage, &verdict)?,
             _ => None,
         };
         Ok(match second {
@@ -116,8 +116,8 @@ fn boot(
         TestRequest::new(overlays.machine.clone(), text(evidence)?, text(subject.work)?, run.private.to_string_lossy());
     tester.test(&request.with(|request| {
         request.inspection = subject.inspection.cloned();
-        request.timeout_seconds = run.job.test.timeout_seconds;
-        request.expect = run.job.test.expect.clone();
+        request.timeout_seconds = run.job.settings.test.timeout_seconds;
+        request.expect = run.job.settings.test.expectation();
     }))
 }
 
@@ -128,7 +128,7 @@ struct Overlays {
 
 impl Overlays {
     fn make(run: &Run<'_>, machine: &Machine, work: &Path) -> Result<Self> {
-        let converter = run.registry.converter(run.job.plugins.converter.as_deref(), OVERLAY)?;
+        let converter = run.registry.converter(run.job.settings.plugins.converter.as_deref(), OVERLAY)?;
         let mut overlays = Self { machine: machine.clone() };
         // Until its overlay is made, a disk names its image, which is not to be removed.
         let images: Vec<(String, String)> =

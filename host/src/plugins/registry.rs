@@ -43,15 +43,15 @@ pub struct Registry {
 impl Registry {
     /// Finds the plugins for a job; loads none. `private` is a folder for sockets.
     pub fn new(job: &Job, services: Services, private: &Path) -> Result<Self> {
-        let folders = search_folders(&job.plugins.dirs, &mut |warning| services.warn(warning));
+        let folders = search_folders(&job.settings.plugins.dirs, &mut |warning| services.warn(warning));
         let nbd = NbdFetcher::new(Arc::clone(services.cancel()));
         let registry = Self {
             candidates: discover(&folders)?,
             services,
             private: private.to_owned(),
             nbd,
-            settings: job.plugin.clone(),
-            disabled: job.plugins.disabled.clone(),
+            settings: job.settings.plugin.clone(),
+            disabled: job.settings.plugins.disabled.clone(),
             loaded: Mutex::default(),
         };
         registry.warn_of_refused();

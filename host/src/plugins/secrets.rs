@@ -30,11 +30,11 @@ pub(super) struct Found {
 impl SecretStore {
     /// Those of `[secrets.NAME]`, and the keys of encrypted volumes, each under `key:SELECTOR`.
     pub fn of_job(job: &Job) -> Self {
-        let keys = job.keys.iter().map(|key| {
+        let keys = job.settings.keys.iter().map(|key| {
             let file = SecretSource::File(key.file.clone());
             (Self::key_name(&key.selector), file)
         });
-        Self { sources: job.secrets.clone().into_iter().chain(keys).collect() }
+        Self { sources: job.settings.secrets.clone().into_iter().chain(keys).collect() }
     }
 
     /// The name of the secret for the key of an encrypted volume.

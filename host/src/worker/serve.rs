@@ -28,10 +28,10 @@ pub fn serve(private: &Path) -> u8 {
         Work::Run(job) => {
             let source = pipeline::job_source(&job)?;
             let territory = Territory::of_job(&job, source.as_ref(), private);
-            let containment = contain(job.containment.mode, &territory)?;
+            let containment = contain(job.settings.containment.mode, &territory)?;
             let contained = containment.contained;
             let secrets = SecretStore::of_job(&job);
-            let services = Services::new(events, cancel, secrets, job.log_level);
+            let services = Services::new(events, cancel, secrets, job.settings.log.level);
             pipeline::run(&job, &services, private, containment).map_err(|failure| explain(failure, contained))
         }
         Work::Check(request) => {

@@ -46,7 +46,7 @@ struct MadeFolders(Vec<PathBuf>);
 impl MadeFolders {
     fn for_job(job: &Job) -> Result<Self, PluginError> {
         let mut made = Self(Vec::new());
-        for folder in job.output.iter().chain(&job.work_dir).filter(|folder| !folder.exists()) {
+        for folder in job.settings.output.iter().chain(&job.settings.work_dir).filter(|folder| !folder.exists()) {
             create_private_folder(folder)?;
             made.0.push(folder.clone());
         }

@@ -64,7 +64,7 @@ pub(super) struct Territory {
 impl Territory {
     /// That of a job on this source.
     pub fn of_job(job: &Job, source: Option<&SourceRef>, private: &Path) -> Self {
-        let mut territory = Self::of_machine(&job.plugins, private);
+        let mut territory = Self::of_machine(&job.settings.plugins, private);
         if let Some(source) = source {
             let named = std::iter::once(&source.uri).chain(&source.extra_disks);
             named.for_each(|uri| territory.add_source(uri));
@@ -73,10 +73,12 @@ impl Territory {
         match &job.input {
             Input::Plan { path } => territory.read.push(path.clone()),
             Input::Result { dir } => territory.write.push(dir.clone()),
-            Input::Source(_) | Input::Images { .. } => {}
+            Input::Source | Input::Images { .. } => {}
         }
-        territory.write.extend(job.output.iter().chain(&job.work_dir).chain(&job.containment.folders).cloned());
-        for settings in job.plugin.values() {
+        territory.write.extend(
+            job.settings.output.iter().chain(&job.settings.work_dir).chain(&job.settings.containment.folders).cloned(),
+        );
+        for settings in job.settings.plugin.values() {
             territory.add_named(settings);
         }
         territory
