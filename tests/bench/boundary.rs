@@ -11,41 +11,14 @@ use std::time::{Duration, Instant};
 
 use vmdk2kvm::plugins::{Loaded, discover, search_folders};
 use vmdk2kvm_plugin_api::model::FlattenDisk;
-use vmdk2kvm_plugin_api::{
-    BlockSource, ExtentKind, Flattener, Host, HostServices, LogRecord, PluginError, Progress, Result, Slot, Transport,
-};
+use vmdk2kvm_plugin_api::{BlockSource, ExtentKind, Flattener, Host, HostServices, PluginError, Result, Transport};
+use vmdk2kvm_plugin_testing::FakeHost;
 use vmdk2kvm_vmdk_flatten::VmdkFlattener;
 
 /// As the copy engine reads.
 const REQUEST: u64 = 1 << 20;
 /// Rounds of each. Each request counts at its best, since everything else on the machine only adds: a whole pass without a disturbance is rare.
 const ROUNDS: usize = 20;
-
-struct Quiet;
-
-impl HostServices for Quiet {
-    fn progress(&self, _: &Progress<'_>) {}
-    fn cancelled(&self) -> bool {
-        false
-    }
-    fn secret(&self, _: &str) -> Result<Option<Vec<u8>>> {
-        Ok(None)
-    }
-    fn lend_secret(&self, _: &[u8]) -> Result<String> {
-        Err(PluginError::cannot("lending a secret"))
-    }
-    fn warn(&self, _: &str) {}
-    fn folder(&self) -> Result<String> {
-        Err(PluginError::cannot("giving a folder"))
-    }
-    fn slot(&self, _: &str, _: u32) -> Result<Slot> {
-        Ok(Slot::new(()))
-    }
-    fn log(&self, _: &LogRecord) {}
-    fn log_level(&self) -> u8 {
-        0
-    }
-}
 
 /// Files by their paths. The benchmark's own input is trusted, unlike a user's.
 struct Files;
@@ -112,7 +85,7 @@ fn main() {
         println!("usage: boundary PLUGIN-FOLDER VMDK (tests/bench/boundary gives both)");
         return;
     };
-    let services: Arc<dyn HostServices> = Arc::new(Quiet);
+    let services: Arc<dyn HostServices> = FakeHost::new().services();
     let candidates = discover(&search_folders(&[PathBuf::from(folder)], &mut |_| {})).unwrap();
     let is_it = |name: &str| name == "vmdk-flatten";
     let candidate = candidates.iter().find(|one| one.manifest.as_ref().is_some_and(|manifest| is_it(&manifest.name)));

@@ -13,7 +13,8 @@ use std::time::Instant;
 use serde_json::json;
 use vmdk2kvm::plugins::{self, Loaded, discover, search_folders};
 use vmdk2kvm_plugin_api::model::{Link, SourceRef};
-use vmdk2kvm_plugin_api::{BlockSource, HostServices, LogRecord, PluginError, Progress, Result, Slot, read_exact_at};
+use vmdk2kvm_plugin_api::{BlockSource, read_exact_at};
+use vmdk2kvm_plugin_testing::FakeHost;
 
 /// As the copy engine reads.
 const REQUEST: u64 = 1 << 20;
@@ -22,37 +23,11 @@ const GOAL: f64 = 1.15;
 /// Rounds of each; the best counts, since everything else on the machine only adds.
 const ROUNDS: usize = 7;
 
-struct Quiet;
-
-impl HostServices for Quiet {
-    fn progress(&self, _: &Progress<'_>) {}
-    fn cancelled(&self) -> bool {
-        false
-    }
-    fn secret(&self, _: &str) -> Result<Option<Vec<u8>>> {
-        Ok(None)
-    }
-    fn lend_secret(&self, _: &[u8]) -> Result<String> {
-        Err(PluginError::cannot("lending a secret"))
-    }
-    fn warn(&self, _: &str) {}
-    fn folder(&self) -> Result<String> {
-        Err(PluginError::cannot("giving a folder"))
-    }
-    fn slot(&self, _: &str, _: u32) -> Result<Slot> {
-        Ok(Slot::new(()))
-    }
-    fn log(&self, _: &LogRecord) {}
-    fn log_level(&self) -> u8 {
-        0
-    }
-}
-
 fn open(folder: &Path, name: &str, cost: &str, private: &Path, disk: &str) -> Box<dyn BlockSource> {
     let candidates = discover(&search_folders(&[folder.to_owned()], &mut |_| {})).unwrap();
     let candidate =
         candidates.iter().find(|one| one.manifest.as_ref().is_some_and(|manifest| manifest.name == name)).unwrap();
-    let loaded = Loaded::load(candidate, Arc::new(Quiet), &json!({ "cost": cost }), private).unwrap();
+    let loaded = Loaded::load(candidate, FakeHost::new().services(), &json!({ "cost": cost }), private).unwrap();
     let source = SourceRef::new(format!("far:{disk}"));
     let fetcher = loaded.fetcher().unwrap().unwrap();
     let vm = fetcher.catalog(&source).unwrap().describe().unwrap();

@@ -157,19 +157,28 @@ fn the_stock_plugins_work_in_a_grown_host() {
     assert!(out.join("disk-disk1.vdi").is_file());
 }
 
-/// What rustup has besides the compiler of this test, new enough for the crates: none on most machines.
+/// What rustup has besides the compiler of this test, new enough for the crates, each version once: none on most machines.
 fn other_compilers() -> Vec<String> {
     let says = |arguments: &[&str]| {
         let output = Command::new("rustup").args(arguments).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     };
-    let is_new = |compiler: &&str| {
-        let version = says(&["run", compiler, "rustc", "--version"]).unwrap_or_default();
+    let version = |compiler: &str| says(&["run", compiler, "rustc", "--version"]).unwrap_or_default();
+    let is_new = |version: &str| {
         version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok()).is_some_and(|minor| minor >= 85)
     };
     let list = says(&["toolchain", "list"]).unwrap_or_default();
-    let others = list.lines().filter(|line| !line.contains("active")).filter_map(|line| line.split(' ').next());
-    others.filter(is_new).map(str::to_owned).collect()
+    let mut lines: Vec<&str> = list.lines().collect();
+    // The active one first: it stands for its version.
+    lines.sort_by_key(|line| !line.contains("active"));
+    let mut seen: Vec<String> = Vec::new();
+    lines.retain(|line| {
+        let version = version(line.split(' ').next().unwrap_or_default());
+        let is_other = !line.contains("active") && !seen.contains(&version) && is_new(&version);
+        seen.push(version);
+        is_other
+    });
+    lines.into_iter().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
 #[test]

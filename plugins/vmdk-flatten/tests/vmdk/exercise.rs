@@ -9,39 +9,12 @@ use std::sync::Arc;
 
 use vmdk2kvm_plugin_api::model::FlattenDisk;
 use vmdk2kvm_plugin_api::{
-    BlockSource, ErrorKind, Extent, ExtentKind, Flattener, Host, HostServices, LogRecord, PluginError, Progress,
-    Result, Slot, Transport, read_exact_at,
+    BlockSource, ErrorKind, Extent, ExtentKind, Flattener, Host, PluginError, Result, Transport, read_exact_at,
 };
-
-/// A host without anything behind it.
-struct Nobody;
-
-impl HostServices for Nobody {
-    fn progress(&self, _progress: &Progress<'_>) {}
-    fn cancelled(&self) -> bool {
-        false
-    }
-    fn secret(&self, _name: &str) -> Result<Option<Vec<u8>>> {
-        Ok(None)
-    }
-    fn lend_secret(&self, _value: &[u8]) -> Result<String> {
-        Err(PluginError::cannot("lending a secret"))
-    }
-    fn warn(&self, _message: &str) {}
-    fn folder(&self) -> Result<String> {
-        Err(PluginError::cannot("giving a folder"))
-    }
-    fn slot(&self, _name: &str, _limit: u32) -> Result<Slot> {
-        Ok(Slot::new(()))
-    }
-    fn log(&self, _record: &LogRecord) {}
-    fn log_level(&self) -> u8 {
-        0
-    }
-}
+use vmdk2kvm_plugin_testing::FakeHost;
 
 pub fn host() -> Host {
-    Host::new(Arc::new(Nobody), serde_json::json!({}))
+    FakeHost::new().without_settings()
 }
 
 /// Files by their names.
