@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use vmdk2kvm_plugin_api::model::SourceRef;
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::tracing::info;
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result};
 
@@ -88,10 +89,10 @@ impl Roots {
     pub fn source(&self, object: &str) -> Result<Object> {
         let (folder, relative) = self.locate(object)?;
         let bytes = match self.enter(folder, relative)? {
-            Entered::File => chunks::bytes(folder, relative, &names::shown(object))?,
+            Entered::File => chunks::bytes(folder, relative, &escape(object))?,
             Entered::Archive { object: archive, container, rest } => self.within(&archive, &container, rest, 0)?,
         };
-        Ok(Object::new(bytes, names::shown(object)))
+        Ok(Object::new(bytes, escape(object).into_owned()))
     }
 
     /// Whether there is a file of this name; says nothing about what it holds.
@@ -199,13 +200,13 @@ impl Roots {
     fn within(&self, archive: &str, container: &Container, name: &str, depth: usize) -> Result<Arc<dyn BlockSource>> {
         let (file, rest) = chunks::outermost(container, name);
         if rest.is_empty() {
-            return chunks::bytes(container, name, &names::shown(&format!("{archive}/{name}")));
+            return chunks::bytes(container, name, &escape(&format!("{archive}/{name}")));
         }
         let inner = format!("{archive}/{file}");
         if depth == MAX_DEPTH {
             return Err(PluginError::unusable(format!(
                 "{}: archives are nested more than {MAX_DEPTH} deep",
-                names::shown(&inner)
+                escape(&inner)
             ))
             .hint("unpack them yourself into an empty folder, and give that folder"));
         }
@@ -216,7 +217,7 @@ impl Roots {
     /// The object that `name`, found inside the object `from`, means.
     pub fn resolve(&self, from: &str, name: &str) -> Result<String> {
         let (root, relative) = self.locate(from)?;
-        let below = names::relative(name).map_err(|reason| names::refused(&names::shown(from), name, reason))?;
+        let below = names::relative(name).map_err(|reason| names::refused(&escape(from), name, reason))?;
         let folder = Path::new(relative).parent().unwrap_or(Path::new(""));
         let object = names::object_of(&root.path().join(folder).join(below))?;
         Ok(self.in_another_case(&object).unwrap_or(object))
@@ -230,7 +231,7 @@ impl Roots {
         let (outer, place, name) = self.innermost(object).ok()?;
         let other = chunks::in_another_case(place.place(), &name)?;
         let other = format!("{outer}/{other}");
-        info!("{}: there is no such file, and {} is taken", names::shown(object), names::shown(&other));
+        info!("{}: there is no such file, and {} is taken", escape(object), escape(&other));
         Some(other)
     }
 
@@ -245,7 +246,7 @@ impl Roots {
             .filter(|(_, below)| !below.is_empty())
             .min_by_key(|(_, below)| below.len())
             .ok_or_else(|| {
-                PluginError::unusable(format!("{}: the file is outside of the source's folder", names::shown(object)))
+                PluginError::unusable(format!("{}: the file is outside of the source's folder", escape(object)))
                     .hint("copy the file into the folder of the source")
             })
     }

@@ -231,7 +231,7 @@ fn a_program_that_dies_is_an_error_with_its_words() {
     let error = bench.tester(&FakeHost::new(), json!({ "program": program })).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Temporary);
     let wanted =
-        format!("{} did not start the machine: cannot set up guest memory 'pc.ram': \\u{{1b}}[1mno", program.display());
+        format!("{} did not start the machine: cannot set up guest memory 'pc.ram': \\x1b[1mno", program.display());
     assert_eq!(error.message, wanted);
 }
 
