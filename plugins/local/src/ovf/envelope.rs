@@ -147,11 +147,12 @@ impl Envelope {
         deltas.filter_map(|disk| Some((disk, self.parent_of(disk)?)))
     }
 
-    /// The disks with a file that neither these are nor deltas of these lie on.
+    /// The disks with a file that is neither one of these, nor what a disk with one of these is a delta on.
     pub fn others<'a>(&'a self, used: &BTreeSet<String>) -> Vec<&'a Disk> {
+        let is_used = |disk: &&Disk| disk.file.as_ref().is_some_and(|file| used.contains(&file.href));
         let mut reached: BTreeSet<&str> = BTreeSet::new();
-        for id in used {
-            let mut at = self.disks.get(id);
+        for disk in self.disks.values().filter(is_used) {
+            let mut at = Some(disk);
             while let Some(disk) = at {
                 reached.insert(&disk.id);
                 at = disk.parent.as_ref().and_then(|parent| self.disks.get(parent));

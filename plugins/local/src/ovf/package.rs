@@ -30,8 +30,9 @@ pub fn read(bytes: &[u8], stem: &str, choices: &Choices) -> Result<Vec<Described
     let envelope = Envelope::read(root, choices.configuration.as_deref())?;
     let machines = systems(root)?.into_iter().map(|system| describe(&envelope, system, stem, choices));
     let mut machines: Vec<Described> = machines.collect::<Result<_>>()?;
+    let disks = machines.iter().flat_map(|machine| &machine.disks);
     let used: BTreeSet<String> =
-        machines.iter().flat_map(|machine| &machine.disks).map(|placed| placed.disk.id.clone()).collect();
+        disks.filter_map(|placed| placed.disk.file.as_ref().map(|file| file.href.clone())).collect();
     for other in envelope.others(&used) {
         let file = other.file.as_ref().map_or("", |file| &file.href);
         let what = format!(
