@@ -6,9 +6,10 @@
 //! An object beneath a regular file is a member of that file: `/vms/web.ova/web.vmdk`. So a member needs no syntax of its own, names
 //! resolve beside it as beside a file, and nothing outside of the archive can be meant.
 
+use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use vmdk2kvm_plugin_api::model::SourceRef;
 use vmdk2kvm_plugin_api::text::escape;
@@ -16,7 +17,7 @@ use vmdk2kvm_plugin_api::tracing::info;
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result};
 
 use crate::beneath::Folder;
-use crate::chunks::{self, Place};
+use crate::chunks::{self, Cases, Place};
 use crate::container::Container;
 use crate::container::shelf::Shelf;
 use crate::digest::digest;
@@ -37,6 +38,8 @@ pub struct Roots {
     pub extra: Vec<PathBuf>,
     folders: Vec<Folder>,
     shelf: Arc<Shelf>,
+    /// Of folders in which a name was looked for in another case, by their objects.
+    cases: Mutex<HashMap<String, Cases>>,
 }
 
 /// Where a path leads.
@@ -82,7 +85,7 @@ impl Roots {
                 }
             }
         }
-        Ok(Self { main, extra, folders, shelf })
+        Ok(Self { main, extra, folders, shelf, cases: Mutex::default() })
     }
 
     /// Opens the object for reading: a file, or a member of an archive, which is an object beneath that archive's file.
@@ -229,8 +232,10 @@ impl Roots {
             return None;
         }
         let (outer, place, name) = self.innermost(object).ok()?;
-        let other = chunks::in_another_case(place.place(), &name)?;
-        let other = format!("{outer}/{other}");
+        let (folder, own) = name.split_at(name.rfind('/').map_or(0, |slash| slash + 1));
+        let mut known = self.cases.lock().unwrap_or_else(PoisonError::into_inner);
+        let cases = known.entry(format!("{outer}/{folder}")).or_insert_with(|| chunks::cases(place.place(), folder));
+        let other = format!("{outer}/{}", cases.get(&own.to_lowercase())?.as_ref()?);
         info!("{}: there is no such file, and {} is taken", escape(object), escape(&other));
         Some(other)
     }
