@@ -2,12 +2,12 @@
 
 use vmdk2kvm_plugin_api::model::{
     Card, CardModel, Chipset, Clock, Disk, DiskBus, Finding, Firmware, Inspection, Machine, MachineDisk, MachineDrive,
-    Nic, OsFamily, RemovableKind, Severity, Video, VmSpec,
+    Nic, OsFamily, RemovableKind, Severity, Video, VmSpec, unicast_mac,
 };
 use vmdk2kvm_plugin_api::text::escape;
 
+use super::asked;
 use super::promises::{MOST_IDE_DRIVES, Promises};
-use super::{asked, mac};
 use crate::config::MachineOptions;
 
 /// Above this many disks virtio-blk runs out of PCI slots on a machine without extra bridges.
@@ -118,7 +118,7 @@ fn new_disk(number: u32, disk: &Disk, format: &str, bus: DiskBus) -> MachineDisk
 
 fn new_card(nic: &Nic, model: CardModel) -> Card {
     Card::new(model).with(|card| {
-        card.mac = nic.mac.as_deref().and_then(mac::of_one_card);
+        card.mac = nic.mac.as_deref().and_then(unicast_mac);
         card.old_network.clone_from(&nic.network);
     })
 }

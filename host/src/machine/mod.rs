@@ -5,7 +5,6 @@ mod asked;
 mod decide;
 mod facts;
 mod lesser;
-mod mac;
 mod name;
 mod promises;
 

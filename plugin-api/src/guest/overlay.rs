@@ -1,7 +1,7 @@
 //! A guest as it will be: a real one, which is only read, with changes laid over it in memory.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::paths::{self, Names, Place};
@@ -106,6 +106,29 @@ impl<'a> Overlay<'a> {
         Ok(found)
     }
 
+    /// Asks the guest below about these paths and the folders on their way at once, where it is not known yet what is there.
+    fn look_ahead(&self, paths: &[&str]) {
+        let on_the_way = paths.iter().flat_map(|path| folders_of(path).skip(1).chain([*path]));
+        let is_unknown = |path: &&str| !self.known().contains_key(self.key(path).as_ref());
+        let unknown: BTreeSet<&str> = on_the_way.filter(is_unknown).collect();
+        let unknown: Vec<&str> = unknown.into_iter().collect();
+        for (path, found) in unknown.iter().zip(self.below.stat_many(&unknown)) {
+            // An error is asked for again, by whom it concerns.
+            if let Ok(found) = found {
+                self.known().insert(self.key(path).into_owned(), found);
+            }
+        }
+    }
+
+    /// The path without symlinks of the regular file at a path; `None` when there is nothing.
+    fn file_at(&self, path: &str) -> Result<Option<String>> {
+        match paths::resolve(self, path, true)? {
+            Place::Found { path, kind: FileKind::File } => Ok(Some(path)),
+            Place::Found { .. } => Err(no_file(path)),
+            Place::Vacant { .. } | Place::Nowhere { .. } => Ok(None),
+        }
+    }
+
     /// Whether it lies in a folder that is new in the place of something else.
     fn is_covered(&self, path: &str) -> bool {
         let (key, nodes) = (self.key(path), self.nodes());
@@ -139,10 +162,7 @@ impl<'a> Overlay<'a> {
             Some(Node::CopyIn { from, .. }) => Err(PluginError::unusable(format!(
                 "{path}: it will be a copy of {from} on this machine, which is not read while it is planned"
             ))),
-            _ => self
-                .below
-                .read(path, limit)?
-                .ok_or_else(|| PluginError::unusable(format!("{path}: it has gone while it was read"))),
+            _ => self.below.read(path, limit)?.ok_or_else(|| gone(path)),
         }
     }
 
@@ -311,11 +331,31 @@ impl Guest for Overlay<'_> {
     }
 
     fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
-        match paths::resolve(self, path, true)? {
-            Place::Found { path, kind: FileKind::File } => self.content_at(&path, limit).map(Some),
-            Place::Found { .. } => Err(no_file(path)),
-            Place::Vacant { .. } | Place::Nowhere { .. } => Ok(None),
-        }
+        let Some(file) = self.file_at(path)? else { return Ok(None) };
+        self.content_at(&file, limit).map(Some)
+    }
+
+    fn stat_many(&self, paths: &[&str]) -> Vec<Result<Option<Stat>>> {
+        self.look_ahead(paths);
+        paths.iter().map(|path| self.stat(path)).collect()
+    }
+
+    fn read_many(&self, paths: &[&str], limit: u64) -> Vec<Result<Option<Vec<u8>>>> {
+        self.look_ahead(paths);
+        let files: Vec<Result<Option<String>>> = paths.iter().map(|path| self.file_at(path)).collect();
+        let is_below = |file: &&str| self.node(file).is_none();
+        let below: BTreeSet<&str> = files.iter().flatten().flatten().map(String::as_str).filter(is_below).collect();
+        let below: Vec<&str> = below.into_iter().collect();
+        let read: BTreeMap<&str, Result<Vec<u8>>> = below
+            .iter()
+            .zip(self.below.read_many(&below, limit))
+            .map(|(file, found)| (*file, found.and_then(|found| found.ok_or_else(|| gone(file)))))
+            .collect();
+        let content = |file: &String| match read.get(file.as_str()) {
+            Some(content) => content.clone(),
+            None => self.content_at(file, limit),
+        };
+        files.iter().map(|file| file.clone()?.as_ref().map(content).transpose()).collect()
     }
 
     fn list(&self, path: &str) -> Result<Option<Vec<Entry>>> {
@@ -385,6 +425,10 @@ fn folders_of(path: &str) -> impl Iterator<Item = &str> {
 
 fn prefix(folder: &str) -> String {
     paths::join(folder, "")
+}
+
+fn gone(path: &str) -> PluginError {
+    PluginError::unusable(format!("{path}: it has gone while it was read"))
 }
 
 fn no_file(path: &str) -> PluginError {

@@ -281,3 +281,74 @@ fn no_two_edits_of_a_value_want_different_things() {
     assert_eq!(apply(&guest, replay(), hive), Ok(AppliedStatus::Done));
     assert_eq!(apply(&guest, replay(), "/etc/none").unwrap_err().message, gone);
 }
+
+/// A guest that is far away: counts the journeys of what is asked at once, and refuses to be asked for one path.
+struct Far(Few, AtomicU32);
+
+impl Guest for Far {
+    fn stat(&self, path: &str) -> Result<Option<Stat>> {
+        panic!("{path} was asked for alone")
+    }
+
+    fn read(&self, path: &str, _: u64) -> Result<Option<Vec<u8>>> {
+        panic!("{path} was read alone")
+    }
+
+    fn stat_many(&self, paths: &[&str]) -> Vec<Result<Option<Stat>>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.stat_many(paths)
+    }
+
+    fn read_many(&self, paths: &[&str], limit: u64) -> Vec<Result<Option<Vec<u8>>>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.read_many(paths, limit)
+    }
+
+    fn list(&self, path: &str) -> Result<Option<Vec<Entry>>> {
+        self.0.list(path)
+    }
+
+    fn read_link(&self, path: &str) -> Result<String> {
+        self.0.read_link(path)
+    }
+
+    fn apply(&self, change: &Change) -> Result<Applied> {
+        self.0.apply(change)
+    }
+
+    fn close(&self) -> Result<()> {
+        self.0.close()
+    }
+}
+
+#[test]
+fn a_guest_that_is_far_away_is_asked_for_many_paths_at_once() {
+    let below = Far(few(), AtomicU32::new(0));
+    let guest = Overlay::new(&below);
+    let kinds = |paths: &[&str]| -> Vec<Option<FileKind>> {
+        guest.stat_many(paths).into_iter().map(|found| found.unwrap().map(|stat| stat.kind)).collect()
+    };
+    let found = kinds(&[
+        "/etc/fstab",
+        "/etc/conf.d/a",
+        "/boot/grub/menu.lst",
+        "/etc/new",
+        "/boot/none",
+        "/boot/grub/grub.conf",
+    ]);
+    let (file, link) = (Some(FileKind::File), Some(FileKind::Symlink));
+    assert_eq!(found, [file, file, link, None, None, file]);
+    assert_eq!(below.1.load(Ordering::Relaxed), 1);
+
+    // What a change made is not asked for below.
+    assert_eq!(apply(&guest, Action::Symlink { to: "fstab".into() }, "/etc/new"), Ok(AppliedStatus::Done));
+    let paths = ["/etc/fstab", "/etc/new", "/boot/grub/menu.lst", "/boot/none", "/boot/grub"];
+    let read: Vec<Result<Option<String>>> = guest
+        .read_many(&paths, 9)
+        .into_iter()
+        .map(|read| read.map(|bytes| bytes.map(|bytes| String::from_utf8(bytes).unwrap())))
+        .collect();
+    let text = |text: &str| Ok(Some(text.to_owned()));
+    assert_eq!(read[..4], [text("old\n"), text("old\n"), text("menu"), Ok(None)]);
+    assert_eq!(read[4].as_ref().unwrap_err().message, "/boot/grub: not a regular file");
+}

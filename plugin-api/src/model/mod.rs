@@ -9,6 +9,7 @@ mod change;
 mod finding;
 mod growth;
 mod hold;
+mod identity;
 mod inspection;
 mod machine;
 mod plan;
@@ -28,6 +29,7 @@ pub use change::{
 pub use finding::{Finding, Severity};
 pub(crate) use growth::grows;
 pub use hold::{Changed, Hold, HoldWish, PowerState, PowerWish, Release};
+pub use identity::{canonical_uuid, unicast_mac};
 pub use inspection::{
     GuestBlockDevice, GuestDiskInfo, Inspection, InterfaceInfo, KernelInfo, MountInfo, NetworkInfo, OsFamily, OsInfo,
     ToolsInfo, VirtioDrivers,

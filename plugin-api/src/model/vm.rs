@@ -133,6 +133,13 @@ impl Cpus {
         let cores_per_socket = if cores_per_socket > 0 && count % cores_per_socket == 0 { cores_per_socket } else { 1 };
         Self { count, sockets: count / cores_per_socket, cores_per_socket }
     }
+
+    /// The same, or, where its members contradict each other, so many processors of a socket each.
+    #[must_use]
+    pub fn consistent(self) -> Self {
+        let fits = self.count > 0 && self.sockets.checked_mul(self.cores_per_socket) == Some(self.count);
+        if fits { self } else { Self::new(self.count, 1) }
+    }
 }
 
 /// The kind of controller a disk hangs on in the old machine. Declared in the order the firmware enumerates them.

@@ -7,10 +7,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{self as unix, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+use vmdk2kvm_plugin_api::paths::LINK_LIMIT;
 use vmdk2kvm_plugin_api::{PluginError, Result};
-
-/// Symlinks followed in the last part of a path, as the kernel's own limit.
-const LINK_LIMIT: usize = 40;
 
 /// A tree of files.
 #[derive(Debug)]

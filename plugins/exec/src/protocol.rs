@@ -57,6 +57,8 @@ pub(crate) enum Read {
 pub(crate) struct Plan {
     findings: Vec<Finding>,
     changes: Vec<Change>,
+    drives: Vec<String>,
+    wants: Vec<String>,
 }
 
 impl From<Plan> for FixerPlan {
@@ -64,6 +66,8 @@ impl From<Plan> for FixerPlan {
         Self::default().with(|it| {
             it.findings = plan.findings;
             it.changes = plan.changes;
+            it.drives = plan.drives;
+            it.wants = plan.wants;
         })
     }
 }
@@ -138,4 +142,31 @@ pub(crate) fn line(document: &impl Serialize) -> Result<Vec<u8>> {
     let mut line = serde_json::to_vec(document).map_err(|error| PluginError::defect(error.to_string()))?;
     line.push(b'\n');
     Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use vmdk2kvm_plugin_api::model::{Action, Severity};
+
+    use super::*;
+
+    #[test]
+    fn a_program_can_say_all_that_a_fixer_says() {
+        let change = Change::new(Action::remove_file(b"x"), "/etc/acme", "no acme", "it waits for VMware");
+        let plan = FixerPlan::new(vec![change]).with(|plan| {
+            plan.findings = vec![Finding::new("acme", Severity::Info, "acme is there")];
+            plan.drives = vec!["virtio-blk".to_owned()];
+            plan.wants = vec!["clock-local".to_owned()];
+        });
+        let said: Said = serde_json::from_value(json!({ "plan": plan })).unwrap();
+        let Said::Plan(read) = said else { panic!("{said:?}") };
+        assert_eq!(FixerPlan::from(read), plan);
+    }
+
+    #[test]
+    fn a_misspelt_member_is_no_empty_plan() {
+        let error = serde_json::from_value::<Said>(json!({"plan": {"change": []}})).unwrap_err();
+        assert!(error.to_string().contains("unknown field `change`"), "{error}");
+    }
 }

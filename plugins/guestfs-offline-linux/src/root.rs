@@ -85,6 +85,8 @@ fn find<'a>(
         if found.iter().any(belongs) {
             continue;
         }
+        // Its own failure is none of this volume, and nothing else could be looked at.
+        mounts.look_away()?;
         match look_into(mounts, volume, volumes, request) {
             Ok(candidate) => found.extend(candidate),
             Err(error) => {

@@ -11,12 +11,13 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use support::{file, host, image, request, run};
+use support::{file, image, request, run};
 use vmdk2kvm_appliance::Settings;
 use vmdk2kvm_guestfs_offline_linux::open::attach;
 use vmdk2kvm_linux_guest::{DiskLayout, FixSettings, fixers, inspect};
 use vmdk2kvm_plugin_api::model::{Firmware, PlanContext};
 use vmdk2kvm_plugin_api::{ErrorKind, Guest};
+use vmdk2kvm_plugin_testing::FakeHost;
 
 /// Something of the appliance that no guest has.
 const APPLIANCE: &str = "/init";
@@ -96,7 +97,7 @@ fn a_plan_ends_well_and_inside_of_the_guest() {
             put(number % 10, &tree.join(place));
         }
     });
-    let (_services, host) = host(serde_json::json!({}));
+    let host = FakeHost::new().without_settings();
     let attached = attach(&request(&disk, folder.path(), true), &Settings::default(), &host).unwrap();
     let guest = &attached.guest;
     for place in PLACES {

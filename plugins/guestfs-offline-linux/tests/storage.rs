@@ -4,22 +4,22 @@
 #[path = "../../library/appliance/tests/support/mod.rs"]
 mod support;
 
-use support::{file, host, image, request, storage_disks};
+use support::{file, image, request, storage_disks};
 use vmdk2kvm_appliance::Settings;
 use vmdk2kvm_guestfs_offline_linux::open::attach;
 use vmdk2kvm_plugin_api::Guest;
 use vmdk2kvm_plugin_api::model::AttachedDisk;
+use vmdk2kvm_plugin_testing::FakeHost;
 
 #[test]
 fn containers_are_opened_and_the_root_that_says_so_is_taken() {
     let folder = tempfile::tempdir().unwrap();
     let disks = storage_disks(folder.path());
-    let (services, host) = host(serde_json::json!({}));
+    let host = FakeHost::new().with_secret("wrong", "guess").with_secret("right", "secret\n").without_settings();
     let mut request = request(&disks[0], folder.path(), true);
     request.disks.extend(disks[1..].iter().map(|disk| AttachedDisk::new(disk.display().to_string(), "raw")));
     request.keys =
         vec![("all".into(), "wrong".into()), ("/dev/sda".into(), "right".into()), ("all".into(), "right".into())];
-    services.secrets.lock().unwrap().extend([("wrong".into(), "guess".into()), ("right".into(), "secret\n".into())]);
     let attached = attach(&request, &Settings::default(), &host).unwrap();
 
     let devices: Vec<(&str, &str)> =
@@ -78,7 +78,7 @@ fn disks_without_a_system_and_damaged_ones_are_said_to_be_so() {
     let mut bytes = vec![0u8; 1 << 20];
     bytes[512..520].copy_from_slice(b"EFI PART");
     std::fs::write(&cut, bytes).unwrap();
-    let (_services, host) = host(serde_json::json!({}));
+    let host = FakeHost::new().without_settings();
     let mut request = request(&disk, folder.path(), false);
     let mut second = request.disks[0].clone();
     second.path = cut.display().to_string();

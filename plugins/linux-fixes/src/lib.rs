@@ -3,9 +3,8 @@
 //! Owns the settings table `[plugin.linux-fixes]` and nothing else: the fixers are those of the library crate `vmdk2kvm-linux-guest`,
 //! which inspectors are made of, too.
 
-use serde_json::Value;
 use vmdk2kvm_linux_guest::{FixSettings, fixers};
-use vmdk2kvm_plugin_api::{Fixer, Host, Plugin, PluginError, Result};
+use vmdk2kvm_plugin_api::{Fixer, Host, Plugin, Result};
 
 /// The plugin.
 struct LinuxFixes {
@@ -14,22 +13,14 @@ struct LinuxFixes {
 
 impl Plugin for LinuxFixes {
     fn new(host: Host) -> Result<Self> {
-        Ok(Self { settings: read(host.settings()?)? })
+        let settings: FixSettings = host.settings()?;
+        settings.check()?;
+        Ok(Self { settings })
     }
 
     fn fixers(&self) -> Vec<Box<dyn Fixer>> {
         fixers(&self.settings)
     }
-}
-
-fn read(table: Value) -> Result<FixSettings> {
-    if table.is_null() {
-        return Ok(FixSettings::default());
-    }
-    let settings: FixSettings = serde_json::from_value(table)
-        .map_err(|error| PluginError::config(format!("the plugin's settings: {error}")))?;
-    settings.check()?;
-    Ok(settings)
 }
 
 vmdk2kvm_plugin_api::export_plugin! {
@@ -54,7 +45,7 @@ vmdk2kvm_plugin_api::export_plugin! {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
     use vmdk2kvm_plugin_api::ErrorKind;
     use vmdk2kvm_plugin_testing::FakeHost;
 
@@ -67,8 +58,7 @@ mod tests {
 
     #[test]
     fn fixers_are_handed_out_as_the_settings_say() {
-        let all = names(Value::Null).unwrap();
-        assert_eq!(names(json!({})).unwrap(), all);
+        let all = names(json!({})).unwrap();
         let fewer = names(json!({"skip_fixers": ["linux-fstab"], "remove_vmware_tools": false})).unwrap();
         let left_out: Vec<&String> = all.iter().filter(|name| !fewer.contains(name)).collect();
         assert_eq!(left_out, ["linux-fstab", "linux-vmware-tools"]);

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use vmdk2kvm_plugin_api::model::{Disk, Origin, SourceRef, VmSpec, VmSummary};
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::tracing::warn;
 use vmdk2kvm_plugin_api::{BlockSource, Catalog, ErrorKind, PluginError, Result};
 
@@ -12,7 +13,7 @@ use crate::content::{self, Content, list};
 use crate::detect::{self, Kind};
 use crate::given::Given;
 use crate::magic::DiskFormat;
-use crate::names::{file_name, object_of, shown, stem};
+use crate::names::{file_name, object_of, stem};
 use crate::ovf::{Choices, Described, Package};
 use crate::roots::Roots;
 use crate::{NAME, bare, object_of_disk, slots, vmx, vmx_disks};
@@ -94,7 +95,7 @@ impl LocalCatalog {
                 other => {
                     return Err(PluginError::new(
                         ErrorKind::Usage,
-                        format!("{}: a further disk is {}, not a disk", shown(&object), other.what()),
+                        format!("{}: a further disk is {}, not a disk", escape(&object), other.what()),
                     )
                     .hint("give that as the source; it names its disks itself"));
                 }
@@ -106,7 +107,7 @@ impl LocalCatalog {
     /// The disk `object` on the first free place behind `before`.
     fn disk(&self, before: &[Disk], object: &str, format: DiskFormat) -> Result<Disk> {
         if before.iter().any(|disk| object_of_disk(disk) == Some(object)) {
-            return Err(PluginError::new(ErrorKind::Usage, format!("{}: the disk is given twice", shown(object)))
+            return Err(PluginError::new(ErrorKind::Usage, format!("{}: the disk is given twice", escape(object)))
                 .hint("name each disk once"));
         }
         let (controller, bus, unit) = slots::next(before);
@@ -135,7 +136,7 @@ impl LocalCatalog {
         if systems.is_empty() {
             return Err(PluginError::unusable(format!(
                 "{}: it describes no virtual machine",
-                shown(&packages.concat())
+                escape(&packages.concat())
             ))
             .hint("export the virtual machine again"));
         }
@@ -154,16 +155,16 @@ impl LocalCatalog {
         match (systems.len(), &self.vm) {
             (1, _) => {}
             (0, Some(wanted)) => {
-                let what = format!("there is no virtual machine '{}' among {}", shown(wanted), choices());
+                let what = format!("there is no virtual machine '{}' among {}", escape(wanted), choices());
                 return Err(PluginError::unusable(what).hint(CHOOSE));
             }
             (_, Some(wanted)) => {
-                let what = format!("several virtual machines are called '{}' among {}", shown(wanted), choices());
+                let what = format!("several virtual machines are called '{}' among {}", escape(wanted), choices());
                 return Err(PluginError::unusable(what).hint("choose one with --vm by its id"));
             }
             _ => {
                 let what =
-                    format!("{}: the package holds several virtual machines: {}", shown(&self.main()?), choices());
+                    format!("{}: the package holds several virtual machines: {}", escape(&self.main()?), choices());
                 return Err(PluginError::unusable(what).hint(CHOOSE));
             }
         }
@@ -203,13 +204,13 @@ impl LocalCatalog {
             [object] => self.vmx(object),
             [] => Err(PluginError::unusable(format!(
                 "there is no virtual machine '{}' among {}",
-                shown(wanted),
+                escape(wanted),
                 choices()
             ))
             .hint(hint)),
             several => Err(PluginError::unusable(format!(
                 "several virtual machines are called '{}': {}",
-                shown(wanted),
+                escape(wanted),
                 list(several.iter().map(|object| last_part(object)))
             ))
             .hint("choose one by its file name")),
@@ -221,10 +222,10 @@ impl LocalCatalog {
         match &self.vm {
             Some(wanted) if vm.name != *wanted && !names_file(object, wanted) => Err(PluginError::unusable(format!(
                 "{}: there is no virtual machine '{}'",
-                shown(object),
-                shown(wanted)
+                escape(object),
+                escape(wanted)
             ))
-            .hint(format!("its virtual machine is called '{}'", shown(&vm.name)))),
+            .hint(format!("its virtual machine is called '{}'", escape(&vm.name)))),
             _ => Ok(vm),
         }
     }
@@ -309,7 +310,7 @@ fn warn_when_running(vm: &VmSpec, object: &str) {
     {
         warn!(
             "{}.lck exists: the virtual machine may be running, and its disks may change while they are read",
-            shown(locked)
+            escape(locked)
         );
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Owns the walk over names that finds a file, its chunks, or the archive a path leads into; folders and archives are walked alike.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -53,7 +54,7 @@ impl Place for Container {
     }
 
     fn beginning(&self, with: &str) -> Vec<String> {
-        self.list().map(|(name, _)| name).filter(|name| name.starts_with(with)).map(str::to_owned).collect()
+        self.names_beginning(with).map(str::to_owned).collect()
     }
 }
 
@@ -119,14 +120,19 @@ pub fn numbered(place: &(impl Place + ?Sized), name: &str) -> Vec<String> {
     names
 }
 
-/// The only file of the same folder whose name differs from `name` in case alone.
-pub fn in_another_case(place: &(impl Place + ?Sized), name: &str) -> Option<String> {
-    let folder = name.rfind('/').map_or("", |slash| &name[..=slash]);
-    let wanted = name.to_lowercase();
-    let mut found =
-        place.beginning(folder).into_iter().filter(|other| other.to_lowercase() == wanted && place.has(other));
-    let first = found.next()?;
-    found.next().is_none().then_some(first)
+/// The files right in a folder, by their own names in lower case; `None`: several differ in case alone.
+pub type Cases = HashMap<String, Option<String>>;
+
+/// The files right in `folder`, which is empty or ends in a slash, by their names in lower case.
+pub fn cases(place: &(impl Place + ?Sized), folder: &str) -> Cases {
+    let mut cases = Cases::new();
+    for name in place.beginning(folder) {
+        let own = &name[folder.len()..];
+        if !own.contains('/') && place.has(&name) {
+            cases.entry(own.to_lowercase()).and_modify(|only| *only = None).or_insert(Some(name));
+        }
+    }
+    cases
 }
 
 /// The name of a file's chunk.

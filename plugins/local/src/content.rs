@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::tracing::warn;
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
@@ -9,7 +10,7 @@ use crate::container::compressed::Compression;
 use crate::detect::{self, Interest, Kind};
 use crate::given::Given;
 use crate::magic::{DiskFormat, Foreign};
-use crate::names::{object_of, shown, shown_path};
+use crate::names::{object_of, shown_path};
 use crate::references;
 use crate::roots::Roots;
 
@@ -49,7 +50,7 @@ pub fn content(roots: &Roots) -> Result<Content> {
 
 /// What the archive `object` holds; of archives inside, one.
 fn archive(roots: &Roots, object: &str) -> Result<Content> {
-    Look { roots, at: shown(object), archive: true }.look(members(roots, object)?)
+    Look { roots, at: escape(object).into_owned(), archive: true }.look(members(roots, object)?)
 }
 
 /// Names and objects of an archive's members.
@@ -186,7 +187,7 @@ impl Look<'_> {
 
     /// The archive in this place; one in an archive is the last.
     fn inner(&self, object: &str) -> Result<Content> {
-        let inner = Look { roots: self.roots, at: shown(object), archive: true };
+        let inner = Look { roots: self.roots, at: escape(object).into_owned(), archive: true };
         let files = members(self.roots, object)?;
         // A compressed tar or disk is one file behind a compressor, and no level of its own.
         let nested = Sorted::of(files.clone());
@@ -220,7 +221,7 @@ impl Look<'_> {
         match &sorted.foreign {
             Some((name, kind)) => PluginError::unusable(format!(
                 "{what} has no OVF, VMX or disk; {} is {}, which is not read",
-                shown(name),
+                escape(name),
                 kind.what
             ))
             .hint(kind.hint),
@@ -242,7 +243,7 @@ pub fn machine_name(object: &str) -> String {
             name = stem.to_owned();
         }
     }
-    if name == last(object) { crate::names::stem(Path::new(object)) } else { shown(&name) }
+    if name == last(object) { crate::names::stem(Path::new(object)) } else { escape(&name).into_owned() }
 }
 
 fn last(object: &str) -> &str {
@@ -256,7 +257,7 @@ fn last_part(name: &str) -> String {
 /// Names for a message, not too many of them.
 pub fn list<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     let more = names.len().saturating_sub(LISTED);
-    let mut text = names.take(LISTED).map(shown).collect::<Vec<_>>().join(", ");
+    let mut text = names.take(LISTED).map(escape).collect::<Vec<_>>().join(", ");
     if more > 0 {
         text.push_str(&format!(" and {more} more"));
     }

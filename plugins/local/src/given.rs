@@ -8,9 +8,10 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
-use crate::names::{shown, shown_path};
+use crate::names::shown_path;
 
 /// What the user's word leads to, as a canonical path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,7 +108,7 @@ fn is_scheme(word: &str) -> bool {
 /// The path of a `file://` URI (RFC 8089): an empty host or `localhost`, and a path with percent escapes.
 fn file_uri(uri: &str) -> Result<PathBuf> {
     let bad = |what: &str| {
-        PluginError::new(ErrorKind::Usage, format!("{}: {what}", shown(uri)))
+        PluginError::new(ErrorKind::Usage, format!("{}: {what}", escape(uri)))
             .hint("write file:///absolute/path, or the path itself")
     };
     let rest = &uri["file://".len()..];

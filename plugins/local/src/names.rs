@@ -6,31 +6,17 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 /// Longest name taken from inside a file, in bytes (`PATH_MAX` of Linux).
 const MAX_NAME: usize = 4096;
 
-/// A text from a file for a message: control and direction characters escaped, so that a terminal cannot be deceived.
-pub fn shown(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        let hostile = character.is_control()
-            || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if hostile {
-            out.extend(character.escape_default());
-        } else {
-            out.push(character);
-        }
-    }
-    out
-}
-
-/// A path for a message: bytes that are no UTF-8 as `\xNN`, and the rest as [`shown`].
+/// A path for a message: bytes that are no UTF-8 as `\xNN`, and the rest as [`escape`].
 pub fn shown_path(path: &Path) -> String {
     let mut out = String::new();
     for chunk in path.as_os_str().as_bytes().utf8_chunks() {
-        out.push_str(&shown(chunk.valid()));
+        out.push_str(&escape(chunk.valid()));
         for byte in chunk.invalid() {
             out.push_str(&format!("\\x{byte:02x}"));
         }
@@ -96,7 +82,7 @@ pub fn relative(name: &str) -> Result<PathBuf, &'static str> {
 
 /// The refusal of a name that does not stay beneath its folder, with what to do.
 pub fn refused(whose: &str, name: &str, reason: &str) -> PluginError {
-    PluginError::unusable(format!("{whose}: the name '{}' is refused: it is {reason}", shown(name)))
+    PluginError::unusable(format!("{whose}: the name '{}' is refused: it is {reason}", escape(name)))
         .hint("copy that file beside the one that names it, and let it be named by its plain file name")
 }
 
@@ -133,10 +119,9 @@ mod tests {
 
     #[test]
     fn what_a_terminal_would_act_on_is_escaped() {
-        assert_eq!(shown("a\x1b[2Jb\u{202e}c\n"), "a\\u{1b}[2Jb\\u{202e}c\\n");
         let path = Path::new(std::ffi::OsStr::from_bytes(b"/tmp/a\xff\x07"));
-        assert_eq!(shown_path(path), "/tmp/a\\xff\\u{7}");
+        assert_eq!(shown_path(path), "/tmp/a\\xff\\x07");
         let error = object_of(path).unwrap_err();
-        assert_eq!(error.message, "/tmp/a\\xff\\u{7}: the name is not UTF-8");
+        assert_eq!(error.message, "/tmp/a\\xff\\x07: the name is not UTF-8");
     }
 }

@@ -6,16 +6,18 @@
 //! An object beneath a regular file is a member of that file: `/vms/web.ova/web.vmdk`. So a member needs no syntax of its own, names
 //! resolve beside it as beside a file, and nothing outside of the archive can be meant.
 
+use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use vmdk2kvm_plugin_api::model::SourceRef;
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::tracing::info;
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result};
 
 use crate::beneath::Folder;
-use crate::chunks::{self, Place};
+use crate::chunks::{self, Cases, Place};
 use crate::container::Container;
 use crate::container::shelf::Shelf;
 use crate::digest::digest;
@@ -36,6 +38,8 @@ pub struct Roots {
     pub extra: Vec<PathBuf>,
     folders: Vec<Folder>,
     shelf: Arc<Shelf>,
+    /// Of folders in which a name was looked for in another case, by their objects.
+    cases: Mutex<HashMap<String, Cases>>,
 }
 
 /// Where a path leads.
@@ -81,17 +85,17 @@ impl Roots {
                 }
             }
         }
-        Ok(Self { main, extra, folders, shelf })
+        Ok(Self { main, extra, folders, shelf, cases: Mutex::default() })
     }
 
     /// Opens the object for reading: a file, or a member of an archive, which is an object beneath that archive's file.
     pub fn source(&self, object: &str) -> Result<Object> {
         let (folder, relative) = self.locate(object)?;
         let bytes = match self.enter(folder, relative)? {
-            Entered::File => chunks::bytes(folder, relative, &names::shown(object))?,
+            Entered::File => chunks::bytes(folder, relative, &escape(object))?,
             Entered::Archive { object: archive, container, rest } => self.within(&archive, &container, rest, 0)?,
         };
-        Ok(Object::new(bytes, names::shown(object)))
+        Ok(Object::new(bytes, escape(object).into_owned()))
     }
 
     /// Whether there is a file of this name; says nothing about what it holds.
@@ -199,13 +203,13 @@ impl Roots {
     fn within(&self, archive: &str, container: &Container, name: &str, depth: usize) -> Result<Arc<dyn BlockSource>> {
         let (file, rest) = chunks::outermost(container, name);
         if rest.is_empty() {
-            return chunks::bytes(container, name, &names::shown(&format!("{archive}/{name}")));
+            return chunks::bytes(container, name, &escape(&format!("{archive}/{name}")));
         }
         let inner = format!("{archive}/{file}");
         if depth == MAX_DEPTH {
             return Err(PluginError::unusable(format!(
                 "{}: archives are nested more than {MAX_DEPTH} deep",
-                names::shown(&inner)
+                escape(&inner)
             ))
             .hint("unpack them yourself into an empty folder, and give that folder"));
         }
@@ -216,7 +220,7 @@ impl Roots {
     /// The object that `name`, found inside the object `from`, means.
     pub fn resolve(&self, from: &str, name: &str) -> Result<String> {
         let (root, relative) = self.locate(from)?;
-        let below = names::relative(name).map_err(|reason| names::refused(&names::shown(from), name, reason))?;
+        let below = names::relative(name).map_err(|reason| names::refused(&escape(from), name, reason))?;
         let folder = Path::new(relative).parent().unwrap_or(Path::new(""));
         let object = names::object_of(&root.path().join(folder).join(below))?;
         Ok(self.in_another_case(&object).unwrap_or(object))
@@ -228,9 +232,11 @@ impl Roots {
             return None;
         }
         let (outer, place, name) = self.innermost(object).ok()?;
-        let other = chunks::in_another_case(place.place(), &name)?;
-        let other = format!("{outer}/{other}");
-        info!("{}: there is no such file, and {} is taken", names::shown(object), names::shown(&other));
+        let (folder, own) = name.split_at(name.rfind('/').map_or(0, |slash| slash + 1));
+        let mut known = self.cases.lock().unwrap_or_else(PoisonError::into_inner);
+        let cases = known.entry(format!("{outer}/{folder}")).or_insert_with(|| chunks::cases(place.place(), folder));
+        let other = format!("{outer}/{}", cases.get(&own.to_lowercase())?.as_ref()?);
+        info!("{}: there is no such file, and {} is taken", escape(object), escape(&other));
         Some(other)
     }
 
@@ -245,7 +251,7 @@ impl Roots {
             .filter(|(_, below)| !below.is_empty())
             .min_by_key(|(_, below)| below.len())
             .ok_or_else(|| {
-                PluginError::unusable(format!("{}: the file is outside of the source's folder", names::shown(object)))
+                PluginError::unusable(format!("{}: the file is outside of the source's folder", escape(object)))
                     .hint("copy the file into the folder of the source")
             })
     }

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use vmdk2kvm_plugin_api::model::Disk;
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result};
 
 use crate::detect::{Kind, detect};
 use crate::magic::DiskFormat;
-use crate::names::{file_name, shown};
+use crate::names::file_name;
 use crate::roots::Roots;
 use crate::vmx::VmxDisk;
 
@@ -15,7 +16,7 @@ use crate::vmx::VmxDisk;
 pub fn open(roots: &Roots, object: &str, disks: Vec<VmxDisk>) -> Result<Vec<Disk>> {
     let mut opened: Vec<Disk> = Vec::with_capacity(disks.len());
     for disk in disks {
-        let context = format!("{}: disk {}", shown(object), disk.key);
+        let context = format!("{}: disk {}", escape(object), disk.key);
         let path = roots.resolve(object, &disk.file_name).map_err(|mut error| {
             error.hint =
                 Some("copy the disk with all its files beside the VMX, and name it there without a path".into());
@@ -24,7 +25,7 @@ pub fn open(roots: &Roots, object: &str, disks: Vec<VmxDisk>) -> Result<Vec<Disk
         if opened.iter().any(|other| crate::object_of_disk(other) == Some(path.as_str())) {
             return Err(PluginError::unusable(format!(
                 "{context}: another disk has the same file '{}'",
-                shown(&disk.file_name)
+                escape(&disk.file_name)
             ))
             .hint("remove one of both from the VMX"));
         }
@@ -34,7 +35,7 @@ pub fn open(roots: &Roots, object: &str, disks: Vec<VmxDisk>) -> Result<Vec<Disk
             other => {
                 return Err(PluginError::unusable(format!(
                     "{context}: '{}' is {}, not a disk",
-                    shown(&disk.file_name),
+                    escape(&disk.file_name),
                     other.what()
                 )));
             }

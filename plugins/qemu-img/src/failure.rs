@@ -1,7 +1,9 @@
 //! What a failed run of `qemu-img` means: from its last words to an error with a kind and a hint.
 
+use std::borrow::Cow;
 use std::path::Path;
 
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError};
 
 /// How a run ended that did not end well.
@@ -71,24 +73,10 @@ impl Failed {
 }
 
 /// The program's last complaint without its name; a hint may follow it on a line of its own.
-fn last_line(stderr: &str) -> String {
+fn last_line(stderr: &str) -> Cow<'_, str> {
     let lines = || stderr.lines().rev().map(str::trim).filter(|line| !line.is_empty());
     let complaint = lines().find_map(|line| line.strip_prefix("qemu-img: "));
     escape(complaint.or_else(|| lines().next()).unwrap_or_default())
-}
-
-/// Makes text of unknown origin safe for a terminal: control characters and those that turn the reading direction.
-pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        let turns = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if letter.is_control() || turns {
-            out.extend(letter.escape_unicode());
-        } else {
-            out.push(letter);
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -131,6 +119,6 @@ mod tests {
 
     #[test]
     fn what_could_steer_a_terminal_is_escaped() {
-        assert_eq!(escape("a\u{1b}[31mb\u{202e}c\u{9b}"), "a\\u{1b}[31mb\\u{202e}c\\u{9b}");
+        assert!(explained("qemu-img: \u{1b}[31m\u{202e}").message.ends_with("failed: \\x1b[31m\\u{202e}"));
     }
 }

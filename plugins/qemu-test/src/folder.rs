@@ -1,4 +1,4 @@
-//! The files of one boot: a private folder with sockets and variables, gone when the test is over.
+//! The files of one boot: a private folder for the UEFI's variables and the picture of the screen, gone when the test is over.
 
 use std::fs;
 use std::io::ErrorKind;

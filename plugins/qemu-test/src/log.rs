@@ -6,9 +6,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use tempfile::NamedTempFile;
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
-
-use crate::text::escape;
 
 /// Name of the file in the evidence folder.
 pub const NAME: &str = "console.log";
@@ -46,7 +45,7 @@ impl Log {
         if self.written > LARGEST {
             return;
         }
-        let mut text = escape(line);
+        let mut text = escape(line).into_owned();
         self.written += text.len() + 1;
         if self.written > LARGEST {
             text = format!("(more than {LARGEST} bytes: the rest is left out)");

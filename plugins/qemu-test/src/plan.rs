@@ -4,17 +4,15 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use vmdk2kvm_kvm::Accelerator;
-use vmdk2kvm_plugin_api::model::{Card, Firmware, InterfaceInfo, MachineDisk, TestRequest};
+use vmdk2kvm_plugin_api::model::{Card, Firmware, InterfaceInfo, MachineDisk, TestRequest, unicast_mac};
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result, tracing};
 
-use crate::command::{Disk, Flash, Mac, Machine, Nic};
+use crate::command::{Disk, Flash, Machine, Nic};
 use crate::firmware::{self, Uefi};
 
 /// The address that qemu's own DHCP gives.
 const DHCP: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
-
-/// What qemu boots.
-const FORMATS: [&str; 5] = ["qcow2", "raw", "vdi", "vmdk", "vhdx"];
 
 /// What a test's guest may use at most.
 #[derive(Debug, Clone, Copy)]
@@ -113,25 +111,28 @@ fn disk(disk: &MachineDisk) -> Result<Disk> {
     if !path.is_absolute() {
         return Err(PluginError::defect(format!("{:?} is not an absolute path", disk.image)));
     }
-    if !FORMATS.contains(&disk.format.as_str()) {
+    if !vmdk2kvm_qemu_words::opens(&disk.format) {
         return Err(PluginError::unusable(format!("{}: format {:?} cannot be booted", disk.image, disk.format)));
     }
     let metadata = std::fs::metadata(path).map_err(|error| PluginError::from_io(path.display(), &error))?;
     if !metadata.is_file() {
         return Err(PluginError::unusable(format!("{}: not a regular file", disk.image)));
     }
-    let plain = |serial: &&String| serial.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-');
     Ok(Disk {
         overlay: path.to_owned(),
         format: disk.format.clone(),
         bus: disk.bus,
-        serial: disk.serial.as_ref().filter(plain).cloned(),
+        serial: disk.plain_serial().map(str::to_owned),
         boot_order: disk.boot_order,
     })
 }
 
 /// An address that is none is left out, and qemu gives the card another.
-fn mac(card: &Card) -> Option<Mac> {
-    let parsed = card.mac.as_deref().map(Mac::parse)?;
-    parsed.inspect_err(|error| tracing::warn!("{error}: the card gets another")).ok()
+fn mac(card: &Card) -> Option<String> {
+    let given = card.mac.as_deref()?;
+    let mac = unicast_mac(given);
+    if mac.is_none() {
+        tracing::warn!("\"{}\" is no MAC address of one card: the card gets another", escape(given));
+    }
+    mac
 }

@@ -167,6 +167,20 @@ fn the_disk_that_boots_need_not_be_the_first() {
     assert_eq!(bench.test().reason, "login-prompt");
 }
 
+/// The board's own controller has six ports: the seventh disk is on another, which the firmware finds, too.
+#[test]
+fn a_disk_boots_that_the_boards_own_controller_has_no_port_for() {
+    let mut bench = Bench::new(Output::Serial, b"\r\nprobe login: ", Then::Halt);
+    let data = [(); 6].map(|()| Bench::of(&[0; 512]));
+    let disks = &mut bench.request.machine.disks;
+    disks.splice(0..0, data.iter().map(|data| data.request.machine.disks[0].clone()));
+    for disk in disks.iter_mut() {
+        (disk.bus, disk.serial, disk.boot_order) = (DiskBus::Sata, Some("a_b.c-1".to_owned()), None);
+    }
+    disks[6].boot_order = Some(1);
+    assert_eq!(bench.test().reason, "login-prompt");
+}
+
 #[test]
 fn cancelling_ends_the_guest_at_once() {
     let bench = Bench::new(Output::Serial, b"Loading\r\n", Then::Halt);
@@ -231,7 +245,7 @@ fn a_program_that_dies_is_an_error_with_its_words() {
     let error = bench.tester(&FakeHost::new(), json!({ "program": program })).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Temporary);
     let wanted =
-        format!("{} did not start the machine: cannot set up guest memory 'pc.ram': \\u{{1b}}[1mno", program.display());
+        format!("{} did not start the machine: cannot set up guest memory 'pc.ram': \\x1b[1mno", program.display());
     assert_eq!(error.message, wanted);
 }
 

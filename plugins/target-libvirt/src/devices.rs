@@ -4,6 +4,7 @@ use std::path::Path;
 
 use vmdk2kvm_plugin_api::model::{
     Card, CardModel, CardNetwork, DiskBus, Firmware, Machine, MachineDisk, MachineDrive, RemovableKind, Video,
+    unicast_mac,
 };
 use vmdk2kvm_plugin_api::text::{escape, is_unsafe};
 use vmdk2kvm_plugin_api::{PluginError, Result};
@@ -75,7 +76,7 @@ fn disk(disk: &MachineDisk, name: &str, scsi: &mut usize) -> Result<Element> {
         .child(driver.with("cache", "none").with("io", "native").with("discard", "unmap"))
         .child(element("source").with("file", &disk.image))
         .child(element("target").with("dev", name).with("bus", word(disk.bus)))
-        .children(disk.serial.as_ref().filter(|it| is_serial(it)).map(|serial| super::xml::text("serial", serial)))
+        .children(disk.plain_serial().map(|serial| super::xml::text("serial", serial)))
         .children(disk.boot_order.map(|order| element("boot").with("order", order.to_string())));
     if disk.bus != DiskBus::VirtioScsi {
         return Ok(element_of);
@@ -85,21 +86,6 @@ fn disk(disk: &MachineDisk, name: &str, scsi: &mut usize) -> Result<Element> {
     let place = scsi.to_string();
     *scsi += 1;
     Ok(element_of.child(address.with("target", place).with("unit", "0")))
-}
-
-/// A serial number in the letters that libvirt takes.
-fn is_serial(serial: &str) -> bool {
-    !serial.is_empty() && serial.chars().all(|letter| letter.is_ascii_alphanumeric() || "_.+-".contains(letter))
-}
-
-/// Six pairs of hexadecimal digits, and no address of a group, which libvirt refuses.
-fn is_of_one_card(mac: &str) -> bool {
-    let octets = mac.split(':').map(|octet| match octet.len() {
-        2 if octet.bytes().all(|byte| byte.is_ascii_hexdigit()) => u8::from_str_radix(octet, 16).ok(),
-        _ => None,
-    });
-    let octets: Option<Vec<u8>> = octets.collect();
-    octets.is_some_and(|octets| octets.len() == 6 && octets[0] & 1 == 0)
 }
 
 /// `vda`, ... `vdz`, `vdaa`, as the kernel counts.
@@ -136,7 +122,7 @@ pub(super) fn nic(card: &Card) -> Element {
     };
     element("interface")
         .with("type", kind)
-        .children(card.mac.as_ref().filter(|mac| is_of_one_card(mac)).map(|mac| element("mac").with("address", mac)))
+        .children(card.mac.as_deref().and_then(unicast_mac).map(|mac| element("mac").with("address", mac)))
         .child(source)
         .child(element("model").with("type", model))
 }

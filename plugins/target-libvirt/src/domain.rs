@@ -2,7 +2,7 @@
 //!
 //! Format: <https://libvirt.org/formatdomain.html>; the tests check it with libvirt's own schema.
 
-use vmdk2kvm_plugin_api::model::{Chipset, Clock, Firmware, Machine};
+use vmdk2kvm_plugin_api::model::{Chipset, Clock, Firmware, Machine, canonical_uuid};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use super::devices::{controllers, drives, nic, others};
@@ -15,15 +15,15 @@ pub fn domain_xml(machine: &Machine) -> Result<String> {
         .children(controllers(machine))
         .children(machine.cards.iter().map(nic))
         .children(others(machine));
-    let uuid = machine.uuid.as_deref().filter(|uuid| is_uuid(uuid));
-    let genid = machine.genid.as_deref().filter(|id| is_uuid(id));
+    let id = machine.uuid.as_deref().and_then(uuid);
+    let genid = machine.genid.as_deref().and_then(uuid);
     element("domain")
         .with("type", "kvm")
         .child(text("name", domain_name(&machine.name)))
-        .children(uuid.map(|uuid| text("uuid", uuid.to_ascii_lowercase())))
-        .children(genid.map(|id| text("genid", id.to_ascii_lowercase())))
+        .children(id.map(|id| text("uuid", id)))
+        .children(genid.map(|id| text("genid", id)))
         .child(text("memory", machine.memory_bytes.div_ceil(1024).max(1).to_string()).with("unit", "KiB"))
-        .child(text("vcpu", machine.cpus.count.max(1).to_string()))
+        .child(text("vcpu", machine.cpus.consistent().count.to_string()))
         .child(os(machine))
         .child(features(machine))
         .child(cpu(machine))
@@ -48,13 +48,11 @@ fn domain_name(name: &str) -> String {
     if name.is_empty() { "vm".to_owned() } else { name }
 }
 
-/// A UUID in its canonical form. libvirt takes those whose octets are all the same for a mistake.
-fn is_uuid(uuid: &str) -> bool {
-    let groups: Vec<&str> = uuid.split('-').collect();
-    let digits: String = groups.concat().to_ascii_lowercase();
-    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
-        && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
-        && digits.as_bytes().chunks(2).any(|octet| octet != &digits.as_bytes()[..2])
+/// A UUID. libvirt takes those whose octets are all the same for a mistake.
+fn uuid(text: &str) -> Option<String> {
+    let uuid = canonical_uuid(text)?;
+    let digits = uuid.replace('-', "");
+    digits.as_bytes().chunks(2).any(|octet| octet != &digits.as_bytes()[..2]).then_some(uuid)
 }
 
 fn os(machine: &Machine) -> Element {
@@ -83,13 +81,11 @@ fn features(machine: &Machine) -> Element {
 /// `host-model`, not `host-passthrough`: it names what the guest sees, so that the machine can move to another host
 /// later.
 fn cpu(machine: &Machine) -> Element {
-    let cpus = machine.cpus;
-    let fits = cpus.sockets.checked_mul(cpus.cores_per_socket) == Some(cpus.count) && cpus.count > 0;
-    let (sockets, cores) = if fits { (cpus.sockets, cpus.cores_per_socket) } else { (cpus.count.max(1), 1) };
+    let cpus = machine.cpus.consistent();
     let topology = element("topology")
-        .with("sockets", sockets.to_string())
+        .with("sockets", cpus.sockets.to_string())
         .with("dies", "1")
-        .with("cores", cores.to_string())
+        .with("cores", cpus.cores_per_socket.to_string())
         .with("threads", "1");
     element("cpu").with("mode", "host-model").with("check", "partial").child(topology)
 }

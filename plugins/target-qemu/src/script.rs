@@ -1,7 +1,7 @@
 //! The script as a whole.
 
 use vmdk2kvm_plugin_api::Result;
-use vmdk2kvm_plugin_api::model::{Chipset, Clock, Cpus, Firmware, Machine};
+use vmdk2kvm_plugin_api::model::{Chipset, Clock, Cpus, Firmware, Machine, canonical_uuid};
 use vmdk2kvm_plugin_api::text::{escape, is_unsafe};
 
 use super::devices;
@@ -37,10 +37,10 @@ pub fn script(machine: &Machine, file_name: &str) -> Result<String> {
     add(&format!("words+=(-smp {} -m {memory}M)", processors(machine.cpus)));
     let base = if machine.clock == Clock::Local { "localtime" } else { "utc" };
     add(&format!("words+=(-rtc base={base},driftfix=slew)"));
-    if let Some(uuid) = machine.uuid.as_deref().filter(|uuid| is_uuid(uuid)) {
+    if let Some(uuid) = machine.uuid.as_deref().and_then(canonical_uuid) {
         add(&format!("words+=(-uuid {uuid})"));
     }
-    if let Some(genid) = machine.genid.as_deref().filter(|id| is_uuid(id)) {
+    if let Some(genid) = machine.genid.as_deref().and_then(canonical_uuid) {
         add(&format!("words+=(-device vmgenid,guid={genid})"));
     }
     if uefi {
@@ -68,14 +68,6 @@ fn name(machine: &Machine) -> String {
 }
 
 fn processors(cpus: Cpus) -> String {
-    let count = cpus.count.max(1);
-    let fits = cpus.sockets.checked_mul(cpus.cores_per_socket) == Some(count);
-    let (sockets, cores) = if fits { (cpus.sockets, cpus.cores_per_socket) } else { (count, 1) };
-    format!("{count},sockets={sockets},cores={cores},threads=1")
-}
-
-/// A UUID in its canonical form.
-fn is_uuid(uuid: &str) -> bool {
-    let mut groups = uuid.split('-').map(|group| (group.len(), group.bytes().all(|byte| byte.is_ascii_hexdigit())));
-    [8, 4, 4, 4, 12].iter().all(|length| groups.next() == Some((*length, true))) && groups.next().is_none()
+    let cpus = cpus.consistent();
+    format!("{},sockets={},cores={},threads=1", cpus.count, cpus.sockets, cpus.cores_per_socket)
 }

@@ -68,8 +68,9 @@ impl Mounts {
 
     /// Ends looking.
     pub fn look_away(&mut self) -> Result<()> {
-        if self.looked_at.take().is_some() {
+        if self.looked_at.is_some() {
             self.files.appliance.transfer(|handle| handle.umount("/"))?;
+            self.looked_at = None;
             self.files.cache().anything_changed();
         }
         Ok(())

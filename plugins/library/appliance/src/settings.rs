@@ -1,11 +1,7 @@
-//! How the appliance is run: those keys of a plugin's settings table that are the appliance's.
+//! How the appliance is run: the settings table of the plugin that runs it.
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
 use vmdk2kvm_plugin_api::{Host, PluginError, Result};
-
-/// The keys, as they stand in a plugin's table and manifest.
-const KEYS: [&str; 5] = ["accel", "memory_mib", "quick_start", "command_timeout_seconds", "discard_unused"];
 
 /// How to run the appliance.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -48,41 +44,22 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The settings of a plugin that has no further ones.
+    /// The settings of a plugin.
     pub fn read(host: &Host) -> Result<Self> {
-        let (settings, rest) = Self::split(host.settings()?)?;
-        match rest.keys().next() {
-            Some(key) => {
-                Err(PluginError::config(format!("the plugin's settings: there is no \"{}\"", key.escape_debug()))
-                    .hint(format!("the settings are {}", KEYS.join(", "))))
-            }
-            None => Ok(settings),
-        }
-    }
-
-    /// The appliance's settings, and what is left of the table: the plugin's own keys.
-    pub fn split(table: Value) -> Result<(Self, Map<String, Value>)> {
-        let mut table = match table {
-            Value::Null => Map::new(),
-            Value::Object(table) => table,
-            _ => return Err(PluginError::config("the plugin's settings are no table")),
-        };
-        let own = KEYS.into_iter().filter_map(|key| table.remove_entry(key)).collect();
-        let settings: Self = serde_json::from_value(Value::Object(own))
-            .map_err(|error| PluginError::config(format!("the plugin's settings: {error}")))?;
+        let settings: Self = host.settings()?;
         if !(512..=65_536).contains(&settings.memory_mib) {
             return Err(PluginError::config(format!("memory_mib: {} is not within 512 to 65536", settings.memory_mib)));
         }
         if settings.command_timeout_seconds == 0 {
             return Err(PluginError::config("command_timeout_seconds: must not be 0"));
         }
-        Ok((settings, table))
+        Ok(settings)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
     use vmdk2kvm_plugin_api::ErrorKind;
     use vmdk2kvm_plugin_testing::FakeHost;
 
@@ -95,7 +72,6 @@ mod tests {
     #[test]
     fn every_key_of_the_appliance_is_read() {
         assert_eq!(read(json!({})).unwrap(), Settings::default());
-        assert_eq!(read(Value::Null).unwrap(), Settings::default());
         let table = json!({
             "accel": "tcg", "memory_mib": 2048, "quick_start": false, "command_timeout_seconds": 60, "discard_unused": false
         });
@@ -110,19 +86,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_the_plugins_own_is_left_for_it() {
-        let (settings, rest) = Settings::split(json!({"accel": "kvm", "own": 1})).unwrap();
-        assert_eq!((settings.accel, Value::Object(rest)), (AccelSetting::Kvm, json!({"own": 1})));
-    }
-
-    #[test]
     fn what_cannot_work_is_a_configuration_error_that_names_the_key() {
         for (table, part) in [
             (json!({"memory_mib": 64}), "memory_mib: 64 is not within 512 to 65536"),
             (json!({"command_timeout_seconds": 0}), "command_timeout_seconds: must not be 0"),
             (json!({"accel": "xen"}), "unknown variant `xen`"),
-            (json!({"no_such_key": 1}), "there is no \"no_such_key\""),
-            (json!([]), "no table"),
+            (json!({"no_such_key": 1}), "unknown field `no_such_key`"),
+            (json!([1]), "the plugin's settings: "),
         ] {
             let error = read(table).unwrap_err();
             assert_eq!(error.kind, ErrorKind::Config);

@@ -3,14 +3,14 @@
 
 mod support;
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
-use support::{allocated, change, guest_tree, host, image, request, run};
+use support::{allocated, change, guest_tree, image, request, run};
 use vmdk2kvm_appliance::{Settings, open};
 use vmdk2kvm_plugin_api::model::{Action, AppliedStatus, AttachedDisk, Content};
 use vmdk2kvm_plugin_api::{ErrorKind, FileKind, Guest};
+use vmdk2kvm_plugin_testing::FakeHost;
 
 fn sha256(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -34,9 +34,10 @@ fn a_guest_is_read_and_changed_and_stays_inside_of_itself() {
     run("qemu-img", &["create", "-q", "-f", "qcow2", "-b", disk.to_str().unwrap(), "-F", "raw", &overlay]);
     let mut request = request(&disk, folder.path(), true);
     request.disks[0] = AttachedDisk::new(overlay.clone(), "qcow2");
-    let (services, host) = host(serde_json::json!({}));
-    let (mut mounts, volumes) = open(&request, &Settings::default(), &host).unwrap();
-    assert_eq!(*services.tasks.lock().unwrap(), ["launch", "disks"]);
+    let host = FakeHost::new();
+    let (mut mounts, volumes) = open(&request, &Settings::default(), &host.without_settings()).unwrap();
+    let tasks: Vec<String> = host.progress().into_iter().map(|reported| reported.task).collect();
+    assert_eq!(tasks, ["launch", "disks"]);
 
     // What the disks hold.
     assert_eq!(volumes.disks[0].table, "none");
@@ -155,7 +156,6 @@ fn a_guest_is_read_and_changed_and_stays_inside_of_itself() {
         after + (8 << 20) < before,
         "the image has {before} bytes and then {after}: what was removed is still there"
     );
-    drop(services);
 }
 
 #[test]
@@ -163,14 +163,15 @@ fn reading_leaves_every_byte_as_it_was_and_cancelling_stops_a_call() {
     let folder = tempfile::tempdir().unwrap();
     let disk = image(folder.path(), guest_tree);
     let before = Sha256::digest(std::fs::read(&disk).unwrap());
-    let (services, host) = host(serde_json::json!({}));
-    let (mut mounts, volumes) = open(&request(&disk, folder.path(), false), &Settings::default(), &host).unwrap();
+    let host = FakeHost::new();
+    let request = request(&disk, folder.path(), false);
+    let (mut mounts, volumes) = open(&request, &Settings::default(), &host.without_settings()).unwrap();
     mounts.take_root(&volumes.volumes[0], "").unwrap();
     let guest = mounts.into_guest(&volumes);
     assert!(guest.read("/etc/fstab", 100).unwrap().is_some());
     let refused = guest.apply(&change(Action::Remove { old_sha256: None }, "/etc/fstab")).unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Defect);
-    services.cancelled.store(true, Ordering::Relaxed);
+    host.cancel();
     let begin = Instant::now();
     assert_eq!(guest.read("/usr/share/big", 10 << 20).unwrap_err().kind, ErrorKind::Interrupted);
     assert!(begin.elapsed() < Duration::from_secs(60));
@@ -181,7 +182,7 @@ fn reading_leaves_every_byte_as_it_was_and_cancelling_stops_a_call() {
 #[test]
 fn an_image_that_is_not_there_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let (_services, host) = host(serde_json::json!({}));
+    let host = FakeHost::new().without_settings();
     let request = request("/nonexistent.qcow2".as_ref(), folder.path(), false);
     let Err(error) = open(&request, &Settings::default(), &host) else { panic!("it opened nothing") };
     assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Unusable, "/nonexistent.qcow2: not a file"));

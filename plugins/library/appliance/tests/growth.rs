@@ -9,12 +9,12 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use support::{allocated, guestfish, host, request, run};
+use support::{allocated, guestfish, request, run};
 use vmdk2kvm_appliance::{Settings, open};
 use vmdk2kvm_linux_guest::{FixSettings, fixers};
 use vmdk2kvm_plugin_api::Guest;
 use vmdk2kvm_plugin_api::model::{Action, AppliedStatus, FixerPlan, GrowLayer, GrownDisk, OpenGuest, PlanContext};
-use vmdk2kvm_plugin_testing::sample;
+use vmdk2kvm_plugin_testing::{FakeHost, sample};
 
 const MIB: u64 = 1 << 20;
 const OLD: u64 = 1024 * MIB;
@@ -70,8 +70,7 @@ fn grow(
 ) -> Vec<(GrowLayer, String, u64)> {
     fs::File::options().write(true).open(path).unwrap().set_len(NEW).unwrap();
     let before = allocated(path);
-    let (services, host) = host(serde_json::json!({}));
-    services.secrets.lock().unwrap().extend(keys.iter().map(|(name, key)| ((*name).into(), (*key).into())));
+    let host = keys.iter().fold(FakeHost::new(), |host, (name, key)| host.with_secret(name, key)).without_settings();
     let (mut mounts, volumes) = open(request, settings, &host).unwrap();
     mounts.take_root(volumes.by_name(root).unwrap(), "").unwrap();
     let guest = &mounts.into_guest(&volumes);

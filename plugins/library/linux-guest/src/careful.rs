@@ -54,6 +54,18 @@ impl Guest for Careful<'_> {
         self.guest.read(path, limit)
     }
 
+    fn stat_many(&self, paths: &[&str]) -> Vec<Result<Option<Stat>>> {
+        self.guest.stat_many(paths).into_iter().map(|found| self.or_nothing(found)).collect()
+    }
+
+    fn read_many(&self, paths: &[&str], limit: u64) -> Vec<Result<Option<Vec<u8>>>> {
+        self.guest.read_many(paths, limit)
+    }
+
+    fn folds_case(&self) -> bool {
+        self.guest.folds_case()
+    }
+
     fn list(&self, path: &str) -> Result<Option<Vec<Entry>>> {
         self.or_nothing(self.guest.list(path))
     }

@@ -173,13 +173,15 @@ impl<'a> Devices<'a> {
         disk.devices.iter().find(|device| device.partition == place.partition())
     }
 
-    /// The disk of this serial number. A description that knows none of any disk leaves only the only disk.
+    /// The disk of this serial number. Of a description that knows none it can only be the only disk, and not of one that says that the
+    /// guest saw none: then the name is of another machine's disk.
     fn of_serial(&self, serial: &str) -> Option<&'a GuestDiskInfo> {
         let own = |info: &&GuestDiskInfo| self.vm_disk(info).and_then(|disk| disk.serial.as_deref());
         let mut found = self.disks.iter().filter(|info| own(info) == Some(serial));
         match (found.next(), found.next()) {
             (Some(only), None) => Some(only),
             (Some(_), Some(_)) => None,
+            (None, _) if self.vm.is_some_and(|vm| vm.shows_disk_serials == Some(false)) => None,
             (None, _) => self.disks.first().filter(|info| self.disks.len() == 1 && own(info).is_none()),
         }
     }

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use crate::names::{refused, relative, shown};
+use crate::names::{refused, relative};
 
 /// The most members of an archive.
 pub const MAX_MEMBERS: usize = 100_000;
@@ -31,7 +32,7 @@ impl<T> Members<T> {
             return Err(self.bad(format!("the archive has more than {MAX_MEMBERS} members")));
         }
         let name = self.name(name)?;
-        let text = shown(&name);
+        let text = escape(&name).into_owned();
         if self.members.insert(name, member).is_some() {
             return Err(self.bad(format!("the archive has two members called '{text}'")));
         }
@@ -43,7 +44,7 @@ impl<T> Members<T> {
         for name in self.members.keys() {
             for (slash, _) in name.match_indices('/') {
                 if self.members.contains_key(&name[..slash]) {
-                    return Err(self.bad(format!("'{}' is a file and a folder at once", shown(&name[..slash]))));
+                    return Err(self.bad(format!("'{}' is a file and a folder at once", escape(&name[..slash]))));
                 }
             }
         }

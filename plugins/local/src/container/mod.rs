@@ -14,6 +14,7 @@ pub mod tar_sparse;
 pub mod zip;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result};
@@ -66,6 +67,12 @@ impl Container {
     /// Names and sizes of its members.
     pub fn list(&self) -> impl Iterator<Item = (&str, u64)> {
         self.members.iter().map(|(name, member)| (name.as_str(), member.size))
+    }
+
+    /// The names of its members that begin so.
+    pub fn names_beginning<'a>(&'a self, with: &'a str) -> impl Iterator<Item = &'a str> {
+        let from = (Bound::Included(with), Bound::Unbounded);
+        self.members.range::<str, _>(from).map(|(name, _)| name.as_str()).take_while(move |name| name.starts_with(with))
     }
 
     /// Whether it has this member.

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
 use super::Container;
 use super::spool::Spooler;
 use crate::magic::{self, Magic};
-use crate::names::shown;
 use crate::object::Object;
 
 /// The most archives that are open at once: one for each chunked or compressed disk, and the package around them.
@@ -54,7 +54,7 @@ impl Shelf {
             if known.len() >= MAX_OPEN {
                 return Err(PluginError::new(
                     ErrorKind::Unusable,
-                    format!("{}: more than {MAX_OPEN} archives and compressed files are open", shown(object)),
+                    format!("{}: more than {MAX_OPEN} archives and compressed files are open", escape(object)),
                 )
                 .hint("unpack the package into an empty folder, and give that folder"));
             }

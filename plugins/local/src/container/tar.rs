@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use tar::{EntryType, Header, PaxExtensions};
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, read_exact_at};
 
 use super::members::Members;
 use super::pieces::Pieces;
 use super::tar_sparse;
-use crate::names::shown;
 
 /// The unit of everything in a tar, in bytes.
 pub const BLOCK: u64 = 512;
@@ -46,7 +46,7 @@ pub fn members(name: &str, archive: &Arc<dyn BlockSource>) -> Result<Members<Pie
             let member = extended.name.clone().unwrap_or_else(|| header.path_bytes().into_owned());
             PluginError::unusable(format!(
                 "{name}: its member '{}' of {stored} bytes ends past the end of the archive, which has {} bytes",
-                shown(&String::from_utf8_lossy(&member)),
+                escape(&String::from_utf8_lossy(&member)),
                 archive.size()
             ))
             .hint("the archive is cut off: copy it again from where it came")
@@ -58,7 +58,7 @@ pub fn members(name: &str, archive: &Arc<dyn BlockSource>) -> Result<Members<Pie
         } else {
             let own = std::mem::take(&mut extended);
             let member_name = own.name.clone().unwrap_or_else(|| header.path_bytes().into_owned());
-            let shown_name = format!("{name}/{}", shown(&String::from_utf8_lossy(&member_name)));
+            let shown_name = format!("{name}/{}", escape(&String::from_utf8_lossy(&member_name)));
             // v7 marks a folder by the slash at the end of its name alone.
             let folder = kind.is_dir() || (kind == EntryType::Regular && member_name.ends_with(b"/"));
             if kind.is_gnu_sparse() {
@@ -75,7 +75,7 @@ pub fn members(name: &str, archive: &Arc<dyn BlockSource>) -> Result<Members<Pie
             } else {
                 return Err(members.bad(format!(
                     "its member '{}' is {}, not a file",
-                    shown(&String::from_utf8_lossy(&member_name)),
+                    escape(&String::from_utf8_lossy(&member_name)),
                     what(kind)
                 )));
             }

@@ -7,6 +7,7 @@ use std::io::BufReader;
 use std::sync::Arc;
 
 use rawzip::{CompressionMethod, RECOMMENDED_BUFFER_SIZE, ZipLocator};
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result};
 
 use super::members::{MAX_MEMBERS, Members};
@@ -14,7 +15,6 @@ use super::pieces::Pieces;
 use super::reader::{SourceAt, SourceReader, fault};
 use super::spool::Spooler;
 use crate::file_source::FileSource;
-use crate::names::shown;
 
 /// A member as it is stored.
 pub struct Stored {
@@ -43,7 +43,8 @@ pub fn members(name: &str, archive: &Arc<dyn BlockSource>) -> Result<Members<Sto
     while let Some(entry) = entries.next_entry().map_err(damaged)? {
         let path = entry.file_path();
         let bytes = path.as_bytes().to_vec();
-        let text = shown(&String::from_utf8_lossy(&bytes));
+        let name = String::from_utf8_lossy(&bytes);
+        let text = escape(&name);
         let refuse = |what: &str| Err(members.bad(format!("its member '{text}' is {what}")));
         if entry.is_dir() {
             continue;
@@ -68,10 +69,10 @@ pub fn members(name: &str, archive: &Arc<dyn BlockSource>) -> Result<Members<Sto
     let mut ranges = Vec::with_capacity(found.len());
     for (bytes, wayfinder, size, crc, deflated) in found {
         let (start, end) = zip.get_entry(wayfinder).map_err(damaged)?.compressed_data_range();
-        let shown_name = format!("{name}/{}", shown(&String::from_utf8_lossy(&bytes)));
+        let shown_name = format!("{name}/{}", escape(&String::from_utf8_lossy(&bytes)));
         if start > end || end > archive.size() || (!deflated && end - start != size) {
             return Err(members
-                .bad(format!("its member '{}' does not lie inside of it", shown(&String::from_utf8_lossy(&bytes)))));
+                .bad(format!("its member '{}' does not lie inside of it", escape(&String::from_utf8_lossy(&bytes)))));
         }
         ranges.push((start, end));
         let archive = Arc::clone(archive);

@@ -1,11 +1,11 @@
 //! Network cards of a system, with what VMware and VirtualBox say of them elsewhere.
 
 use vmdk2kvm_plugin_api::model::{Nic, NicKind};
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::tracing::warn;
 
 use super::hardware::Item;
 use super::settings::{Settings, VirtualBoxCard};
-use crate::names::shown;
 use crate::vmx::identity::mac;
 
 /// The place of VMware's first card, `ethernet0`.
@@ -25,7 +25,7 @@ fn nic(item: &Item, index: usize, settings: &Settings, of_virtualbox: Option<&Vi
     let written = item.address.as_deref().or(of_virtualbox.and_then(|card| card.mac.as_deref()));
     let address = written.and_then(mac);
     if let (Some(written), None) = (written, &address) {
-        warn!("the card '{}': '{}' is not a MAC address; it gets a new one", shown(&item.instance), shown(written));
+        warn!("the card '{}': '{}' is not a MAC address; it gets a new one", escape(&item.instance), escape(written));
     }
     Nic::new(NicKind::Network).with(|it| {
         it.mac = address;

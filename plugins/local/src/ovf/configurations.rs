@@ -2,12 +2,12 @@
 
 use roxmltree::Node;
 use vmdk2kvm_plugin_api::model::{Finding, Severity};
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use super::envelope::is_true;
 use super::xml::{attribute, children};
 use crate::content::list;
-use crate::names::shown;
 
 /// The configurations, and the one that applies.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ impl Configurations {
         if ids.iter().any(|id| id == chosen) {
             return Ok(Self { applies: Some(chosen.to_owned()), ids, by_the_user: true });
         }
-        let error = PluginError::unusable(format!("it has no configuration '{}'", shown(chosen)));
+        let error = PluginError::unusable(format!("it has no configuration '{}'", escape(chosen)));
         Err(if ids.is_empty() {
             error.hint("it has none at all: leave out plugin.local.configuration")
         } else {
@@ -53,7 +53,7 @@ impl Configurations {
     pub fn finding(&self) -> Option<Finding> {
         let applies = self.applies().filter(|_| self.ids.len() > 1 && !self.by_the_user)?;
         let all = list(self.ids.iter().map(String::as_str));
-        let message = format!("the configuration '{}' of the OVF was chosen; it has {all}", shown(applies));
+        let message = format!("the configuration '{}' of the OVF was chosen; it has {all}", escape(applies));
         Some(
             Finding::new("ovf-configuration-chosen", Severity::Warn, message)
                 .hint("choose another one with --set plugin.local.configuration=ID"),

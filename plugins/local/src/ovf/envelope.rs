@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use roxmltree::Node;
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use super::configurations::Configurations;
 use super::xml::{attribute, child, children, text};
 use crate::magic::DiskFormat;
-use crate::names::shown;
 
 /// The most virtual systems of a package.
 const MAX_SYSTEMS: usize = 1000;
@@ -70,7 +70,7 @@ impl Envelope {
             let id = attribute(node, "id").ok_or_else(|| bad("a File has no id"))?;
             let file = file(node, id)?;
             if envelope.files.insert(id.to_owned(), file).is_some() {
-                return Err(bad(&format!("two Files have the id '{}'", shown(id))));
+                return Err(bad(&format!("two Files have the id '{}'", escape(id))));
             }
         }
         let sections = children(root, "DiskSection").chain(children(root, "Section"));
@@ -78,7 +78,7 @@ impl Envelope {
             let disk = envelope.disk(node)?;
             let id = disk.id.clone();
             if envelope.disks.insert(id.clone(), disk).is_some() {
-                return Err(bad(&format!("two Disks have the id '{}'", shown(&id))));
+                return Err(bad(&format!("two Disks have the id '{}'", escape(&id))));
             }
         }
         envelope.check_parents()?;
@@ -88,11 +88,11 @@ impl Envelope {
 
     fn disk(&self, node: Node<'_, '_>) -> Result<Disk> {
         let id = attribute(node, "diskId").ok_or_else(|| bad("a Disk has no diskId"))?;
-        let name = shown(id);
+        let name = escape(id);
         let file = match attribute(node, "fileRef") {
             None => None,
             Some(reference) => Some(self.files.get(reference).cloned().ok_or_else(|| {
-                bad(&format!("disk '{name}' names the file '{}', which References does not have", shown(reference)))
+                bad(&format!("disk '{name}' names the file '{}', which References does not have", escape(reference)))
             })?),
         };
         let unit = attribute(node, "capacityAllocationUnits").unwrap_or("byte");
@@ -109,12 +109,12 @@ impl Envelope {
             let mut above = disk;
             for _ in 0..LONGEST_CHAIN {
                 let Some(parent) = &above.parent else { break };
-                let name = shown(&above.id);
+                let name = escape(&above.id);
                 above = self.disks.get(parent).ok_or_else(|| {
-                    bad(&format!("disk '{name}' is a delta on '{}', which the package does not have", shown(parent)))
+                    bad(&format!("disk '{name}' is a delta on '{}', which the package does not have", escape(parent)))
                 })?;
             }
-            let name = shown(&disk.id);
+            let name = escape(&disk.id);
             if above.parent.is_some() {
                 return Err(bad(&format!(
                     "disk '{name}' is a delta on itself, or on a chain of more than {LONGEST_CHAIN} disks"
@@ -124,7 +124,7 @@ impl Envelope {
                 if parent.file.as_ref() == Some(file) {
                     return Err(bad(&format!(
                         "disk '{name}' is a delta on '{}', which has the same file",
-                        shown(&parent.id)
+                        escape(&parent.id)
                     )));
                 }
             }
@@ -147,11 +147,12 @@ impl Envelope {
         deltas.filter_map(|disk| Some((disk, self.parent_of(disk)?)))
     }
 
-    /// The disks with a file that neither these are nor deltas of these lie on.
+    /// The disks with a file that is neither one of these, nor what a disk with one of these is a delta on.
     pub fn others<'a>(&'a self, used: &BTreeSet<String>) -> Vec<&'a Disk> {
+        let is_used = |disk: &&Disk| disk.file.as_ref().is_some_and(|file| used.contains(&file.href));
         let mut reached: BTreeSet<&str> = BTreeSet::new();
-        for id in used {
-            let mut at = self.disks.get(id);
+        for disk in self.disks.values().filter(is_used) {
+            let mut at = Some(disk);
             while let Some(disk) = at {
                 reached.insert(&disk.id);
                 at = disk.parent.as_ref().and_then(|parent| self.disks.get(parent));
@@ -186,7 +187,7 @@ impl Envelope {
 }
 
 fn file(node: Node<'_, '_>, id: &str) -> Result<File> {
-    let id = shown(id);
+    let id = escape(id);
     let href = attribute(node, "href").ok_or_else(|| bad(&format!("the File '{id}' has no href")))?;
     let number = |name: &str| match attribute(node, name) {
         None => Ok(None),
@@ -202,7 +203,7 @@ fn file(node: Node<'_, '_>, id: &str) -> Result<File> {
         Some(other) => {
             return Err(PluginError::unusable(format!(
                 "the File '{id}' is compressed by '{}'; gzip is read",
-                shown(other)
+                escape(other)
             ))
             .hint("export the virtual machine again without compression"));
         }
@@ -263,7 +264,7 @@ pub fn root<'a, 'i>(document: &'a roxmltree::Document<'i>) -> Result<Node<'a, 'i
     if root.tag_name().name() == "Envelope" && (child(root, "References").is_some() || root.has_children()) {
         return Ok(root);
     }
-    Err(bad(&format!("its root element is '{}', not an Envelope with content", shown(root.tag_name().name()))))
+    Err(bad(&format!("its root element is '{}', not an Envelope with content", escape(root.tag_name().name()))))
 }
 
 /// An OVF that makes no sense.

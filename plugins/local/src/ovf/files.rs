@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use vmdk2kvm_plugin_api::model::{Finding, Severity};
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result};
 
 use super::envelope::File;
 use crate::chunks::whole_of;
 use crate::container::compressed::Compression;
 use crate::magic::{self, Archive, Magic};
-use crate::names::{file_name, shown};
+use crate::names::file_name;
 use crate::roots::Roots;
 
 /// The files beside an OVF.
@@ -52,7 +53,7 @@ impl<'a> Files<'a> {
 
     /// The object of a file as it is stored.
     fn stored(&self, file: &File, findings: &mut Vec<Finding>) -> Result<String> {
-        let name = shown(&file.href);
+        let name = escape(&file.href);
         if file.href.contains("://") {
             return Err(PluginError::unusable(format!("its file '{name}' is an address, not a file of the package"))
                 .hint("fetch that file, put it beside the OVF, and name it there by its plain name"));
@@ -78,7 +79,7 @@ impl<'a> Files<'a> {
         if numbered.len() == 1 {
             return Ok((highest.clone(), None));
         }
-        let (name, count, code) = (shown(&file.href), numbered.len(), "ovf-numbered-files");
+        let (name, count, code) = (escape(&file.href), numbered.len(), "ovf-numbered-files");
         let (size, mut sum) = (self.roots.source(highest)?.size(), 0_u64);
         for object in &numbered {
             sum = sum.saturating_add(self.roots.source(object)?.size());
@@ -101,7 +102,7 @@ impl<'a> Files<'a> {
     /// Holds the size against the one that the OVF states. A file that is too short is refused, unless its digest can prove it whole: those of its
     /// parts cannot.
     fn check_size(&self, file: &File, object: &str) -> Result<Option<Finding>> {
-        let (name, size) = (shown(&file.href), self.roots.source(object)?.size());
+        let (name, size) = (escape(&file.href), self.roots.source(object)?.size());
         let Some(stated) = file.size.filter(|stated| *stated != size) else { return Ok(None) };
         let differs = format!("its file '{name}' has {size} bytes, and the OVF says {stated}");
         let covered = self.covered.is_some_and(|covered| covered.iter().any(|file| holds(file, object)));

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use roxmltree::Node;
 use vmdk2kvm_plugin_api::model::Controller;
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use super::configurations::Configurations;
 use super::envelope::{bad, is_unknown};
 use super::xml::{attribute, children, text};
-use crate::names::shown;
 
 /// The most items of a machine.
 const MAX_ITEMS: usize = 4096;
@@ -72,7 +72,7 @@ pub fn items(section: Node<'_, '_>, configurations: &Configurations) -> Result<V
         let (own, item) = (own.is_some(), item(node)?);
         match items.iter_mut().find(|(_, other)| other.instance == item.instance) {
             Some((former, _)) if *former == own => {
-                return Err(bad(&format!("two items have the InstanceID '{}'", shown(&item.instance))));
+                return Err(bad(&format!("two items have the InstanceID '{}'", escape(&item.instance))));
             }
             Some(general) if own => *general = (own, item),
             Some(_) => {}
@@ -87,7 +87,7 @@ fn item(node: Node<'_, '_>) -> Result<Item> {
     let instance =
         get("InstanceID").or_else(|| get("InstanceId")).ok_or_else(|| bad("an item of hardware has no InstanceID"))?;
     let kind = get("ResourceType").and_then(|kind| kind.parse().ok()).ok_or_else(|| {
-        bad(&format!("the item '{}' has a ResourceType that is missing or no number", shown(&instance)))
+        bad(&format!("the item '{}' has a ResourceType that is missing or no number", escape(&instance)))
     })?;
     let place = match get("AddressOnParent") {
         None => None,
@@ -95,8 +95,8 @@ fn item(node: Node<'_, '_>) -> Result<Item> {
         Some(text) => Some(text.parse().map_err(|_| {
             bad(&format!(
                 "the item '{}' has the AddressOnParent '{}', which is no number",
-                shown(&instance),
-                shown(&text)
+                escape(&instance),
+                escape(&text)
             ))
         })?),
     };
@@ -167,8 +167,8 @@ pub fn number(item: &Item, what: &str, text: Option<&str>, most: u64) -> Result<
         Ok(number) if (1..=most).contains(&number) => Ok(Some(number)),
         _ => Err(PluginError::unusable(format!(
             "the item '{}' has the {what} '{}', not a number between 1 and {most}",
-            shown(&item.instance),
-            shown(text)
+            escape(&item.instance),
+            escape(text)
         ))
         .hint("export the virtual machine again")),
     }

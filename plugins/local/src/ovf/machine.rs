@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use roxmltree::Node;
 use vmdk2kvm_plugin_api::Result;
 use vmdk2kvm_plugin_api::model::{Controller, Cpus, Finding, Firmware, Removable, RemovableKind, Severity, VmSpec};
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::tracing::warn;
 
 use super::cards::nics;
@@ -16,7 +17,6 @@ use super::settings::Settings;
 use super::units;
 use super::xml::{attribute, child};
 use crate::bare::GUESSED_MEMORY;
-use crate::names::shown;
 use crate::vmx::identity::uuid;
 
 /// The most memory, in bytes: 64 TiB.
@@ -111,7 +111,7 @@ fn memory(items: &[Item], properties: &Properties<'_>, guess: &mut impl FnMut(&s
         "byte * 2^20"
     });
     units::bytes(quantity, unit).filter(|bytes| *bytes <= MAX_MEMORY).ok_or_else(|| {
-        bad(&format!("its memory of '{quantity} {}' is no amount of at most {MAX_MEMORY} bytes", shown(unit)))
+        bad(&format!("its memory of '{quantity} {}' is no amount of at most {MAX_MEMORY} bytes", escape(unit)))
     })
 }
 
@@ -121,7 +121,7 @@ fn quantity<'a>(item: &'a Item, properties: &'a Properties<'_>) -> Result<Option
     let value = properties.resolve(text);
     value
         .map(Some)
-        .ok_or_else(|| without_value(&format!("the VirtualQuantity of the item '{}'", shown(&item.instance)), text))
+        .ok_or_else(|| without_value(&format!("the VirtualQuantity of the item '{}'", escape(&item.instance)), text))
 }
 
 fn cpus(
@@ -166,10 +166,10 @@ fn disks(
     }
     order.sort_by_key(|item| item.place.is_none());
     for item in order {
-        let name = shown(&item.instance);
+        let name = escape(&item.instance);
         let disk = match &item.resource {
             Some(resource) => envelope.resource(resource).ok_or_else(|| {
-                bad(&format!("disk '{name}' names '{}', which the package does not have", shown(resource)))
+                bad(&format!("disk '{name}' names '{}', which the package does not have", escape(resource)))
             })?,
             None => empty(item),
         };
@@ -208,7 +208,7 @@ fn empty(item: &Item) -> Disk {
 /// The capacity in bytes that the package states.
 fn capacity(disk: &Disk, properties: &Properties<'_>) -> Result<Option<u64>> {
     let Some(amount) = &disk.capacity else { return Ok(None) };
-    let name = shown(&disk.id);
+    let name = escape(&disk.id);
     match properties.bytes(amount) {
         Ok(capacity) => Ok(capacity),
         // Where there is a file, that says how large the disk is.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use vmdk2kvm_plugin_api::model::{Disk, Finding, Severity, StatedDigest, VmSpec};
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::tracing::{error_span, warn};
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result};
 
@@ -15,7 +16,7 @@ use super::manifest::{self, Manifest};
 use super::xml;
 use crate::detect::{self, Kind};
 use crate::magic::DiskFormat;
-use crate::names::{file_name, shown, stem};
+use crate::names::{file_name, stem};
 use crate::roots::Roots;
 
 /// The formats whose deltas are read: their reader asks for the parent, and refuses a delta without one.
@@ -29,14 +30,15 @@ pub fn read(bytes: &[u8], stem: &str, choices: &Choices) -> Result<Vec<Described
     let envelope = Envelope::read(root, choices.configuration.as_deref())?;
     let machines = systems(root)?.into_iter().map(|system| describe(&envelope, system, stem, choices));
     let mut machines: Vec<Described> = machines.collect::<Result<_>>()?;
+    let disks = machines.iter().flat_map(|machine| &machine.disks);
     let used: BTreeSet<String> =
-        machines.iter().flat_map(|machine| &machine.disks).map(|placed| placed.disk.id.clone()).collect();
+        disks.filter_map(|placed| placed.disk.file.as_ref().map(|file| file.href.clone())).collect();
     for other in envelope.others(&used) {
         let file = other.file.as_ref().map_or("", |file| &file.href);
         let what = format!(
             "disk '{}' with the file '{}' is in no virtual machine of the OVF, and is not moved",
-            shown(&other.id),
-            shown(file)
+            escape(&other.id),
+            escape(file)
         );
         let finding = Finding::new("ovf-disk-unused", Severity::Warn, what)
             .hint("when it belongs to this virtual machine, give its file with --disk");
@@ -98,7 +100,7 @@ impl<'a> Package<'a> {
             if placed.guessed {
                 vm.guessed.push(format!("disks[{index}].controller"));
             }
-            let context = format!("{}: disk '{}'", shown(self.object), shown(&placed.disk.id));
+            let context = format!("{}: disk '{}'", escape(self.object), escape(&placed.disk.id));
             let disk = match self.disk(&files, &placed, &mut findings) {
                 Ok(disk) => disk,
                 Err(error) => {
@@ -109,14 +111,14 @@ impl<'a> Package<'a> {
             };
             if let (Some(covered), Some(path)) = (&covered, crate::object_of_disk(&disk)) {
                 if !covered.iter().any(|object| covers(object, path)) {
-                    warn!("{}: the manifest has no digest of it", shown(path));
+                    warn!("{}: the manifest has no digest of it", escape(path));
                 }
             }
             vm.disks.push(disk);
         }
         let certificate = Path::new(self.object).with_extension("cert");
         if certificate.to_str().is_some_and(|object| self.roots.has(object)) {
-            warn!("{}: the package is signed, and the signature is not checked", shown(self.object));
+            warn!("{}: the package is signed, and the signature is not checked", escape(self.object));
         }
         vm.findings.extend(findings);
         Ok(vm)
@@ -136,8 +138,8 @@ impl<'a> Package<'a> {
             if parents.insert(child, below.clone()).is_some_and(|other| other != below) {
                 return Err(bad(&format!(
                     "{}: the file of disk '{}' is a delta on two disks",
-                    shown(self.object),
-                    shown(&delta.id)
+                    escape(self.object),
+                    escape(&delta.id)
                 )));
             }
         }
@@ -153,7 +155,7 @@ impl<'a> Package<'a> {
             match files.find(&entry.name) {
                 Some(file) if covers(&file, object) => stated.push(entry.stated(file)),
                 None if files.is_part(&entry.name, object) => {
-                    let (object, part) = (shown(object), shown(&entry.name));
+                    let (object, part) = (escape(object), escape(&entry.name));
                     return Err(PluginError::unusable(format!(
                         "{object}: its part '{part}' is in the manifest, and not there"
                     ))
@@ -195,7 +197,7 @@ impl<'a> Package<'a> {
             let capacity_bytes = capacity.filter(|capacity| *capacity > 0).ok_or_else(|| {
                 PluginError::unusable("it has neither a file nor a capacity").hint("export the virtual machine again")
             })?;
-            return Ok(Disk::new(shown(&disk.id), controller, bus, unit).with(|it| it.capacity_bytes = capacity_bytes));
+            return Ok(Disk::new(escape(&disk.id), controller, bus, unit).with(|it| it.capacity_bytes = capacity_bytes));
         };
         let path = files.path(file, findings)?;
         // The path of a revision ends in its number, which says nothing of a format.
@@ -212,7 +214,7 @@ impl<'a> Package<'a> {
                 other => {
                     return Err(PluginError::unusable(format!(
                         "'{}' is {}, not a disk",
-                        shown(&file.href),
+                        escape(&file.href),
                         other.what()
                     )));
                 }
@@ -221,7 +223,7 @@ impl<'a> Package<'a> {
         if let Some(parent) = disk.parent.as_ref().filter(|_| !WITH_DELTAS.contains(&format)) {
             return Err(PluginError::unusable(format!(
                 "it is a delta on '{}' in the format {}, whose deltas are not read",
-                shown(parent),
+                escape(parent),
                 format.as_str()
             ))
             .hint("consolidate the snapshots of the virtual machine, then export it again"));

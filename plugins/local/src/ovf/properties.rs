@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use roxmltree::Node;
 use vmdk2kvm_plugin_api::model::{Finding, Severity};
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use super::choices::Choices;
@@ -12,7 +13,6 @@ use super::envelope::{Amount, bad, is_unknown};
 use super::units;
 use super::xml::{attribute, children};
 use crate::content::list;
-use crate::names::shown;
 
 /// The properties that a system sees.
 #[derive(Debug)]
@@ -70,10 +70,10 @@ impl<'a> Properties<'a> {
             return Ok(None);
         }
         let bytes = quantity.parse().ok().and_then(|quantity| units::bytes(quantity, &amount.unit));
-        bytes.map(Some).ok_or_else(|| Unclear::Amount(format!("{} {}", shown(quantity), shown(&amount.unit))))
+        bytes.map(Some).ok_or_else(|| Unclear::Amount(format!("{} {}", escape(quantity), escape(&amount.unit))))
     }
 
-    /// Refuses a value that the user set and that no property of the package has.
+    /// Tells of values that the user set for properties that the package does not have.
     pub fn finding(&self) -> Option<Finding> {
         let known = |name: &str| self.all.iter().any(|property| property.full == name || property.key == name);
         let unknown: Vec<&str> = self.set.keys().map(String::as_str).filter(|name| !known(name)).collect();
@@ -103,7 +103,7 @@ pub fn name_in(text: &str) -> Option<&str> {
 
 /// The refusal of `what`, which names a property without a value.
 pub fn without_value(what: &str, text: &str) -> PluginError {
-    let name = shown(name_in(text).unwrap_or(text));
+    let name = escape(name_in(text).unwrap_or(text));
     bad(&format!("{what} is that of the property '{name}', which has no value"))
         .hint(format!("give it one with --set plugin.local.properties.{name}=VALUE"))
 }

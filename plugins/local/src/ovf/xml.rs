@@ -4,9 +4,8 @@
 //! local names. Document types, and with them entities and external references, are refused.
 
 use roxmltree::{Document, Error, Node, ParsingOptions};
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{PluginError, Result};
-
-use crate::names::shown;
 
 /// The largest OVF, in bytes; real ones have tens of KiB.
 pub const MAX_SIZE: u64 = 16 << 20;
@@ -37,7 +36,7 @@ pub fn parse(text: &str) -> Result<Document<'_>> {
                 "it has a document type, which is refused: entities could name other files".to_owned()
             }
             Error::NodesLimitReached => format!("it has more than {MAX_NODES} nodes"),
-            error => format!("its XML is malformed: {}", shown(&error.to_string())),
+            error => format!("its XML is malformed: {}", escape(&error.to_string())),
         };
         PluginError::unusable(what).hint("export the virtual machine again")
     })
@@ -120,7 +119,7 @@ mod tests {
         assert_eq!(decode(&utf16).unwrap(), "<a/>");
         assert_eq!(decode(b"\xef\xbb\xbf\r\n <?xml version=\"1.0\"?><a/>").unwrap(), "<?xml version=\"1.0\"?><a/>");
         // The parser's own message quotes the character.
-        assert!(parse("<a b=\"c\"\0/>").unwrap_err().message.ends_with("not '\\u{0}' at 1:9"));
+        assert!(parse("<a b=\"c\"\0/>").unwrap_err().message.ends_with("not '\\x00' at 1:9"));
         assert_eq!(decode(b"<a>\xff</a>").unwrap_err().message, "it is not UTF-8, as it should be");
     }
 

@@ -5,11 +5,11 @@
 //! the log: the order here is also that in which a guest's kernel names the disks.
 
 use vmdk2kvm_plugin_api::model::{Controller, Removable, RemovableKind};
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::tracing::warn;
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use super::dictionary::Dictionary;
-use crate::names::shown;
 
 /// The most disks of a machine (VMware's own limit is 256).
 const MAX_DISKS: usize = 256;
@@ -96,7 +96,7 @@ pub fn devices(dictionary: &Dictionary) -> Result<Devices> {
         if !named.is_empty() && !named.eq_ignore_ascii_case(&first.key) {
             warn!(
                 "bios.hddOrder starts from {} and not from {}: choose the boot disk by hand",
-                shown(named),
+                escape(named),
                 first.key
             );
         }

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use super::text::{Text, unescape};
-use crate::names::shown;
 
 /// The most lines of a VMX; real ones have a few hundred.
 const MAX_LINES: usize = 20_000;
@@ -48,7 +48,7 @@ impl Dictionary {
             let value = unescape(raw_value(value.trim()).map_err(bad)?, text.encoding);
             match entries.get(&key) {
                 Some(earlier) if *earlier != value => {
-                    return Err(PluginError::unusable(format!("line {number} gives {} a second value", shown(&key)))
+                    return Err(PluginError::unusable(format!("line {number} gives {} a second value", escape(&key)))
                         .hint("remove the line that does not apply"));
                 }
                 Some(_) => {}
@@ -78,7 +78,7 @@ impl Dictionary {
             Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
             _ => Err(PluginError::unusable(format!(
                 "{key} is '{}', not a number between {least} and {most}",
-                shown(text)
+                escape(text)
             ))
             .hint(format!("correct {key} in the VMX"))),
         }

@@ -1,6 +1,7 @@
 //! A VMX as a machine: everything but the disks' files.
 
 use vmdk2kvm_plugin_api::model::{Cpus, Firmware, VmSpec};
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::tracing::{error_span, warn};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
@@ -10,7 +11,6 @@ use super::identity::{genid, uuid};
 use super::network::nics;
 use super::text;
 use crate::bare::GUESSED_MEMORY;
-use crate::names::shown;
 use crate::object::Object;
 
 /// The largest VMX that is read; real ones have a few KiB.
@@ -65,7 +65,7 @@ pub fn describe(bytes: &[u8], stem: &str) -> Result<Described> {
         Some("bios") => Firmware::Bios,
         other => {
             if let Some(other) = other {
-                warn!("firmware '{}' is not known; BIOS is assumed", shown(other));
+                warn!("firmware '{}' is not known; BIOS is assumed", escape(other));
             }
             // VMware's default.
             guess("firmware");
@@ -83,7 +83,7 @@ pub fn describe(bytes: &[u8], stem: &str) -> Result<Described> {
     let uuid = dictionary.text("uuid.bios").and_then(|text| {
         let uuid = uuid(text);
         if uuid.is_none() {
-            warn!("uuid.bios '{}' is not a UUID; the machine gets a new one", shown(text));
+            warn!("uuid.bios '{}' is not a UUID; the machine gets a new one", escape(text));
         }
         uuid
     });

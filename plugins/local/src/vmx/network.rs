@@ -5,11 +5,11 @@
 use std::collections::BTreeSet;
 
 use vmdk2kvm_plugin_api::model::{Nic, NicKind};
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::tracing::warn;
 
 use super::dictionary::Dictionary;
 use super::identity::mac;
-use crate::names::shown;
 
 /// Reads every card that is present, in the order of their numbers. What was guessed is added to `guessed`.
 pub fn nics(dictionary: &Dictionary, guessed: &mut Vec<String>) -> Vec<Nic> {
@@ -30,7 +30,7 @@ pub fn nics(dictionary: &Dictionary, guessed: &mut Vec<String>) -> Vec<Nic> {
         let written = if fixed { get("address") } else { get("generatedaddress").or_else(|| get("address")) };
         let address = written.and_then(mac);
         if let (Some(written), None) = (written, &address) {
-            warn!("ethernet{number}: '{}' is not a MAC address; the card gets a new one", shown(written));
+            warn!("ethernet{number}: '{}' is not a MAC address; the card gets a new one", escape(written));
         }
         nics.push(Nic::new(kind).with(|it| {
             it.mac = address;

@@ -1,5 +1,7 @@
 //! What is refused, with exit code and sentence: each case is a file made here.
 
+use std::time::{Duration, Instant};
+
 use vmdk2kvm_plugin_api::ErrorKind;
 
 use crate::documents::{disk, usual};
@@ -116,4 +118,21 @@ fn members_of_an_archive_cannot_reach_outside_of_it() {
     }
     assert_eq!(transport.resolve(&object("web.ova/b.vmdk"), "web.ovf").unwrap(), object("web.ova/web.ovf"));
     assert!(transport.resolve(&object("web.ova/b.vmdk"), "../secret.vmdk").is_err());
+}
+
+/// A search of the whole archive for each name would take minutes.
+#[test]
+fn a_manifest_of_names_that_are_not_there_takes_no_long_search_each() {
+    let lab = Lab::new();
+    lab.file("in/web.ovf", usual("ovf:href=\"a.vmdk\"", "ovf:href=\"b.vmdk\""));
+    lab.file("in/a.vmdk", disk(1)).file("in/b.vmdk", disk(2));
+    let line = |number: u32| {
+        format!("SHA256(none{number}/x) = {}\nSHA256(none{number}) = {}\n", "0".repeat(64), "0".repeat(64))
+    };
+    lab.file("in/web.mf", (0..15_000).map(line).collect::<String>());
+    (0..15_000).for_each(|number| _ = lab.file(&format!("in/member{number}"), ""));
+    lab.run("in", "tar -cf ../web.ova .");
+    let begin = Instant::now();
+    assert_eq!(lab.describe("web.ova", None).unwrap().disks.len(), 2);
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
 }

@@ -76,6 +76,17 @@ fn a_disk_that_no_machine_has_is_told_of() {
 }
 
 #[test]
+fn a_disk_whose_file_a_machine_names_is_no_disk_that_nobody_has() {
+    let lab = Lab::new();
+    let files = "<File ovf:id=\"f\" ovf:href=\"a.vmdk\"/>";
+    let disks = "<Disk ovf:diskId=\"d\" ovf:fileRef=\"f\"/>";
+    lab.file("web.ovf", envelope(files, disks, &system("web", "Web", &item(17, 1, "HostResource=ovf:/file/f"))))
+        .file("a.vmdk", disk(1));
+    assert_eq!(lab.findings("web.ovf"), []);
+    assert!(lab.contents("web.ovf").unwrap() == [Some(disk(1))]);
+}
+
+#[test]
 fn numbered_files_are_revisions_unless_chunks_or_sizes_say_parts() {
     let whole = disk(1);
     let parts = [&whole[..60_000], &whole[60_000..120_000], &whole[120_000..]];

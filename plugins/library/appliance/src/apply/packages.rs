@@ -28,7 +28,9 @@ pub fn remove(guest: &ApplianceGuest, manager: PackageManager, packages: &[Strin
     guest.files.cache().anything_changed();
     let output = result.map_err(|error| match manager {
         // dpkg looks at what depends on a package before it touches it.
-        PackageManager::Dpkg => error.hint("remove the packages in the running VM, or set remove_vmware_tools = false"),
+        PackageManager::Dpkg => error.hint(
+            "remove the packages in the running VM, or keep them with --set plugin.linux-fixes.remove_vmware_tools=false",
+        ),
         _ => error,
     })?;
     if manager == PackageManager::Dpkg {

@@ -1,68 +1,15 @@
-//! A host without a host, requests, and small images for the tests.
+//! Requests, and small images for the tests.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 use vmdk2kvm_plugin_api::model::{Action, AttachedDisk, Change, OpenGuest};
-use vmdk2kvm_plugin_api::{Host, HostServices, LogRecord, PluginError, Progress, Result, Slot};
 use vmdk2kvm_plugin_testing::sample;
-
-/// A host that listens to nobody and can be told to cancel.
-#[derive(Default)]
-pub struct TestHost {
-    pub secrets: Mutex<HashMap<String, String>>,
-    pub cancelled: AtomicBool,
-    /// The tasks that were reported.
-    pub tasks: Mutex<Vec<String>>,
-}
-
-impl HostServices for TestHost {
-    fn progress(&self, progress: &Progress<'_>) {
-        self.tasks.lock().unwrap().push(progress.task.to_owned());
-    }
-
-    fn cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
-    }
-
-    fn secret(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        Ok(self.secrets.lock().unwrap().get(name).map(|secret| secret.as_bytes().to_vec()))
-    }
-
-    fn lend_secret(&self, _: &[u8]) -> Result<String> {
-        Err(PluginError::cannot("lending a secret"))
-    }
-
-    fn warn(&self, _: &str) {}
-
-    fn folder(&self) -> Result<String> {
-        Err(PluginError::cannot("giving a folder"))
-    }
-
-    fn slot(&self, _: &str, _: u32) -> Result<Slot> {
-        Ok(Slot::new(()))
-    }
-
-    fn log(&self, _: &LogRecord) {}
-
-    fn log_level(&self) -> u8 {
-        0
-    }
-}
-
-/// A handle on a test host with these settings.
-pub fn host(settings: serde_json::Value) -> (Arc<TestHost>, Host) {
-    let services = Arc::new(TestHost::default());
-    (services.clone(), Host::new(services, settings))
-}
 
 /// A request for one raw disk.
 pub fn request(disk: &Path, work_dir: &Path, writable: bool) -> OpenGuest {

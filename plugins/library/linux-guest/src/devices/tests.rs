@@ -158,3 +158,20 @@ fn a_serial_number_is_that_of_one_disk() {
     let devices = Devices::new(&disks, Some(&vm));
     assert_eq!(names(&devices, &format!("/dev/disk/by-id/scsi-3{}-part1", id('a'))), "Unknown");
 }
+
+#[test]
+fn a_serial_number_that_the_guest_did_not_see_is_of_no_disk() {
+    let disks = vec![fixture::disk(0, &[(1, "ext4")])];
+    let mut vm = three().1;
+    vm.disks.truncate(1);
+    let spec = format!("/dev/disk/by-id/scsi-36000c29{}-part1", "a".repeat(25));
+    for (shows, serial, want) in [
+        (None, None, "/dev/sda1"),
+        (Some(true), None, "/dev/sda1"),
+        (Some(false), None, "Unknown"),
+        (Some(false), Some(format!("6000c29{}", "a".repeat(25))), "/dev/sda1"),
+    ] {
+        (vm.shows_disk_serials, vm.disks[0].serial) = (shows, serial.clone());
+        assert_eq!(names(&Devices::new(&disks, Some(&vm)), &spec), want, "{shows:?} {serial:?}");
+    }
+}

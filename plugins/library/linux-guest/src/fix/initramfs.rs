@@ -145,7 +145,7 @@ impl Initramfs {
                     if lacks { Severity::Block } else { Severity::Warn },
                     format!("kernel {} would not read what is appended to {path}", kernel.version),
                 )
-                .hint("set initramfs = \"rebuild\" for the plugin that opens the guest"),
+                .hint("let the guest rebuild it: --set plugin.linux-fixes.initramfs=rebuild"),
             );
         }
         Ok(lacks)

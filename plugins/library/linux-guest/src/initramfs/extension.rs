@@ -59,7 +59,7 @@ pub fn extension(
         return Err(PluginError::unusable(format!(
             "the initramfs of {kernel} cannot be extended: the kernel stops reading at byte {at}, where no archive begins"
         ))
-        .hint("set initramfs = \"rebuild\" for the plugin that opens the guest"));
+        .hint("let the guest rebuild it: --set plugin.linux-fixes.initramfs=rebuild"));
     }
     let mut new: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     if !drivers.is_empty() {

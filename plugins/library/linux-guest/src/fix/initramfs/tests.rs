@@ -162,6 +162,8 @@ fn rebuilds_what_cannot_be_appended_to() {
     );
     let forced = plan(InitramfsMode::Append, all(Some(PATH)), &dracut, &[(PATH, lz4)]);
     assert_eq!(forced.findings[0].code, "initramfs-cannot-be-extended");
+    let hint = "let the guest rebuild it: --set plugin.linux-fixes.initramfs=rebuild";
+    assert_eq!(forced.findings[0].hint, hint);
     let told = plan(InitramfsMode::Rebuild, all(Some(PATH)), &dracut, &[(PATH, archive(OLD))]);
     assert_eq!(kinds(&told)[1], ("rebuild_initramfs", PATH));
     let no_tool = plan(InitramfsMode::Auto, all(None), &[], &[]);
