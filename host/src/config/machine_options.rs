@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-use vmdk2kvm_plugin_api::model::{CardModel, Chipset, Clock, DiskBus, Firmware, Video};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use vmdk2kvm_plugin_api::model::{CardModel, CardNetwork, Chipset, Clock, DiskBus, Firmware, Video};
 
 /// What the job says of the new machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MachineOptions {
     /// Networks of the new host by the names of the old ones.
-    pub networks: BTreeMap<String, NetworkTarget>,
+    #[serde(deserialize_with = "known_networks")]
+    pub networks: BTreeMap<String, CardNetwork>,
     /// The bus of all disks.
     pub disk_bus: Option<DiskBus>,
     /// Which disk is booted from, counted from 1.
@@ -43,12 +45,29 @@ pub struct MachineOptions {
     pub paravirtual: Option<bool>,
 }
 
-/// What a network card is attached to on the new host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NetworkTarget {
-    /// A network of the new hypervisor.
-    Network(String),
-    /// A bridge of the new host.
-    Bridge(String),
+/// A job is written for this version: what it does not know is a mistake.
+fn known_networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, CardNetwork>, D::Error> {
+    let networks = BTreeMap::<String, CardNetwork>::deserialize(deserializer)?;
+    let known = |network: &CardNetwork| matches!(network, CardNetwork::Network(_) | CardNetwork::Bridge(_));
+    match networks.iter().find(|(_, network)| !known(network)) {
+        Some((name, _)) => {
+            Err(D::Error::custom(format_args!("`{name}` is neither `network = NAME` nor `bridge = NAME`")))
+        }
+        None => Ok(networks),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_one_that_is_known() {
+        let read = |text: &str| toml::from_str::<MachineOptions>(text).map_err(|error| error.message().to_owned());
+        let options = read("networks.'VM Network' = {bridge = 'br0'}").unwrap();
+        assert_eq!(options.networks["VM Network"], CardNetwork::Bridge("br0".to_owned()));
+        for wrong in ["networks.A = {vlan = 'x'}", "networks.A = {network = 5}", "networks.A = 'x'"] {
+            assert_eq!(read(wrong).unwrap_err(), "`A` is neither `network = NAME` nor `bridge = NAME`");
+        }
+    }
 }

@@ -17,7 +17,7 @@ pub use job::{
     TargetFormat, TestOptions,
 };
 pub use layer::{VARIABLE_PREFIX, parse_set};
-pub use machine_options::{MachineOptions, NetworkTarget};
+pub use machine_options::MachineOptions;
 pub use resize::{NewSize, Resize};
 pub use resolve::{Layers, Operand, Request, Surroundings, job, resolve, settings, settings_folders};
 pub use settings::{LogSettings, Settings, SourceSettings, TestSettings};

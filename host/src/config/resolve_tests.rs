@@ -5,9 +5,9 @@ use std::path::Path;
 use serde_json::json;
 
 use super::*;
-use vmdk2kvm_plugin_api::model::DiskBus;
+use vmdk2kvm_plugin_api::model::{CardNetwork, DiskBus};
 
-use crate::config::{NetworkTarget, SecretSource, TargetFormat};
+use crate::config::{SecretSource, TargetFormat};
 use crate::events::LogLevel;
 
 fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
@@ -59,8 +59,8 @@ fn each_layer_wins_over_the_one_before() {
     assert_eq!(resolved.skip, [Stage::Test]);
     assert_eq!((resolved.test.timeout_seconds, resolved.test.ssh_port), (2, Some(22)));
     assert_eq!(resolved.log.level, LogLevel::Debug);
-    assert_eq!(resolved.machine.networks["A"], NetworkTarget::Network("a".into()));
-    assert_eq!(resolved.machine.networks["B"], NetworkTarget::Bridge("br0".into()));
+    assert_eq!(resolved.machine.networks["A"], CardNetwork::Network("a".into()));
+    assert_eq!(resolved.machine.networks["B"], CardNetwork::Bridge("br0".into()));
 
     layers.sets = vec!["name=set".into(), "machine.disk_bus=virtio-scsi".into()];
     let resolved = settings(&layers, &surroundings).unwrap();

@@ -2,11 +2,11 @@
 //! drive what is asked, a finding says so.
 
 use vmdk2kvm_plugin_api::model::{
-    CardModel, CardNetwork, Chipset, Cpus, DiskBus, Finding, Firmware, Machine, MachineDrive, Severity, Video,
+    CardModel, Chipset, Cpus, DiskBus, Finding, Firmware, Machine, MachineDrive, Severity, Video,
 };
 
 use super::promises::{MOST_IDE_DRIVES, Promises};
-use crate::config::{MachineOptions, NetworkTarget};
+use crate::config::MachineOptions;
 
 /// Changes the machine to what the job asks.
 pub(super) fn ask(machine: &mut Machine, options: &MachineOptions, promises: &Promises) -> Vec<Finding> {
@@ -124,10 +124,7 @@ fn cards(machine: &mut Machine, options: &MachineOptions, promises: &Promises, f
     for card in &mut machine.cards {
         let named = card.old_network.as_deref().and_then(|name| options.networks.get(name));
         if let Some(target) = named.or_else(|| options.networks.get("*")) {
-            card.network = Some(match target {
-                NetworkTarget::Network(name) => CardNetwork::Network(name.clone()),
-                NetworkTarget::Bridge(name) => CardNetwork::Bridge(name.clone()),
-            });
+            card.network = Some(target.clone());
         }
     }
 }
@@ -152,7 +149,7 @@ fn boot_disk(machine: &mut Machine, options: &MachineOptions, findings: &mut Vec
 
 #[cfg(test)]
 mod tests {
-    use vmdk2kvm_plugin_api::model::{Card, Clock, MachineDisk, RemovableKind};
+    use vmdk2kvm_plugin_api::model::{Card, CardNetwork, Clock, MachineDisk, RemovableKind};
 
     use super::*;
 
@@ -180,8 +177,8 @@ mod tests {
     fn every_member_can_be_asked() {
         let options = MachineOptions {
             networks: [
-                ("*".to_owned(), NetworkTarget::Network("lab".to_owned())),
-                ("A".to_owned(), NetworkTarget::Bridge("br0".to_owned())),
+                ("*".to_owned(), CardNetwork::Network("lab".to_owned())),
+                ("A".to_owned(), CardNetwork::Bridge("br0".to_owned())),
             ]
             .into(),
             boot_disk: Some(2),
