@@ -13,4 +13,5 @@ pub mod pipeline;
 pub mod plugins;
 pub mod report;
 pub mod scaffold;
+mod uri;
 pub mod worker;

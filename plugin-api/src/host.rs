@@ -159,8 +159,8 @@ impl Host {
         self.services.folder()
     }
 
-    /// Waits for one of `limit` places by this name, which all processes of this machine share: `esx:NAME`, `datastore:NAME`. Held until
-    /// the answer is dropped.
+    /// Waits for one of `limit` places by this name, which the processes of this user on this machine share, as far as they have the same
+    /// `$XDG_RUNTIME_DIR`: `esx:NAME`, `datastore:NAME`. Held until the answer is dropped.
     pub fn slot(&self, name: &str, limit: u32) -> Result<Slot> {
         self.services.slot(name, limit)
     }

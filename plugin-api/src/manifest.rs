@@ -38,7 +38,8 @@ pub struct Manifest {
     /// The families of guests it understands, where that matters.
     #[serde(default)]
     pub guests: Vec<String>,
-    /// Free words: formats, URI schemes, features.
+    /// Free words: formats, URI schemes, features. A fetcher that wants a process of its own names the schemes of its sources and ways here: for
+    /// others its process is not started. Without any it is started for all.
     #[serde(default)]
     pub capabilities: Vec<String>,
     /// Libraries it opens when it works.

@@ -66,13 +66,13 @@ pub trait Catalog: Send + Sync {
     }
 
     /// The areas of a disk ([`Disk::id`](crate::model::Disk::id)) that changed since `since` (a word that an earlier hold's notes gave), from
-    /// a byte on: a page of them.
+    /// a byte on: a page of them. No host of this version asks for it: a run copies a disk once.
     fn changed(&self, hold: &Hold, disk: &str, since: &str, from: u64) -> Result<Changed> {
         let _ = (hold, disk, since, from);
         Err(PluginError::cannot("telling changed areas"))
     }
 
-    /// Asks for or tells the VM's power state, for a cut-over.
+    /// Asks for or tells the VM's power state, for a cut-over. No host of this version does.
     fn power(&self, wish: PowerWish) -> Result<PowerState> {
         let _ = wish;
         Err(PluginError::cannot("switching power"))
@@ -142,8 +142,8 @@ pub trait Inspector: Send + Sync {
     /// Opens the guest. A system that is not recognised is an `Inspection` of the unknown family, and no error.
     fn open(&self, request: &OpenGuest) -> Result<Opened>;
 
-    /// Opens the guest to be read, from flat views of its disks, before anything was attached for [`Inspector::open`]. Asked first;
-    /// [`ErrorKind::Cannot`](crate::ErrorKind::Cannot) lets the next one try, and its sentence stands in the report.
+    /// Opens the guest to be read, from flat views of its disks, before anything was attached for [`Inspector::open`].
+    /// [`ErrorKind::Cannot`](crate::ErrorKind::Cannot) lets the next one try. No host of this version asks for it: it calls [`Inspector::open`].
     fn open_sources(&self, request: &OpenGuest, disks: Vec<Arc<dyn BlockSource>>) -> Result<Opened> {
         let _ = (request, disks);
         Err(PluginError::cannot("reading a guest without attached disks"))
@@ -229,7 +229,7 @@ pub trait Converter: Send + Sync {
     }
 
     /// Defines the machine at its target, and starts nothing. What is there and not ours stays; doing it again changes nothing; a step
-    /// that fails leaves nothing behind.
+    /// that fails leaves nothing behind. No host of this version asks for it: it writes what [`Converter::render`] gives beside the images.
     fn define(&self, request: &Define) -> Result<Defined> {
         let _ = request;
         Err(PluginError::cannot("defining a machine"))

@@ -9,7 +9,7 @@ pub fn grown_model(text: &str) -> String {
     // An enum whose last variant stands for what is not known may get further ones.
     let has_other = |lines: &mut std::iter::Peekable<std::str::Lines<'_>>| {
         let body: Vec<&str> = lines.clone().take_while(|line| *line != "}").collect();
-        body.iter().any(|line| line.trim() == "#[serde(other)]")
+        body.iter().any(|line| ["#[serde(other)]", "#[serde(untagged)]"].contains(&line.trim()))
     };
     let (mut grown, mut lines, mut of_struct) = (String::new(), text.lines().peekable(), None);
     while let Some(line) = lines.next() {

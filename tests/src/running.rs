@@ -108,8 +108,9 @@ impl Running {
         self.signal_to(word, Signal::STOP);
     }
 
+    /// Signals that process.
     #[track_caller]
-    fn signal_to(&self, word: &str, signal: Signal) {
+    pub fn signal_to(&self, word: &str, signal: Signal) {
         let pid = self.process(word);
         send(pid.unwrap_or_else(|| panic!("no {word} among {:#?}", self.processes())), signal);
     }

@@ -120,6 +120,12 @@ fn the_way_is_paired_with_another_plugins_catalog() {
     // Without a pace it carries nothing; the user may insist.
     let report = flatten("local", &[]).expect(0).json;
     assert!(report["ways"][0]["plugin"].as_str().unwrap().starts_with("local "));
+    // It has no catalog, and promises none.
+    let library = plugins.path().join("libgentle.so");
+    let checked = run(&["plugin", "check", library.to_str().unwrap(), "--sample", source]).expect(0);
+    let skipped =
+        checked.json["checks"].as_array().unwrap().iter().find(|check| check["outcome"] == "skipped").unwrap();
+    assert_eq!(skipped["why"], "it describes no sources");
     let refused = flatten("none", &["--transport", "gentle"]).expect(69);
     assert!(refused.message().ends_with("none of its ways can be read (file: no plugin carries it)"), "{refused:?}");
     assert!(refused.hint().starts_with("`gentle` is the one that was asked for"), "{}", refused.hint());

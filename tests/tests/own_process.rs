@@ -1,9 +1,13 @@
 //! A plugin in a process of its own: its environment, its bytes, its errors, and its death.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 
+use serde_json::{Value, json};
 use vmdk2kvm_tests::{Outcome, Room, Running, Signal, digest, example};
 
 /// A room with the plugin.
@@ -111,6 +115,65 @@ fn a_killed_process_is_said_to_be_and_the_same_command_continues() {
     assert!(outcome.hint().contains("run the same command again"), "{}", outcome.hint());
     room.run(flatten(&room, "out")).expect(0);
     assert_eq!(digest(&image(&room, "out")), digest(&room.disk()));
+}
+
+#[test]
+fn signals_to_the_whole_group_are_left_to_the_host() {
+    let room = room();
+    let run = stopped(&room, "out");
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        run.signal_to("plugin-process", signal);
+    }
+    std::fs::write(room.path("go"), "").unwrap();
+    run.end().expect(0);
+    assert_eq!(digest(&image(&room, "out")), digest(&room.disk()));
+}
+
+#[test]
+fn an_answer_that_is_too_long_with_its_envelope_is_an_error() {
+    let room = room();
+    let outcome = room.run(room.command(&["inventory", "far:long"])).expect(1);
+    let why = "the answer of Catalog::inventory is longer than 64 MiB, which is the most that one document may have";
+    assert_eq!(said(&outcome), why);
+}
+
+#[test]
+fn what_is_dropped_may_say_goodbye() {
+    let room = room();
+    let mut command = flatten(&room, "out");
+    let goodbye = room.path("out").join("goodbye");
+    command.env("FAR_GOODBYE", &goodbye);
+    room.run(command).expect(0);
+    assert!(goodbye.exists());
+}
+
+/// The process as its host starts it, told of another manifest than the library has: as if it had been replaced meanwhile.
+#[test]
+fn a_library_that_is_another_one_by_now_is_not_loaded() {
+    let room = room();
+    let library = room.program().with_file_name("far_disk.so");
+    let shown = room.run(room.command(&["plugin", "show", "far-disk"])).expect(0);
+    let loaded = |summary: &str| {
+        let mut manifest = shown.json.clone();
+        manifest["summary"] = summary.into();
+        let start = json!({"path": library, "kind": "built_in", "digest": null, "manifest": manifest, "settings": {},
+            "log_level": 0, "folder": room.path("sockets")});
+        let text = json!({"start": start}).to_string();
+        let (mut host, process) = UnixStream::pair().unwrap();
+        let mut child =
+            Command::new(room.program()).arg("plugin-process").stdin(OwnedFd::from(process)).spawn().unwrap();
+        host.write_all(&u32::try_from(text.len()).unwrap().to_be_bytes()).unwrap();
+        host.write_all(text.as_bytes()).unwrap();
+        let mut length = [0; 4];
+        host.read_exact(&mut length).unwrap();
+        let mut said = vec![0; u32::from_be_bytes(length) as usize];
+        host.read_exact(&mut said).unwrap();
+        drop(host);
+        child.wait().unwrap();
+        serde_json::from_slice::<Value>(&said).unwrap()["started"].clone()
+    };
+    assert_eq!(loaded("A raw disk from a process of its own"), json!({"Ok": true}));
+    assert_eq!(loaded("Another disk")["Err"]["message"], "it changed while it was being loaded");
 }
 
 #[test]

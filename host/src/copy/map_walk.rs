@@ -39,6 +39,11 @@ impl<'a> MapWalk<'a> {
         Self { source, position: start, end, window, largest }
     }
 
+    /// How wide the next window is to be: what a walk that goes on at the end of this one begins with.
+    pub(crate) fn window(&self) -> u64 {
+        self.window
+    }
+
     /// The next window's extents: in order, without gaps, never empty; `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<Vec<Extent>>> {
         if self.position >= self.end {

@@ -9,6 +9,7 @@ use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
 use super::wire::MAX_STRING;
 use crate::config::secret::mask_uri;
+use crate::uri::{escape, unescape};
 
 /// The port that is registered for NBD.
 const PORT: u16 = 10809;
@@ -143,33 +144,6 @@ impl fmt::Display for Address {
             }
         }
     }
-}
-
-/// Text with percent escapes for all that a URI's path and query do not take as it is (RFC 3986, section 2.3).
-fn escape(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => text.push(*byte as char),
-            _ => {
-                // Writing to a string cannot fail.
-                let _ = write!(text, "%{byte:02X}");
-            }
-        }
-        text
-    })
-}
-
-/// The bytes that percent escapes stand for; `None` when one is wrong.
-fn unescape(text: &str) -> Option<Vec<u8>> {
-    let mut parts = text.as_bytes().split(|byte| *byte == b'%');
-    let mut bytes = parts.next().unwrap_or_default().to_vec();
-    for part in parts {
-        let digits = std::str::from_utf8(part.get(..2)?).ok().filter(|digits| !digits.starts_with('+'))?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        bytes.extend_from_slice(&part[2..]);
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

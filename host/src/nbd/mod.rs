@@ -17,3 +17,4 @@ pub use address::{Address, Endpoint};
 pub use client::{Limits, Options, RemoteDisk};
 pub use fetcher::NbdFetcher;
 pub use server::Export;
+pub(crate) use wire::MAX_ERROR_TEXT;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use vmdk2kvm_conformance::{self as conformance, CancelSwitch, Chain, MemoryFiles, MemoryGuest, Report, sample};
 use vmdk2kvm_plugin_api::model::{AttachedDisk, FlattenDisk, OpenGuest};
-use vmdk2kvm_plugin_api::{Flattener, HostServices, Kind, LogRecord, PluginError, Progress, Result, Slot};
+use vmdk2kvm_plugin_api::{ErrorKind, Flattener, HostServices, Kind, LogRecord, PluginError, Progress, Result, Slot};
 
 use super::discovery::examine_file;
 use super::{Loaded, Services, check_settings};
@@ -95,7 +95,7 @@ fn of_kind(loaded: &Loaded, kind: Kind, host: &KitHost, given: Option<&str>, pri
         }
         Kind::Inspector => {
             if let Some(inspector) = loaded.inspector()? {
-                let guest = given.map(|given| guest(loaded, given, private)).transpose()?;
+                let guest = given.map(|given| guest(loaded, given, private)).transpose()?.flatten();
                 report.extend(conformance::inspector(&*inspector, host, guest.as_ref()));
             }
         }
@@ -135,13 +135,16 @@ fn chain(flattener: &dyn Flattener, path: &Path) -> Result<Chain> {
     Ok(Chain { disk: FlattenDisk::new(object, format.unwrap_or_default()), files })
 }
 
-/// A guest as the plugin's own fetcher describes it, or a disk image.
-fn guest(loaded: &Loaded, given: &str, private: &Path) -> Result<OpenGuest> {
+/// A guest as the plugin's own fetcher describes it, or a disk image; `None` where the fetcher describes nothing.
+fn guest(loaded: &Loaded, given: &str, private: &Path) -> Result<Option<OpenGuest>> {
     let private = private.to_string_lossy().into_owned();
     let (mut vm, mut disks) = (sample::vm("sample"), Vec::new());
     let has_fetcher = loaded.manifest.is_a(Kind::Fetcher);
     if let Some(fetcher) = has_fetcher.then(|| loaded.fetcher()).transpose()?.flatten() {
-        vm = fetcher.catalog(&sample::source(given))?.describe()?;
+        vm = match fetcher.catalog(&sample::source(given)).and_then(|catalog| catalog.describe()) {
+            Err(error) if error.kind == ErrorKind::Cannot => return Ok(None),
+            described => described?,
+        };
     } else {
         let path = Path::new(given).canonicalize().map_err(|error| PluginError::from_io(given, &error))?;
         let is_qcow2 = path.extension().is_some_and(|ending| ending == "qcow2");
@@ -149,10 +152,10 @@ fn guest(loaded: &Loaded, given: &str, private: &Path) -> Result<OpenGuest> {
         disks.push(AttachedDisk::new(path.to_string_lossy(), format));
     }
     let request = OpenGuest::new(vm, sample::source(given), private.clone());
-    Ok(request.with(|request| {
+    Ok(Some(request.with(|request| {
         request.disks = disks;
         request.socket_dir = private;
-    }))
+    })))
 }
 
 /// The run's host, which the kit can have ask the plugin to stop. Progress of a check is nobody's.

@@ -188,9 +188,14 @@ fn examine(path: PathBuf, kind: SearchKind, lock: Option<&Lock>) -> Option<Candi
     Some(candidate)
 }
 
-/// Reads one file again, as it was found before in another process.
-pub(super) fn examine_as(path: PathBuf, kind: SearchKind, digest: Option<String>) -> Option<Candidate> {
-    examine(path, kind, None).map(|candidate| Candidate { digest, ..candidate })
+/// Reads one file again, as it was found before in another process: what is loaded must have the digest and the manifest of then.
+pub(super) fn examine_as(
+    path: PathBuf,
+    kind: SearchKind,
+    digest: Option<String>,
+    manifest: Manifest,
+) -> Option<Candidate> {
+    examine(path, kind, None).map(|candidate| Candidate { digest, manifest: Some(manifest), ..candidate })
 }
 
 /// Reads one file that the user named, whatever lock files say.

@@ -17,6 +17,7 @@ use super::services::Services;
 use super::stock;
 use crate::config::Job;
 use crate::nbd::NbdFetcher;
+use crate::uri::scheme;
 
 /// Advice when nothing better is known.
 const SHOW: &str = "`vmdk2kvm plugin list` shows what is there";
@@ -101,6 +102,7 @@ impl Registry {
         self.best(
             Kind::Fetcher,
             wanted,
+            Some(scheme(&source.uri)),
             Loaded::fetcher,
             |fetcher| fetcher.accepts(source),
             || self.nobody(Kind::Fetcher, Some(scheme(&source.uri)), message),
@@ -116,11 +118,10 @@ impl Registry {
     /// The plugins that carry a way, the most suitable first; only the one the job names, when it names one. One that cannot be loaded or asked
     /// is a warning where another carries it.
     pub fn carriers(&self, wanted: Option<&str>, way: &Way) -> Result<Vec<Chosen<Box<dyn Fetcher>>>> {
-        let indices = match wanted {
-            Some(name) => vec![self.named(Kind::Fetcher, name)?],
-            None if NbdFetcher::is_way(way) => return Ok(vec![self.own_fetcher()]),
-            None => self.of_kind(Kind::Fetcher),
-        };
+        if wanted.is_none() && NbdFetcher::is_way(way) {
+            return Ok(vec![self.own_fetcher()]);
+        }
+        let indices = self.to_ask(Kind::Fetcher, wanted, Some(&way.scheme))?;
         let (mut carriers, mut failures) = (Vec::new(), Vec::new());
         for index in indices {
             let ask = |loaded: Arc<Loaded>| {
@@ -136,7 +137,7 @@ impl Registry {
         if let (true, Some(error)) = (carriers.is_empty(), failures.pop()) {
             return Err(error);
         }
-        failures.into_iter().for_each(|error| self.services.warn(error.message));
+        failures.into_iter().for_each(|error| self.warn_of(error));
         carriers.sort_by_key(|(rank, _)| std::cmp::Reverse(*rank));
         Ok(carriers.into_iter().map(|(_, chosen)| chosen).collect())
     }
@@ -147,6 +148,7 @@ impl Registry {
         self.best(
             Kind::Flattener,
             wanted,
+            None,
             Loaded::flattener,
             |flattener| knows(&flattener.formats(), format),
             || self.nobody(Kind::Flattener, Some(format), message),
@@ -160,6 +162,7 @@ impl Registry {
         self.ranked(
             Kind::Inspector,
             wanted,
+            None,
             Loaded::inspector,
             |inspector| inspector.accepts(request),
             || self.nobody(Kind::Inspector, Some(subject), message),
@@ -192,8 +195,8 @@ impl Registry {
         }
         fixers.sort_by_key(|fixer| (fixer.stage.order(), fixer.stage.name()));
         if fixers.is_empty() && family != OsFamily::Unknown {
-            let word = format!("{family:?}").to_lowercase();
-            return Err(self.nobody(Kind::Fixer, Some(&word), format!("no plugin can fix {word} guests")));
+            let word = family.as_str();
+            return Err(self.nobody(Kind::Fixer, Some(word), format!("no plugin can fix {word} guests")));
         }
         Ok(fixers)
     }
@@ -204,6 +207,7 @@ impl Registry {
         self.best(
             Kind::Converter,
             wanted,
+            None,
             Loaded::converter,
             |converter| knows(&converter.formats(), format),
             || self.nobody(Kind::Converter, Some(format), message),
@@ -214,16 +218,16 @@ impl Registry {
     pub fn target(&self, wanted: Option<&str>) -> Result<(String, Chosen<Box<dyn Converter>>)> {
         let mut best: Option<(u32, String, usize)> = None;
         for index in self.of_kind(Kind::Converter) {
-            let loaded = match self.load(index) {
-                Ok(loaded) => loaded,
+            let converter = self.load(index).and_then(|loaded| Ok((loaded.manifest.preference, loaded.converter()?)));
+            let (preference, stage) = match converter {
+                Ok((preference, Some(stage))) => (preference, stage),
+                Ok((_, None)) => continue,
                 Err(error) => {
-                    self.services.warn(error.message);
+                    self.warn_of(error);
                     continue;
                 }
             };
-            let Some(stage) = loaded.converter()? else { continue };
             for target in stage.targets() {
-                let preference = loaded.manifest.preference;
                 let fits = wanted.is_none_or(|wanted| wanted == target);
                 if fits && best.as_ref().is_none_or(|(number, ..)| preference > *number) {
                     best = Some((preference, target, index));
@@ -252,7 +256,7 @@ impl Registry {
         let message = "no plugin can test the result".to_owned();
         let name = wanted.map(|name| self.tester_name(name));
         let wanted = name.as_deref();
-        self.best(Kind::Tester, wanted, Loaded::tester, |_| Ok(1), || self.nobody(Kind::Tester, wanted, message))
+        self.best(Kind::Tester, wanted, None, Loaded::tester, |_| Ok(1), || self.nobody(Kind::Tester, wanted, message))
     }
 
     fn tester_name(&self, name: &str) -> String {
@@ -273,16 +277,17 @@ impl Registry {
     }
 
     /// Asks every plugin of a kind, or the one the job names, for its stage and that for its score. The highest wins; 0 is a no. A plugin that
-    /// cannot be loaded or asked is a warning as long as another can do it. `nobody` is the error when none can.
+    /// cannot be loaded or asked is a warning as long as another can do it. `subject` is the scheme in question, if any; `nobody` is the error when none can.
     fn best<T: ?Sized>(
         &self,
         kind: Kind,
         wanted: Option<&str>,
+        subject: Option<&str>,
         stage: impl Fn(&Loaded) -> Result<Option<Box<T>>>,
         score: impl Fn(&T) -> Result<u32>,
         nobody: impl FnOnce() -> PluginError,
     ) -> Result<Chosen<Box<T>>> {
-        let mut ranked = self.ranked(kind, wanted, stage, score, nobody)?;
+        let mut ranked = self.ranked(kind, wanted, subject, stage, score, nobody)?;
         Ok(ranked.swap_remove(0))
     }
 
@@ -291,14 +296,12 @@ impl Registry {
         &self,
         kind: Kind,
         wanted: Option<&str>,
+        subject: Option<&str>,
         stage: impl Fn(&Loaded) -> Result<Option<Box<T>>>,
         score: impl Fn(&T) -> Result<u32>,
         nobody: impl FnOnce() -> PluginError,
     ) -> Result<Vec<Chosen<Box<T>>>> {
-        let indices = match wanted {
-            Some(name) => vec![self.named(kind, name)?],
-            None => self.of_kind(kind),
-        };
+        let indices = self.to_ask(kind, wanted, subject)?;
         let ask = |loaded: Arc<Loaded>| match stage(&loaded)? {
             Some(stage) => {
                 let score = score(&*stage)?;
@@ -322,13 +325,29 @@ impl Registry {
                 None => nobody(),
             });
         }
-        for error in failures {
-            let who = error.plugin.map_or_else(String::new, |plugin| format!("{plugin}: "));
-            self.services.warn(format!("{who}{}", error.message));
-        }
+        failures.into_iter().for_each(|error| self.warn_of(error));
         // Of equals the first stays: another that is installed later changes nothing.
         found.sort_by(|(one, _), (other, _)| other.cmp(one));
         Ok(found.into_iter().map(|(_, chosen)| chosen).collect())
+    }
+
+    /// A plugin that could not be loaded or asked is no reason to stop, as long as another can do it.
+    fn warn_of(&self, error: PluginError) {
+        let who = error.plugin.map_or_else(String::new, |plugin| format!("{plugin}: "));
+        self.services.warn(format!("{who}{}", error.message));
+    }
+
+    /// The candidates to ask about something: the one that the job names, else all of the kind but those that the question is not for.
+    fn to_ask(&self, kind: Kind, wanted: Option<&str>, subject: Option<&str>) -> Result<Vec<usize>> {
+        if let Some(name) = wanted {
+            return Ok(vec![self.named(kind, name)?]);
+        }
+        let manifest = |index: &usize| self.candidates[*index].manifest.as_ref();
+        let mut indices = self.of_kind(kind);
+        if let Some(subject) = subject {
+            indices.retain(|index| manifest(index).is_none_or(|manifest| is_worth_a_process(manifest, subject)));
+        }
+        Ok(indices)
     }
 
     /// Candidates of a kind, in the order of search, one for each name: the first that can be used, else the first that was refused, so that
@@ -425,15 +444,15 @@ pub fn leave_out(label: &str) -> String {
     format!("leave it out with --set plugins.disabled='[\"{name}\"]'")
 }
 
+/// Whether a plugin is to be asked about a scheme: a process is not started for a question that the manifest answers.
+fn is_worth_a_process(manifest: &Manifest, scheme: &str) -> bool {
+    let words = &manifest.capabilities;
+    !manifest.process.own || words.is_empty() || words.iter().any(|word| word.eq_ignore_ascii_case(scheme))
+}
+
 /// The score of a stage that knows these formats.
 fn knows(formats: &[String], format: &str) -> Result<u32> {
     Ok(u32::from(formats.iter().any(|known| known == format)))
-}
-
-/// The scheme of a URI; `path` for what is none.
-fn scheme(uri: &str) -> &str {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
-    uri.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| scheme.chars().all(plain)).unwrap_or("path")
 }
 
 #[cfg(test)]
@@ -459,10 +478,17 @@ mod tests {
     }
 
     #[test]
-    fn a_colon_in_a_path_makes_no_scheme() {
-        assert_eq!(scheme("vsphere://vc/web"), "vsphere");
-        assert_eq!(scheme("esxi+ssh://host"), "esxi+ssh");
-        assert_eq!(scheme("/disks/a:b.vmdk"), "path");
-        assert_eq!(scheme("web.vmdk"), "path");
+    fn no_process_is_started_for_what_the_manifest_answers() {
+        let worth = |own: bool, capabilities: &[&str], scheme: &str| {
+            let manifest: Manifest = serde_json::from_value(serde_json::json!({
+                "schema": 1, "name": "x", "version": "1.0.0", "api": "1.0.0", "summary": "x", "license": "MIT",
+                "kinds": ["fetcher"], "capabilities": capabilities, "process": {"own": own}
+            }))
+            .unwrap();
+            is_worth_a_process(&manifest, scheme)
+        };
+        assert!(worth(true, &["far", "farther"], "farther") && worth(true, &["far"], "FAR"));
+        assert!(worth(true, &[], "path") && worth(false, &["far"], "path"));
+        assert!(!worth(true, &["far"], "path"));
     }
 }

@@ -1,6 +1,7 @@
 //! What a plugin gets from the host: progress and log records become events, the cancel flag and secrets are handed through.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +12,9 @@ use super::secrets::{Found, SecretStore};
 use super::slots;
 use crate::events::{Event, EventSink, LogLevel, Stage};
 use crate::journal::create_private_folder;
+
+/// Where the kernel gives random bytes (random(4)).
+const RANDOM: &str = "/dev/urandom";
 
 /// The services of one run; clones share everything.
 #[derive(Clone)]
@@ -110,6 +114,14 @@ impl Services {
     }
 }
 
+/// A number that nobody can guess.
+fn random() -> Result<u128> {
+    let mut bytes = [0; 16];
+    let read = std::fs::File::open(RANDOM).and_then(|mut random| random.read_exact(&mut bytes));
+    read.map_err(|error| PluginError::from_io(RANDOM, &error))?;
+    Ok(u128::from_ne_bytes(bytes))
+}
+
 struct ForPlugin {
     services: Services,
     manifest: Manifest,
@@ -140,10 +152,9 @@ impl HostServices for ForPlugin {
     }
 
     fn lend_secret(&self, value: &[u8]) -> Result<String> {
-        let mut lent = self.services.lent.lock().unwrap_or_else(PoisonError::into_inner);
-        // No job can name a secret like this.
-        let name = format!("lent:{}", lent.len() + 1);
-        lent.insert(name.clone(), value.to_vec());
+        // No job can name a secret like this, and no plugin can guess it: who knows the name was told it.
+        let name = format!("lent:{:032x}", random()?);
+        self.services.lent.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), value.to_vec());
         Ok(name)
     }
 
@@ -213,7 +224,10 @@ mod tests {
         }
         let name = client.lend_secret(b"session").unwrap();
         assert_eq!(nosy.secret(&name).unwrap().as_deref(), Some(&b"session"[..]));
-        assert_eq!(nosy.secret("lent:2").unwrap(), None);
+        assert_ne!(client.lend_secret(b"session").unwrap(), name);
+        for guess in ["lent:", "lent:1", "lent:2", &name[..name.len() - 1]] {
+            assert_eq!(nosy.secret(guess).unwrap(), None);
+        }
         // It stands in no warning, and thus in no event and no report.
         let told = format!("{:?}", services.warnings());
         assert!(!["one", "two", "session"].iter().any(|secret| told.contains(secret)), "{told}");

@@ -1,4 +1,5 @@
-//! Places that all processes of this user on this machine share: so many requests to one host at once, whoever makes them.
+//! Places that processes of this user on this machine share, as far as they have the same `$XDG_RUNTIME_DIR`: so many requests to one host at
+//! once, whoever makes them. A login and a service may have different ones, and count apart.
 //!
 //! A place is a file under `flock`, which goes with the process that holds it, however that ends.
 

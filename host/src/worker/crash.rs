@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::process::Signal;
 use vmdk2kvm_plugin_api::abi::calls;
 
+use super::signals::handle;
+
 /// Begins the line on standard error that carries a breadcrumb.
 const MARK: &str = "\u{1}vmdk2kvm-died\u{1}";
 
@@ -45,15 +47,6 @@ pub(crate) fn install() {
     handle(WHERE, on_where, libc::SA_ONSTACK | libc::SA_RESTART);
     // SAFETY: the handler does nothing that is forbidden while the process exits.
     unsafe { libc::atexit(on_exit) };
-}
-
-fn handle(signal: libc::c_int, handler: extern "C" fn(libc::c_int), flags: libc::c_int) {
-    // SAFETY: an all-zero sigaction is a valid value of the C struct.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    action.sa_sigaction = handler as usize;
-    action.sa_flags = flags;
-    // SAFETY: the handlers are async-signal-safe, and the struct outlives the call.
-    unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
 }
 
 extern "C" fn on_signal(signal: libc::c_int) {

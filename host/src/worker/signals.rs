@@ -1,7 +1,10 @@
-//! Ctrl-C and its kin: the first asks to stop at the next safe point, the second does not wait.
+//! Ctrl-C and its kin: the first asks to stop at the next safe point, the second does not wait. And how a process takes any signal.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
+
+/// The signals that ask a process to stop.
+const REQUESTS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
 static ASKED: AtomicU32 = AtomicU32::new(0);
 static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
@@ -14,18 +17,31 @@ pub(super) fn count() -> u32 {
 /// From now on SIGINT, SIGTERM and SIGHUP are counted, and set the returned flag, instead of ending the process.
 pub(super) fn install() -> Arc<AtomicBool> {
     let flag = Arc::clone(FLAG.get_or_init(Arc::default));
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        // SAFETY: an all-zero sigaction is a valid value of the C struct.
-        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-        action.sa_sigaction = on_signal as extern "C" fn(libc::c_int) as usize;
+    for signal in REQUESTS {
         // No SA_RESTART: a blocked read returns, so that the request is seen at once.
-        // SAFETY: the handler only touches atomics, and the struct outlives the call.
-        unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
+        handle(signal, on_signal, 0);
     }
     // A write beyond a limit on file sizes is to fail, not to end the process; programs that are run inherit this.
     // SAFETY: ignoring a signal touches no memory.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     flag
+}
+
+/// From now on these signals do nothing: they may be sent to a whole group of processes, and whoever started this one ends it when it is
+/// needed no more. Programs that it runs do not inherit that, as they would if the signals were ignored.
+pub(crate) fn leave_to_parent() {
+    extern "C" fn nothing(_: libc::c_int) {}
+    REQUESTS.iter().for_each(|signal| handle(*signal, nothing, libc::SA_RESTART));
+}
+
+/// Has this process call `handler`, which must be async-signal-safe, on a signal.
+pub(super) fn handle(signal: libc::c_int, handler: extern "C" fn(libc::c_int), flags: libc::c_int) {
+    // SAFETY: an all-zero sigaction is a valid value of the C struct.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handler as usize;
+    action.sa_flags = flags;
+    // SAFETY: the handlers are async-signal-safe, and the struct outlives the call.
+    unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
 }
 
 extern "C" fn on_signal(_: libc::c_int) {

@@ -3,13 +3,14 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use rustix::process::Signal;
 use vmdk2kvm_plugin_api::PluginError;
 
+use super::again::again;
 use super::crash::{self, Crumb};
 use super::death::Death;
 use super::message::{Answer, Message, Work};
@@ -117,26 +118,11 @@ fn supervise(work: &Work, events: &EventSink) -> Result<Answer, PluginError> {
 }
 
 fn spawn(private: &Path) -> std::io::Result<Child> {
-    let supervisor = rustix::process::getpid();
-    let mut command = Command::new("/proc/self/exe");
-    command
-        .arg0("vmdk2kvm")
-        .arg(WORKER_COMMAND)
-        .arg(private)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    // A worker whose supervisor is gone stops at its next safe point.
+    let mut command = again(WORKER_COMMAND, Signal::TERM);
+    command.arg(private).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A group of its own: Ctrl-C reaches us alone, and we ask the worker to stop, not the tools it runs.
-    command.process_group(0);
-    // SAFETY: only two async-signal-safe system calls are made. A worker whose supervisor is gone stops at its next safe point.
-    unsafe {
-        command.pre_exec(move || {
-            set_parent_process_death_signal(Some(Signal::TERM))?;
-            // The supervisor may have died before the signal was asked for.
-            if getppid() == Some(supervisor) { Ok(()) } else { Err(std::io::Error::from_raw_os_error(libc::ESRCH)) }
-        });
-    }
-    command.spawn()
+    command.process_group(0).spawn()
 }
 
 /// What a worker has said so far.

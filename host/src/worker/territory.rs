@@ -1,8 +1,8 @@
 //! The folders that a contained worker keeps: what it runs and what this machine says of itself to read, what the user named in the job,
 //! and where temporary files go. Everything else, the rest of the user's home above all, is closed to it.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ use crate::config::{Input, Job, PluginOptions};
 use crate::journal::{FINISHED, create_private_folder, holds_register, state_folder};
 use crate::nbd::{Address, Endpoint};
 use crate::plugins::{CheckRequest, SecretStore, lock_files, search_folders, slots_folder};
+use crate::uri::unescape;
 
 /// Programs, libraries, kernels, and what the kernel says. `/etc` is added entry by entry.
 const SYSTEM: [&str; 15] = [
@@ -153,23 +154,8 @@ fn source_folder(uri: &str) -> Option<PathBuf> {
         let (_, rest) = uri.split_once(':')?;
         let path = rest.strip_prefix("//").map_or(rest, |rest| rest.strip_prefix("localhost").unwrap_or(rest));
         let path = Some(path).filter(|path| path.starts_with('/'))?;
-        below(Path::new(path)).or_else(|| below(&unescaped(path)))
+        below(Path::new(path)).or_else(|| below(Path::new(OsStr::from_bytes(&unescape(path)?))))
     })
-}
-
-/// A URI's path without percent escapes (RFC 3986, section 2.1); one with a wrong escape names nothing.
-fn unescaped(path: &str) -> PathBuf {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut parts = path.split('%');
-    bytes.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
-    for part in parts {
-        let Some(byte) = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) else {
-            return PathBuf::new();
-        };
-        bytes.push(byte);
-        bytes.extend_from_slice(&part.as_bytes()[2..]);
-    }
-    PathBuf::from(OsString::from_vec(bytes))
 }
 
 /// The entries of a folder that every user may read: not the password hashes.

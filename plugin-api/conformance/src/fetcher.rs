@@ -7,6 +7,8 @@ use crate::{CancelSwitch, Checks, Report, Why, failed, sample, skipped, well_ref
 
 /// A URI that no fetcher knows.
 const NOBODYS: &str = "vmdk2kvm-conformance-nobody://nowhere/nothing";
+/// A way's scheme that no fetcher knows.
+const NOBODYS_WAY: &str = "vmdk2kvm-conformance-nobody";
 /// What a fetcher with a sample is asked for, and without one is not.
 const NO_SAMPLE: &str = "no source was given";
 
@@ -17,12 +19,22 @@ pub fn fetcher(fetcher: &dyn Fetcher, host: &dyn CancelSwitch, source: Option<&S
         0 => Ok(()),
         score => failed(format!("accepts {NOBODYS} with {score}")),
     });
+    checks.check("a way of another kind is left to others", || {
+        match fetcher.carries(&Way::new(NOBODYS_WAY, NOBODYS, "raw"))? {
+            0 => Ok(()),
+            score => failed(format!("carries the way {NOBODYS_WAY} with {score}")),
+        }
+    });
     let catalog = checks.check("it opens the source", || {
         let Some(source) = source else { return skipped(NO_SAMPLE) };
-        if fetcher.accepts(source)? == 0 {
-            return failed(format!("it does not accept {}", source.uri));
+        if fetcher.accepts(source)? > 0 {
+            return Ok(fetcher.catalog(source)?);
         }
-        Ok(fetcher.catalog(source)?)
+        match fetcher.catalog(source) {
+            // One that only carries ways: another plugin's catalog has them.
+            Err(error) if error.kind == ErrorKind::Cannot => skipped("it describes no sources"),
+            _ => failed(format!("it does not accept {}", source.uri)),
+        }
     });
     let (Some(catalog), Some(source)) = (catalog, source) else { return checks.report };
     let Some(vm) = describe(&mut checks, &*catalog) else { return checks.report };

@@ -217,6 +217,9 @@ pub enum CardNetwork {
     Network(String),
     /// A bridge of the target's host.
     Bridge(String),
+    /// What a newer contract says, as it stands there. To be treated as the target's usual network.
+    #[serde(untagged)]
+    Other(serde_json::Value),
 }
 
 /// Graphics card.
@@ -232,3 +235,23 @@ pub enum Video {
 }
 
 grows!(Machine, MachineDisk, MachineDrive, Card);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_network_of_a_newer_contract_survives() {
+        for (text, network) in [
+            (json!({"network": "lab"}), CardNetwork::Network("lab".to_owned())),
+            (json!({"bridge": "br0"}), CardNetwork::Bridge("br0".to_owned())),
+            (json!({"vlan": {"id": 7}}), CardNetwork::Other(json!({"vlan": {"id": 7}}))),
+            (json!("none"), CardNetwork::Other(json!("none"))),
+        ] {
+            let read: CardNetwork = serde_json::from_value(text.clone()).unwrap();
+            assert_eq!((json!(read), read), (text, network));
+        }
+    }
+}

@@ -44,7 +44,13 @@ fn started_with() -> String {
 
 impl Catalog for FarSource {
     fn inventory(&self) -> Result<Vec<VmSummary>> {
-        Ok(vec![VmSummary::new(self.describe()?)])
+        let mut vm = self.describe()?;
+        if self.path == "long" {
+            vm.name.clear();
+            let rest = serde_json::to_string(&[VmSummary::new(vm.clone())]).unwrap().len();
+            vm.name = "x".repeat((64 << 20) - rest);
+        }
+        Ok(vec![VmSummary::new(vm)])
     }
 
     fn describe(&self) -> Result<VmSpec> {
@@ -57,7 +63,8 @@ impl Catalog for FarSource {
         }
         self.host.warn("a far disk was asked for");
         let mut disk = Disk::new("disk", Controller::Scsi, 0, 0);
-        disk.ways.push(Way::new(SCHEME, &self.path, "raw"));
+        // Twice, so that `plugin check` opens it again after it had the first way asked to stop.
+        disk.ways = vec![Way::new(SCHEME, &self.path, "raw"); 2];
         Ok(VmSpec::new(started_with(), Firmware::Bios, Cpus::new(1, 1), 1 << 30).with(|vm| vm.disks = vec![disk]))
     }
 }
@@ -69,6 +76,7 @@ impl Transport for FarSource {
             "exit" => std::process::exit(3),
             _ => {}
         }
+        self.host.check_cancelled()?;
         let file = File::open(object).map_err(|error| PluginError::from_io(object, &error).hint("look for it"))?;
         let size = file.metadata().unwrap().len();
         let cost = self.host.settings::<Settings>()?.cost;
@@ -96,6 +104,15 @@ struct FarDisk {
     cost: String,
     /// Until when the wire is busy.
     wire: Mutex<Instant>,
+}
+
+impl Drop for FarDisk {
+    fn drop(&mut self) {
+        if let Some(file) = std::env::var_os("FAR_GOODBYE") {
+            std::thread::sleep(Duration::from_secs(1));
+            std::fs::write(file, "").unwrap();
+        }
+    }
 }
 
 impl FarDisk {

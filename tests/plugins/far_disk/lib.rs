@@ -1,7 +1,9 @@
 //! A fetcher that wants a process of its own, for tests of that: `far:/path` is a machine with one raw disk.
 //!
 //! The machine's name tells the environment that the process was started with. With `FAR_STOP` in the environment the second half of the disk is
-//! only read once the file that it names is there. The disks `crash` and `exit` end the process.
+//! only read once the file that it names is there; with `FAR_GOODBYE` a disk takes a second to be dropped, and then makes that file. The disks
+//! `crash` and `exit` end the process, and that of the machine with the disk `long` is as long as an
+//! inventory may be.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod disk;

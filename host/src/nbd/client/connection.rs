@@ -174,6 +174,12 @@ impl<'a> Asked<'a> {
     /// Waits for the next chunk of the answer.
     pub(super) fn next(&mut self) -> Result<Chunk<'a, '_>, Lost> {
         let connection = self.connection;
+        // An answer may go on for ever without a byte that is missing.
+        connection
+            .socket
+            .check_cancelled()
+            .and_then(|()| self.deadline.check_end())
+            .map_err(|lost| connection.lose(lost))?;
         let mut state = connection.lock();
         loop {
             if let Some(lost) = &state.lost {

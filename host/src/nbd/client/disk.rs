@@ -1,7 +1,7 @@
 //! A remote disk: a block source over one or several connections to a server.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use vmdk2kvm_plugin_api::{BlockSource, Extent, ExtentKind, Hints, PluginError, Result};
@@ -33,12 +33,15 @@ pub struct RemoteDisk {
     options: Options,
     session: Session,
     pool: Mutex<Pool>,
+    connected: Condvar,
 }
 
 struct Pool {
     connections: Vec<Arc<Connection>>,
     /// How many there may be.
     most: usize,
+    /// A thread makes one.
+    connecting: bool,
 }
 
 impl RemoteDisk {
@@ -52,35 +55,49 @@ impl RemoteDisk {
         })?;
         let session = first.session;
         let most = if session.multi { options.connections.max(1) } else { 1 };
-        let pool = Mutex::new(Pool { connections: vec![Arc::new(first)], most });
-        Ok(Self { address, name, options, session, pool })
+        let pool = Mutex::new(Pool { connections: vec![Arc::new(first)], most, connecting: false });
+        Ok(Self { address, name, options, session, pool, connected: Condvar::new() })
     }
 
     /// The connection with the least to do, which may be a new one.
     fn connection(&self) -> Result<Arc<Connection>, Lost> {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        pool.connections.retain(|connection| !connection.is_lost());
         let users = |connection: &Arc<Connection>| connection.users().load(Ordering::Relaxed);
-        let idlest = pool.connections.iter().min_by_key(|connection| users(connection)).cloned();
-        match idlest {
-            Some(idle) if users(&idle) == 0 || pool.connections.len() >= pool.most => Ok(idle),
-            Some(busy) => match self.connect(FURTHER.min(self.options.limits.handshake)) {
-                Ok(further) => {
-                    pool.connections.push(Arc::clone(&further));
-                    Ok(further)
+        let busy = loop {
+            pool.connections.retain(|connection| !connection.is_lost());
+            match pool.connections.iter().min_by_key(|connection| users(connection)).cloned() {
+                Some(idle) if users(&idle) == 0 || pool.connecting || pool.connections.len() >= pool.most => {
+                    return Ok(idle);
                 }
-                // It goes without.
-                Err(Lost::Cancelled) => Err(Lost::Cancelled),
-                Err(_) => {
-                    pool.most = pool.connections.len();
-                    Ok(busy)
+                None if pool.connecting => {
+                    let waited = self.connected.wait_timeout(pool, TICK);
+                    pool = waited.unwrap_or_else(PoisonError::into_inner).0;
+                    if (self.options.cancelled)() {
+                        return Err(Lost::Cancelled);
+                    }
                 }
-            },
-            None => {
-                let again = self.connect(self.options.limits.handshake)?;
-                pool.connections.push(Arc::clone(&again));
-                Ok(again)
+                busy => break busy,
             }
+        };
+        // Not under the lock: the others go on meanwhile, on the connections that there are.
+        pool.connecting = true;
+        drop(pool);
+        let handshake = self.options.limits.handshake;
+        let made = self.connect(if busy.is_some() { FURTHER.min(handshake) } else { handshake });
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.connecting = false;
+        self.connected.notify_all();
+        match (made, busy) {
+            (Ok(made), _) => {
+                pool.connections.push(Arc::clone(&made));
+                Ok(made)
+            }
+            // It goes without.
+            (Err(lost), Some(busy)) if lost != Lost::Cancelled => {
+                pool.most = pool.connections.len().max(1);
+                Ok(busy)
+            }
+            (Err(lost), _) => Err(lost),
         }
     }
 

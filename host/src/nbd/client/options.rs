@@ -18,7 +18,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        // All below the patience of the copy, which says less.
+        // All below the patience of the copy (`copy::PATIENCE`), which says less.
         Self { handshake: Duration::from_secs(20), silence: Duration::from_secs(60), answer: Duration::from_secs(240) }
     }
 }

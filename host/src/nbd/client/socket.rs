@@ -5,6 +5,7 @@ use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, sockopt};
@@ -66,15 +67,16 @@ pub(super) struct Socket {
 impl Socket {
     /// Connects within the time.
     pub(super) fn connect(endpoint: &Endpoint, within: Duration, cancelled: Cancelled) -> Result<Self, Lost> {
-        let stream = match endpoint {
-            Endpoint::Unix(path) => Stream::Unix(connect_unix(path, within)?),
+        let endpoint = endpoint.clone();
+        let stream = aside(within, &cancelled, move || match endpoint {
+            Endpoint::Unix(path) => connect_unix(&path, within).map(Stream::Unix),
             Endpoint::Tcp { host, port } => {
-                let stream = connect_tcp(host, *port, within)?;
+                let stream = connect_tcp(&host, port, within)?;
                 // Requests are small, and each is one write.
                 stream.set_nodelay(true)?;
-                Stream::Tcp(stream)
+                Ok(Stream::Tcp(stream))
             }
-        };
+        })?;
         let socket = Self { stream, cancelled };
         sockopt::set_socket_timeout(socket.fd(), sockopt::Timeout::Recv, Some(TICK)).map_err(io::Error::from)?;
         sockopt::set_socket_timeout(socket.fd(), sockopt::Timeout::Send, Some(TICK)).map_err(io::Error::from)?;
@@ -155,6 +157,33 @@ impl Socket {
             Stream::Unix(stream) => stream.shutdown(Shutdown::Both),
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Both),
         };
+    }
+}
+
+/// Neither the look-up of a name nor a socket that connects can be called back: a thread waits for them, and is left alone when nobody else
+/// does any more.
+fn aside<T: Send + 'static>(
+    within: Duration,
+    cancelled: &Cancelled,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, Lost> {
+    let until = Instant::now() + within;
+    let (done, result) = channel();
+    let thread = std::thread::Builder::new().name("nbd-connect".to_owned());
+    // Who was to take the result may be gone.
+    thread.spawn(move || drop(done.send(work())))?;
+    loop {
+        match result.recv_timeout(TICK) {
+            Ok(result) => return Ok(result?),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(io::Error::other("the thread that connects is gone").into());
+            }
+            Err(RecvTimeoutError::Timeout) if cancelled() => return Err(Lost::Cancelled),
+            Err(RecvTimeoutError::Timeout) if Instant::now() > until => {
+                return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result};
 
 use super::budget::Budget;
 use super::handshake::{Disk, Session, negotiate};
+use super::status::Walked;
 use super::{reply, status};
 use crate::nbd::wire::*;
 
@@ -25,6 +26,7 @@ pub(super) struct Shared {
     /// Threads of a connection.
     pub threads: usize,
     pub budget: Budget,
+    pub walked: Walked,
     /// The first error of the source.
     pub failure: Mutex<Option<PluginError>>,
 }
@@ -148,7 +150,10 @@ impl Connection<'_> {
             }
             CMD_BLOCK_STATUS => {
                 let one = request.flags & CMD_FLAG_REQ_ONE != 0;
-                match self.shared.ask(|source| status::base_allocation(source, offset, length, one)) {
+                match self
+                    .shared
+                    .ask(|source| status::base_allocation(source, &self.shared.walked, offset, length, one))
+                {
                     Ok(extents) => self.send(&reply::block_status(cookie, &extents)),
                     Err(failed) => error(EIO, &failed.message),
                 }

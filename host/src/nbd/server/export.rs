@@ -13,6 +13,7 @@ use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, tracing};
 use super::budget::Budget;
 use super::connection::{Shared, serve};
 use super::socket::SocketFile;
+use super::status::Walked;
 
 /// The most clients at once; a further one is turned away.
 const MAX_CONNECTIONS: usize = 16;
@@ -47,6 +48,7 @@ impl Export {
             source,
             threads: threads.clamp(2, MAX_THREADS),
             budget: Budget::new(BUDGET),
+            walked: Walked::default(),
             failure: Mutex::new(None),
         };
         let server = Arc::new(Server { shared, listener, stopping: AtomicBool::new(false), clients: Mutex::default() });

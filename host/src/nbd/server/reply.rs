@@ -16,7 +16,8 @@ pub(super) fn error(session: Session, cookie: u64, number: u32, text: &str) -> V
     if !session.structured {
         return simple(cookie, number).to_vec();
     }
-    let text = &text.as_bytes()[..text.len().min(MAX_STRING)];
+    let end = (0..=text.len().min(MAX_ERROR_TEXT)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+    let text = &text.as_bytes()[..end];
     let mut data = number.to_be_bytes().to_vec();
     data.extend((text.len() as u16).to_be_bytes());
     data.extend(text);

@@ -87,6 +87,35 @@ fn a_failing_source_is_an_error_of_the_client_and_is_remembered() {
     assert!(error.message.starts_with("web.vmdk: the datastore went away at "), "{error}");
 }
 
+/// A disk whose first MiB cannot be read, about which there is much to say.
+struct Wordy;
+
+impl BlockSource for Wordy {
+    fn size(&self) -> u64 {
+        2 * MIB
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        if offset < MIB {
+            return Err(PluginError::io("ä".repeat(4000)));
+        }
+        buffer.fill(7);
+        Ok(buffer.len())
+    }
+}
+
+/// A client that takes no long texts would give its connection up.
+#[test]
+fn an_error_with_a_long_text_leaves_the_connection() {
+    let (_folder, socket) = folder();
+    let export = Export::start(Arc::new(Wordy), &socket).unwrap();
+    let io = ["-r", "-f", "raw", "-c", "read 0 512", "-c", "read -P 7 1M 512", &export.uri()];
+    let output = run("qemu-io", "qemu-utils", &io);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("read failed: Input/output error"), "{text}");
+    assert!(text.contains("read 512/512 bytes at offset 1048576"), "{text}");
+}
+
 /// The appliance reads through the export while the copy engine reads the same source.
 #[test]
 fn the_copy_engine_may_read_at_the_same_time() {

@@ -10,29 +10,34 @@ use super::super::wire::*;
 use super::*;
 use crate::nbd::{Address, Limits, Options, RemoteDisk};
 
-const SIZE: u64 = 1 << 20;
+pub(super) const SIZE: u64 = 1 << 20;
 
 /// One end of a conversation, as a server has it.
-struct Peer(UnixStream);
+pub(super) struct Peer(pub UnixStream);
 
 impl Peer {
-    fn send(&mut self, parts: &[&[u8]]) {
+    /// Whether the client has hung up.
+    pub(super) fn has_gone(&mut self) -> bool {
+        self.0.write(&[]).is_err() || self.0.take_error().is_ok_and(|error| error.is_some())
+    }
+
+    pub(super) fn send(&mut self, parts: &[&[u8]]) {
         // A client that has seen enough hangs up.
         let _ = self.0.write_all(&parts.concat());
     }
 
-    fn receive<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(super) fn receive<const N: usize>(&mut self) -> Option<[u8; N]> {
         let mut bytes = [0; N];
         self.0.read_exact(&mut bytes).ok().map(|()| bytes)
     }
 
-    fn greet(&mut self, flags: u16) {
+    pub(super) fn greet(&mut self, flags: u16) {
         self.send(&[b"NBDMAGICIHAVEOPT", &flags.to_be_bytes()]);
         self.receive::<4>();
     }
 
     /// The next option and its data.
-    fn option(&mut self) -> Option<(u32, Vec<u8>)> {
+    pub(super) fn option(&mut self) -> Option<(u32, Vec<u8>)> {
         let header: [u8; 16] = self.receive()?;
         let number = |at: usize| u32::from_be_bytes(header[at..at + 4].try_into().unwrap());
         let mut data = vec![0; number(12) as usize];
@@ -40,13 +45,13 @@ impl Peer {
         Some((number(8), data))
     }
 
-    fn reply(&mut self, option: u32, kind: u32, data: &[u8]) {
+    pub(super) fn reply(&mut self, option: u32, kind: u32, data: &[u8]) {
         let length = (data.len() as u32).to_be_bytes();
         self.send(&[&OPTION_REPLY_MAGIC.to_be_bytes(), &option.to_be_bytes(), &kind.to_be_bytes(), &length, data]);
     }
 
     /// An honest handshake with all there is.
-    fn shake_hands(&mut self) {
+    pub(super) fn shake_hands(&mut self) {
         self.greet(3);
         while let Some((option, _)) = self.option() {
             match option {
@@ -62,23 +67,23 @@ impl Peer {
     }
 
     /// The cookie of the next request.
-    fn request(&mut self) -> Option<[u8; 8]> {
+    pub(super) fn request(&mut self) -> Option<[u8; 8]> {
         let request: [u8; 28] = self.receive()?;
         (u16::from_be_bytes([request[6], request[7]]) != CMD_DISC).then(|| request[8..16].try_into().unwrap())
     }
 
-    fn chunk(&mut self, cookie: [u8; 8], done: bool, kind: u16, length: u32, data: &[u8]) {
+    pub(super) fn chunk(&mut self, cookie: [u8; 8], done: bool, kind: u16, length: u32, data: &[u8]) {
         let magic = STRUCTURED_REPLY_MAGIC.to_be_bytes();
         self.send(&[&magic, &u16::from(done).to_be_bytes(), &kind.to_be_bytes(), &cookie, &length.to_be_bytes(), data]);
     }
 }
 
-fn export_info(size: u64, flags: u16) -> Vec<u8> {
+pub(super) fn export_info(size: u64, flags: u16) -> Vec<u8> {
     [&INFO_EXPORT.to_be_bytes()[..], &size.to_be_bytes(), &flags.to_be_bytes()].concat()
 }
 
 /// A server that treats every connection like this.
-struct Fake {
+pub(super) struct Fake {
     _folder: TempDir,
     socket: PathBuf,
     thread: Option<JoinHandle<()>>,
@@ -86,7 +91,7 @@ struct Fake {
 }
 
 impl Fake {
-    fn start(script: impl Fn(Peer) + Send + Sync + 'static) -> Self {
+    pub(super) fn start(script: impl Fn(Peer) + Send + Sync + 'static) -> Self {
         let (folder, socket) = folder();
         let listener = UnixListener::bind(&socket).unwrap();
         let ending = Arc::new(AtomicBool::new(false));
@@ -102,7 +107,7 @@ impl Fake {
         Self { _folder: folder, socket, thread: Some(thread), ending }
     }
 
-    fn open(&self, options: Options) -> Result<RemoteDisk> {
+    pub(super) fn open(&self, options: Options) -> Result<RemoteDisk> {
         RemoteDisk::open(Address::unix(&self.socket), options)
     }
 }
@@ -116,7 +121,7 @@ impl Drop for Fake {
     }
 }
 
-fn hasty() -> Options {
+pub(super) fn hasty() -> Options {
     let limit = Duration::from_millis(300);
     Options { retries: 0, limits: Limits { handshake: limit, silence: limit, answer: 3 * limit }, ..Options::default() }
 }
@@ -471,27 +476,5 @@ fn requests_are_made_wider_for_a_server_that_wants_it() {
         vmdk2kvm_plugin_api::read_exact_at(&disk, at, &mut read).unwrap();
         assert!(read.iter().zip(at..).all(|(byte, at)| *byte == (at / 7) as u8), "{at} {length}");
     }
-    drop(disk);
-}
-
-#[test]
-fn whoever_waits_can_be_stopped() {
-    let fake = Fake::start(|mut peer| {
-        peer.shake_hands();
-        peer.request();
-        // No answer, until the client goes.
-        peer.request();
-    });
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = Arc::clone(&stop);
-    let cancelled: Arc<dyn Fn() -> bool + Send + Sync> = Arc::new(move || asked.load(Ordering::SeqCst));
-    let disk = fake.open(Options { cancelled, ..Options::default() }).unwrap();
-    std::thread::scope(|scope| {
-        let readers: Vec<_> = (0..3).map(|_| scope.spawn(|| disk.read_at(0, &mut [0; 512]))).collect();
-        stop.store(true, Ordering::SeqCst);
-        for reader in readers {
-            assert_eq!(reader.join().unwrap().unwrap_err(), PluginError::interrupted());
-        }
-    });
     drop(disk);
 }

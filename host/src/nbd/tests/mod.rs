@@ -13,6 +13,7 @@ mod clients;
 mod hostile;
 mod protocol;
 mod remote;
+mod stopping;
 
 /// A disk in memory. That of most tests: data, a hole, stored zeros, data; from `bad` on it cannot be read.
 #[derive(Clone)]

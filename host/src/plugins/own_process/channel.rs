@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use vmdk2kvm_plugin_api::{PluginError, Result};
 
 /// The longest document, in bytes.
 const LIMIT: u32 = 64 << 20;
@@ -30,6 +32,20 @@ impl Channel {
         bytes[..4].copy_from_slice(&length.to_be_bytes());
         let _one = self.output.lock().unwrap_or_else(PoisonError::into_inner);
         (&self.stream).write_all(&bytes)
+    }
+
+    /// Sends the document that an answer makes. `what` it is becomes the error that is sent in place of one that is too long, so that nobody
+    /// waits for it for ever.
+    pub(super) fn send_answer<T: Serialize>(
+        &self,
+        what: &str,
+        answer: Result<Value>,
+        document: impl Fn(Result<Value>) -> T,
+    ) -> io::Result<()> {
+        match self.send(&document(answer)) {
+            Err(error) if is_too_long(&error) => self.send(&document(Err(too_long_to_send(what)))),
+            sent => sent,
+        }
     }
 
     /// Waits for the next document; `None` when the other end is gone.
@@ -65,12 +81,36 @@ impl Channel {
 }
 
 fn too_long() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "a message is longer than 64 MiB")
+    io::Error::new(io::ErrorKind::FileTooLarge, "a message is longer than 64 MiB")
+}
+
+/// Whether a document was not sent, or not taken, for its length alone.
+pub(super) fn is_too_long(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::FileTooLarge
+}
+
+/// The error for a document that cannot be sent for its length; in one process the contract has the same bound.
+pub(super) fn too_long_to_send(what: &str) -> PluginError {
+    PluginError::defect(format!("{what} is longer than 64 MiB, which is the most that one document may have"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_that_is_too_long_becomes_an_error() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let (near, far) = (Channel::new(near), Channel::new(far));
+        let long = Value::String("x".repeat(LIMIT as usize));
+        assert!(is_too_long(&near.send(&long).unwrap_err()));
+        near.send_answer("the answer of Catalog::inventory", Ok(long), |answer| (1, answer)).unwrap();
+        let (number, answer) = far.receive::<(u64, Result<Value>)>().unwrap().unwrap();
+        let error = answer.unwrap_err();
+        let message =
+            "the answer of Catalog::inventory is longer than 64 MiB, which is the most that one document may have";
+        assert_eq!((number, error.kind, &*error.message), (1, vmdk2kvm_plugin_api::ErrorKind::Defect, message));
+    }
 
     #[test]
     fn documents_arrive_whole_and_a_lie_about_their_length_is_an_error() {

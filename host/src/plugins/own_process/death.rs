@@ -7,7 +7,7 @@ use vmdk2kvm_plugin_api::{ErrorKind, PluginError};
 use super::start::End;
 
 /// What makes a run that was cut off go on.
-const CONTINUES: &str = "run the same command again: it continues where this run stopped";
+pub(super) const CONTINUES: &str = "run the same command again: it continues where this run stopped";
 
 /// The error for a call that a process did not live to answer. `why`: it was ended for that.
 pub(super) fn error(label: &str, method: &str, why: Option<&str>, end: Option<&End>) -> PluginError {

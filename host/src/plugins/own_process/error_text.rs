@@ -2,8 +2,7 @@
 
 use vmdk2kvm_plugin_api::{BlockSource, Extent, Hints, PluginError, Result};
 
-/// The longest text that NBD takes, in bytes.
-const LIMIT: usize = 4096;
+use crate::nbd::MAX_ERROR_TEXT;
 
 /// A source whose errors can be had back from their message.
 pub(super) struct Documented(pub Box<dyn BlockSource>);
@@ -30,13 +29,13 @@ impl BlockSource for Documented {
 fn wrap(mut error: PluginError) -> PluginError {
     loop {
         let text = serde_json::to_string(&error).unwrap_or_default();
-        if text.len() <= LIMIT {
+        if text.len() <= MAX_ERROR_TEXT {
             error.message = text;
             return error;
         }
         error.hint = error.hint.as_deref().map(half).filter(|hint| !hint.is_empty());
         error.message = half(&error.message);
-        error.plugin = error.plugin.filter(|plugin| plugin.len() < LIMIT / 4);
+        error.plugin = error.plugin.filter(|plugin| plugin.len() < MAX_ERROR_TEXT / 4);
     }
 }
 
@@ -61,7 +60,7 @@ mod tests {
         error.message = "\u{1}ä".repeat(5000);
         error.hint = Some("x".repeat(9000));
         let wrapped = wrap(error.clone()).message;
-        assert!(wrapped.len() <= LIMIT);
+        assert!(wrapped.len() <= MAX_ERROR_TEXT);
         let short = unwrap(&wrapped).unwrap();
         assert!(error.message.starts_with(&short.message) && short.message.len() > 200, "{}", short.message.len());
         assert_eq!((short.kind, short.plugin), (error.kind, error.plugin));

@@ -8,10 +8,12 @@ use vmdk2kvm_plugin_api::model::{
 };
 use vmdk2kvm_plugin_api::{BlockSource, Catalog, ErrorKind, Extent, Fetcher, Hints, PluginError, Result, Transport};
 
+use super::death::CONTINUES;
 use super::error_text;
 use super::message::{Call, Object, OpenedSource};
 use super::process::Process;
-use crate::nbd::{Address, Options, RemoteDisk};
+use crate::copy::PATIENCE;
+use crate::nbd::{Address, Limits, Options, RemoteDisk};
 
 /// Connections to a disk. The socket is near: each has a core to itself at best.
 const CONNECTIONS: usize = 4;
@@ -102,10 +104,10 @@ impl Transport for FarObject {
             connections: CONNECTIONS,
             // The same process is not there a second time.
             retries: 0,
+            limits: Limits { silence: PATIENCE, answer: PATIENCE, ..Limits::default() },
             cancelled: Arc::new(move || asking.cancelled()),
             explain: Some(error_text::unwrap),
             hints: Some(opened.hints()),
-            ..Options::default()
         };
         let disk = RemoteDisk::open(Address::unix(&opened.socket), options);
         let disk = disk.map_err(|error| blame(&self.process, error, "Transport::open"))?;
@@ -150,8 +152,12 @@ fn blame(process: &Process, mut error: PluginError, method: &'static str) -> Plu
     if let Some(death) = death {
         return death;
     }
-    error.plugin = Some(process.label.clone());
-    error
+    // What a disk itself says has the plugin's name.
+    if error.kind == ErrorKind::Temporary {
+        error.message = format!("the process of the plugin {} does not answer in {method}", process.label);
+        error.hint = Some(format!("look at the storage and the network that it reads from, and {CONTINUES}"));
+    }
+    error.blamed_on(&process.label)
 }
 
 impl BlockSource for FarSource {

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use vmdk2kvm_plugin_api::{HostServices, LogRecord, PluginError, Progress, Result, Slot};
 
-use super::channel::Channel;
+use super::channel::{Channel, is_too_long, too_long_to_send};
 use super::message::{FromPlugin, News, Question};
 
 pub(super) struct FarHost {
@@ -31,9 +31,9 @@ impl FarHost {
         }
     }
 
-    /// The run is to stop.
-    pub(super) fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+    /// Whether the run is to stop.
+    pub(super) fn set_cancelled(&self, cancelled: bool) {
+        self.cancelled.store(cancelled, Ordering::Relaxed);
     }
 
     /// An answer has come.
@@ -50,8 +50,15 @@ impl FarHost {
     fn ask_as<T: DeserializeOwned>(&self, id: u64, question: Question) -> Result<T> {
         let (sender, answer) = channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
-        let gone = |_| PluginError::interrupted();
-        self.channel.send(&FromPlugin::Ask(id, question)).map_err(gone)?;
+        if let Err(error) = self.channel.send(&FromPlugin::Ask(id, question)) {
+            self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            let is_too_long = is_too_long(&error);
+            return Err(if is_too_long {
+                too_long_to_send("a question to the host")
+            } else {
+                PluginError::interrupted()
+            });
+        }
         let answer = answer.recv().map_err(|_| PluginError::interrupted())??;
         serde_json::from_value(answer)
             .map_err(|error| PluginError::defect(format!("the host's answer cannot be read: {error}")))

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use vmdk2kvm_plugin_api::model::{Hold, HoldWish, Link, PowerWish, Release, SourceRef, Way};
-use vmdk2kvm_plugin_api::{Hints, LogRecord, PluginError};
+use vmdk2kvm_plugin_api::{Hints, LogRecord, Manifest, PluginError};
 
 use crate::plugins::SearchKind;
 
@@ -18,6 +18,8 @@ pub(super) struct Start {
     pub path: PathBuf,
     pub kind: SearchKind,
     pub digest: Option<String>,
+    /// As it was read: what is loaded must have the same.
+    pub manifest: Manifest,
     pub settings: Value,
     pub log_level: u8,
     /// For sockets.
@@ -28,12 +30,12 @@ pub(super) struct Start {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ToPlugin {
-    Start(Start),
+    Start(Box<Start>),
     Call(u64, Call),
     /// The answer to [`FromPlugin::Ask`].
     Told(u64, Result<Value, PluginError>),
-    /// The run is to stop.
-    Cancel,
+    /// Whether the run is to stop.
+    Cancel(bool),
     /// An object is needed no more.
     Drop(Object),
 }

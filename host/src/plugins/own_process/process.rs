@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use vmdk2kvm_plugin_api::{HostServices, Manifest, PluginError, Progress, Result, Slot};
 
-use super::channel::Channel;
+use super::channel::{Channel, is_too_long, too_long_to_send};
 use super::death;
 use super::environment::variables;
 use super::message::{Call, FromPlugin, News, Object, Question, Start, ToPlugin};
@@ -27,7 +27,10 @@ const TICK: Duration = Duration::from_millis(100);
 /// So long after its connection broke off a process may take to be gone.
 const ENDING: Duration = Duration::from_millis(500);
 
-/// How long the process may take to end when its work is over, and its end to be known.
+/// How long the process may take to end when its work is over: what it drops may say goodbye to a server far away.
+const GOODBYES: Duration = Duration::from_secs(10);
+
+/// How long the end of a process that is gone may take to be known.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A running process with one plugin.
@@ -48,7 +51,8 @@ struct Link {
     services: Arc<dyn HostServices>,
     state: Mutex<State>,
     next: AtomicU64,
-    told_to_stop: AtomicBool,
+    /// What the process was last told of it.
+    told_to_stop: Mutex<bool>,
 }
 
 #[derive(Default)]
@@ -78,6 +82,7 @@ impl Process {
             path: candidate.path.clone(),
             kind: candidate.kind,
             digest: candidate.digest.clone(),
+            manifest: manifest.clone(),
             settings: settings.clone(),
             log_level: services.log_level(),
             folder: folder.clone(),
@@ -87,7 +92,7 @@ impl Process {
             services,
             state: Mutex::default(),
             next: AtomicU64::new(1),
-            told_to_stop: AtomicBool::new(false),
+            told_to_stop: Mutex::default(),
         });
         let mut process = Self {
             label: format!("{} {}", manifest.name, manifest.version),
@@ -103,7 +108,7 @@ impl Process {
             .name("plugin-answers".to_owned())
             .spawn(move || listener.listen(&started))
             .map_err(failed)?;
-        let sent = link.channel.send(&ToPlugin::Start(first));
+        let sent = link.channel.send(&ToPlugin::Start(Box::new(first)));
         process.has_fetcher = match sent.ok().and_then(|()| process.wait(&has_started)) {
             Some(answer) => answer?,
             None => return Err(process.death("loading")),
@@ -117,13 +122,15 @@ impl Process {
 
     /// Whether the run is to stop. The plugin is told, too.
     pub(super) fn cancelled(&self) -> bool {
-        self.pass_stop_on();
+        self.pass_cancel_on();
         self.link.services.cancelled()
     }
 
     /// Calls the plugin.
     pub(super) fn call<T: DeserializeOwned>(&self, call: Call) -> Result<T> {
         let method = call.method();
+        // What holds for this call is known before it.
+        self.pass_cancel_on();
         let id = self.link.next.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = channel();
         {
@@ -136,11 +143,18 @@ impl Process {
         }
         if let Err(error) = self.link.channel.send(&ToPlugin::Call(id, call)) {
             self.link.lock().waiting.remove(&id);
+            if is_too_long(&error) {
+                return Err(too_long_to_send(&format!("the question of {method}")));
+            }
             tracing::debug!("a call of {method} cannot be sent: {error}");
             return Err(self.death(method));
         }
         let Some(answer) = self.wait(&answer) else { return Err(self.death(method)) };
-        serde_json::from_value(answer?).map_err(|error| {
+        let answer = answer.map_err(|mut error| {
+            error.plugin.get_or_insert_with(|| self.label.clone());
+            error
+        })?;
+        serde_json::from_value(answer).map_err(|error| {
             let message = format!("{method} gave an answer that cannot be read: {error}");
             PluginError::defect(message).blamed_on(&self.label)
         })
@@ -152,17 +166,21 @@ impl Process {
             match from.recv_timeout(TICK) {
                 Ok(value) => return Some(value),
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => self.pass_stop_on(),
+                Err(RecvTimeoutError::Timeout) => self.pass_cancel_on(),
             }
         }
     }
 
-    /// Tells the process once that the run is to stop.
-    fn pass_stop_on(&self) {
+    /// Tells the process that the run is to stop, and when that is taken back.
+    fn pass_cancel_on(&self) {
         let link = &self.link;
-        if link.services.cancelled() && !link.told_to_stop.swap(true, Ordering::Relaxed) {
+        // Under the lock, so that what is told last is what was asked last.
+        let mut told = link.told_to_stop.lock().unwrap_or_else(PoisonError::into_inner);
+        let cancelled = link.services.cancelled();
+        if cancelled != *told {
+            *told = cancelled;
             // A process that is gone has stopped.
-            let _ = link.channel.send(&ToPlugin::Cancel);
+            let _ = link.channel.send(&ToPlugin::Cancel(cancelled));
         }
     }
 
@@ -212,7 +230,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         // The process ends when nobody speaks to it any more.
         self.link.channel.close();
-        let ended = self.end.lock().unwrap_or_else(PoisonError::into_inner).within(LAST_WORDS).is_some();
+        let ended = self.end.lock().unwrap_or_else(PoisonError::into_inner).within(GOODBYES).is_some();
         if !ended {
             self.kill();
         }
@@ -308,7 +326,7 @@ impl Link {
             }),
         };
         // A process that is gone needs no answer.
-        let _ = self.channel.send(&ToPlugin::Told(id, answer));
+        let _ = self.channel.send_answer("the host's answer", answer, |answer| ToPlugin::Told(id, answer));
     }
 }
 

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -18,11 +19,12 @@ use super::message::{Call, FromPlugin, Object, OpenedSource, Start, ToPlugin};
 use crate::nbd::Export;
 use crate::plugins::Loaded;
 use crate::plugins::discovery::examine_as;
-use crate::worker::crash;
+use crate::worker::{crash, signals};
 
 /// Is the home of one plugin, for as long as the host on standard input wants it. Returns the exit code.
 pub fn serve() -> u8 {
     crash::install();
+    signals::leave_to_parent();
     let Ok(channel) = take_stdin().map(|stream| Arc::new(Channel::new(stream))) else {
         return ErrorKind::Defect.exit_code();
     };
@@ -46,18 +48,20 @@ pub fn serve() -> u8 {
         match said {
             ToPlugin::Call(id, call) => answer(&channel, &home, id, call),
             ToPlugin::Told(id, answer) => host.told(id, answer),
-            ToPlugin::Cancel => host.cancel(),
+            ToPlugin::Cancel(cancelled) => host.set_cancelled(cancelled),
             ToPlugin::Drop(object) => home.objects.forget(object),
             ToPlugin::Start(_) => break,
         }
     }
     // Calls that are under way have nobody to answer to.
-    host.cancel();
+    host.set_cancelled(true);
+    home.objects.wait_for_the_dropped();
     0
 }
 
-/// Keeps the channel; what else reads standard input finds nothing.
+/// Keeps the channel; what else reads standard input finds nothing, and what is printed goes to standard error, which is the log.
 fn take_stdin() -> std::io::Result<UnixStream> {
+    rustix::stdio::dup2_stdout(std::io::stderr().as_fd())?;
     let channel = rustix::io::fcntl_dupfd_cloexec(std::io::stdin().as_fd(), 3)?;
     let nothing = std::fs::File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(nothing.as_fd())?;
@@ -65,7 +69,7 @@ fn take_stdin() -> std::io::Result<UnixStream> {
 }
 
 fn load(start: &Start, host: Arc<FarHost>) -> Result<Option<Arc<dyn Fetcher>>> {
-    let candidate = examine_as(start.path.clone(), start.kind, start.digest.clone())
+    let candidate = examine_as(start.path.clone(), start.kind, start.digest.clone(), start.manifest.clone())
         .ok_or_else(|| PluginError::missing("it changed while it was being loaded"))?;
     let loaded = Loaded::load_here(&candidate, host as Arc<dyn HostServices>, &start.settings)?;
     let fetcher = loaded.fetcher()?.map(Arc::from);
@@ -85,6 +89,8 @@ struct Home {
 struct Objects {
     next: AtomicU64,
     all: Mutex<BTreeMap<Object, Held>>,
+    /// Those that drop what is needed no more.
+    dropping: Mutex<Vec<JoinHandle<()>>>,
 }
 
 #[derive(Clone)]
@@ -112,7 +118,18 @@ impl Objects {
     fn forget(&self, id: Object) {
         let held = self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         // Dropping may wait: for a request under way, or for a server far away.
-        std::thread::spawn(move || drop(held));
+        let dropper = std::thread::spawn(move || drop(held));
+        let mut dropping = self.dropping.lock().unwrap_or_else(PoisonError::into_inner);
+        dropping.retain(|dropper| !dropper.is_finished());
+        dropping.push(dropper);
+    }
+
+    /// A server far away is to hear the goodbye before this process ends.
+    fn wait_for_the_dropped(&self) {
+        for dropper in std::mem::take(&mut *self.dropping.lock().unwrap_or_else(PoisonError::into_inner)) {
+            // The log has the panic of one that did.
+            let _ = dropper.join();
+        }
     }
 
     fn get(&self, id: Object) -> Option<Held> {
@@ -137,10 +154,11 @@ impl Objects {
 /// Answers a call on a thread of its own, so that calls go side by side, as they would in the host's process.
 fn answer(channel: &Arc<Channel>, home: &Arc<Home>, id: u64, call: Call) {
     let (answering, at_home) = (Arc::clone(channel), Arc::clone(home));
+    let what = format!("the answer of {}", call.method());
     let thread = std::thread::Builder::new().name("plugin-call".to_owned()).spawn(move || {
         let answer = at_home.call(call);
         // A host that is gone ends this process.
-        let _ = answering.send(&FromPlugin::Answer(id, answer));
+        let _ = answering.send_answer(&what, answer, |answer| FromPlugin::Answer(id, answer));
     });
     if let Err(error) = thread {
         let error = PluginError::io(format!("no thread could be started in the plugin's process: {error}"));

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use rustix::process::Signal;
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use super::PLUGIN_COMMAND;
+use crate::worker::again::again;
 use crate::worker::crash::{self, Crumb};
 
 /// Longest line of what the process prints, in bytes.
@@ -52,24 +52,12 @@ pub(super) fn start(
 }
 
 fn spawn(variables: BTreeMap<String, String>, channel_end: UnixStream) -> std::io::Result<Child> {
-    let worker = rustix::process::getpid();
-    let mut command = Command::new("/proc/self/exe");
-    command
-        .arg0("vmdk2kvm")
-        .arg(PLUGIN_COMMAND)
+    again(PLUGIN_COMMAND, Signal::KILL)
         .envs(variables)
         .stdin(Stdio::from(std::os::fd::OwnedFd::from(channel_end)))
         .stdout(Stdio::null())
-        .stderr(Stdio::piped());
-    // SAFETY: only two async-signal-safe system calls are made.
-    unsafe {
-        command.pre_exec(move || {
-            set_parent_process_death_signal(Some(Signal::KILL))?;
-            // The worker may have died before the signal was asked for.
-            if getppid() == Some(worker) { Ok(()) } else { Err(std::io::Error::from_raw_os_error(libc::ESRCH)) }
-        });
-    }
-    command.spawn()
+        .stderr(Stdio::piped())
+        .spawn()
 }
 
 /// Passes on what the process prints, to where this process prints, and keeps its breadcrumb.
