@@ -80,8 +80,8 @@ impl Network {
         udev::read(guest, &mut graph)?;
         graph.finish();
         let mut unread = None;
-        for (path, stack) in UNREAD.iter().rev() {
-            if guest.stat(path)?.is_some() {
+        for (path, stack) in UNREAD.iter().filter(|_| graph.is_empty()) {
+            if unread.is_none() && guest.stat(path)?.is_some() {
                 unread = Some(*stack);
             }
         }

@@ -143,7 +143,8 @@ impl<'a> Pairing<'a> {
                     address.is_some()
                         && self.network.graph.pins.iter().any(|pin| pin.name == info.name && pin.address == address)
                 };
-                if (info.mac.is_some() && info.mac.as_deref() == card.mac()) || by_rule() {
+                let by_mac = |mac: &Option<String>| mac.is_some() && mac.as_deref() == card.mac();
+                if by_mac(&info.mac) || by_mac(&info.given_mac) || by_rule() {
                     return Some(0);
                 }
                 let place = card.was_called(&info.name).then(|| card.names().iter().position(|own| *own == info.name));

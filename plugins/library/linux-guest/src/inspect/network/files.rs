@@ -15,11 +15,7 @@ pub(super) fn of_folder(
     wanted: impl Fn(&str) -> bool,
     graph: &mut Graph,
 ) -> Result<Vec<TextFile>> {
-    let mut files = Vec::new();
-    for name in names(guest, folder)?.filter(|name| wanted(name)) {
-        files.extend(read(guest, &format!("{folder}/{name}"), graph)?);
-    }
-    Ok(files)
+    layered(guest, &[folder], wanted, graph)
 }
 
 /// The files of several folders, in the order of their names. One of an earlier folder hides those of its name in the later ones, and one
@@ -30,15 +26,22 @@ pub(super) fn layered(
     wanted: impl Fn(&str) -> bool,
     graph: &mut Graph,
 ) -> Result<Vec<TextFile>> {
-    let mut paths: BTreeMap<String, String> = BTreeMap::new();
+    let mut found: BTreeMap<String, (String, FileKind)> = BTreeMap::new();
     for folder in folders {
-        for name in names(guest, folder)?.filter(|name| wanted(name)) {
-            paths.entry(name.clone()).or_insert_with(|| format!("{folder}/{name}"));
+        let entries = guest.list(folder)?.into_iter().flatten();
+        let files = entries.filter(|entry| matches!(entry.kind, FileKind::File | FileKind::Symlink));
+        for entry in files.filter(|entry| wanted(&entry.name)) {
+            let path = format!("{folder}/{}", entry.name);
+            found.entry(entry.name).or_insert((path, entry.kind));
         }
     }
     let mut files = Vec::new();
-    for path in paths.values() {
-        files.extend(read(guest, path, graph)?);
+    for (path, kind) in found.values() {
+        if *kind == FileKind::Symlink {
+            files.extend(read(guest, path, graph)?);
+        } else {
+            files.extend(TextFile::read(guest, path, &mut graph.findings)?);
+        }
     }
     Ok(files)
 }
@@ -58,9 +61,4 @@ pub(super) fn is_masked(guest: &dyn Guest, path: &str) -> Result<bool> {
     }
     let place = real_path(guest, path, true)?;
     Ok(place.starts_with("/dev/") || guest.stat(&place)?.is_none_or(|own| own.kind != FileKind::File))
-}
-
-fn names(guest: &dyn Guest, folder: &str) -> Result<impl Iterator<Item = String>> {
-    let entries = guest.list(folder)?.into_iter().flatten();
-    Ok(entries.filter(|entry| matches!(entry.kind, FileKind::File | FileKind::Symlink)).map(|entry| entry.name))
 }

@@ -70,6 +70,8 @@ pub(crate) struct Interface {
     pub active: bool,
     /// The MAC by which a file finds it.
     pub mac: Option<String>,
+    /// The MAC that a file gives it, which a careful administrator takes from the card.
+    pub given_mac: Option<String>,
     pub addresses: Vec<String>,
     pub dhcp: bool,
     pub files: Vec<String>,
@@ -209,7 +211,7 @@ impl Graph {
                 info.kind = own.kind.map(|kind| kind.as_str().to_owned());
                 info.over = own.over.iter().cloned().collect();
                 info.inactive = !own.active;
-                info.mac.clone_from(&own.mac);
+                info.mac = own.mac.clone().or_else(|| own.given_mac.clone());
                 info.addresses.clone_from(&own.addresses);
                 info.dhcp = own.dhcp;
                 info.files.clone_from(&own.files);

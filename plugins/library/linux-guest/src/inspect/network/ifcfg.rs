@@ -5,6 +5,7 @@ use vmdk2kvm_plugin_api::{Guest, Result};
 
 use super::graph::{Graph, Interface, Kind};
 use super::shell::Variables;
+use super::udev::Pin;
 use super::{files, mac, with_prefix};
 use crate::textfile::TextFile;
 
@@ -17,14 +18,20 @@ pub(super) fn is_ours(name: &str) -> bool {
 }
 
 pub(super) fn read(guest: &dyn Guest, graph: &mut Graph) -> Result<()> {
-    for file in files::of_folder(guest, FOLDER, is_ours, graph)? {
+    let files = files::of_folder(guest, FOLDER, is_ours, graph)?;
+    // Called by a rule of initscripts, this program gives the card of HWADDR the name in DEVICE.
+    let mut renames = false;
+    for program in ["/usr/lib/udev/rename_device", "/lib/udev/rename_device"] {
+        renames |= !files.is_empty() && guest.stat(program)?.is_some();
+    }
+    for file in files {
         graph.uses("ifcfg");
-        parse(&file, graph);
+        parse(&file, renames, graph);
     }
     Ok(())
 }
 
-fn parse(file: &TextFile, graph: &mut Graph) {
+fn parse(file: &TextFile, renames: bool, graph: &mut Graph) {
     let path = &file.path;
     let values = Variables::parse(&file.text);
     let get = |key: &str| values.get(key);
@@ -46,6 +53,9 @@ fn parse(file: &TextFile, graph: &mut Graph) {
     let kind = kind(&values).filter(|_| !is_alias);
     if let Some(kind) = kind {
         graph.device(name, kind, path);
+    }
+    if renames && card.is_some() && kind.is_none() && !is_alias {
+        graph.pins.push(Pin::new(name, card.clone(), path, false));
     }
     let info = graph.interface(name, path);
     info.active |= !is_off("ONBOOT") && !is_alias;

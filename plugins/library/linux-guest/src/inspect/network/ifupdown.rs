@@ -228,7 +228,7 @@ fn option(key: &str, rest: &[&str], line: &str, stanza: &mut Stanza, path: &str,
         "address" => stanza.address = Some(value.to_owned()),
         "netmask" => stanza.netmask = Some(value.to_owned()),
         // `hwaddress ether MAC`, or the MAC alone.
-        "hwaddress" => graph.interface(&stanza.name, path).mac = rest.last().and_then(|value| mac(value)),
+        "hwaddress" => graph.interface(&stanza.name, path).given_mac = rest.last().and_then(|value| mac(value)),
         "bondmaster" | "ovsbridge" => {
             graph.device(value, if bare == "bondmaster" { Kind::Bond } else { Kind::Bridge }, path);
             graph.stack(value, &stanza.name, path);

@@ -43,6 +43,9 @@ pub(super) fn read(guest: &dyn Guest, graph: &mut Graph) -> Result<()> {
     let profiles: Vec<Profile> = files::layered(guest, &FOLDERS, ours, graph)?.iter().map(parse).collect();
     if !profiles.is_empty() {
         graph.uses("networkmanager");
+    } else if guest.stat("/usr/sbin/NetworkManager")?.is_some() {
+        // Without a profile of its own every card is brought up by DHCP.
+        graph.finds_any = true;
     }
     let by_uuid: BTreeMap<&str, &Profile> =
         profiles.iter().filter(|profile| !profile.uuid.is_empty()).map(|own| (own.uuid.as_str(), own)).collect();

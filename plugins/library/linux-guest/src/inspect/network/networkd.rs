@@ -1,6 +1,8 @@
 //! systemd-networkd's `.network` and `.netdev` files (systemd.network(5), systemd.netdev(5)).
 
-use vmdk2kvm_plugin_api::{Guest, Result};
+use std::collections::BTreeSet;
+
+use vmdk2kvm_plugin_api::{FileKind, Guest, Result};
 
 use super::graph::{Graph, Kind};
 use super::matching::Match;
@@ -32,16 +34,14 @@ const UPPERS: [(&str, Kind); 12] = [
 type Setting = (String, String, String);
 
 pub(super) fn read(guest: &dyn Guest, graph: &mut Graph) -> Result<()> {
-    for file in files::layered(guest, &FOLDERS, |name| name.ends_with(".netdev"), graph)? {
-        let settings = settings(guest, &file, graph)?;
+    for (file, settings) in units(guest, &FOLDERS, ".netdev", graph)? {
         let get = |wanted: &str| settings.iter().rfind(|(section, key, _)| section == "NetDev" && key == wanted);
         if let Some((.., name)) = get("Name") {
             let kind = get("Kind").map_or(Kind::Virtual, |(.., word)| Kind::of_word(&word.to_ascii_lowercase()));
             graph.device(name, kind, &file.path);
         }
     }
-    for file in files::layered(guest, &FOLDERS, |name| name.ends_with(".network"), graph)? {
-        let settings = settings(guest, &file, graph)?;
+    for (file, settings) in units(guest, &FOLDERS, ".network", graph)? {
         // What the packages bring is for containers and the like, but for the few that take any card.
         if file.path.starts_with("/etc/") {
             graph.uses("systemd-networkd");
@@ -51,16 +51,32 @@ pub(super) fn read(guest: &dyn Guest, graph: &mut Graph) -> Result<()> {
     Ok(())
 }
 
-/// The file's settings, and those of the files in its folder (`lan.network.d/*.conf`).
-pub(super) fn settings(guest: &dyn Guest, file: &TextFile, graph: &mut Graph) -> Result<Vec<Setting>> {
-    let mut all = ini::parse(&file.text);
-    let name = file.path.rsplit('/').next().unwrap_or_default();
-    let folders: Vec<String> = FOLDERS.iter().map(|folder| format!("{folder}/{name}.d")).collect();
-    let folders: Vec<&str> = folders.iter().map(String::as_str).collect();
-    for more in files::layered(guest, &folders, |name| name.ends_with(".conf"), graph)? {
-        all.extend(ini::parse(&more.text));
+/// Files of systemd with their settings, and those of the files in the folder of each (`lan.network.d/*.conf`).
+pub(super) fn units(
+    guest: &dyn Guest,
+    folders: &[&str],
+    ending: &str,
+    graph: &mut Graph,
+) -> Result<Vec<(TextFile, Vec<Setting>)>> {
+    let mut more = BTreeSet::new();
+    for folder in folders {
+        let entries = guest.list(folder)?.into_iter().flatten();
+        more.extend(entries.filter(|entry| entry.kind == FileKind::Dir).map(|entry| entry.name));
     }
-    Ok(all)
+    let mut units = Vec::new();
+    for file in files::layered(guest, folders, |name| name.ends_with(ending), graph)? {
+        let mut settings = ini::parse(&file.text);
+        let own = format!("{}.d", file.path.rsplit('/').next().unwrap_or_default());
+        if more.contains(&own) {
+            let folders: Vec<String> = folders.iter().map(|folder| format!("{folder}/{own}")).collect();
+            let folders: Vec<&str> = folders.iter().map(String::as_str).collect();
+            for file in files::layered(guest, &folders, |name| name.ends_with(".conf"), graph)? {
+                settings.extend(ini::parse(&file.text));
+            }
+        }
+        units.push((file, settings));
+    }
+    Ok(units)
 }
 
 fn network(file: &TextFile, settings: &[Setting], graph: &mut Graph) {

@@ -37,8 +37,8 @@ pub(super) fn read(guest: &dyn Guest, graph: &mut Graph) -> Result<()> {
     for file in files::of_folder(guest, "/etc/udev/rules.d", |name| name.ends_with(".rules"), graph)? {
         parse_rules(&file, graph);
     }
-    for file in files::of_folder(guest, LINKS, |name| name.ends_with(".link"), graph)? {
-        parse_link(guest, &file, graph)?;
+    for (file, settings) in networkd::units(guest, &[LINKS], ".link", graph)? {
+        graph.pins.extend(parse_link(&file, &settings));
     }
     // ifrename(8) has `eth0 mac 00:50:...`, nameif(8) `eth0 00:50:...`.
     for path in ["/etc/iftab", "/etc/mactab"] {
@@ -79,31 +79,27 @@ fn parse_rules(file: &TextFile, graph: &mut Graph) {
     }
 }
 
-fn parse_link(guest: &dyn Guest, file: &TextFile, graph: &mut Graph) -> Result<()> {
-    let settings = networkd::settings(guest, file, graph)?;
-    let found = Match::read(&settings);
-    let Some((.., name)) = settings.iter().rfind(|(section, key, _)| section == "Link" && key == "Name") else {
-        return Ok(());
-    };
+fn parse_link(file: &TextFile, settings: &[(String, String, String)]) -> Option<Pin> {
+    let found = Match::read(settings);
+    let (.., name) = settings.iter().rfind(|(section, key, _)| section == "Link" && key == "Name")?;
     let bound = found.by_hardware || found.old_machine.is_some();
     if found.macs.is_empty() && !bound && found.drivers.any.is_empty() {
-        return Ok(());
+        return None;
     }
     let mut pin = Pin::new(name, found.macs.first().cloned(), &file.path, bound);
     pin.address = found.paths.any.iter().find_map(|path| path.strip_prefix("pci-")).map(str::to_owned);
-    graph.pins.push(pin);
-    Ok(())
+    Some(pin)
 }
 
 /// Names of the guest's `.link` files that udev may take for a card of this MAC and driver: of all that match, the first counts.
 pub(crate) fn rivals(guest: &dyn Guest, card: &str, driver: &str) -> Result<Vec<String>> {
     let mut graph = Graph::default();
     let mut names = Vec::new();
-    for file in files::layered(guest, &networkd::FOLDERS, |name| name.ends_with(".link"), &mut graph)? {
+    for (file, settings) in networkd::units(guest, &networkd::FOLDERS, ".link", &mut graph)? {
         let name = file.path.rsplit('/').next().unwrap_or_default();
         // A file of ours is the same in every plan.
         let is_other = !name.contains("vmdk2kvm-");
-        if is_other && Match::read(&networkd::settings(guest, &file, &mut graph)?).may_mean(card, driver) {
+        if is_other && Match::read(&settings).may_mean(card, driver) {
             names.push(name.to_owned());
         }
     }

@@ -133,6 +133,29 @@ fn hints_of_files() {
         (&[("/etc/NetworkManager/system-connections/a", profile)][..], &[(1, 192), (2, 224)][..], "lan=02", 0),
         // The old machine's udev named it by its address.
         (&[lan, path], &[(1, 160), (2, 192)], "lan=02", 0),
+        // A MAC that is given to the card may be the card's.
+        (
+            &[("/etc/network/interfaces", "auto lan\niface lan inet dhcp\n hwaddress 00:50:56:00:00:02\n")],
+            &[(1, 0), (2, 0)],
+            "lan=02",
+            0,
+        ),
+        (
+            &[("/etc/network/interfaces", "auto lan\niface lan inet dhcp\n hwaddress 02:00:00:00:00:02\n")],
+            &[(1, 0)],
+            "lan=01",
+            0,
+        ),
+        // initscripts keep the name themselves.
+        (
+            &[
+                ("/etc/sysconfig/network-scripts/ifcfg-lan", "DEVICE=lan\nHWADDR=00:50:56:00:00:02\n"),
+                ("/usr/lib/udev/rename_device", ""),
+            ],
+            &[(1, 192), (2, 224)],
+            "",
+            0,
+        ),
         // By a MAC that no card has.
         (&[template], &[(1, 0)], "", 1),
     ] {
