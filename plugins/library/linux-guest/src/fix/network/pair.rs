@@ -154,7 +154,7 @@ impl<'a> Pairing<'a> {
                 names.iter().filter_map(|info| Some((rank(info)?, *info))).collect();
             own.sort_by_key(|(rank, info)| (!info.active, *rank));
             let Some((_, first)) = own.first() else { return true };
-            let more = own.iter().skip(1).filter(|(rank, info)| *rank > 0 && info.active);
+            let more = own.iter().skip(1).filter(|(_, info)| info.active);
             pairs.push(Pair {
                 name: first.name.clone(),
                 more: more.map(|(_, info)| info.name.clone()).collect(),

@@ -12,6 +12,9 @@ use crate::textfile::{Why, put, with_lines};
 
 const REASON: &str = "the card sits in another slot on KVM and would get another name, and the network would stay down";
 
+/// Older versions of systemd know neither the type of a plain card nor further names.
+const VERSION: u32 = 245;
+
 /// Plans the pins.
 pub(super) fn plan(pairs: &[Pair], network: &Network, guest: &dyn Guest, plan: &mut FixerPlan) -> Result<()> {
     let udev = Udev::read(guest)?;
@@ -22,6 +25,9 @@ pub(super) fn plan(pairs: &[Pair], network: &Network, guest: &dyn Guest, plan: &
     let mut by_rule = Vec::new();
     let version = systemd_version(guest)?;
     for pair in pairs {
+        if !pair.more.is_empty() && (version < VERSION || !udev.links) {
+            plan.findings.push(one_of(pair));
+        }
         let rivals =
             if udev.links { rivals(guest, pair.card.mac().unwrap_or_default(), NEW_DRIVER)? } else { Vec::new() };
         let path = if udev.links { place::link(guest, &pair.name, &rivals)? } else { None };
@@ -47,8 +53,6 @@ pub(super) fn plan(pairs: &[Pair], network: &Network, guest: &dyn Guest, plan: &
 }
 
 fn link(pair: &Pair, has_virtual: bool, version: u32) -> String {
-    // Old versions know neither the type of a plain card nor further names.
-    const VERSION: u32 = 245;
     let matching = match pair.card.mac() {
         // Bridges, bonds and VLANs may bear the card's MAC.
         Some(mac) => {
@@ -76,6 +80,14 @@ fn not_pinned(pairs: &[Pair], why: &str) -> Finding {
     let names: Vec<String> = pairs.iter().map(|pair| format!("{} ({})", pair.name, pair.card)).collect();
     Finding::new("nic-name-unpinned", Severity::Warn, format!("{} may get other names: {why}", names.join(", ")))
         .hint("look after the move whether each card has its addresses")
+}
+
+fn one_of(pair: &Pair) -> Finding {
+    let (name, more) = (&pair.name, pair.more.join(", "));
+    let message = format!("{more} means {}, too, which can only be called {name} in this guest", of(&pair.card));
+    Finding::new("nic-name-unpinned", Severity::Warn, message).hint(
+        "look after the move whether each card has its addresses, or adapt the guest's network configuration before",
+    )
 }
 
 /// The version of systemd as its library's name tells it (since 231), 0 when it does not.

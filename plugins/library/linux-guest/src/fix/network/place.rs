@@ -48,10 +48,11 @@ pub(super) fn rules(guest: &dyn Guest) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// Whether files can be made in this folder: it is one, or nothing is there.
+/// Whether files can be made in this folder: it is one, or nothing is there. What a link puts in its place from outside of /etc belongs to
+/// somebody else.
 fn is_folder(guest: &dyn Guest, path: &str) -> Result<bool> {
     let place = real_path(guest, path, true)?;
-    Ok(!place.starts_with("/dev/") && guest.stat(&place)?.is_none_or(|own| own.kind == FileKind::Dir))
+    Ok(place.starts_with("/etc/") && guest.stat(&place)?.is_none_or(|own| own.kind == FileKind::Dir))
 }
 
 /// Whether a file can be at this path: one is, or nothing. What is a link leads elsewhere, and may be there to keep files away.

@@ -145,9 +145,11 @@ impl Definition {
                     let address = |item: &Yaml| {
                         item.as_text().or_else(|| item.members().next().map(|(name, _)| name)).map(str::to_owned)
                     };
-                    let addresses: Vec<String> = value.items().iter().filter_map(address).collect();
-                    self.addresses.extend(addresses);
-                    self.addresses.dedup();
+                    for address in value.items().iter().filter_map(address) {
+                        if !self.addresses.contains(&address) {
+                            self.addresses.push(address);
+                        }
+                    }
                 }
                 _ => {}
             }
