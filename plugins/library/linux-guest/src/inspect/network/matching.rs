@@ -21,6 +21,8 @@ pub(super) struct Match {
     pub by_hardware: bool,
     /// `Virtualization=vmware` or its like.
     pub old_machine: Option<String>,
+    /// It holds in containers or on real machines only, so in no VM.
+    pub never: bool,
     /// It asks for what only the running system knows.
     asks_more: bool,
 }
@@ -61,6 +63,13 @@ impl Match {
                 "Virtualization" if value.eq_ignore_ascii_case("vmware") => {
                     out.asks_more = true;
                     out.old_machine = Some(format!("{key}={value}"));
+                }
+                "Virtualization" => {
+                    out.asks_more = true;
+                    out.never |= matches!(
+                        value.to_ascii_lowercase().as_str(),
+                        "container" | "no" | "false" | "!vm" | "!yes" | "lxc" | "docker" | "podman" | "systemd-nspawn"
+                    );
                 }
                 _ => out.asks_more |= !value.is_empty(),
             }

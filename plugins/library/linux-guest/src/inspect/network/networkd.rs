@@ -82,6 +82,9 @@ pub(super) fn units(
 fn network(file: &TextFile, settings: &[Setting], graph: &mut Graph) {
     let path = &file.path;
     let found = Match::read(settings);
+    if found.never {
+        return;
+    }
     if let Some(key) = &found.old_machine {
         graph.not_understood(path, &format!("it holds only where {key}, which is VMware; with KVM it does not hold"));
     }
@@ -115,6 +118,9 @@ fn network(file: &TextFile, settings: &[Setting], graph: &mut Graph) {
     let (patterns, names): (Vec<_>, Vec<_>) = found.names.any.iter().partition(|name| is_pattern(name));
     for name in &names {
         let info = graph.interface(name, path);
+        if !found.is_card() {
+            info.kind = info.kind.or(Some(Kind::Virtual));
+        }
         info.active |= active;
         info.dhcp |= dhcp;
         info.addresses.extend(addresses.iter().cloned());

@@ -65,6 +65,17 @@ fn files_together() {
         ),
         (&[CARD, ("/usr/lib/systemd/network/10-lan.network", "[Match]\nName=other\n")], "ens192; vlan7=vlan(ens192)"),
         (&[("/usr/lib/systemd/network/80-container.network", "[Match]\nName=ve-*\n[Network]\nDHCP=yes\n")], ""),
+        (
+            &[(
+                "/usr/lib/systemd/network/80-container-host0.network",
+                "[Match]\nKind=veth\nName=host0\nVirtualization=container\n[Network]\nDHCP=yes\n",
+            )],
+            "",
+        ),
+        (
+            &[("/etc/systemd/network/a.network", "[Match]\nKind=veth\nName=x0\n[Network]\nDHCP=yes\n")],
+            "x0=virtual dhcp",
+        ),
         (&[("/etc/systemd/network/README", "[Match]\nName=ens192\n")], ""),
     ]);
 }
