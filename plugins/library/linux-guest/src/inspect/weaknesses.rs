@@ -47,7 +47,7 @@ pub(super) fn find(inspection: &Inspection, network: &Graph, guest: &dyn Guest) 
             }
         }
     }
-    for card in network.cards() {
+    for card in network.cards().filter(|card| card.active) {
         let pinned = network.pins.iter().any(|pin| pin.name == card.name && !pin.bound);
         let by_slot = ["ens", "enp", "eno", "enx"].iter().any(|prefix| card.name.starts_with(prefix));
         if !pinned && by_slot {

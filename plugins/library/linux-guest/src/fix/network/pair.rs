@@ -62,11 +62,7 @@ impl<'a> Pairing<'a> {
 
     /// Whether a pin that still holds gives this card a name.
     fn is_taken(&self, card: &Card) -> bool {
-        self.network
-            .graph
-            .pins
-            .iter()
-            .any(|pin| self.holds(pin) && pin.mac.is_some() && pin.mac.as_deref() == card.mac())
+        self.network.graph.pins.iter().any(|pin| self.holds(pin) && pin.mac.as_deref() == card.mac())
     }
 
     fn holds(&self, pin: &Pin) -> bool {

@@ -172,6 +172,22 @@ fn patterns_of_vmwares_names() {
 }
 
 #[test]
+fn a_pattern_pins_the_only_card_without_a_mac_once() {
+    let file = ("/etc/systemd/network/a.network", "[Match]\nName=ens*\n[Network]\nDHCP=yes\n");
+    let mut context = fixture::context();
+    context.vm.nics[0].mac = None;
+    let mut guest = MapGuest::new(&[&SYSTEMD[..], &[file]].concat());
+    for changes in [1, 0] {
+        let planned = NetworkNames.plan(&context, &guest).unwrap().changes;
+        assert_eq!(planned.len(), changes);
+        for change in planned {
+            let Action::WriteFile { content: Content::Text(text), .. } = change.action else { panic!() };
+            guest.0.insert(change.target, text.into_bytes());
+        }
+    }
+}
+
+#[test]
 fn names_by_the_kernel_are_a_finding_when_they_may_be_swapped() {
     let text = "auto eth0 eth1\niface eth0 inet dhcp\niface eth1 inet dhcp\n";
     let (changes, findings) = plan(&[("/etc/network/interfaces", text)], &["00:50:56:00:00:01", "00:50:56:00:00:02"]);

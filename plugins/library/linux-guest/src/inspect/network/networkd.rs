@@ -30,6 +30,9 @@ const UPPERS: [(&str, Kind); 12] = [
     ("VRF", Kind::Virtual),
 ];
 
+/// Names that cards have by the place and by the kernel.
+const CARDS: [&str; 3] = ["ens192", "enp11s0", "eth0"];
+
 /// Section, key and value.
 type Setting = (String, String, String);
 
@@ -42,7 +45,7 @@ pub(super) fn read(guest: &dyn Guest, graph: &mut Graph) -> Result<()> {
         }
     }
     for (file, settings) in units(guest, &FOLDERS, ".network", graph)? {
-        // What the packages bring is for containers and the like, but for the few that take any card.
+        // What the packages bring is there on every system.
         if file.path.starts_with("/etc/") {
             graph.uses("systemd-networkd");
         }
@@ -129,10 +132,13 @@ fn network(file: &TextFile, settings: &[Setting], graph: &mut Graph) {
             graph.stack(upper, name, path);
         }
     }
-    if !patterns.is_empty() && active && path.starts_with("/etc/") {
-        let any = patterns.into_iter().cloned().collect();
-        graph.patterns.push(Pattern { any, none: found.names.none.clone() });
-    } else if names.is_empty() && path.starts_with("/etc/") {
+    if !patterns.is_empty() {
+        let pattern = Pattern { any: patterns.into_iter().cloned().collect(), none: found.names.none.clone() };
+        // Packages bring files for what containers and tunnels are called.
+        if active && (path.starts_with("/etc/") || CARDS.iter().any(|name| pattern.fits(name))) {
+            graph.patterns.push(pattern);
+        }
+    } else if names.is_empty() {
         graph.finds_any |= !found.by_hardware && found.is_card();
     }
 }

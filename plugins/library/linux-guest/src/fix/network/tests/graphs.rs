@@ -233,6 +233,8 @@ fn ifcfg(net: &Net) -> Files {
     for card in &net.cards {
         file(card, "TYPE=Ethernet\n");
     }
+    // Left of the template that the VM was made from.
+    let left = "DEVICE=ens37\nONBOOT=no\nBOOTPROTO=dhcp\n";
     for upper in &net.uppers {
         match upper.kind {
             Over::Vlan(id) => file(&upper.name, &format!("VLAN=yes\nPHYSDEV={}\nVLAN_ID={id}\n", upper.over[0])),
@@ -240,6 +242,7 @@ fn ifcfg(net: &Net) -> Files {
             Over::Bridge => file(&upper.name, "TYPE=Bridge\nSTP=no\n"),
         }
     }
+    files.push(("/etc/sysconfig/network-scripts/ifcfg-ens37".to_owned(), left.to_owned()));
     files
 }
 

@@ -65,6 +65,7 @@ fn files_together() {
         ),
         (&[CARD, ("/usr/lib/systemd/network/10-lan.network", "[Match]\nName=other\n")], "ens192; vlan7=vlan(ens192)"),
         (&[("/usr/lib/systemd/network/80-container.network", "[Match]\nName=ve-*\n[Network]\nDHCP=yes\n")], ""),
+        (&[("/usr/lib/systemd/network/zz-default.network", "[Match]\nName=*\n[Network]\nDHCP=yes\n")], "~*"),
         (
             &[(
                 "/usr/lib/systemd/network/80-container-host0.network",
