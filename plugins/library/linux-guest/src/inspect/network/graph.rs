@@ -89,6 +89,9 @@ impl Interface {
     }
 }
 
+/// No sound guest has more interfaces.
+const MOST: usize = 4000;
+
 /// Everything that the guest's files say about its network.
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
@@ -151,6 +154,18 @@ impl Graph {
 
     /// What follows from all files together, once all are read.
     pub(super) fn finish(&mut self) {
+        // What comes then looks at each against all others.
+        if self.interfaces.len().max(self.pins.len()).max(self.patterns.len()) > MOST {
+            self.not_understood(
+                "the network's configuration",
+                "it has far too many interfaces, and only the first were looked at",
+            );
+            if let Some(name) = self.interfaces.keys().nth(MOST).cloned() {
+                self.interfaces.split_off(&name);
+            }
+            self.pins.truncate(MOST);
+            self.patterns.truncate(MOST);
+        }
         let names: Vec<String> = self.interfaces.keys().cloned().collect();
         for name in names.iter().filter(|name| !is_name(name)) {
             if let Some(odd) = self.interfaces.remove(name) {
@@ -257,6 +272,16 @@ mod tests {
         let cards: Vec<(&str, bool)> = graph.cards().map(|card| (card.name.as_str(), card.active)).collect();
         assert_eq!(cards, [("ens192", true), ("ens33", false)]);
         assert_eq!(graph.interfaces["bond0.7"].kind, Some(Kind::Vlan));
+    }
+
+    #[test]
+    fn far_too_many_interfaces_are_told() {
+        let mut graph = Graph::default();
+        for at in 0..=MOST {
+            graph.interface(&format!("x{at}"), "a");
+        }
+        graph.finish();
+        assert_eq!((graph.findings.len(), graph.cards().count()), (1, MOST));
     }
 
     #[test]

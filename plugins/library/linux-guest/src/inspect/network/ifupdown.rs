@@ -12,7 +12,7 @@ use super::{files, mac, with_prefix};
 use crate::textfile::TextFile;
 
 const MAIN: &str = "/etc/network/interfaces";
-/// Files may source each other; no sound configuration has more.
+/// Files may source each other, and patterns be many; no sound configuration has more.
 const MOST: usize = 200;
 
 /// Keys that name what an interface is made over, without their `-` or `_`.
@@ -96,8 +96,10 @@ pub(super) fn read(guest: &dyn Guest, graph: &mut Graph) -> Result<()> {
 /// Which stanzas come up, and which are no interfaces but what others are made from.
 #[derive(Default)]
 struct Names {
-    /// Of `auto` and `allow-*`; patterns as they are.
-    up: Vec<String>,
+    /// Of `auto` and `allow-*`.
+    up: BTreeSet<String>,
+    /// `auto /ens*` and `auto /ens*/1`: those interfaces that are there and match.
+    globs: Vec<String>,
     /// What `mapping` chooses from: names of stanzas, not of interfaces.
     logical: BTreeSet<String>,
     in_mapping: bool,
@@ -119,7 +121,10 @@ impl Names {
                 for word in rest {
                     // `ens192=lan`: the card gets the stanza `lan`.
                     let (card, stanza) = word.split_once('=').unwrap_or((word, ""));
-                    self.up.push(card.to_owned());
+                    match card.strip_prefix('/').filter(|_| self.globs.len() < MOST) {
+                        Some(glob) => self.globs.push(glob.split('/').next().unwrap_or_default().to_owned()),
+                        None => _ = self.up.insert(card.to_owned()),
+                    }
                     if !stanza.is_empty() {
                         self.logical.insert(stanza.to_owned());
                     }
@@ -131,12 +136,7 @@ impl Names {
     }
 
     fn is_up(&self, name: &str) -> bool {
-        // `auto /ens*` and `auto /ens*/1`: those interfaces that are there and match.
-        let fits = |up: &String| match up.strip_prefix('/') {
-            Some(glob) => matches(glob.split('/').next().unwrap_or_default(), name),
-            None => up == name,
-        };
-        self.up.iter().any(fits)
+        self.up.contains(name) || self.globs.iter().any(|glob| matches(glob, name))
     }
 }
 

@@ -44,7 +44,7 @@ struct Definition {
     over: BTreeSet<String>,
     manual: bool,
     dhcp: BTreeMap<String, bool>,
-    addresses: Vec<String>,
+    addresses: BTreeSet<String>,
 }
 
 pub(super) fn read(guest: &dyn Guest, graph: &mut Graph) -> Result<()> {
@@ -145,11 +145,7 @@ impl Definition {
                     let address = |item: &Yaml| {
                         item.as_text().or_else(|| item.members().next().map(|(name, _)| name)).map(str::to_owned)
                     };
-                    for address in value.items().iter().filter_map(address) {
-                        if !self.addresses.contains(&address) {
-                            self.addresses.push(address);
-                        }
-                    }
+                    self.addresses.extend(value.items().iter().filter_map(address));
                 }
                 _ => {}
             }

@@ -33,8 +33,13 @@ pub(crate) fn is_pattern(name: &str) -> bool {
     name.contains(['*', '?', '['])
 }
 
-/// Whether the glob fits the name: `*`, `?`, `[a-z]`, `[!a-z]`. Takes time of the product of both lengths at most.
+/// Whether the glob fits the name: `*`, `?`, `[a-z]`, `[!a-z]`. Takes time of the product of both lengths; what is far too long for a name or a
+/// file's name fits nothing.
 pub(crate) fn matches(glob: &str, name: &str) -> bool {
+    const LONGEST: usize = 4096;
+    if glob.len().max(name.len()) > LONGEST {
+        return false;
+    }
     let (glob, name) = (pieces(glob), name.chars().collect::<Vec<_>>());
     // Which beginnings of the name the pieces so far can have taken.
     let mut ends = vec![false; name.len() + 1];

@@ -2,7 +2,7 @@
 //!
 //! Runs nothing: a value that a command gives is not known, and is said to be so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 use std::str::Chars;
 
@@ -11,7 +11,7 @@ use std::str::Chars;
 pub(super) struct Variables {
     values: BTreeMap<String, Vec<String>>,
     /// Variables whose value only running the text would tell.
-    pub unknown: Vec<String>,
+    pub unknown: BTreeSet<String>,
 }
 
 impl Variables {
@@ -37,6 +37,9 @@ impl Variables {
         self.values.iter().filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, value.as_slice())))
     }
 }
+
+/// The most that variables may add to a value, in bytes.
+const LONGEST: usize = 4096;
 
 struct Reader<'a> {
     letters: Peekable<Chars<'a>>,
@@ -129,7 +132,7 @@ impl Reader<'_> {
             words.push(self.word());
         }
         if words.iter().any(|word| word.unknown) {
-            self.known.unknown.push(name);
+            self.known.unknown.insert(name);
         } else {
             self.known.values.insert(name, words.into_iter().map(|word| word.text).collect());
         }
@@ -219,8 +222,13 @@ impl Reader<'_> {
             word.unknown |= !name.is_empty();
             return;
         }
-        // A variable that nobody set is empty.
-        word.text.push_str(self.known.get(&name).unwrap_or_default());
+        // A variable that nobody set is empty. One that holds itself several times grows fast.
+        let value = self.known.get(&name).unwrap_or_default();
+        if word.text.len() + value.len() > LONGEST {
+            word.unknown = true;
+        } else {
+            word.text.push_str(value);
+        }
     }
 }
 
@@ -261,6 +269,12 @@ mod tests {
             assert_eq!(found.get("X"), value, "{text}");
             assert_eq!(found.unknown.is_empty(), !text.contains(['`']) && !text.contains("$(") && !text.contains(":-"));
         }
+    }
+
+    #[test]
+    fn a_value_that_grows_by_itself_is_not_known() {
+        let bomb = format!("A=xx\n{}", "A=$A$A\n".repeat(60));
+        assert_eq!(Variables::parse(&bomb).unknown.len(), 1);
     }
 
     #[test]

@@ -113,6 +113,8 @@ fn wicked_xml() {
                 "ens192 10.0.0.5/24",
             ),
             ("<interface><name>lan</name><!-- ", "?1"),
+            (&"<a>".repeat(15_000), "?1"),
+            (&format!("{}{}", "<a>".repeat(9_000), "</a>".repeat(9_000)), ""),
             ("<!DOCTYPE x [<!ENTITY a \"b\">]><interface><name>&a;</name></interface>", "?1"),
         ],
     );
