@@ -5,6 +5,7 @@ use vmdk2kvm_plugin_api::model::{Action, Content};
 mod graphs;
 mod pairing;
 mod places;
+mod writers;
 
 use super::*;
 use crate::fixture::{self, MapGuest};
