@@ -178,8 +178,8 @@ pub struct VirtioDrivers {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NetworkInfo {
-    /// Stacks with configuration, the one in use first: `ifupdown`, `netplan`, `systemd-networkd`, `networkmanager`, `ifcfg`,
-    /// `wicked`.
+    /// Stacks with configuration, the one in use first: `cloud-init`, `netplan`, `networkmanager`, `systemd-networkd`, `ifcfg`, `wicked`,
+    /// `ifupdown`, `netctl`, `netifrc`.
     #[serde(default)]
     pub stacks: Vec<String>,
     /// Interfaces that the configuration names.
@@ -193,6 +193,16 @@ pub struct NetworkInfo {
 pub struct InterfaceInfo {
     /// Interface name, e.g. `ens192`.
     pub name: String,
+    /// What software makes it: `vlan`, `bond`, `bridge`, `team`, `macvlan`, `tunnel`, `dummy`, `virtual`, ... `None`: it is a card, as far as
+    /// the files say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Names of the interfaces that it is made over: the card of a VLAN, the ports of a bridge.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub over: Vec<String>,
+    /// It does not come up by itself, nor for anything that does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inactive: bool,
     /// MAC that a rule or a match binds to this name.
     #[serde(default)]
     pub mac: Option<String>,

@@ -23,7 +23,7 @@ use vmdk2kvm_plugin_testing::FakeHost;
 const APPLIANCE: &str = "/init";
 
 /// Where the fixers look, in the order in which the kinds are dealt out.
-const PLACES: [&str; 36] = [
+const PLACES: [&str; 41] = [
     "etc/crypttab",
     "etc/default/grub",
     "etc/default/grub.d",
@@ -60,6 +60,11 @@ const PLACES: [&str; 36] = [
     "etc/X11/xorg.conf",
     "var/lib/dpkg/status",
     "etc/sysconfig/network-scripts",
+    "etc/sysconfig/network",
+    "etc/wicked/ifconfig",
+    "etc/netctl",
+    "etc/conf.d/net",
+    "etc/cloud/cloud.cfg.d",
 ];
 
 fn put(kind: usize, at: &Path) {

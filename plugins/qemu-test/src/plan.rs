@@ -1,5 +1,6 @@
 //! From a request to a machine: what of the VM is kept, what is limited, and where its sshd should be.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
@@ -61,9 +62,24 @@ fn static_address(request: &TestRequest) -> Option<Ipv4Addr> {
         (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
         _ => false,
     };
-    let interface = interfaces.iter().find(of_first).or_else(|| interfaces.first())?;
+    let first = interfaces.iter().find(|own| own.kind.is_none() && !own.inactive).or_else(|| interfaces.first());
+    let mut waiting = vec![interfaces.iter().find(of_first).or(first)?];
     let parse = |text: &String| text.split('/').next().and_then(|address| address.parse::<Ipv4Addr>().ok());
-    interface.addresses.iter().filter_map(parse).find(|address| !address.is_loopback() && !address.is_unspecified())
+    let mut seen = BTreeSet::new();
+    // A card below a bridge or a bond has no address of its own; what goes out with the tag of a VLAN comes back to nobody.
+    while let Some(interface) = waiting.pop() {
+        if !seen.insert(&interface.name) {
+            continue;
+        }
+        let mut own = interface.addresses.iter().filter_map(parse);
+        if let Some(address) = own.find(|address| !address.is_loopback() && !address.is_unspecified()) {
+            return Some(address);
+        }
+        let above =
+            |other: &&InterfaceInfo| other.over.contains(&interface.name) && other.kind.as_deref() != Some("vlan");
+        waiting.extend(interfaces.iter().filter(above));
+    }
+    None
 }
 
 /// The machine's UEFI, or `None` for BIOS.
@@ -135,4 +151,55 @@ fn mac(card: &Card) -> Option<String> {
         tracing::warn!("\"{}\" is no MAC address of one card: the card gets another", escape(given));
     }
     mac
+}
+
+#[cfg(test)]
+mod tests {
+    use vmdk2kvm_plugin_api::model::{CardModel, Cpus, Machine as WantedMachine};
+
+    use super::*;
+
+    /// Where an sshd is looked for when these are the guest's interfaces.
+    fn found(interfaces: serde_json::Value) -> Option<Ipv4Addr> {
+        let mut machine = WantedMachine::new("web", Firmware::Bios, Cpus::new(1, 1), 1 << 30);
+        machine.cards = vec![Card::new(CardModel::Virtio).with(|it| it.mac = Some("00:50:56:AA:BB:01".to_owned()))];
+        let request: TestRequest = serde_json::from_value(serde_json::json!({
+            "machine": machine,
+            "inspection": {"schema": 1, "os": {"family": "linux"}, "network": {"interfaces": interfaces}},
+            "evidence_dir": "/e", "work_dir": "/w", "socket_dir": "/s", "timeout_seconds": 1
+        }))
+        .unwrap();
+        static_address(&request)
+    }
+
+    #[test]
+    fn the_address_is_that_of_what_goes_out_by_the_first_card() {
+        for (interfaces, address) in [
+            (serde_json::json!([{"name": "ens192", "addresses": ["10.0.2.5/24"]}]), Some([10, 0, 2, 5])),
+            (
+                serde_json::json!([{"name": "a", "addresses": ["10.0.2.5/24"]},
+                    {"name": "b", "mac": "00:50:56:aa:bb:01", "addresses": ["10.0.2.6/24"]}]),
+                Some([10, 0, 2, 6]),
+            ),
+            (
+                serde_json::json!([{"name": "a", "inactive": true, "addresses": ["10.0.2.5/24"]},
+                    {"name": "b", "addresses": ["10.0.2.6/24"]}]),
+                Some([10, 0, 2, 6]),
+            ),
+            (
+                serde_json::json!([{"name": "bond0", "kind": "bond", "over": ["ens192", "ens224"]},
+                    {"name": "br0", "kind": "bridge", "over": ["bond0"], "addresses": ["10.0.2.7/24"]},
+                    {"name": "ens192"}, {"name": "ens224"},
+                    {"name": "v7", "kind": "vlan", "over": ["bond0"], "addresses": ["10.9.0.7/24"]}]),
+                Some([10, 0, 2, 7]),
+            ),
+            (
+                serde_json::json!([{"name": "ens192"}, {"name": "v7", "kind": "vlan", "over": ["ens192"], "addresses": ["10.9.0.7/24"]}]),
+                None,
+            ),
+            (serde_json::json!([]), None),
+        ] {
+            assert_eq!(found(interfaces.clone()), address.map(Ipv4Addr::from), "{interfaces}");
+        }
+    }
 }

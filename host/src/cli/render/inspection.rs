@@ -4,6 +4,7 @@ use vmdk2kvm_plugin_api::model::{Firmware, Inspection, VmSpec};
 
 use super::findings::findings;
 use super::inventory;
+use super::network::interfaces;
 use super::table::{Table, facts, heading};
 
 /// The machine and what its disks say.
@@ -46,15 +47,7 @@ pub fn inspection(vm: &VmSpec, inspection: &Inspection) -> String {
             short_names(&kernel.virtio.in_initramfs),
         ]);
     }
-    let mut interfaces = Table::new(&["INTERFACE", "MAC", "ADDRESS"]);
-    for interface in &inspection.network.interfaces {
-        let mut addresses = interface.addresses.clone();
-        if interface.dhcp {
-            addresses.push("dhcp".to_owned());
-        }
-        interfaces.row([interface.name.clone(), interface.mac.clone().unwrap_or_default(), addresses.join(" ")]);
-    }
-    for table in [mounts, kernels, interfaces] {
+    for table in [mounts, kernels, interfaces(&inspection.network)] {
         let rows = table.render("");
         if !rows.is_empty() {
             text.push_str(&heading(rows.trim_end()));

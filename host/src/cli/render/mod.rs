@@ -5,6 +5,7 @@ mod findings;
 mod holds;
 mod inspection;
 mod inventory;
+mod network;
 mod plan;
 mod plugins;
 mod report;

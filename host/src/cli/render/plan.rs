@@ -3,6 +3,7 @@
 use vmdk2kvm_plugin_api::model::{Change, Plan};
 
 use super::findings::findings;
+use super::network::interfaces;
 use crate::events::{escape, escape_lines};
 use crate::report::WayRecord;
 
@@ -29,6 +30,10 @@ pub fn plan(plan: &Plan, colour: bool) -> String {
         for (label, value) in crate::machine::facts(machine) {
             text.push_str(&format!("     {label:<13} {}\n", escape(&value)));
         }
+    }
+    let rows = interfaces(&plan.inspection.network).render("     ");
+    if !rows.is_empty() {
+        text.push_str(&format!("\nnetwork of the guest\n{rows}"));
     }
     text.push_str(&findings(&plan.findings));
     text
@@ -134,6 +139,17 @@ warning: odd [x]
         let text = super::plan(&plan, false);
         assert!(text.contains("\nnew machine\n     Chipset       q35\n     Firmware      UEFI\n"), "{text}");
         assert!(text.contains("     Disk          1 on virtio, qcow2, 4.00 GiB\n"), "{text}");
+    }
+
+    #[test]
+    fn the_network_of_the_guest_is_shown() {
+        let mut plan = document();
+        let network =
+            serde_json::json!({"interfaces": [{"name": "v7", "kind": "vlan", "over": ["ens192"]}, {"name": "ens192"}]});
+        plan.inspection.network = serde_json::from_value(network).unwrap();
+        let text = super::plan(&plan, false);
+        let rows = "     INTERFACE              MAC  ADDRESS\n     v7 (vlan over ens192)  -    -\n     ens192                 -    -\n";
+        assert!(text.contains(&format!("\nnetwork of the guest\n{rows}")), "{text}");
     }
 
     #[test]

@@ -62,6 +62,20 @@ fn text() -> impl Strategy<Value = String> {
         "network:\n  ethernets:\n    ens192:\n",
         "driver: vmxnet3",
         "Driver=vmxnet3",
+        "DEVICE=",
+        "HWADDR=00:50:56:aa:bb:01\n",
+        "BRIDGE_PORTS=\"",
+        "config_ens192=( ",
+        "Interface=$(",
+        "${N:-",
+        "bridge_ports ",
+        "ip=ens192:dhcp ",
+        "interfaces: [ens192, &a ",
+        "*a",
+        "<interface><name>ens192</name>",
+        "<bond><slaves>",
+        "VLAN=ens192.7\n",
+        "[Link]\n",
         "Path=pci-0000:0b:00.0",
         "driver=vmxnet3;",
         "[match]",
@@ -87,7 +101,7 @@ fn text() -> impl Strategy<Value = String> {
     proptest::collection::vec(proptest::sample::select(words.to_vec()), 0..40).prop_map(|words| words.concat())
 }
 
-const PATHS: [&str; 19] = [
+const PATHS: [&str; 27] = [
     "/etc/fstab",
     "/etc/crypttab",
     "/etc/initramfs-tools/conf.d/resume",
@@ -105,6 +119,14 @@ const PATHS: [&str; 19] = [
     "/etc/netplan/a.yaml",
     "/etc/NetworkManager/system-connections/a",
     "/etc/sysconfig/network-scripts/ifcfg-a",
+    "/etc/sysconfig/network/ifcfg-b",
+    "/etc/wicked/ifconfig/a.xml",
+    "/etc/netctl/a",
+    "/etc/conf.d/net",
+    "/etc/cloud/cloud.cfg.d/a.cfg",
+    "/etc/systemd/network/a.netdev",
+    "/etc/systemd/network/a.link",
+    "/usr/lib/udev/rules.d/80-net-setup-link.rules",
     "/etc/X11/xorg.conf",
     "/etc/update-extlinux.conf",
 ];

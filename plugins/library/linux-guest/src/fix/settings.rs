@@ -128,7 +128,7 @@ pub fn fixers(settings: &FixSettings) -> Vec<Box<dyn Fixer>> {
         Box::new(super::md::Md),
         Box::new(super::cmdline::CommandLine),
         Box::new(super::uefi_fallback::UefiFallback),
-        Box::new(super::network::Network),
+        Box::new(super::network::NetworkNames),
         Box::new(super::driver_bans::DriverBans),
         Box::new(super::other_tools::OtherTools),
         Box::new(super::initramfs::Initramfs { mode: settings.initramfs }),

@@ -58,10 +58,11 @@ fn read(guest: &dyn Guest, layout: &DiskLayout) -> Result<Inspection> {
     inspection.findings.extend(loader_entries::find(&inspection, guest)?);
     inspection.kernels = kernels::read(guest, &mut inspection.findings)?;
     inspection.drives = drives(&inspection.kernels, |kernel| &kernel.virtio.in_initramfs);
-    let network = network::Configuration::read(guest)?;
-    inspection.network = network.info();
+    let network = network::Network::read(guest)?;
+    inspection.network = network.graph.info();
+    inspection.findings.extend(network.graph.findings.iter().cloned());
     inspection.vmware_tools = tools::Tools::find(guest)?.info();
-    let more = weaknesses::find(&inspection, &network, guest)?;
+    let more = weaknesses::find(&inspection, &network.graph, guest)?;
     inspection.findings.extend(more);
     Ok(inspection)
 }

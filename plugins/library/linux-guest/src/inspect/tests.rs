@@ -22,7 +22,7 @@ fn guest() -> MapGuest {
         ("/lib/modules/6.1.0-37-amd64/modules.dep", DEP),
         ("/lib/modules/6.1.0-37-amd64/modules.builtin", "kernel/drivers/virtio/virtio_ring.ko\n"),
         ("/lib/modules/4.0-left-over/modules.dep", DEP),
-        ("/etc/network/interfaces", "iface ens192 inet dhcp\n"),
+        ("/etc/network/interfaces", "auto ens192\niface ens192 inet dhcp\n"),
         ("/etc/vmware-tools/locations", "x"),
     ]);
     let inside = archive(&[("lib/modules/6.1.0-37-amd64/kernel/drivers/virtio/virtio.ko", "x")]);

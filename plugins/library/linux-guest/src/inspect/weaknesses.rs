@@ -3,7 +3,7 @@
 use vmdk2kvm_plugin_api::model::{Finding, Firmware, Inspection, Severity};
 use vmdk2kvm_plugin_api::{Guest, Result};
 
-use super::network::Configuration;
+use super::network::Graph;
 use crate::devices::{Devices, Reference};
 use crate::fix::{entries, has_fallback_loader, unstable_arguments};
 use crate::textfile::TextFile;
@@ -18,7 +18,7 @@ const OTHER_TOOLS: [(&str, &str); 5] = [
 ];
 
 /// Every weakness.
-pub(super) fn find(inspection: &Inspection, network: &Configuration, guest: &dyn Guest) -> Result<Vec<Finding>> {
+pub(super) fn find(inspection: &Inspection, network: &Graph, guest: &dyn Guest) -> Result<Vec<Finding>> {
     let mut out = Vec::new();
     let devices = Devices::new(&inspection.disks, None).with_names_of(guest)?;
     for kernel in &inspection.kernels {
@@ -47,7 +47,7 @@ pub(super) fn find(inspection: &Inspection, network: &Configuration, guest: &dyn
             }
         }
     }
-    for card in network.cards() {
+    for card in network.cards().filter(|card| card.active) {
         let pinned = network.pins.iter().any(|pin| pin.name == card.name && !pin.bound);
         let by_slot = ["ens", "enp", "eno", "enx"].iter().any(|prefix| card.name.starts_with(prefix));
         if !pinned && by_slot {

@@ -1,13 +1,14 @@
 //! What an old initramfs carries that still names the old machine, and what takes its place in the appended archive.
 
 use vmdk2kvm_plugin_api::model::{Content, Finding};
-use vmdk2kvm_plugin_api::{Guest, Result};
+use vmdk2kvm_plugin_api::{FileKind, Guest, Result};
 
 use super::super::cmdline::arguments::Arguments;
 use super::super::crypttab;
 use super::super::driver_bans::without_bans;
 use super::super::lvm::{by_identity, open_filters};
 use super::super::md::by_uuid;
+use super::super::network::place::is_pin;
 use super::super::resume::stable_resume;
 use crate::devices::Devices;
 use crate::initramfs::Contents;
@@ -18,26 +19,28 @@ pub(super) struct Wanted<'a> {
     devices: &'a Devices<'a>,
     /// Names and content of `.link` files that this project wrote.
     links: Vec<(String, Vec<u8>)>,
-    /// `70-persistent-net.rules`.
-    rules: Option<Vec<u8>>,
+    /// Names and content of files whose rules name cards.
+    rules: Vec<(String, Vec<u8>)>,
 }
 
 const LINKS: &str = "/etc/systemd/network";
-const RULES: &str = "70-persistent-net.rules";
+const RULES: &str = "/etc/udev/rules.d";
 const LIMIT: u64 = 1 << 20;
 
 impl<'a> Wanted<'a> {
     /// Reads them.
     pub fn gather(guest: &dyn Guest, devices: &'a Devices<'a>, findings: &mut Vec<Finding>) -> Result<Self> {
-        let mut links = Vec::new();
-        for entry in guest.list(LINKS)?.into_iter().flatten() {
-            if entry.name.starts_with("10-vmdk2kvm-") && entry.name.ends_with(".link") {
-                if let Some(data) = read(guest, &format!("{LINKS}/{}", entry.name), LIMIT, findings)? {
-                    links.push((entry.name, data));
+        let mut pins = |folder: &str| -> Result<Vec<(String, Vec<u8>)>> {
+            let mut files = Vec::new();
+            let entries = guest.list(folder)?.into_iter().flatten();
+            for entry in entries.filter(|entry| entry.kind == FileKind::File && is_pin(&entry.name)) {
+                if let Some(data) = read(guest, &format!("{folder}/{}", entry.name), LIMIT, findings)? {
+                    files.push((entry.name, data));
                 }
             }
-        }
-        Ok(Self { devices, links, rules: read(guest, &format!("/etc/udev/rules.d/{RULES}"), LIMIT, findings)? })
+            Ok(files)
+        };
+        Ok(Self { devices, links: pins(LINKS)?, rules: pins(RULES)? })
     }
 
     /// The files that this initramfs lacks or has in an old state, by path inside of it.
@@ -86,8 +89,8 @@ impl<'a> Wanted<'a> {
         }
         // Where names come from rules, an early udev has some of them too.
         let has_rules = inside.files_ending(".rules").any(|(path, _)| path.contains("rules.d/"));
-        if let Some(rules) = self.rules.as_ref().filter(|_| has_rules && has_card) {
-            let path = format!("etc/udev/rules.d/{RULES}");
+        for (name, rules) in self.rules.iter().filter(|_| has_rules && has_card) {
+            let path = format!("{}/{name}", &RULES[1..]);
             if inside.file(&path) != Some(&rules[..]) {
                 out.push((path, Content::from_bytes(rules.clone())));
             }

@@ -1,33 +1,25 @@
-//! Configuration that chooses cards by the old hardware: the driver's name gets the new driver beside it, the PCI address of
-//! the only card becomes its MAC.
+//! Configuration that chooses cards by the old hardware: the driver's name gets the new driver beside it, a card's PCI address becomes its
+//! MAC.
+
+use std::collections::BTreeSet;
 
 use vmdk2kvm_plugin_api::model::{Finding, FixerPlan, Severity};
 use vmdk2kvm_plugin_api::{Guest, Result};
 
-use super::pin::Card;
-use crate::inspect::network::Configuration;
+use super::card::Card;
+use crate::inspect::network::Graph;
 use crate::inspect::network::udev::{NEW_DRIVER, names_old_driver};
 use crate::textfile::{TextFile, Why, map_lines};
 
 /// Plans the rewriting of these files.
-pub(super) fn plan(
-    configuration: &Configuration,
-    cards: &[Card],
-    guest: &dyn Guest,
-    plan: &mut FixerPlan,
-) -> Result<()> {
-    let mut paths: Vec<&String> = configuration.by_hardware.iter().collect();
-    paths.dedup();
-    let only = match cards {
-        [card] => card.mac(),
-        _ => None,
-    };
+pub(super) fn plan(graph: &Graph, cards: &[Card], guest: &dyn Guest, plan: &mut FixerPlan) -> Result<()> {
+    let paths: BTreeSet<&String> = graph.by_hardware.iter().collect();
     for path in paths {
         let Some(file) = TextFile::read(guest, path, &mut plan.findings)? else { continue };
         let text = if path.ends_with(".yaml") {
             map_lines(&file.text, yaml)
         } else if path.ends_with(".network") {
-            map_lines(&file.text, |line| networkd(line, only))
+            map_lines(&file.text, |line| networkd(line, cards))
         } else {
             map_lines(&file.text, keyfile)
         };
@@ -52,13 +44,20 @@ pub(super) fn plan(
 }
 
 /// systemd's lists are separated by white space.
-fn networkd(line: &str, mac: Option<&str>) -> Option<String> {
+fn networkd(line: &str, cards: &[Card]) -> Option<String> {
     let (key, value) = line.split_once('=')?;
     match key.trim() {
         "Driver" if names_old_driver(value.split_whitespace()) => Some(format!("{} {NEW_DRIVER}", line.trim_end())),
-        "Path" if value.trim().starts_with("pci-") => Some(format!("MACAddress={}", mac?)),
+        "Path" => Some(format!("MACAddress={}", at(value.trim().strip_prefix("pci-")?, cards)?)),
         _ => None,
     }
+}
+
+/// The MAC of the card at this PCI address; where nobody knows the addresses, of the only card.
+fn at<'a>(address: &str, cards: &'a [Card]) -> Option<&'a str> {
+    let by_address = cards.iter().find(|card| card.address().as_deref() == Some(address));
+    let only = || cards.first().filter(|card| cards.len() == 1 && card.address().is_none());
+    by_address.or_else(only)?.mac()
 }
 
 /// NetworkManager's lists are separated by semicolons.

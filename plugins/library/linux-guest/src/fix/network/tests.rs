@@ -2,28 +2,37 @@
 
 use vmdk2kvm_plugin_api::model::{Action, Content};
 
+mod graphs;
+mod pairing;
+mod places;
+mod writers;
+
 use super::*;
 use crate::fixture::{self, MapGuest};
 
 const SYSTEMD: [(&str, &str); 2] =
     [("/usr/lib/udev/rules.d/80-net-setup-link.rules", "x"), ("/usr/lib/systemd/libsystemd-shared-252-1.el9.so", "")];
-const ONE: (&str, &str) = ("/etc/network/interfaces", "iface ens192 inet static\n address 10.0.2.77/24\n");
+const ONE: (&str, &str) = ("/etc/network/interfaces", "auto ens192\niface ens192 inet static\n address 10.0.2.77/24\n");
 const CARD: &str = "00:50:56:aa:bb:01";
+const RULES: &str = "/etc/udev/rules.d/70-persistent-net.rules";
+/// An udev that reads rules alone.
+const OLD_UDEV: (&str, &str) = ("/lib/udev/rules.d/75-persistent-net-generator.rules", "x");
 
 /// Target and text of each change, and the codes of the findings.
 fn plan(files: &[(&str, &str)], cards: &[&str]) -> (Vec<(String, String)>, Vec<String>) {
     let mut context = fixture::context();
     context.vm.nics = cards.iter().map(|card| fixture::nic(card)).collect();
     let mut guest = MapGuest::new(files);
-    let plan = Network.plan(&context, &guest).unwrap();
+    let plan = NetworkNames.plan(&context, &guest).unwrap();
     let mut changes = Vec::new();
     for change in plan.changes {
         let Action::WriteFile { content: Content::Text(text), .. } = change.action else { panic!() };
         guest.0.insert(change.target.clone(), text.clone().into_bytes());
         changes.push((change.target, text));
     }
-    assert!(Network.plan(&context, &guest).unwrap().changes.is_empty(), "planning again gives changes");
-    (changes, plan.findings.into_iter().map(|finding| finding.code).collect())
+    assert!(NetworkNames.plan(&context, &guest).unwrap().changes.is_empty(), "planning again gives changes");
+    let findings = Network::read(&MapGuest::new(files)).unwrap().graph.findings.into_iter().chain(plan.findings);
+    (changes, findings.map(|finding| finding.code).collect())
 }
 
 #[test]
@@ -48,8 +57,8 @@ fn bridges_do_not_get_the_cards_name() {
 
 #[test]
 fn without_systemd_by_rule() {
-    let (changes, _) = plan(&[ONE], &[CARD]);
-    assert_eq!(changes[0].0, pin::RULES);
+    let (changes, _) = plan(&[OLD_UDEV, ONE], &[CARD]);
+    assert_eq!(changes[0].0, RULES);
     assert!(changes[0].1.ends_with("ATTR{address}==\"00:50:56:aa:bb:01\", ATTR{type}==\"1\", NAME=\"ens192\"\n"));
 }
 
@@ -57,19 +66,16 @@ fn without_systemd_by_rule() {
 fn a_rule_by_mac_stays() {
     let rule =
         "SUBSYSTEM==\"net\", ACTION==\"add\", DRIVERS==\"?*\", ATTR{address}==\"00:50:56:aa:bb:01\", NAME=\"ens192\"\n";
-    assert!(plan(&[&SYSTEMD[..], &[ONE, (pin::RULES, rule)]].concat(), &[CARD]).0.is_empty());
+    assert!(plan(&[&SYSTEMD[..], &[ONE, (RULES, rule)]].concat(), &[CARD]).0.is_empty());
 }
 
 #[test]
 fn a_rule_of_the_old_hardware_is_freed() {
     let rule = "SUBSYSTEM==\"net\", DRIVERS==\"vmxnet3\", ATTR{address}==\"00:50:56:aa:bb:01\", NAME=\"ens192\"\n";
-    let (changes, _) = plan(&[&SYSTEMD[..], &[ONE, (pin::RULES, rule)]].concat(), &[CARD]);
+    let (changes, _) = plan(&[&SYSTEMD[..], &[ONE, (RULES, rule)]].concat(), &[CARD]);
     assert_eq!(
         changes,
-        [(
-            pin::RULES.to_owned(),
-            "SUBSYSTEM==\"net\", ATTR{address}==\"00:50:56:aa:bb:01\", NAME=\"ens192\"\n".to_owned()
-        )]
+        [(RULES.to_owned(), "SUBSYSTEM==\"net\", ATTR{address}==\"00:50:56:aa:bb:01\", NAME=\"ens192\"\n".to_owned())]
     );
     let link = ("/etc/systemd/network/10-lan.link", "[Match]\nPath=pci-0000:0b:00.0\n[Link]\nName=ens192\n");
     assert_eq!(plan(&[&SYSTEMD[..], &[ONE, link]].concat(), &[CARD]).0.len(), 1);
@@ -77,7 +83,7 @@ fn a_rule_of_the_old_hardware_is_freed() {
 
 #[test]
 fn several_cards() {
-    let two = ("/etc/network/interfaces", "iface ens224 inet dhcp\niface ens192 inet dhcp\n");
+    let two = ("/etc/network/interfaces", "auto ens224 ens192\niface ens224 inet dhcp\niface ens192 inet dhcp\n");
     let cards = ["00:50:56:00:00:01", "00:50:56:00:00:02"];
     let (changes, findings) = plan(&[&SYSTEMD[..], &[two]].concat(), &cards);
     assert!(changes[0].0.ends_with("ens192.link") && changes[0].1.contains(cards[0]));
@@ -93,7 +99,7 @@ fn several_cards() {
 
 #[test]
 fn what_is_left_alone() {
-    let kernel = ("/etc/network/interfaces", "iface eth0 inet dhcp\n");
+    let kernel = ("/etc/network/interfaces", "auto eth0\niface eth0 inet dhcp\n");
     assert!(plan(&[&SYSTEMD[..], &[kernel]].concat(), &[CARD]).0.is_empty());
     let any = ("/etc/systemd/network/a.network", "[Match]\nName=en*\n[Network]\nDHCP=yes\n");
     assert!(plan(&[&SYSTEMD[..], &[any]].concat(), &[CARD]).0.is_empty());
@@ -117,7 +123,7 @@ fn where_links_are_not_read_a_rule_is_written() {
         let ifcfg = ("/etc/sysconfig/network-scripts/ifcfg-ens192", "DEVICE=ens192\nBOOTPROTO=dhcp\n");
         let (changes, _) = plan(&[files, &[ifcfg]].concat(), &[CARD]);
         assert_eq!(changes.len(), 1);
-        assert_eq!(changes[0].0, pin::RULES, "{files:?}");
+        assert_eq!(changes[0].0, RULES, "{files:?}");
     }
 }
 
@@ -141,16 +147,16 @@ fn the_only_card_without_a_mac_is_known_by_its_driver() {
             "/etc/systemd/network/10-vmdk2kvm-ens192.link",
             "[Match]\nDriver=virtio_net\n\n[Link]\nName=ens192\n",
         ),
-        (&[], pin::RULES, "ACTION==\"add\", DRIVERS==\"virtio_net\", ATTR{type}==\"1\", NAME=\"ens192\"\n"),
+        (&[OLD_UDEV], RULES, "ACTION==\"add\", DRIVERS==\"virtio_net\", ATTR{type}==\"1\", NAME=\"ens192\"\n"),
     ] {
         let mut guest = MapGuest::new(&[files, &[ONE]].concat());
-        let planned = Network.plan(&context, &guest).unwrap();
+        let planned = NetworkNames.plan(&context, &guest).unwrap();
         assert!(planned.findings.is_empty(), "{:?}", planned.findings);
         let Action::WriteFile { content: Content::Text(text), .. } = &planned.changes[0].action else { panic!() };
         assert_eq!(planned.changes[0].target, path);
         assert!(text.ends_with(want), "{text}");
         guest.0.insert(path.to_owned(), text.clone().into_bytes());
-        assert!(Network.plan(&context, &guest).unwrap().changes.is_empty());
+        assert!(NetworkNames.plan(&context, &guest).unwrap().changes.is_empty());
     }
 }
 
@@ -167,8 +173,24 @@ fn patterns_of_vmwares_names() {
 }
 
 #[test]
+fn a_pattern_pins_the_only_card_without_a_mac_once() {
+    let file = ("/etc/systemd/network/a.network", "[Match]\nName=ens*\n[Network]\nDHCP=yes\n");
+    let mut context = fixture::context();
+    context.vm.nics[0].mac = None;
+    let mut guest = MapGuest::new(&[&SYSTEMD[..], &[file]].concat());
+    for changes in [1, 0] {
+        let planned = NetworkNames.plan(&context, &guest).unwrap().changes;
+        assert_eq!(planned.len(), changes);
+        for change in planned {
+            let Action::WriteFile { content: Content::Text(text), .. } = change.action else { panic!() };
+            guest.0.insert(change.target, text.into_bytes());
+        }
+    }
+}
+
+#[test]
 fn names_by_the_kernel_are_a_finding_when_they_may_be_swapped() {
-    let text = "iface eth0 inet dhcp\niface eth1 inet dhcp\n";
+    let text = "auto eth0 eth1\niface eth0 inet dhcp\niface eth1 inet dhcp\n";
     let (changes, findings) = plan(&[("/etc/network/interfaces", text)], &["00:50:56:00:00:01", "00:50:56:00:00:02"]);
     assert!(changes.is_empty());
     assert_eq!(findings, ["nic-names-by-kernel"]);
@@ -228,7 +250,7 @@ fn every_stack_keeps_its_names() {
         ),
         ("/etc/netplan/50-cloud-init.yaml", "network:\n  version: 2\n  ethernets:\n    ens192: {dhcp4: true}\n"),
         ("/etc/systemd/network/10.network", "[Match]\nName=ens192 !ens9\n[Network]\nDHCP=yes\n"),
-        ("/etc/network/interfaces.d/lan", "auto ens192\niface ens192 inet dhcp\n"),
+        ("/etc/network/interfaces", "auto ens192\niface ens192 inet dhcp\n"),
     ] {
         let (changes, findings) = plan(&[&SYSTEMD[..], &[(path, text)]].concat(), &[CARD]);
         assert_eq!(changes.len(), 1, "{path}");
@@ -258,13 +280,13 @@ fn every_stack_keeps_its_names() {
 
 #[test]
 fn a_name_of_a_slot_goes_to_the_card_that_was_in_it() {
-    let file = ("/etc/network/interfaces", "iface ens192 inet dhcp\niface ens224 inet dhcp\n");
+    let file = ("/etc/network/interfaces", "auto ens192 ens224\niface ens192 inet dhcp\niface ens224 inet dhcp\n");
     let guest = MapGuest::new(&[&SYSTEMD[..], &[file]].concat());
     let mut context = fixture::context();
     context.vm.nics = [("00:50:56:aa:bb:01", 224), ("00:50:56:aa:bb:02", 192)]
         .map(|(mac, slot)| fixture::nic(mac).with(|nic| nic.slot = Some(slot)))
         .to_vec();
-    let plan = Network.plan(&context, &guest).unwrap();
+    let plan = NetworkNames.plan(&context, &guest).unwrap();
     assert!(plan.findings.is_empty(), "{:?}", plan.findings);
     let pins = plan.changes.iter().map(|change| change.summary.as_str()).collect::<Vec<_>>();
     assert_eq!(pins, ["ens192 is the card 00:50:56:aa:bb:02", "ens224 is the card 00:50:56:aa:bb:01"]);

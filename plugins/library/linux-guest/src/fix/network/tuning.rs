@@ -2,18 +2,14 @@
 //! interface down (interfaces(5), "IFACE OPTIONS").
 
 use vmdk2kvm_plugin_api::model::FixerPlan;
-use vmdk2kvm_plugin_api::{FileKind, Guest, Result};
+use vmdk2kvm_plugin_api::{Guest, Result};
 
-use crate::textfile::{TextFile, Why, map_lines};
+use crate::inspect::network::{Graph, ifupdown};
+use crate::textfile::{Why, map_lines};
 
 /// Plans that such a command may fail.
 pub(super) fn plan(guest: &dyn Guest, plan: &mut FixerPlan) -> Result<()> {
-    const FOLDER: &str = "/etc/network/interfaces.d";
-    let mut paths = vec!["/etc/network/interfaces".to_owned()];
-    let entries = guest.list(FOLDER)?.into_iter().flatten().filter(|entry| entry.kind == FileKind::File);
-    paths.extend(entries.map(|entry| format!("{FOLDER}/{}", entry.name)));
-    for path in paths {
-        let Some(file) = TextFile::read(guest, &path, &mut plan.findings)? else { continue };
+    for file in ifupdown::files(guest, &mut Graph::default())? {
         let why = Why {
             summary: "the card's tuning may fail",
             reason: "it was made for VMware's card, and a command that fails would leave the interface down",

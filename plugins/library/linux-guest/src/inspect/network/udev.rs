@@ -1,6 +1,10 @@
 //! What binds an interface name to a card: udev rules and systemd's `.link` files.
 
-use super::{Configuration, ini, mac};
+use vmdk2kvm_plugin_api::{Guest, Result};
+
+use super::graph::Graph;
+use super::matching::Match;
+use super::{files, mac, networkd};
 use crate::textfile::TextFile;
 
 /// A rule that gives a card its name.
@@ -14,6 +18,8 @@ pub(crate) struct Pin {
     pub file: String,
     /// The rule asks for the old hardware (its driver, its PCI address), so it does not apply any more.
     pub bound: bool,
+    /// The PCI address that it asks for, as in `0000:0b:00.0`.
+    pub address: Option<String>,
 }
 
 /// Drivers of cards that VMware offers.
@@ -26,36 +32,78 @@ pub(crate) fn names_old_driver<'a>(mut list: impl Iterator<Item = &'a str> + Clo
     list.clone().any(|driver| DRIVERS.contains(&driver)) && !list.any(|driver| driver == NEW_DRIVER)
 }
 
-pub(super) fn parse_rules(file: &TextFile, out: &mut Configuration) {
-    for line in file.text.lines() {
+/// Reads rules, `.link` files, and the tables of older tools.
+pub(super) fn read(guest: &dyn Guest, graph: &mut Graph) -> Result<()> {
+    for file in files::of_folder(guest, "/etc/udev/rules.d", |name| name.ends_with(".rules"), graph)? {
+        parse_rules(&file, graph);
+    }
+    for (file, settings) in networkd::units(guest, &[LINKS], ".link", graph)? {
+        graph.pins.extend(parse_link(&file, &settings));
+    }
+    // ifrename(8) has `eth0 mac 00:50:...`, nameif(8) `eth0 00:50:...`.
+    for path in ["/etc/iftab", "/etc/mactab"] {
+        let Some(file) = files::read(guest, path, graph)? else { continue };
+        for line in file.text.lines().filter(|line| !line.trim_start().starts_with('#')) {
+            let mut words = line.split_whitespace();
+            let (Some(name), Some(card)) = (words.next(), words.find_map(mac)) else { continue };
+            graph.pins.push(Pin::new(name, Some(card), path, false));
+        }
+    }
+    Ok(())
+}
+
+/// Where the guest's own `.link` files are.
+pub(crate) const LINKS: &str = "/etc/systemd/network";
+
+impl Pin {
+    /// A pin that asks for no PCI address.
+    pub fn new(name: &str, mac: Option<String>, file: &str, bound: bool) -> Self {
+        Self { mac, name: name.to_owned(), file: file.to_owned(), bound, address: None }
+    }
+}
+
+fn parse_rules(file: &TextFile, graph: &mut Graph) {
+    for line in file.text.replace("\\\n", " ").lines() {
         let keys = keys(line);
         let Some(name) = value(&keys, "NAME", "=").filter(|name| !name.contains(['%', '$', '/'])) else { continue };
         let card = ["ATTR{address}", "ATTRS{address}", "SYSFS{address}"].iter().find_map(|key| value(&keys, key, "=="));
         let is_card = value(&keys, "SUBSYSTEM", "==") == Some("net") || card.is_some();
         let bound = keys.iter().any(|key| is_bound(key));
         if is_card && (card.is_some() || bound) {
-            out.pins.push(Pin { mac: card.and_then(mac), name: name.to_owned(), file: file.path.clone(), bound });
+            let place = ["KERNELS", "ID"].iter().find_map(|key| value(&keys, key, "=="));
+            let of_path = value(&keys, "ENV{ID_PATH}", "==").and_then(|path| path.strip_prefix("pci-"));
+            let mut pin = Pin::new(name, card.and_then(mac), &file.path, bound);
+            pin.address = place.or(of_path).map(str::to_owned);
+            graph.pins.push(pin);
         }
     }
 }
 
-pub(super) fn parse_link(file: &TextFile, out: &mut Configuration) {
-    let (mut card, mut name, mut bound, mut chosen) = (None, None, false, false);
-    for (section, key, value) in ini::parse(&file.text) {
-        match (section, key) {
-            ("Match", "MACAddress" | "PermanentMACAddress") => card = mac(value),
-            ("Match", "Driver") => {
-                chosen = true;
-                bound |= names_old_driver(value.split_whitespace());
-            }
-            ("Match", "Path" | "Property") => bound = true,
-            ("Link", "Name") => name = Some(value.to_owned()),
-            _ => {}
+fn parse_link(file: &TextFile, settings: &[(String, String, String)]) -> Option<Pin> {
+    let found = Match::read(settings);
+    let (.., name) = settings.iter().rfind(|(section, key, _)| section == "Link" && key == "Name")?;
+    let bound = found.by_hardware || found.old_machine.is_some();
+    if found.macs.is_empty() && !bound && found.drivers.any.is_empty() {
+        return None;
+    }
+    let mut pin = Pin::new(name, found.macs.first().cloned(), &file.path, bound);
+    pin.address = found.paths.any.iter().find_map(|path| path.strip_prefix("pci-")).map(str::to_owned);
+    Some(pin)
+}
+
+/// Names of the guest's `.link` files that udev may take for a card of this MAC and driver: of all that match, the first counts.
+pub(crate) fn rivals(guest: &dyn Guest, card: &str, driver: &str) -> Result<Vec<String>> {
+    let mut graph = Graph::default();
+    let mut names = Vec::new();
+    for (file, settings) in networkd::units(guest, &networkd::FOLDERS, ".link", &mut graph)? {
+        let name = file.path.rsplit('/').next().unwrap_or_default();
+        // A file of ours is the same in every plan.
+        let is_other = !name.contains("vmdk2kvm-");
+        if is_other && Match::read(&settings).may_mean(card, driver) {
+            names.push(name.to_owned());
         }
     }
-    if let Some(name) = name.filter(|_| card.is_some() || bound || chosen) {
-        out.pins.push(Pin { mac: card, name, file: file.path.clone(), bound });
-    }
+    Ok(names)
 }
 
 /// The rule's line without what asks for the old hardware; `None` when it asks for nothing of the kind, or names no MAC and so
