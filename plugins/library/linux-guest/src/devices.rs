@@ -3,12 +3,14 @@
 //! A name by place (`/dev/sdb1`, a by-path, a by-id) is resolved through the disk order of the VM, controller and unit, never
 //! through the names an appliance happens to use. What cannot be resolved is unknown, never the nearest disk.
 
+mod links;
 mod multipath;
 mod place;
 
-use vmdk2kvm_plugin_api::model::{Controller, GuestBlockDevice, GuestDiskInfo, PlanContext, VmSpec};
+use vmdk2kvm_plugin_api::model::{Controller, Finding, GuestBlockDevice, GuestDiskInfo, PlanContext, Severity, VmSpec};
 use vmdk2kvm_plugin_api::{Guest, Result};
 
+use links::{By, Link};
 use place::{Place, parse};
 
 /// What a device text of a configuration file means.
@@ -26,6 +28,28 @@ pub(crate) enum Reference<'a> {
     Other,
 }
 
+const COPY_HINT: &str =
+    "detach the copy of the disk, or give its filesystems and partitions UUIDs of their own, and migrate again";
+
+/// Why a device is not named better.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reason {
+    /// What stands behind the comma of a sentence that names the device.
+    pub why: String,
+    /// What to do.
+    pub hint: &'static str,
+}
+
+impl Reason {
+    /// Nobody knows the device.
+    pub fn unknown() -> Self {
+        Self {
+            why: "and no disk of this VM is known to be that device".to_owned(),
+            hint: "give that disk to the migration with --disk, or correct the file",
+        }
+    }
+}
+
 /// The devices of the VM.
 #[derive(Debug, Clone)]
 pub(crate) struct Devices<'a> {
@@ -35,12 +59,14 @@ pub(crate) struct Devices<'a> {
     anchor: Option<(String, u32)>,
     /// Names of multipath's maps.
     maps: Vec<String>,
+    /// Names that the guest's own udev rules give.
+    links: Vec<Link>,
 }
 
 impl<'a> Devices<'a> {
     /// The devices of these disks; `vm` says on which controller and unit each is.
     pub fn new(disks: &'a [GuestDiskInfo], vm: Option<&'a VmSpec>) -> Self {
-        Self { disks, vm: vm.filter(|vm| !vm.disks.is_empty()), anchor: None, maps: Vec::new() }
+        Self { disks, vm: vm.filter(|vm| !vm.disks.is_empty()), anchor: None, maps: Vec::new(), links: Vec::new() }
     }
 
     /// The devices of the VM that a plan is made for, with what the guest calls them.
@@ -50,7 +76,7 @@ impl<'a> Devices<'a> {
 
     /// The same with the names that this guest's own configuration gives to disks.
     pub fn with_names_of(self, guest: &dyn Guest) -> Result<Self> {
-        Ok(Self { maps: multipath::names(guest)?, ..self })
+        Ok(Self { maps: multipath::names(guest)?, links: links::links(guest)?, ..self })
     }
 
     /// Learns from an entry that surely means `device` (the root filesystem's) at which PCI address its controller is, so that
@@ -79,7 +105,13 @@ impl<'a> Devices<'a> {
             Some(place) => self.at(&place).map_or(Reference::Unknown, Reference::Place),
             None if name.starts_with("disk/by-path/") || name.starts_with("dm-") => Reference::Unknown,
             None if name.starts_with("disk/by-id/") && !is_stable_id(&name[11..]) => Reference::Unknown,
-            None => Reference::Stable,
+            None => match links::find(&self.links, name) {
+                Some(By::Content(_)) => Reference::Stable,
+                Some(By::Place(place)) => self.at(&place).map_or(Reference::Unknown, Reference::Place),
+                Some(By::Unknown) => Reference::Unknown,
+                None if is_made_again(name) => Reference::Stable,
+                None => Reference::Unknown,
+            },
         }
     }
 
@@ -106,6 +138,9 @@ impl<'a> Devices<'a> {
                 .map(|device| device.device.clone())
                 .or_else(|| (!value.is_empty()).then(|| format!("/dev/disk/{}/{value}", tag.folder())));
         }
+        if let Some(By::Content(content)) = spec.strip_prefix("/dev/").and_then(|name| links::find(&self.links, name)) {
+            return self.resolve(&content);
+        }
         match self.refer(spec) {
             Reference::Place(device) => Some(device.device.clone()),
             Reference::Stable => Some(logical_volume(spec).unwrap_or_else(|| spec.to_owned())),
@@ -122,17 +157,12 @@ impl<'a> Devices<'a> {
     /// device shares (copies of disks share them).
     pub fn stable_name(&self, device: &GuestBlockDevice) -> Option<String> {
         let filesystem = !matches!(device.fstype.as_deref(), Some("LVM2_member"));
-        let unique = |own: &Option<String>, get: fn(&GuestBlockDevice) -> &Option<String>| {
-            own.as_ref()
-                .filter(|own| !own.is_empty() && self.all().filter(|one| get(one).as_ref() == Some(own)).count() == 1)
-                .cloned()
-        };
-        unique(&device.uuid, |one| &one.uuid)
+        self.unique(device, |one| &one.uuid)
             .filter(|_| filesystem)
             .map(|uuid| format!("UUID={uuid}"))
             .or_else(|| self.partition_name(device))
             .or_else(|| {
-                unique(&device.label, |one| &one.label)
+                self.unique(device, |one| &one.label)
                     .filter(|label| filesystem && !label.contains([' ', '\t', '"', '\'', '\\', '#']))
                     .map(|label| format!("LABEL={label}"))
             })
@@ -140,8 +170,75 @@ impl<'a> Devices<'a> {
 
     /// The device's name by its partition's UUID.
     pub fn partition_name(&self, device: &GuestBlockDevice) -> Option<String> {
-        let own = device.partuuid.as_ref().filter(|own| !own.is_empty())?;
-        (self.all().filter(|one| one.partuuid.as_ref() == Some(own)).count() == 1).then(|| format!("PARTUUID={own}"))
+        self.unique(device, |one| &one.partuuid).map(|own| format!("PARTUUID={own}"))
+    }
+
+    /// What the device has and no other of the VM.
+    fn unique<'d>(
+        &self,
+        device: &'d GuestBlockDevice,
+        get: fn(&GuestBlockDevice) -> &Option<String>,
+    ) -> Option<&'d str> {
+        let own = get(device).as_deref().filter(|own| !own.is_empty())?;
+        (self.all().filter(|one| get(one).as_deref() == Some(own)).count() == 1).then_some(own)
+    }
+
+    /// Why `spec`, which names a device by its place, cannot be given a better name.
+    pub fn why_not(&self, spec: &str) -> Reason {
+        match self.refer(spec) {
+            Reference::Place(device) => self.why_nameless(device),
+            _ => Reason::unknown(),
+        }
+    }
+
+    /// Why a device has no name that survives the move.
+    pub fn why_nameless(&self, device: &GuestBlockDevice) -> Reason {
+        match self.copy_of(device) {
+            Some(other) => Reason {
+                why: format!("which is {} here, and {} has the same UUIDs: it is a copy", device.device, other.device),
+                hint: COPY_HINT,
+            },
+            None => Reason {
+                why: format!("which is {} here, and has neither UUID nor label", device.device),
+                hint: "give the filesystem a label or its partition table UUIDs, and name it so in the guest",
+            },
+        }
+    }
+
+    /// The device of another disk that has the same identifiers. What lies on several disks has one for all of them.
+    fn copy_of(&self, device: &GuestBlockDevice) -> Option<&'a GuestBlockDevice> {
+        let spans = |fstype: &str| matches!(fstype, "linux_raid_member" | "btrfs" | "zfs_member" | "bcachefs");
+        let whole = device.uuid.as_ref().filter(|_| !device.fstype.as_deref().is_some_and(spans));
+        let same = |own: Option<&String>, other: &Option<String>| {
+            own.is_some_and(|own| !own.is_empty() && other.as_ref() == Some(own))
+        };
+        self.all()
+            .filter(|one| one.device != device.device)
+            .find(|one| same(device.partuuid.as_ref(), &one.partuuid) || same(whole, &one.uuid))
+    }
+
+    /// A finding when a disk is a copy of another: which of them the guest takes is a matter of chance.
+    pub fn copies(&self) -> Option<Finding> {
+        let (device, other) = self.all().find_map(|device| Some((device, self.copy_of(device)?)))?;
+        let message = format!(
+            "{} and {} have the same UUIDs: one disk is a copy of the other, and which of them the guest takes is a matter of chance",
+            device.device, other.device
+        );
+        Some(Finding::new("shared-uuids", Severity::Warn, message).hint(COPY_HINT))
+    }
+
+    /// Why it is not certain that `spec` means the device that [`Self::refer`] says, behind the comma of a sentence.
+    pub fn doubt(&self, spec: &str) -> Option<&'static str> {
+        let Some(Place::Letter { .. }) = parse(spec.trim_matches('"')) else { return None };
+        let mut kinds: Vec<Controller> =
+            self.disks.iter().filter_map(|info| self.vm_disk(info)).map(|disk| disk.controller).collect();
+        // NVMe has names of its own.
+        kinds.retain(|kind| *kind != Controller::Nvme);
+        kinds.sort_unstable();
+        kinds.dedup();
+        (kinds.len() > 1).then_some(
+            "which is a guess: the VM has disks on controllers of different kinds, and Linux gives letters in the order in which their drivers come up",
+        )
     }
 
     fn all(&self) -> impl Iterator<Item = &'a GuestBlockDevice> + use<'a> {
@@ -268,6 +365,23 @@ fn is_removable(name: &str) -> bool {
     let numbered =
         |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
     ["sr", "scd", "cdrom", "cdrw", "dvd", "dvdrw", "fd", "floppy"].into_iter().any(numbered)
+}
+
+/// Whether a name below `/dev` that no rule of the guest gives comes from what is on the disks, or from the kernel alone: it is made again on
+/// any machine.
+fn is_made_again(name: &str) -> bool {
+    const BY_CONTENT: [&str; 5] = ["by-uuid/", "by-label/", "by-partuuid/", "by-partlabel/", "by-id/"];
+    const NUMBERED: [&str; 9] = ["md", "loop", "ram", "zram", "nbd", "rbd", "drbd", "bcache", "zd"];
+    match name.split_once('/') {
+        Some(("disk", rest)) => BY_CONTENT.iter().any(|folder| rest.starts_with(folder)),
+        // Device mapper's names, those of arrays, and logical volumes below the name of their group.
+        Some(_) => true,
+        None => {
+            let is_number = |rest: &str| rest.starts_with(|letter: char| letter.is_ascii_digit());
+            NUMBERED.iter().any(|driver| name.strip_prefix(driver).is_some_and(is_number))
+                || matches!(name, "root" | "nfs" | "shm" | "pts" | "null" | "zero" | "fuse" | "mqueue" | "hugepages")
+        }
+    }
 }
 
 /// Links of by-id that do not come from a disk's serial number.

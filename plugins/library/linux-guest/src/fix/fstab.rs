@@ -8,7 +8,7 @@ use std::ops::Range;
 use vmdk2kvm_plugin_api::model::{Finding, FixerPlan, OsFamily, PlanContext, RemovableKind, Severity};
 use vmdk2kvm_plugin_api::{Fixer, Guest, Result};
 
-use crate::devices::{Devices, Reference};
+use crate::devices::{Devices, Reason, Reference};
 use crate::textfile::{TextFile, Why, lines, words};
 
 /// The fixer of `/etc/fstab`.
@@ -64,9 +64,9 @@ impl<'a> Entry<'a> {
         self.fields.get(index).map_or("", |range| &self.line[range.clone()])
     }
 
-    /// The device or share.
-    pub fn spec(&self) -> &'a str {
-        self.field(0)
+    /// The device or share, escapes decoded.
+    pub fn spec(&self) -> String {
+        unescape(self.field(0))
     }
 
     /// The mount point, with `\040` and its kin decoded.
@@ -115,8 +115,8 @@ pub(crate) fn entries(text: &str) -> impl Iterator<Item = Entry<'_>> {
     lines(text).filter_map(|line| Entry::parse(line.body))
 }
 
-/// Decodes the octal escapes of fstab(5).
-fn unescape(field: &str) -> String {
+/// Decodes the octal escapes of fstab(5), which crypttab has, too.
+pub(super) fn unescape(field: &str) -> String {
     let mut out = Vec::with_capacity(field.len());
     let mut rest = field.as_bytes();
     while let Some((byte, tail)) = rest.split_first() {
@@ -144,7 +144,7 @@ struct Fixed {
 fn fix<'a>(text: &str, context: &'a PlanContext, mut devices: Devices<'a>) -> Fixed {
     let root = context.inspection.root.as_deref();
     if let Some(root) = root {
-        entries(text).filter(|entry| entry.mountpoint() == "/").for_each(|entry| devices.learn(entry.spec(), root));
+        entries(text).filter(|entry| entry.mountpoint() == "/").for_each(|entry| devices.learn(&entry.spec(), root));
     }
     let mut decider = Decider { devices, context, claimed: BTreeMap::new(), out: Fixed::default() };
     for line in lines(text) {
@@ -172,7 +172,7 @@ impl Decider<'_> {
             self.out.summary.push(format!("VMware share {} commented out", entry.mountpoint()));
             return Some(format!("# vmdk2kvm: VMware share: {}", entry.line));
         }
-        match self.devices.refer(spec) {
+        match self.devices.refer(&spec) {
             Reference::Stable | Reference::Other => None,
             Reference::Removable => self.removable(entry),
             Reference::Place(_) | Reference::Unknown => self.place(entry),
@@ -196,7 +196,7 @@ impl Decider<'_> {
     fn place(&mut self, entry: &Entry<'_>) -> Option<String> {
         let spec = entry.spec();
         let mountpoint = entry.mountpoint();
-        let mut found = match self.devices.refer(spec) {
+        let mut found = match self.devices.refer(&spec) {
             Reference::Place(device) if fits(entry.fstype(), device.fstype.as_deref()) => Some(device),
             _ => None,
         };
@@ -205,10 +205,17 @@ impl Decider<'_> {
             found = self.context.inspection.root.as_deref().and_then(|root| self.devices.by_name(root)).or(found);
         }
         let taken = found.filter(|device| {
-            self.claimed.iter().all(|(other, claimed)| *claimed != device.device || same_place(other, spec))
+            self.claimed.iter().all(|(other, claimed)| *claimed != device.device || same_place(other, &spec))
         });
+        let doubt = self.devices.doubt(&spec).filter(|_| mountpoint != "/");
         if let Some((device, name)) = taken.and_then(|device| Some((device, self.devices.stable_name(device)?))) {
-            self.claimed.insert(spec.to_owned(), device.device.clone());
+            self.out.findings.extend(doubt.map(|why| {
+                let message = format!("/etc/fstab {}, taken for {}, {why}", entry.what(), device.device);
+                Finding::new("fstab-guessed-device", Severity::Warn, message).hint(
+                    "compare with the old machine what is mounted there (blkid), and correct the line in the guest",
+                )
+            }));
+            self.claimed.insert(spec, device.device.clone());
             let what = match (mountpoint.as_str(), entry.fstype()) {
                 ("/", _) => "root",
                 (_, "swap") => "swap",
@@ -218,17 +225,12 @@ impl Decider<'_> {
             return Some(entry.with_spec(&name));
         }
         let severity = if mountpoint == "/" { Severity::Block } else { Severity::Warn };
-        self.out.findings.push(
-            Finding::new(
-                "fstab-unknown-device",
-                severity,
-                format!("/etc/fstab {}, and no disk of this VM is known to be that device", entry.what()),
-            )
-            .hint("give that disk to the migration with --disk, or remove the line"),
-        );
+        let reason = taken.map_or_else(Reason::unknown, |device| self.devices.why_nameless(device));
+        let message = format!("/etc/fstab {}, {}", entry.what(), reason.why);
+        self.out.findings.push(Finding::new("fstab-unknown-device", severity, message).hint(reason.hint));
         let waits = !(mountpoint == "/" || entry.has_option("nofail") || entry.has_option("noauto"));
         waits.then(|| {
-            self.out.summary.push(format!("{} gets nofail: {spec} is not a disk of this VM", entry.field(1)));
+            self.out.summary.push(format!("{} gets nofail: {spec} has no name on the new machine", entry.field(1)));
             entry.with_nofail()
         })
     }

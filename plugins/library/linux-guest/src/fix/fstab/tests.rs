@@ -57,6 +57,7 @@ fn keeps_what_is_right() {
 #[test]
 fn names_by_place() {
     for (line, want) in [
+        ("/dev\\057sda5 none swap sw 0 0", "UUID=uuid-0-5 none swap sw 0 0"),
         ("/dev/sda1 / ext4 defaults 0 1\r\n", "UUID=uuid-0-1 / ext4 defaults 0 1\r\n"),
         ("  /dev/sda1 /my\\040x auto defaults", "  UUID=uuid-0-1 /my\\040x auto defaults"),
         // Whatever the name seems to say, the root is where the inspector found it.
