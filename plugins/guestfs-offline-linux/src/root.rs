@@ -94,10 +94,12 @@ fn find<'a>(
             }
         }
     }
-    // Of two whole systems the first disk's is the one that the firmware starts; a logical volume may be on any disk.
+    // Of two whole systems that of the first disk is the one that the firmware starts; a logical volume may be on any disk.
+    let places = request.vm.boot_places();
     let disk = |one: &Candidate<'_>| {
         let is_here = |disk: &&GuestDiskInfo| disk.devices.iter().any(|device| device.device == one.volume.device);
-        Reverse(volumes.disks.iter().find(is_here).map_or(0, |disk| disk.index))
+        let index = volumes.disks.iter().find(is_here).map(|disk| disk.index);
+        Reverse(index.and_then(|index| places.get(index as usize).copied()).unwrap_or(0))
     };
     let rank = |one: &Candidate<'_>| (one.says_so, one.has_modules, disk(one), one.volume.length);
     let Some(best) = (0..found.len()).max_by_key(|index| rank(&found[*index])) else {
