@@ -19,6 +19,7 @@ mod resume;
 mod settings;
 #[cfg(test)]
 mod stays;
+mod sweep;
 mod uefi_fallback;
 mod vmware_tools;
 
