@@ -130,7 +130,7 @@ impl GuestStages<'_, '_> {
                 Some(plan) => plan.clone(),
                 None => plan::plan(run, &fixers, &self.context(&inspection), None, opened.guest()?)?,
             };
-            plan::refuse_blocked(&plan)?;
+            plan::refuse_blocked(run, &plan)?;
             Ok(plan)
         })?;
         summary.findings.clone_from(&plan.findings);

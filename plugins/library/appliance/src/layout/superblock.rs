@@ -2,7 +2,7 @@
 //!
 //! Offsets are those of the formats' own headers: ext (fs/ext4/ext4.h of Linux), XFS (xfs_format.h), btrfs (btrfs_tree.h), swap
 //! (swap.h), FAT and exFAT (Microsoft's specifications), NTFS, LUKS (on-disk format 1.2.3 and 2), LVM2 (lib/format_text), MD
-//! (md_p.h), F2FS (f2fs_fs.h), ReiserFS, JFS.
+//! (md_p.h), F2FS (f2fs_fs.h), ReiserFS, JFS, SquashFS (squashfs_fs.h), EROFS (erofs_fs.h), dm-verity (Documentation of cryptsetup).
 
 use super::bytes::{has, le16, le32, le64, text, utf16, uuid};
 
@@ -40,7 +40,7 @@ impl Superblock {
     /// Reads what begins at these bytes; `None` when nothing is recognised.
     pub fn read(start: &[u8]) -> Option<Self> {
         // Containers first: what they hold may look like a filesystem at the same offset. FAT last: its magic is the weakest.
-        [luks, lvm, md, btrfs, xfs, ext, swap, f2fs, reiserfs, jfs, ntfs, exfat, fat]
+        [luks, lvm, md, verity, squashfs, erofs, btrfs, xfs, ext, swap, f2fs, reiserfs, jfs, ntfs, exfat, fat]
             .into_iter()
             .find_map(|reader| reader(start))
     }
@@ -177,6 +177,18 @@ fn reiserfs(start: &[u8]) -> Option<Superblock> {
 
 fn jfs(start: &[u8]) -> Option<Superblock> {
     has(start, 0x8000, b"JFS1").then(|| found("jfs", uuid(start, 0x8088), text(start, 0x8098, 16)))?
+}
+
+fn squashfs(start: &[u8]) -> Option<Superblock> {
+    has(start, 0, b"hsqs").then(|| found("squashfs", None, None))?.map(|block| block.sized(le64(start, 40)))
+}
+
+fn erofs(start: &[u8]) -> Option<Superblock> {
+    (le32(start, 1024)? == 0xe0f5_e1e2).then(|| found("erofs", uuid(start, 1024 + 48), text(start, 1024 + 64, 16)))?
+}
+
+fn verity(start: &[u8]) -> Option<Superblock> {
+    has(start, 0, b"verity\0\0").then(|| found("DM_verity_hash", uuid(start, 16), None))?
 }
 
 fn ntfs(start: &[u8]) -> Option<Superblock> {
