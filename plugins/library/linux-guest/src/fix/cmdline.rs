@@ -154,6 +154,13 @@ fn files(vendors: &[String], guest: &dyn Guest) -> Result<Vec<(String, Grammar)>
     Ok(files)
 }
 
+/// The arguments that name a device by its place, in a kernel command line.
+pub(crate) fn unstable_in_line(line: &str, devices: &Devices<'_>) -> Vec<String> {
+    let mut arguments = Arguments::new(devices, false);
+    arguments.rewrite(line);
+    arguments.unstable.into_iter().collect()
+}
+
 /// The arguments that name a device by its place, in a boot loader's configuration of whichever grammar.
 pub(crate) fn unstable_arguments(text: &str, devices: &Devices<'_>) -> Vec<String> {
     let mut arguments = Arguments::new(devices, false);

@@ -40,7 +40,6 @@ pub(super) fn read(menu: &Menu, guest: &dyn Guest, findings: &mut Vec<Finding>) 
         Finding::new("kernel-without-modules", Severity::Warn, message)
             .hint("make sure that it has, boot another kernel, or give the VM a SATA disk and an e1000e card")
     }));
-    unified(guest, findings)?;
     if kernels.is_empty() && findings.len() == known {
         findings.push(
             Finding::new("no-kernel", Severity::Warn, "no installed kernel was found")
@@ -93,21 +92,4 @@ fn index(kernel: &str, guest: &dyn Guest, findings: &mut Vec<Finding>) -> Result
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
     Ok(ModuleIndex::parse(&text("modules.dep")?, &text("modules.builtin")?))
-}
-
-/// Kernels that carry their boot archive inside (unified kernel images): it is not read here, and nothing can be appended.
-fn unified(guest: &dyn Guest, findings: &mut Vec<Finding>) -> Result<()> {
-    for folder in ["/boot/efi/EFI/Linux", "/efi/EFI/Linux", "/boot/EFI/Linux"] {
-        for entry in guest.list(folder)?.into_iter().flatten().filter(|entry| entry.name.ends_with(".efi")) {
-            findings.push(
-                Finding::new(
-                    "unified-kernel-image",
-                    Severity::Warn,
-                    format!("{folder}/{} carries its own boot archive, which was not looked into", entry.name),
-                )
-                .hint("make sure in the guest that it has virtio_pci and virtio_blk, or boot another kernel"),
-            );
-        }
-    }
-    Ok(())
 }

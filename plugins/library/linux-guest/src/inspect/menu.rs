@@ -53,6 +53,17 @@ impl Menu {
         self.entries.iter().flat_map(|entry| &entry.kernels).map(String::as_str)
     }
 
+    /// Every boot archive that an entry gives to its kernel, each once, in the menu's order.
+    pub fn archives(&self) -> Vec<&str> {
+        let mut out: Vec<&str> = Vec::new();
+        for archive in self.entries.iter().flat_map(|entry| &entry.archives) {
+            if !out.contains(&archive.as_str()) {
+                out.push(archive);
+            }
+        }
+        out
+    }
+
     /// The boot archive that goes with a kernel: the last, as microcode comes before it.
     pub fn archive_of(&self, kernel: &str) -> Option<&str> {
         let entry = self.entries.iter().find(|entry| entry.kernels.iter().any(|own| own == kernel))?;

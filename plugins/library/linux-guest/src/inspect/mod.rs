@@ -9,7 +9,9 @@ mod loader_entries;
 mod menu;
 pub(crate) mod network;
 mod os;
+mod peculiar;
 pub(crate) mod tools;
+mod unified;
 mod weaknesses;
 
 use vmdk2kvm_plugin_api::model::{Firmware, GuestDiskInfo, Inspection, KernelInfo, MountInfo, OsFamily, VmSpec};
@@ -63,6 +65,17 @@ fn read(guest: &dyn Guest, layout: &DiskLayout) -> Result<Inspection> {
     inspection.findings.extend(menu.findings());
     inspection.kernels = kernels::read(&menu, guest, &mut inspection.findings)?;
     inspection.drives = drives(&inspection.kernels, |kernel| &kernel.virtio.in_initramfs);
+    let devices = Devices::new(&layout.disks, None).with_names_of(guest)?;
+    let images = unified::read(inspection.kernels.is_empty(), &devices, guest)?;
+    if inspection.kernels.is_empty() {
+        inspection.drives = images.drives;
+    }
+    if images.found {
+        // Its kernels are in these.
+        inspection.findings.retain(|finding| finding.code != "no-kernel");
+    }
+    inspection.findings.extend(images.findings);
+    peculiar::find(&mut inspection, &menu, images.found, guest)?;
     let network = network::Configuration::read(guest)?;
     inspection.network = network.info();
     inspection.vmware_tools = tools::Tools::find(guest)?.info();
