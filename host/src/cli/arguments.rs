@@ -367,7 +367,7 @@ pub(super) struct RunArgs {
     /// Stop after STAGE
     #[arg(long, value_name = "STAGE", value_parser = stage)]
     pub(super) until: Option<Stage>,
-    /// Leave STAGE out: fix or test; repeatable
+    /// Leave STAGE out: fix (the guest is moved as it is, even where a plan for it is blocked) or test; repeatable
     #[arg(long, value_name = "STAGE", value_parser = skippable)]
     pub(super) skip: Vec<Stage>,
     #[command(flatten)]

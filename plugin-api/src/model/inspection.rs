@@ -265,6 +265,9 @@ pub struct GuestBlockDevice {
     /// Partition label.
     #[serde(default)]
     pub partlabel: Option<String>,
+    /// Where the guest had the filesystem mounted when it last did, as far as the filesystem says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_mounted: Option<String>,
 }
 
 impl OsInfo {

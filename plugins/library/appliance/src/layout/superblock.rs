@@ -22,6 +22,8 @@ pub struct Superblock {
     pub size: u64,
     /// What a filesystem says about its own state.
     pub health: Health,
+    /// Where it says that it was mounted last.
+    pub last_mounted: Option<String>,
 }
 
 /// What a filesystem says about its own state. Nothing is checked for it: a check of a large filesystem takes longer than its copy.
@@ -85,7 +87,8 @@ fn ext(start: &[u8]) -> Option<Superblock> {
         (false, false) => Health::Fine,
     };
     let found = found(fstype, uuid(start, 1024 + 0x68), text(start, 1024 + 0x78, 16))?;
-    Some(found.sized(size).with_health(health))
+    let last_mounted = text(start, 1024 + 0x88, 64);
+    Some(Superblock { last_mounted, ..found.sized(size).with_health(health) })
 }
 
 fn xfs(start: &[u8]) -> Option<Superblock> {

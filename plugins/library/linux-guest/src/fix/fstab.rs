@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use vmdk2kvm_plugin_api::model::{Finding, FixerPlan, OsFamily, PlanContext, RemovableKind, Severity};
+use vmdk2kvm_plugin_api::model::{
+    Finding, FixerPlan, GuestBlockDevice, OsFamily, PlanContext, RemovableKind, Severity,
+};
 use vmdk2kvm_plugin_api::{Fixer, Guest, Result};
 
 use crate::devices::{Devices, Reason, Reference};
@@ -146,7 +148,8 @@ fn fix<'a>(text: &str, context: &'a PlanContext, mut devices: Devices<'a>) -> Fi
     if let Some(root) = root {
         entries(text).filter(|entry| entry.mountpoint() == "/").for_each(|entry| devices.learn(&entry.spec(), root));
     }
-    let mut decider = Decider { devices, context, claimed: BTreeMap::new(), out: Fixed::default() };
+    let proven = proven(text, &devices);
+    let mut decider = Decider { devices, context, proven, claimed: BTreeMap::new(), out: Fixed::default() };
     for line in lines(text) {
         let new = Entry::parse(line.body).and_then(|entry| decider.decide(&entry));
         let fixed = new.as_deref().unwrap_or(line.body);
@@ -156,9 +159,34 @@ fn fix<'a>(text: &str, context: &'a PlanContext, mut devices: Devices<'a>) -> Fi
     decider.out
 }
 
+/// What letters in doubt surely mean, by device: the only filesystem of the right type that says it was last mounted there, or that is
+/// labelled as the folder it is mounted at is called.
+fn proven(text: &str, devices: &Devices<'_>) -> BTreeMap<String, String> {
+    let mut out = BTreeMap::new();
+    for entry in entries(text).filter(|entry| devices.doubt(&entry.spec()).is_some()) {
+        let (spec, mountpoint) = (entry.spec(), entry.mountpoint());
+        let folder = mountpoint.rsplit('/').next().filter(|folder| !folder.is_empty());
+        let candidates: Vec<&GuestBlockDevice> = devices
+            .candidates(&spec)
+            .into_iter()
+            .filter(|device| fits(entry.fstype(), device.fstype.as_deref()))
+            .collect();
+        let only = |is_it: &dyn Fn(&GuestBlockDevice) -> bool| {
+            let mut found = candidates.iter().filter(|device| is_it(device));
+            found.next().filter(|_| found.next().is_none()).map(|device| device.device.clone())
+        };
+        let by_history = only(&|device| device.last_mounted.as_deref() == Some(mountpoint.as_str()));
+        let device = by_history.or_else(|| only(&|device| folder.is_some() && device.label.as_deref() == folder));
+        out.extend(device.map(|device| (spec, device)));
+    }
+    out
+}
+
 struct Decider<'a> {
     devices: Devices<'a>,
     context: &'a PlanContext,
+    /// What letters in doubt surely mean.
+    proven: BTreeMap<String, String>,
     /// Which name by place meant which device so far: two names never mean one device.
     claimed: BTreeMap<String, String>,
     out: Fixed,
@@ -200,6 +228,22 @@ impl Decider<'_> {
             Reference::Place(device) if fits(entry.fstype(), device.fstype.as_deref()) => Some(device),
             _ => None,
         };
+        let mut doubt = self.devices.doubt(&spec).filter(|_| mountpoint != "/");
+        if let Some(device) = self.proven.get(&spec) {
+            (found, doubt) = (self.devices.by_name(device), None);
+        } else if doubt.is_some() {
+            // What another name surely means, this one does not; the only one that is left, it does.
+            let left = |device: &&GuestBlockDevice| {
+                fits(entry.fstype(), device.fstype.as_deref())
+                    && self.context.inspection.root.as_ref() != Some(&device.device)
+                    && !self.proven.values().any(|proven| *proven == device.device)
+            };
+            let left: Vec<&GuestBlockDevice> = self.devices.candidates(&spec).into_iter().filter(left).collect();
+            match left[..] {
+                [only] => (found, doubt) = (Some(only), None),
+                _ => found = found.filter(|device| left.iter().any(|one| one.device == device.device)),
+            }
+        }
         // What the inspector mounted the system from is known, whatever the name seems to say.
         if mountpoint == "/" {
             found = self.context.inspection.root.as_deref().and_then(|root| self.devices.by_name(root)).or(found);
@@ -207,7 +251,6 @@ impl Decider<'_> {
         let taken = found.filter(|device| {
             self.claimed.iter().all(|(other, claimed)| *claimed != device.device || same_place(other, &spec))
         });
-        let doubt = self.devices.doubt(&spec).filter(|_| mountpoint != "/");
         if let Some((device, name)) = taken.and_then(|device| Some((device, self.devices.stable_name(device)?))) {
             self.out.findings.extend(doubt.map(|why| {
                 let message = format!("/etc/fstab {}, taken for {}, {why}", entry.what(), device.device);

@@ -68,6 +68,16 @@ const PASSED_OVER: [&str; 42] = [
     "/etc/ssl",
 ];
 
+/// What goes into boot archives: a driver without its device does nothing there.
+const DRIVER_LISTS: [&str; 6] = [
+    "/etc/initramfs-tools",
+    "/etc/mkinitcpio.conf",
+    "/etc/dracut.conf",
+    "/etc/sysconfig/kernel",
+    "/etc/genkernel.conf",
+    "/etc/mkinitfs",
+];
+
 const DEBCONF: &str = "/var/cache/debconf/config.dat";
 
 impl Fixer for Sweep {
@@ -93,7 +103,9 @@ impl Fixer for Sweep {
             for (path, read) in batch.iter().zip(guest.read_many(&names, LARGEST_FILE)) {
                 // What is larger, or no file, is nobody's configuration.
                 let Ok(Some(bytes)) = read else { continue };
-                found.extend(traces(&bytes).into_iter().map(|trace| (path.as_str(), trace)));
+                let is_list = DRIVER_LISTS.iter().any(|list| path.starts_with(list));
+                let traces = traces(&bytes).into_iter().filter(|trace| !(is_list && trace.is_driver()));
+                found.extend(traces.map(|trace| (path.as_str(), trace)));
             }
         }
         let database = guest.read(DEBCONF, LARGEST_DATABASE).ok().flatten().unwrap_or_default();
@@ -211,6 +223,14 @@ mod tests {
         ] {
             assert_eq!(swept(&[(path, line)]), [""; 0], "{path}");
         }
+        assert_eq!(
+            swept(&[
+                ("/etc/initramfs-tools/modules", "vmw_pvscsi\n"),
+                ("/etc/dracut.conf.d/a.conf", "add_drivers+=\" vmxnet3 \"\n")
+            ]),
+            [""; 0]
+        );
+        assert_eq!(swept(&[("/etc/dracut.conf.d/a.conf", line)]).len(), 1);
         assert_eq!(swept(&[("/etc/a/b/c.conf", line)]).len(), 1);
         let large = "x\n".repeat(LARGEST_FILE as usize) + line;
         assert_eq!(swept(&[("/etc/large", &large)]), [""; 0]);

@@ -27,8 +27,10 @@ struct Entry {
     file: String,
     kernels: Vec<String>,
     archives: Vec<String>,
-    /// Files that it starts and that are nowhere.
+    /// Kernels that it starts and that are nowhere.
     missing: Vec<String>,
+    /// Boot archives that are nowhere: the kernel is started without them.
+    missing_archives: Vec<String>,
     is_default: bool,
 }
 
@@ -70,21 +72,12 @@ impl Menu {
         entry.archives.last().map(String::as_str)
     }
 
-    /// A finding for each entry that starts what is not there: of severity `block` when it is the default, or no other is left.
+    /// A finding for each entry that starts what is not there: of severity `block` when it is a kernel, and the entry is the default, or no
+    /// other is left.
     pub fn findings(&self) -> Vec<Finding> {
         let mut starting = self.entries.iter().filter(|entry| !entry.kernels.is_empty() || !entry.missing.is_empty());
         let nothing_left = starting.all(|entry| !entry.missing.is_empty());
-        let broken = self.entries.iter().filter(|entry| !entry.missing.is_empty());
-        broken
-            .map(|entry| {
-                let blocks = entry.is_default || nothing_left;
-                let severity = if blocks { Severity::Block } else { Severity::Warn };
-                let of = if entry.title.is_empty() { String::new() } else { format!(" of its entry \"{}\"", entry.title) };
-                let message = format!("{} starts {}{of}, which is not there", entry.file, entry.missing.join(" and "));
-                let hint = "give all disks of the VM; where the kernel is really gone, make the boot loader's menu anew in the guest and migrate again";
-                Finding::new("menu-entry-broken", severity, message).hint(hint)
-            })
-            .collect()
+        self.entries.iter().filter_map(|entry| entry.finding(nothing_left)).collect()
     }
 
     /// A menu of these kernels and their archives.
@@ -96,6 +89,21 @@ impl Menu {
             ..Entry::default()
         };
         Self { entries: entries.iter().map(entry).collect() }
+    }
+}
+
+impl Entry {
+    fn finding(&self, nothing_left: bool) -> Option<Finding> {
+        let missing: Vec<&str> = self.missing.iter().chain(&self.missing_archives).map(String::as_str).collect();
+        if missing.is_empty() {
+            return None;
+        }
+        let blocks = !self.missing.is_empty() && (self.is_default || nothing_left);
+        let severity = if blocks { Severity::Block } else { Severity::Warn };
+        let of = if self.title.is_empty() { String::new() } else { format!(" of its entry \"{}\"", self.title) };
+        let message = format!("{} starts {}{of}, which is not there", self.file, missing.join(" and "));
+        let hint = "give all disks of the VM; where it is really gone, make the boot loader's menu anew in the guest and migrate again";
+        Some(Finding::new("menu-entry-broken", severity, message).hint(hint))
     }
 }
 
@@ -161,7 +169,7 @@ impl Reader<'_> {
             self.take(kernel, &mut out.kernels, &mut out.missing)?;
         }
         for archive in entry.initrds.iter().flatten() {
-            self.take(archive, &mut out.archives, &mut out.missing)?;
+            self.take(archive, &mut out.archives, &mut out.missing_archives)?;
         }
         Ok(Some(out))
     }
@@ -203,7 +211,7 @@ impl Reader<'_> {
                 for path in paths {
                     match key {
                         "linux" => self.take(path, &mut entry.kernels, &mut entry.missing)?,
-                        "initrd" => self.take(path, &mut entry.archives, &mut entry.missing)?,
+                        "initrd" => self.take(path, &mut entry.archives, &mut entry.missing_archives)?,
                         _ => {}
                     }
                 }
@@ -251,8 +259,11 @@ impl Reader<'_> {
                 () => continue,
             };
             for path in paths {
-                let found = if is_kernel(&key) { &mut entry.kernels } else { &mut entry.archives };
-                self.take(&path, found, &mut entry.missing)?;
+                let (found, missing) = match is_kernel(&key) {
+                    true => (&mut entry.kernels, &mut entry.missing),
+                    false => (&mut entry.archives, &mut entry.missing_archives),
+                };
+                self.take(&path, found, missing)?;
             }
         }
         let named = default.as_deref();
@@ -349,7 +360,7 @@ mod tests {
                 "extlinux",
                 "/boot/extlinux.conf",
                 "DEFAULT lts\nLABEL lts\n  KERNEL /good\n  APPEND initrd=archive,gone root=x\n",
-                Some(Severity::Block),
+                Some(Severity::Warn),
             ),
             ("grub2", "/boot/grub2/grub.cfg", "blscfg\n", Some(Severity::Warn)),
             ("lilo", "/etc/lilo.conf", "image=/gone\n", None),

@@ -30,6 +30,11 @@ enum Kind {
 }
 
 impl Trace {
+    /// Whether it is a driver's name.
+    pub fn is_driver(&self) -> bool {
+        self.kind == Kind::Driver
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match (self.kind, self.question.as_deref()) {
