@@ -46,7 +46,7 @@ options! {
         from: Option<Stage>, Kind::Word(stages), Flag::new("from", "STAGE").of(MAKE_MACHINES);
         /// Stop after STAGE
         until: Stage = Stage::Test, Kind::Word(stages), Flag::new("until", "STAGE").of(MAKE_MACHINES);
-        /// Leave STAGE out; repeatable. What comes after another stage works on its result
+        /// Leave STAGE out: fix (the guest is moved as it is, even where a plan for it is blocked) or test; repeatable
         skip: Vec<Stage>, Kind::Words(skippable), Flag::new("skip", "STAGE").of(MAKE_MACHINES);
         /// Keep the work folder after success
         keep_work: bool, Kind::Flag, Flag::new("keep-work", "").of(MAKE_MACHINES);

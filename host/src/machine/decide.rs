@@ -88,7 +88,9 @@ fn best(vm: &VmSpec, inspection: Option<&Inspection>, promises: &Promises, forma
         machine.tpm = vm.tpm || promises.want("tpm");
         machine.clock = if promises.want("clock-local") { Clock::Local } else { Clock::Utc };
         machine.enlightenments = promises.want("enlightenments");
-        machine.disks = (1u32..).zip(&vm.disks).map(|(number, disk)| new_disk(number, disk, format, bus)).collect();
+        let places = vm.boot_places();
+        let disks = (1u32..).zip(&vm.disks).zip(places);
+        machine.disks = disks.map(|((number, disk), place)| new_disk(number, place + 1, disk, format, bus)).collect();
         let drive = MachineDrive::new(RemovableKind::Cdrom, if bus == DiskBus::Ide { bus } else { DiskBus::Sata });
         machine.drives = vec![drive; cdroms];
         machine.cards = vm.nics.iter().map(|nic| new_card(nic, card)).collect();
@@ -108,11 +110,11 @@ fn bus(promises: &Promises, disks: usize, cdroms: usize, is_old_kind: bool) -> D
     }
 }
 
-fn new_disk(number: u32, disk: &Disk, format: &str, bus: DiskBus) -> MachineDisk {
+fn new_disk(number: u32, boot_order: u32, disk: &Disk, format: &str, bus: DiskBus) -> MachineDisk {
     MachineDisk::new(format, disk.capacity_bytes.next_multiple_of(512), bus).with(|disk| {
         // Gives the guest /dev/disk/by-id names that do not depend on the order of devices.
         disk.serial = Some(format!("disk{number}"));
-        disk.boot_order = Some(number);
+        disk.boot_order = Some(boot_order);
     })
 }
 
@@ -172,6 +174,15 @@ mod tests {
                 "{firmware} {family} {drives:?} {disks}"
             );
         }
+    }
+
+    #[test]
+    fn the_disk_that_the_old_firmware_started_from_is_started_first() {
+        let mut vm = vm("bios", 3);
+        vm.boot_order = vec![1];
+        let machine = machine(&vm, "linux", &["virtio-blk", "virtio-net"], None);
+        let orders: Vec<_> = machine.disks.iter().map(|disk| (disk.serial.as_deref(), disk.boot_order)).collect();
+        assert_eq!(orders, [(Some("disk1"), Some(2)), (Some("disk2"), Some(1)), (Some("disk3"), Some(3))]);
     }
 
     #[test]

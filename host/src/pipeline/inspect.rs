@@ -60,7 +60,7 @@ pub(super) fn inspect(
     let mut opened = open_first(run, inspectors, &request, &mut began.plugin).map_err(failed)?;
     began.end(StageStatus::Done, 0);
     if opened.inspection.os.family == OsFamily::Unknown && !fetched.vm.disks.is_empty() {
-        opened.inspection.findings.push(no_system());
+        opened.inspection.findings.push(no_system(opened.inspection.sealed));
     }
     for finding in &opened.inspection.findings {
         run.services.events().emit(Event::Finding(finding.clone()));
@@ -87,10 +87,17 @@ fn open_first(
     Err(PluginError::defect("there is no inspector"))
 }
 
-fn no_system() -> Finding {
+fn no_system(sealed: bool) -> Finding {
+    if sealed {
+        let message =
+            "the system cannot be changed: it is moved as it is, to a machine with what every system can drive";
+        return Finding::new("no-system", Severity::Warn, message)
+            .hint("test that it boots; where its makers have an image for this hypervisor, take that");
+    }
     let message = "no system that a plugin here knows was found on the disks";
-    Finding::new("no-system", Severity::Block, message)
-        .hint("give all disks of the VM, and the keys of its encrypted volumes; for another system install its plugin")
+    Finding::new("no-system", Severity::Block, message).hint(
+        "give all disks of the VM, and the keys of its encrypted volumes; for another system install its plugin, or move it as it is with --skip fix",
+    )
 }
 
 fn key(key: &KeySource) -> (String, String) {

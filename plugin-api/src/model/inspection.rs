@@ -45,6 +45,9 @@ pub struct Inspection {
     /// nothing is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drives: Vec<String>,
+    /// What the system is made of cannot be changed from outside (a compressed or a signed image): it is moved as it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sealed: bool,
     /// Weaknesses.
     #[serde(default)]
     pub findings: Vec<Finding>,
@@ -66,6 +69,7 @@ impl Inspection {
             vmware_tools: ToolsInfo::default(),
             disks: Vec::new(),
             drives: Vec::new(),
+            sealed: false,
             findings: Vec::new(),
         }
     }
@@ -271,6 +275,9 @@ pub struct GuestBlockDevice {
     /// Partition label.
     #[serde(default)]
     pub partlabel: Option<String>,
+    /// Where the guest had the filesystem mounted when it last did, as far as the filesystem says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_mounted: Option<String>,
 }
 
 impl OsInfo {

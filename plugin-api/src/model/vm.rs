@@ -38,6 +38,10 @@ pub struct VmSpec {
     /// Disks in the order the guest's firmware sees them: controller, bus, unit.
     #[serde(default)]
     pub disks: Vec<Disk>,
+    /// Disks, as indices into `disks`, in the order in which its firmware was told to start from them. Those that are not named come behind;
+    /// empty: in the order of `disks`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub boot_order: Vec<u32>,
     /// CD-ROM and floppy drives.
     #[serde(default)]
     pub removable: Vec<Removable>,
@@ -73,6 +77,7 @@ impl VmSpec {
             cpus,
             memory_bytes,
             disks: Vec::new(),
+            boot_order: Vec::new(),
             removable: Vec::new(),
             nics: Vec::new(),
             shows_disk_serials: None,
@@ -80,6 +85,23 @@ impl VmSpec {
             guessed: Vec::new(),
             origin: None,
         }
+    }
+
+    /// The place of each disk in the order in which the firmware starts from them, from 0; what the description names twice, or does not
+    /// have, counts once, or not.
+    pub fn boot_places(&self) -> Vec<u32> {
+        let named = self.boot_order.iter().map(|index| *index as usize);
+        let mut order: Vec<usize> = Vec::with_capacity(self.disks.len());
+        for index in named.chain(0..self.disks.len()).filter(|index| *index < self.disks.len()) {
+            if !order.contains(&index) {
+                order.push(index);
+            }
+        }
+        let mut places = vec![0; order.len()];
+        for (place, index) in (0..).zip(order) {
+            places[index] = place;
+        }
+        places
     }
 }
 
@@ -314,3 +336,22 @@ pub enum NicKind {
 }
 
 grows!(VmSpec, Origin, Disk, Removable, Nic);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disks_that_no_order_names_come_behind() {
+        let disk = |unit| Disk::new("x", Controller::Scsi, 0, unit);
+        for (order, places) in
+            [(&[][..], [0, 1, 2]), (&[1], [1, 0, 2]), (&[2, 0], [1, 2, 0]), (&[2, 2, 9, 1, 0], [2, 1, 0])]
+        {
+            let vm = VmSpec::new("x", Firmware::Bios, Cpus::new(1, 1), 1).with(|it| {
+                it.disks = (0..3).map(disk).collect();
+                it.boot_order = order.to_vec();
+            });
+            assert_eq!(vm.boot_places(), places, "{order:?}");
+        }
+    }
+}

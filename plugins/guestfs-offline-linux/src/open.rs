@@ -5,7 +5,7 @@ use vmdk2kvm_linux_guest::{DiskLayout, inspect};
 use vmdk2kvm_plugin_api::model::{Finding, Inspection, MountInfo, OpenGuest, OsInfo};
 use vmdk2kvm_plugin_api::{Host, Opened, Result};
 
-use crate::root;
+use crate::{root, sealed};
 
 /// Opens a guest with all its disks and inspects it.
 pub fn open(request: &OpenGuest, settings: &Settings, host: &Host) -> Result<Opened> {
@@ -23,6 +23,8 @@ pub struct Attached {
     pub volumes: Volumes,
     /// What is mounted where, the root first; empty when no root was found.
     pub mounts: Vec<MountInfo>,
+    /// Why the system on these disks cannot be changed, where one is that nobody can change.
+    pub sealed: Option<Finding>,
     /// What was noticed.
     pub findings: Vec<Finding>,
 }
@@ -33,15 +35,18 @@ pub fn attach(request: &OpenGuest, settings: &Settings, host: &Host) -> Result<A
     host.progress("mount", 0, 0);
     let mut findings = volumes.findings.clone();
     findings.extend(root::mount(&mut mounts, &volumes, request, host)?);
+    findings.extend(mounts.read_only_subvolumes()?.into_iter().map(sealed::read_only_subvolume));
     let infos = mounts.infos()?;
-    Ok(Attached { guest: mounts.into_guest(&volumes), volumes, mounts: infos, findings })
+    let sealed = if infos.is_empty() { sealed::find(&volumes.volumes) } else { None };
+    Ok(Attached { guest: mounts.into_guest(&volumes), volumes, mounts: infos, sealed, findings })
 }
 
 fn describe(attached: &Attached, request: &OpenGuest) -> Result<Inspection> {
-    let Attached { guest, volumes, mounts, findings } = attached;
+    let Attached { guest, volumes, mounts, sealed, findings } = attached;
     let mut findings = findings.clone();
     let Some(root) = mounts.first().map(|mount| mount.device.clone()) else {
-        return Ok(unknown(volumes.disks.clone(), findings));
+        findings.extend(sealed.clone());
+        return Ok(unknown(volumes.disks.clone(), sealed.is_some(), findings));
     };
     let capable = Capable::of(guest, mounts, volumes)?;
     findings.extend(capable.contradiction(request));
@@ -57,9 +62,10 @@ fn describe(attached: &Attached, request: &OpenGuest) -> Result<Inspection> {
     Ok(inspection)
 }
 
-fn unknown(disks: Vec<vmdk2kvm_plugin_api::model::GuestDiskInfo>, findings: Vec<Finding>) -> Inspection {
+fn unknown(disks: Vec<vmdk2kvm_plugin_api::model::GuestDiskInfo>, sealed: bool, findings: Vec<Finding>) -> Inspection {
     Inspection::new(OsInfo::default()).with(|it| {
         it.disks = disks;
+        it.sealed = sealed;
         it.findings = findings;
     })
 }

@@ -87,7 +87,7 @@ fn find<'a>(
         }
         // Its own failure is none of this volume, and nothing else could be looked at.
         mounts.look_away()?;
-        match look_into(mounts, volume, volumes, request) {
+        match look_into(mounts, volume, volumes, request, findings) {
             Ok(candidate) => found.extend(candidate),
             Err(error) => {
                 let message = format!("{} cannot be mounted: {error}", volume.device);
@@ -96,10 +96,12 @@ fn find<'a>(
             }
         }
     }
-    // Of two whole systems the first disk's is the one that the firmware starts; a logical volume may be on any disk.
+    // Of two whole systems that of the first disk is the one that the firmware starts; a logical volume may be on any disk.
+    let places = request.vm.boot_places();
     let disk = |one: &Candidate<'_>| {
         let is_here = |disk: &&GuestDiskInfo| disk.devices.iter().any(|device| device.device == one.volume.device);
-        Reverse(volumes.disks.iter().find(is_here).map_or(0, |disk| disk.index))
+        let index = volumes.disks.iter().find(is_here).map(|disk| disk.index);
+        Reverse(index.and_then(|index| places.get(index as usize).copied()).unwrap_or(0))
     };
     let rank = |one: &Candidate<'_>| (one.says_so, one.has_modules, disk(one), one.volume.length);
     let Some(best) = (0..found.len()).max_by_key(|index| rank(&found[*index])) else {
@@ -123,6 +125,7 @@ fn look_into<'a>(
     volume: &'a Volume,
     volumes: &Volumes,
     request: &OpenGuest,
+    findings: &mut Vec<Finding>,
 ) -> Result<Option<Candidate<'a>>> {
     let tries = if volume.fstype == "btrfs" { &SUBVOLUMES[..] } else { &SUBVOLUMES[..1] };
     for subvolume in tries {
@@ -135,6 +138,10 @@ fn look_into<'a>(
             continue;
         }
         let guest = mounts.guest();
+        if let Some(finding) = ostree(&guest, &volume.device)? {
+            findings.push(finding);
+            break;
+        }
         if holds_system(&guest)? {
             let fstab = fstab(&guest, volumes, request).unwrap_or_else(|error| {
                 tracing::warn!(device = volume.device, %error, "its fstab cannot be read");
@@ -153,6 +160,20 @@ fn look_into<'a>(
     }
     mounts.look_away()?;
     Ok(None)
+}
+
+/// A finding when what is looked at is the top of an ostree: the system's files are in its deployments.
+fn ostree(guest: &dyn Guest, device: &str) -> Result<Option<Finding>> {
+    if guest.stat("/ostree/repo")?.is_none() {
+        return Ok(None);
+    }
+    let message = format!(
+        "{device} holds an ostree system (Fedora CoreOS, Silverblue and their kin), whose deployments are not changed from outside"
+    );
+    Ok(Some(
+        Finding::new("ostree-system", Severity::Warn, message)
+            .hint("move it as it is with --skip fix; its makers have an image for this hypervisor, with which it can be set up anew"),
+    ))
 }
 
 /// What the fstab mounts. Arrays, and what crypttab opened, have other names in the guest than here.

@@ -94,7 +94,7 @@ fn what_is_odd_is_told() {
             "uuid.bios '?' is not a UUID; the machine gets a new one",
             "scsi0:0 has a file and no 'scsi0:0.present': VMware does not attach it, and it is left out",
             "sata0:0 is on a controller that is not present, and is left out",
-            "bios.hddOrder starts from scsi0:1 and not from ide0:0: choose the boot disk by hand",
+            "the boot order names scsi0:1, which is no disk",
             "ethernet0: '?' is not a MAC address; the card gets a new one",
             "DIR/a.vmdk.lck exists: the virtual machine may be running, and its disks may change while they are read",
         ]

@@ -70,23 +70,32 @@ pub fn read(file: &Arc<File>) -> Result<Header> {
     Ok(Header { descriptor: header.descriptor, unclean: header.unclean || footer.unclean, ..footer })
 }
 
-/// The last three sectors of a streamed file: a marker of type 3 (footer), the footer, and a marker of type 0 (end of stream),
+/// What stands at the end of a stream, in bytes: three sectors.
+const TAIL: usize = 3 * 512;
+/// So much padding is looked through, in bytes.
+const MOST_PADDING: u64 = 64 << 20;
+
+/// The last three sectors of a streamed file, behind which there may be zeros: a marker of type 3 (footer), the footer, and a marker of type 0 (end of stream),
 /// which is all zeros. "Virtual Disk Format 5.0", section "Stream-Optimized Compressed Sparse Extents".
 fn read_footer(file: &Arc<File>) -> Result<Header> {
     let torn = |what: &str| {
         unusable(file.object(), format_args!("the stream-optimized file is torn: {what}"))
             .hint("its end is missing: the export or the copy was interrupted, repeat it")
     };
-    let mut tail = [0u8; 3 * 512];
-    if file.size() % SECTOR != 0 || !file.holds(SECTOR, tail.len() as u64) {
-        return Err(torn("it does not end at a sector's end with a footer"));
+    let mut tail = [0u8; TAIL];
+    if let Some(end) = before_padding(file)? {
+        file.read(end - TAIL as u64, &mut tail)?;
     }
-    file.read(file.size() - tail.len() as u64, &mut tail)?;
-    let (marker, rest) = tail.split_at(512);
-    let (footer, end) = rest.split_at(512);
-    if marker[12] != 3 || marker[13..16] != [0; 3] || footer[..4] != MAGIC {
+    if !has_footer(&tail) {
+        if file.size() % SECTOR != 0 || !file.holds(SECTOR, TAIL as u64) {
+            return Err(torn("it does not end at a sector's end with a footer"));
+        }
+        file.read(file.size() - TAIL as u64, &mut tail)?;
+    }
+    if !has_footer(&tail) {
         return Err(torn("it has no footer"));
     }
+    let (footer, end) = tail[512..].split_at(512);
     if end.iter().any(|byte| *byte != 0) {
         return Err(torn("it has no end-of-stream marker"));
     }
@@ -97,6 +106,30 @@ fn read_footer(file: &Arc<File>) -> Result<Header> {
         Some(_) => Ok(footer),
         None => Err(torn("its footer does not say where the grain directory is")),
     }
+}
+
+/// Whether these last sectors of a stream have a footer behind its marker.
+fn has_footer(tail: &[u8; TAIL]) -> bool {
+    tail[12] == 3 && tail[13..16] == [0; 3] && tail[512..516] == MAGIC
+}
+
+/// The end of a stream behind which zeros were written until a larger unit was full: a sector behind the last byte that is none. `None`
+/// where that is the file's end, or no such byte is near.
+fn before_padding(file: &Arc<File>) -> Result<Option<u64>> {
+    let mut piece = vec![0u8; 64 << 10];
+    let mut end = file.size();
+    let least = file.size().saturating_sub(MOST_PADDING);
+    while end > least {
+        let length = end.min(piece.len() as u64) as usize;
+        let begin = end - length as u64;
+        file.read(begin, &mut piece[..length])?;
+        if let Some(last) = piece[..length].iter().rposition(|byte| *byte != 0) {
+            let stream = (begin + last as u64 + 1).next_multiple_of(SECTOR) + SECTOR;
+            return Ok(Some(stream).filter(|stream| *stream < file.size() && *stream >= TAIL as u64));
+        }
+        end = begin;
+    }
+    Ok(None)
 }
 
 impl Header {

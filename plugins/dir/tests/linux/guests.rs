@@ -68,7 +68,10 @@ pub fn uefi() -> Tree {
              /dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:0:0-part1 /boot/efi vfat umask=0077 0 1\n\
              /dev/mapper/vg-swap_1 none            swap    sw              0       0\n",
         ),
-        ("boot/grub/grub.cfg", "menuentry 'Debian' {\n\tlinux /vmlinuz root=/dev/mapper/vg-root ro\n}\n"),
+        (
+            "boot/grub/grub.cfg",
+            "menuentry 'Debian' {\n\tlinux /vmlinuz-6.1.0-37-amd64 root=/dev/mapper/vg-root ro\n}\n",
+        ),
         ("boot/efi/EFI/debian/shimx64.efi", "shim"),
         ("boot/efi/EFI/debian/grubx64.efi", "grub"),
         (

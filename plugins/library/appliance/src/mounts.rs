@@ -102,6 +102,20 @@ impl Mounts {
         Ok(())
     }
 
+    /// Where a subvolume is mounted that btrfs itself keeps read-only, whatever the mount says.
+    pub fn read_only_subvolumes(&self) -> Result<Vec<&str>> {
+        let mut found = Vec::new();
+        for mount in self.mounts.iter().filter(|mount| mount.fstype == "btrfs") {
+            // The top of a filesystem of an old version cannot be shown.
+            let shown = self.files.appliance.call(|handle| handle.subvolume(&mount.mountpoint)).unwrap_or_default();
+            let flags = shown.chunks(2).find(|pair| pair[0] == "Flags").and_then(|pair| pair.get(1));
+            if flags.is_some_and(|flags| flags.contains("readonly")) {
+                found.push(mount.mountpoint.as_str());
+            }
+        }
+        Ok(found)
+    }
+
     /// The files of what is mounted now, for reading.
     pub fn guest(&self) -> ApplianceGuest {
         ApplianceGuest {

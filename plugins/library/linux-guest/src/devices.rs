@@ -3,12 +3,16 @@
 //! A name by place (`/dev/sdb1`, a by-path, a by-id) is resolved through the disk order of the VM, controller and unit, never
 //! through the names an appliance happens to use. What cannot be resolved is unknown, never the nearest disk.
 
+mod links;
 mod multipath;
+mod naming;
 mod place;
 
 use vmdk2kvm_plugin_api::model::{Controller, GuestBlockDevice, GuestDiskInfo, PlanContext, VmSpec};
 use vmdk2kvm_plugin_api::{Guest, Result};
 
+use links::{By, Link};
+pub(crate) use naming::Reason;
 use place::{Place, parse};
 
 /// What a device text of a configuration file means.
@@ -35,12 +39,14 @@ pub(crate) struct Devices<'a> {
     anchor: Option<(String, u32)>,
     /// Names of multipath's maps.
     maps: Vec<String>,
+    /// Names that the guest's own udev rules give.
+    links: Vec<Link>,
 }
 
 impl<'a> Devices<'a> {
     /// The devices of these disks; `vm` says on which controller and unit each is.
     pub fn new(disks: &'a [GuestDiskInfo], vm: Option<&'a VmSpec>) -> Self {
-        Self { disks, vm: vm.filter(|vm| !vm.disks.is_empty()), anchor: None, maps: Vec::new() }
+        Self { disks, vm: vm.filter(|vm| !vm.disks.is_empty()), anchor: None, maps: Vec::new(), links: Vec::new() }
     }
 
     /// The devices of the VM that a plan is made for, with what the guest calls them.
@@ -50,7 +56,7 @@ impl<'a> Devices<'a> {
 
     /// The same with the names that this guest's own configuration gives to disks.
     pub fn with_names_of(self, guest: &dyn Guest) -> Result<Self> {
-        Ok(Self { maps: multipath::names(guest)?, ..self })
+        Ok(Self { maps: multipath::names(guest)?, links: links::links(guest)?, ..self })
     }
 
     /// Learns from an entry that surely means `device` (the root filesystem's) at which PCI address its controller is, so that
@@ -79,7 +85,13 @@ impl<'a> Devices<'a> {
             Some(place) => self.at(&place).map_or(Reference::Unknown, Reference::Place),
             None if name.starts_with("disk/by-path/") || name.starts_with("dm-") => Reference::Unknown,
             None if name.starts_with("disk/by-id/") && !is_stable_id(&name[11..]) => Reference::Unknown,
-            None => Reference::Stable,
+            None => match links::find(&self.links, name) {
+                Some(By::Content(_)) => Reference::Stable,
+                Some(By::Place(place)) => self.at(&place).map_or(Reference::Unknown, Reference::Place),
+                Some(By::Unknown) => Reference::Unknown,
+                None if is_made_again(name) => Reference::Stable,
+                None => Reference::Unknown,
+            },
         }
     }
 
@@ -106,6 +118,9 @@ impl<'a> Devices<'a> {
                 .map(|device| device.device.clone())
                 .or_else(|| (!value.is_empty()).then(|| format!("/dev/disk/{}/{value}", tag.folder())));
         }
+        if let Some(By::Content(content)) = spec.strip_prefix("/dev/").and_then(|name| links::find(&self.links, name)) {
+            return self.resolve(&content);
+        }
         match self.refer(spec) {
             Reference::Place(device) => Some(device.device.clone()),
             Reference::Stable => Some(logical_volume(spec).unwrap_or_else(|| spec.to_owned())),
@@ -116,32 +131,6 @@ impl<'a> Devices<'a> {
     /// The device of this name in the inspector's naming.
     pub fn by_name(&self, device: &str) -> Option<&'a GuestBlockDevice> {
         self.all().find(|one| one.device == device)
-    }
-
-    /// A name for the device that survives the move: by UUID, by partition UUID, by label, whichever it has and no other
-    /// device shares (copies of disks share them).
-    pub fn stable_name(&self, device: &GuestBlockDevice) -> Option<String> {
-        let filesystem = !matches!(device.fstype.as_deref(), Some("LVM2_member"));
-        let unique = |own: &Option<String>, get: fn(&GuestBlockDevice) -> &Option<String>| {
-            own.as_ref()
-                .filter(|own| !own.is_empty() && self.all().filter(|one| get(one).as_ref() == Some(own)).count() == 1)
-                .cloned()
-        };
-        unique(&device.uuid, |one| &one.uuid)
-            .filter(|_| filesystem)
-            .map(|uuid| format!("UUID={uuid}"))
-            .or_else(|| self.partition_name(device))
-            .or_else(|| {
-                unique(&device.label, |one| &one.label)
-                    .filter(|label| filesystem && !label.contains([' ', '\t', '"', '\'', '\\', '#']))
-                    .map(|label| format!("LABEL={label}"))
-            })
-    }
-
-    /// The device's name by its partition's UUID.
-    pub fn partition_name(&self, device: &GuestBlockDevice) -> Option<String> {
-        let own = device.partuuid.as_ref().filter(|own| !own.is_empty())?;
-        (self.all().filter(|one| one.partuuid.as_ref() == Some(own)).count() == 1).then(|| format!("PARTUUID={own}"))
     }
 
     fn all(&self) -> impl Iterator<Item = &'a GuestBlockDevice> + use<'a> {
@@ -270,6 +259,23 @@ fn is_removable(name: &str) -> bool {
     let numbered =
         |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
     ["sr", "scd", "cdrom", "cdrw", "dvd", "dvdrw", "fd", "floppy"].into_iter().any(numbered)
+}
+
+/// Whether a name below `/dev` that no rule of the guest gives comes from what is on the disks, or from the kernel alone: it is made again on
+/// any machine.
+fn is_made_again(name: &str) -> bool {
+    const BY_CONTENT: [&str; 5] = ["by-uuid/", "by-label/", "by-partuuid/", "by-partlabel/", "by-id/"];
+    const NUMBERED: [&str; 9] = ["md", "loop", "ram", "zram", "nbd", "rbd", "drbd", "bcache", "zd"];
+    match name.split_once('/') {
+        Some(("disk", rest)) => BY_CONTENT.iter().any(|folder| rest.starts_with(folder)),
+        // Device mapper's names, those of arrays, and logical volumes below the name of their group.
+        Some(_) => true,
+        None => {
+            let is_number = |rest: &str| rest.starts_with(|letter: char| letter.is_ascii_digit());
+            NUMBERED.iter().any(|driver| name.strip_prefix(driver).is_some_and(is_number))
+                || matches!(name, "root" | "nfs" | "shm" | "pts" | "null" | "zero" | "fuse" | "mqueue" | "hugepages")
+        }
+    }
 }
 
 /// Links of by-id that do not come from a disk's serial number.

@@ -10,13 +10,16 @@ mod devices;
 mod fix;
 #[cfg(test)]
 mod fixture;
+mod grub;
 pub mod initramfs;
 mod inspect;
+mod kernel_image;
 mod kernel_version;
 mod modules;
 pub mod program;
 mod space;
 mod textfile;
+mod udev_rule;
 
 pub use fix::{FILESYSTEM_SLACK, FixSettings, GuestAgent, InitramfsMode, crypttab_devices, fixers, md_arrays};
 pub use inspect::{DiskLayout, fstab_mounts, inspect};

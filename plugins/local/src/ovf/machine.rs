@@ -15,7 +15,7 @@ use super::hardware::{Adapter, Item, adapters, items, number, section};
 use super::properties::{Properties, Unclear, without_value};
 use super::settings::Settings;
 use super::units;
-use super::xml::{attribute, child};
+use super::xml::{attribute, child, children};
 use crate::bare::GUESSED_MEMORY;
 use crate::vmx::identity::uuid;
 
@@ -29,6 +29,8 @@ const MAX_DISKS: usize = 256;
 /// A disk on its place, its file not yet looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
+    /// The item's own name.
+    pub instance: String,
     /// Kind of controller.
     pub controller: Controller,
     /// Number of the controller among those of its kind.
@@ -91,6 +93,7 @@ pub fn describe(envelope: &Envelope, system: Node<'_, '_>, stem: &str, choices: 
             .map(str::to_owned);
         it.secure_boot = secure_boot;
         it.tpm = settings.tpm() || has_tpm_item;
+        it.boot_order = boot_order(hardware, &settings, &disks);
         it.removable = removable(&items, &adapters);
         it.nics = nics;
         it.shows_disk_serials = settings.shows_disk_serials();
@@ -192,10 +195,33 @@ fn disks(
             }
             _ => (0..).find(|unit| taken.insert((kind, bus, *unit))).unwrap_or_default(),
         };
-        disks.push(Placed { controller: kind, bus, unit, guessed: guessed || item.place.is_none(), disk, capacity });
+        let (instance, guessed) = (item.instance.clone(), guessed || item.place.is_none());
+        disks.push(Placed { instance, controller: kind, bus, unit, guessed, disk, capacity });
     }
     disks.sort_by_key(|disk| (disk.controller, disk.bus, disk.unit));
     Ok(disks)
+}
+
+/// The disks that the firmware is told to start from: VMware's `BootOrderSection`s, each of which names an item, or the setting of a VMX.
+fn boot_order(hardware: Option<Node<'_, '_>>, settings: &Settings, disks: &[Placed]) -> Vec<u32> {
+    let sections = hardware.into_iter().flat_map(|hardware| {
+        let here = children(hardware, "BootOrderSection");
+        let beside = hardware.parent().into_iter().flat_map(|system| children(system, "BootOrderSection"));
+        here.chain(beside).filter_map(|section| attribute(section, "instanceId")).collect::<Vec<_>>()
+    });
+    let by_item = sections.filter_map(|id| disks.iter().position(|disk| disk.instance == id));
+    let key = |disk: &Placed| {
+        let word = match disk.controller {
+            Controller::Ide => "ide",
+            Controller::Sata => "sata",
+            Controller::Nvme => "nvme",
+            _ => "scsi",
+        };
+        format!("{word}{}:{}", disk.bus, disk.unit)
+    };
+    let list = settings.text("bios.hddorder").unwrap_or_default().split(',').map(str::trim);
+    let by_key = list.filter_map(|word| disks.iter().position(|disk| key(disk).eq_ignore_ascii_case(word)));
+    by_item.chain(by_key).filter_map(|index| u32::try_from(index).ok()).collect()
 }
 
 /// The disk of an item with nothing behind it: as large as the item says, and empty.

@@ -3,6 +3,7 @@
 //! The namespaces of OVF changed with each version and their prefixes are anybody's choice, so elements and attributes are found by their
 //! local names. Document types, and with them entities and external references, are refused.
 
+use encoding_rs::{Encoding, UTF_8};
 use roxmltree::{Document, Error, Node, ParsingOptions};
 use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{PluginError, Result};
@@ -14,9 +15,18 @@ const MAX_NODES: u32 = 200_000;
 /// The deepest nesting of elements.
 const MAX_DEPTH: usize = 64;
 
-/// The text of an OVF: UTF-8, or UTF-16 with its byte order mark.
+/// The text of an OVF: by its byte order mark, else as its XML declaration says, else UTF-8.
 pub fn decode(bytes: &[u8]) -> Result<String> {
-    let encoding = encoding_rs::Encoding::for_bom(bytes).map_or(encoding_rs::UTF_8, |(encoding, _)| encoding);
+    let by_mark = Encoding::for_bom(bytes).map(|(encoding, _)| encoding);
+    let encoding = match (by_mark, declared(bytes)) {
+        (Some(encoding), _) => encoding,
+        (None, Some(label)) => Encoding::for_label(label).ok_or_else(|| {
+            let label = String::from_utf8_lossy(label);
+            PluginError::unusable(format!("it says that it is in {}, which is no encoding", shown(&label)))
+                .hint("save the OVF in UTF-8, or export the virtual machine again")
+        })?,
+        (None, None) => UTF_8,
+    };
     let (text, malformed) = encoding.decode_with_bom_removal(bytes);
     if malformed {
         return Err(PluginError::unusable(format!("it is not {}, as it should be", encoding.name()))
@@ -24,6 +34,16 @@ pub fn decode(bytes: &[u8]) -> Result<String> {
     }
     // The declaration must stand first; what some editor put before it hurts nobody.
     Ok(text.trim_start().to_owned())
+}
+
+/// The encoding that the XML declaration names. What has no byte order mark and can be read has its declaration in ASCII.
+fn declared(bytes: &[u8]) -> Option<&[u8]> {
+    let declaration = bytes.trim_ascii_start().strip_prefix(b"<?xml")?;
+    let declaration = &declaration[..declaration.windows(2).position(|pair| pair == b"?>")?];
+    let at = declaration.windows(8).position(|word| word == b"encoding")?;
+    let value = declaration[at + 8..].trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
+    let (quote, value) = value.split_first()?;
+    Some(&value[..value.iter().position(|byte| byte == quote)?])
 }
 
 /// The document of a text.
@@ -118,6 +138,16 @@ mod tests {
         let utf16: Vec<u8> = std::iter::once(0xfeff).chain("<a/>".encode_utf16()).flat_map(u16::to_le_bytes).collect();
         assert_eq!(decode(&utf16).unwrap(), "<a/>");
         assert_eq!(decode(b"\xef\xbb\xbf\r\n <?xml version=\"1.0\"?><a/>").unwrap(), "<?xml version=\"1.0\"?><a/>");
+        for (bytes, text) in [
+            (&b"<?xml version='1.0' encoding='ISO-8859-1'?><a>f\xfcr</a>"[..], "f\u{fc}r"),
+            (b"<?xml version=\"1.0\" encoding = \"windows-1252\" ?><a>\x80</a>", "\u{20ac}"),
+            (b"<?xml version=\"1.0\" encoding=\"UTF-8\"?><a>\xc3\xbc</a>", "\u{fc}"),
+            (b"<?xml version=\"1.0\"?><a encoding=\"x\">b</a>", ">b<"),
+        ] {
+            assert!(decode(bytes).unwrap().contains(text));
+        }
+        let unknown = decode(b"<?xml encoding='EBCDIC-X'?><a/>").unwrap_err();
+        assert_eq!(unknown.message, "it says that it is in EBCDIC-X, which is no encoding");
         // The parser's own message quotes the character.
         assert!(parse("<a b=\"c\"\0/>").unwrap_err().message.ends_with("not '\\x00' at 1:9"));
         assert_eq!(decode(b"<a>\xff</a>").unwrap_err().message, "it is not UTF-8, as it should be");

@@ -1,8 +1,8 @@
 //! Disks and removable drives of a VMX.
 //!
 //! Order: kind of controller (IDE, SCSI, SATA, NVMe), then number of the controller, then unit. VMware's firmware tries IDE
-//! before the adapters with an option ROM of their own, and these by number. What `bios.hddOrder` says differently is told in
-//! the log: the order here is also that in which a guest's kernel names the disks.
+//! before the adapters with an option ROM of their own, and these by number. This is also the order in which a guest's kernel names the
+//! disks. From which of them the firmware starts, `bios.bootOrder` and `bios.hddOrder` say.
 
 use vmdk2kvm_plugin_api::model::{Controller, Removable, RemovableKind};
 use vmdk2kvm_plugin_api::text::escape;
@@ -38,6 +38,8 @@ pub struct Devices {
     pub disks: Vec<VmxDisk>,
     /// CD-ROM drives in the same order, then floppies.
     pub removable: Vec<Removable>,
+    /// The disks, by their number, that the firmware starts from first.
+    pub boot_order: Vec<u32>,
 }
 
 /// Reads every device that is present.
@@ -91,17 +93,33 @@ pub fn devices(dictionary: &Dictionary) -> Result<Devices> {
             devices.removable.push(Removable::new(RemovableKind::Floppy, "floppy".to_owned()));
         }
     }
-    if let (Some(order), Some(first)) = (dictionary.text("bios.hddorder"), devices.disks.first()) {
-        let named = order.split(',').next().unwrap_or_default().trim();
-        if !named.is_empty() && !named.eq_ignore_ascii_case(&first.key) {
-            warn!(
-                "bios.hddOrder starts from {} and not from {}: choose the boot disk by hand",
-                escape(named),
-                first.key
-            );
+    devices.boot_order = boot_order(dictionary, &devices.disks);
+    Ok(devices)
+}
+
+/// The disks that the firmware is told to start from, in order. `bios.bootOrder` has kinds of devices (`cdrom`, `hdd`, `ethernet0`), where
+/// `hdd` stands for what `bios.hddOrder` has, and may name disks itself.
+fn boot_order(dictionary: &Dictionary, disks: &[VmxDisk]) -> Vec<u32> {
+    let words = |key: &str| -> Vec<String> {
+        let list = dictionary.text(key).unwrap_or_default();
+        list.split(',').map(|word| word.trim().to_ascii_lowercase()).filter(|word| !word.is_empty()).collect()
+    };
+    let of_disks = words("bios.hddorder");
+    let mut order: Vec<String> = Vec::new();
+    for word in words("bios.bootorder") {
+        if word == "hdd" { order.extend(of_disks.iter().cloned()) } else { order.push(word) }
+    }
+    order.extend(of_disks);
+    let mut found: Vec<u32> = Vec::new();
+    for word in &order {
+        let index = (0u32..).zip(disks).find(|(_, disk)| disk.key == *word).map(|(index, _)| index);
+        match index {
+            Some(index) if !found.contains(&index) => found.push(index),
+            None if word.contains(':') => warn!("the boot order names {}, which is no disk", escape(word)),
+            _ => {}
         }
     }
-    Ok(devices)
+    found
 }
 
 /// A place of a device: `scsi0:1`.
@@ -193,6 +211,22 @@ mod tests {
             text.push_str(&format!("{key}.present = \"TRUE\"\n{key}.fileName = \"{}.vmdk\"\n", key.replace(':', "-")));
         }
         assert_eq!(disk(&text), "ide0:0 scsi0:2 scsi0:10 scsi1:0 sata0:0 sata0:1 nvme0:0");
+    }
+
+    #[test]
+    fn the_firmware_starts_from_what_it_is_told() {
+        let disks: String = ["scsi0:0", "scsi0:1", "sata0:0"]
+            .map(|key| format!("{key}.present = \"TRUE\"\n{key}.fileName = \"x.vmdk\"\n"))
+            .concat();
+        for (more, order) in [
+            ("", &[][..]),
+            ("bios.hddOrder = \"scsi0:1\"\n", &[1]),
+            ("bios.hddOrder = \"SATA0:0, scsi0:1,scsi9:0,\"\nbios.bootOrder = \"hdd,CDROM,ethernet0\"\n", &[2, 1]),
+            ("bios.hddOrder = \"scsi0:0\"\nbios.bootOrder = \"cdrom,scsi0:1,hdd\"\n", &[1, 0]),
+            ("bios.bootOrder = \"ethernet0\"\n", &[]),
+        ] {
+            assert_eq!(read(&format!("{disks}{more}")).unwrap().boot_order, order, "{more}");
+        }
     }
 
     #[test]

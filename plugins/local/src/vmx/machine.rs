@@ -99,6 +99,7 @@ pub fn describe(bytes: &[u8], stem: &str) -> Result<Described> {
         it.guest_id = dictionary.text("guestos").map(str::to_owned);
         it.secure_boot = firmware == Firmware::Uefi && dictionary.switch("uefi.secureboot.enabled") == Some(true);
         it.tpm = dictionary.switch("vtpm.present") == Some(true) || dictionary.text("managedvm.autoaddvtpm").is_some();
+        it.boot_order = devices.boot_order;
         it.removable = devices.removable;
         it.nics = nics;
         it.shows_disk_serials = dictionary.switch("disk.enableuuid");

@@ -76,6 +76,28 @@ fn what_places_a_disk_and_is_missing_is_guessed_and_said() {
 }
 
 #[test]
+fn the_firmware_starts_from_what_it_is_told() {
+    let disks = [
+        item(6, 1, "Address=0"),
+        item(17, 2, "Parent=1 AddressOnParent=0 HostResource=ovf:/disk/a"),
+        item(17, 3, "Parent=1 AddressOnParent=1 HostResource=ovf:/disk/b"),
+        item(15, 4, "AddressOnParent=0"),
+    ]
+    .concat();
+    let section =
+        |id| format!("<vmw:BootOrderSection vmw:instanceId=\"{id}\" vmw:type=\"x\"><Info/></vmw:BootOrderSection>");
+    let setting = "<vmw:ExtraConfig vmw:key=\"bios.hddOrder\" vmw:value=\"scsi0:1\"/>".to_owned();
+    for (more, order) in [
+        (String::new(), &[][..]),
+        (section(4) + &section(3), &[1]),
+        (section(3) + &section(2), &[1, 0]),
+        (setting, &[1]),
+    ] {
+        assert_eq!(machine(&(disks.clone() + &more)).boot_order, order, "{more}");
+    }
+}
+
+#[test]
 fn everything_else_is_read_too() {
     let vm = machine(
         &[

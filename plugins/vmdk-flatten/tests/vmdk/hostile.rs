@@ -99,6 +99,20 @@ fn the_redundant_metadata_is_used_when_the_first_copy_is_damaged() {
 }
 
 #[test]
+fn zeros_behind_a_stream_do_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Noise(42).bytes(1 << 20);
+    let good = stream::write(&disk, "x.vmdk");
+    for padding in [0, 1, 511, 512, 65_536, 1 << 20] {
+        let mut padded = good.clone();
+        padded.resize(good.len() + padding, 0);
+        std::fs::write(folder.path().join("x.vmdk"), padded).unwrap();
+        let flat = flatten(folder.path(), "x.vmdk").unwrap();
+        assert!(read_all(&*flat.source).unwrap() == disk, "{padding}");
+    }
+}
+
+#[test]
 fn torn_and_damaged_streams() {
     let folder = tempfile::tempdir().unwrap();
     let disk = Noise(42).bytes(1 << 20);

@@ -26,7 +26,7 @@ fn sles_15() {
             ),
             (
                 "boot/grub2/grub.cfg",
-                "menuentry 'SLES' {\n  linux /boot/vmlinuz root=UUID=uuid-0-2 ${extra_cmdline} resume=/dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:0:0-part3\n}\n",
+                "menuentry 'SLES' {\n  linux /boot/vmlinuz-5.14.21-150500.55-default root=UUID=uuid-0-2 ${extra_cmdline} resume=/dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:0:0-part3\n}\n",
             ),
             ("boot/efi/EFI/sles/shim.efi", "shim"),
             ("boot/efi/EFI/sles/grub.efi", "grub"),
@@ -258,7 +258,7 @@ fn debian_with_an_encrypted_root_and_units() {
             ("etc/systemd/system/swap.swap", "[Swap]\nWhat=/dev/sda3\n"),
             (
                 "boot/grub/grub.cfg",
-                "menuentry 'Debian' {\n\tlinux /vmlinuz root=/dev/mapper/sda2_crypt cryptopts=target=sda2_crypt,source=/dev/sda2 ro\n}\n",
+                "menuentry 'Debian' {\n\tlinux /vmlinuz-6.1.0-37-amd64 root=/dev/mapper/sda2_crypt cryptopts=target=sda2_crypt,source=/dev/sda2 ro\n}\n",
             ),
             (
                 "etc/grub.d/40_custom",

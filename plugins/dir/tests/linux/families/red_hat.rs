@@ -99,7 +99,7 @@ fn centos_7() {
             ("etc/default/grub", "GRUB_CMDLINE_LINUX=\"crashkernel=auto resume=/dev/sda2\"\n"),
             (
                 "boot/grub2/grub.cfg",
-                "menuentry 'CentOS' {\n\tlinux16 /boot/vmlinuz root=/dev/sda1 ro resume=/dev/sda2\n}\n",
+                "menuentry 'CentOS' {\n\tlinux16 /boot/vmlinuz-3.10.0-1160.el7.x86_64 root=/dev/sda1 ro resume=/dev/sda2\n}\n",
             ),
             ("boot/grub2/device.map", "(hd0)      /dev/sda\n"),
             ("usr/lib/udev/rules.d/80-net-name-slot.rules", "x"),

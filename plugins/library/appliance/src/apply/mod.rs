@@ -4,6 +4,7 @@ mod archive;
 mod checked;
 mod files;
 mod grow;
+mod held;
 mod packages;
 
 use vmdk2kvm_linux_guest::program;
@@ -16,6 +17,16 @@ use crate::guest::ApplianceGuest;
 pub fn apply(guest: &ApplianceGuest, change: &Change) -> Result<Applied> {
     let target = change.target.as_str();
     let done = match &change.action {
+        // These touch more than one file, or none.
+        Action::RemovePackages { .. } | Action::Grow { .. } => carry_out(guest, change),
+        _ => held::release(guest, target, || carry_out(guest, change)),
+    };
+    done.map_err(|error| if error.message.contains(target) { error } else { error.context(target) })
+}
+
+fn carry_out(guest: &ApplianceGuest, change: &Change) -> Result<Applied> {
+    let target = change.target.as_str();
+    match &change.action {
         Action::WriteFile { content, mode, old_sha256 } => {
             files::write(guest, target, &content.to_bytes()?, *mode, old_sha256.as_deref())
         }
@@ -31,8 +42,7 @@ pub fn apply(guest: &ApplianceGuest, change: &Change) -> Result<Applied> {
         other => Err(PluginError::unusable(format!("this plugin does not know the change \"{}\"", other.kind())).hint(
             "install the plugins of one release: the one that planned it is newer than the one that opened the guest",
         )),
-    };
-    done.map_err(|error| if error.message.contains(target) { error } else { error.context(target) })
+    }
 }
 
 /// Runs a program of the guest; what it said.

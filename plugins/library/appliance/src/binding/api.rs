@@ -78,6 +78,16 @@ pub(super) struct BtrfsResize {
     pub size: i64,
 }
 
+/// `struct guestfs_set_e2attrs_argv`.
+#[repr(C)]
+pub(super) struct SetFlags {
+    pub bitmask: u64,
+    pub clear: c_int,
+}
+
+/// Bit of [`SetFlags::bitmask`].
+pub(super) const SET_FLAGS_CLEAR: u64 = 1 << 0;
+
 /// `struct guestfs_fstrim_argv`.
 #[repr(C)]
 pub(super) struct Fstrim {
@@ -243,6 +253,9 @@ symbols! {
     fn chmod(H, c_int, Str) -> c_int;
     fn lchown(H, c_int, c_int, Str) -> c_int;
     fn lsetxattr(H, Str, Str, c_int, Str) -> c_int;
+    fn get_e2attrs(H, Str) -> OwnedStr;
+    fn set_e2attrs_argv(H, Str, Str, *const SetFlags) -> c_int;
+    fn btrfs_subvolume_show(H, Str) -> OwnedStrList;
     fn command(H, StrList) -> OwnedStr;
 
     fn part_expand_gpt(H, Str) -> c_int;

@@ -276,6 +276,34 @@ impl Handle {
         self.done("lsetxattr", result)
     }
 
+    /// The flags of a file or folder, a letter each, as lsattr(1) shows them. The caller made sure that it is no symlink.
+    pub fn flags(&mut self, path: &str) -> Call<String> {
+        let path = text("get_e2attrs", path)?;
+        // SAFETY: open handle, string ends in NUL; the result is ours.
+        let value = unsafe { (self.api.get_e2attrs)(self.raw, path.as_ptr()) };
+        self.owned_text("get_e2attrs", value)
+    }
+
+    /// Puts flags on a file or folder, or takes them off.
+    pub fn set_flags(&mut self, path: &str, flags: &str, on: bool) -> Call<()> {
+        let call = "set_e2attrs";
+        let (path, flags) = (text(call, path)?, text(call, flags)?);
+        let options = api::SetFlags { bitmask: api::SET_FLAGS_CLEAR, clear: c_int::from(!on) };
+        // SAFETY: open handle; strings and structure outlive the call.
+        let result =
+            unsafe { (self.api.set_e2attrs_argv)(self.raw, path.as_ptr(), flags.as_ptr(), &raw const options) };
+        self.done(call, result)
+    }
+
+    /// What btrfs says about the subvolume that is mounted there: keys and values, one behind the other.
+    pub fn subvolume(&mut self, mountpoint: &str) -> Call<Vec<String>> {
+        let call = "btrfs_subvolume_show";
+        let mountpoint = text(call, mountpoint)?;
+        // SAFETY: open handle, the string ends in NUL; the result is ours.
+        let list = unsafe { (self.api.btrfs_subvolume_show)(self.raw, mountpoint.as_ptr()) };
+        self.owned_list(call, list)
+    }
+
     /// Writes a file, all of it, making it when it is not there. Follows a symlink in the last part.
     pub fn write(&mut self, path: &str, content: &[u8]) -> Call<()> {
         let path = text("write", path)?;

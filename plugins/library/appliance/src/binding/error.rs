@@ -33,8 +33,14 @@ impl From<CallError> for PluginError {
             libc::EINTR => ErrorKind::Interrupted,
             _ => ErrorKind::Unusable,
         };
-        let made = PluginError::new(kind, format!("libguestfs {}: {}", error.call, error.message));
+        // The library repeats the call, once for each side of its protocol.
+        let message = error.message.trim_start_matches(&format!("{}: ", error.call));
+        let made = PluginError::new(kind, format!("libguestfs {}: {message}", error.call));
         match error.errno {
+            libc::EPERM => made.hint("look at the flags of the file and its folder in the guest (lsattr), and at who may write there"),
+            libc::EROFS => made.hint(
+                "its filesystem or subvolume is read-only: make it writable in the guest (btrfs property set -ts / ro false), or move the guest as it is with --skip fix",
+            ),
             libc::ENOSPC | libc::EDQUOT => made.hint("make room in the guest's filesystem and run again"),
             _ => made,
         }
@@ -51,6 +57,10 @@ mod tests {
         let full: PluginError = error(libc::ENOSPC).into();
         assert_eq!(full.message, "libguestfs write: open: /etc/x: it failed");
         assert_eq!((full.kind, full.hint.is_some()), (ErrorKind::Unusable, true));
+        let twice =
+            CallError { call: "rename", errno: libc::EROFS, message: "rename: rename: /etc/x: it failed".into() };
+        let twice: PluginError = twice.into();
+        assert_eq!((twice.message.as_str(), twice.hint.is_some()), ("libguestfs rename: /etc/x: it failed", true));
         assert_eq!(PluginError::from(error(0)).kind, ErrorKind::Io);
         assert_eq!(PluginError::from(error(libc::EINTR)).kind, ErrorKind::Interrupted);
         assert!(error(libc::ENOTDIR).not_found() && !error(libc::EIO).not_found());

@@ -95,14 +95,12 @@ pub fn partition_name(device: &str, number: u32) -> String {
 }
 
 fn named(device: String, partition: u32, superblock: Option<Superblock>) -> GuestBlockDevice {
-    let (fstype, uuid, label) = match superblock {
-        Some(found) => (Some(found.fstype), found.uuid, found.label),
-        None => (None, None, None),
-    };
+    let found = superblock.unwrap_or_default();
     GuestBlockDevice::new(device, partition).with(|it| {
-        it.fstype = fstype;
-        it.uuid = uuid;
-        it.label = label;
+        it.fstype = Some(found.fstype).filter(|fstype| !fstype.is_empty());
+        it.uuid = found.uuid;
+        it.label = found.label;
+        it.last_mounted = found.last_mounted;
     })
 }
 

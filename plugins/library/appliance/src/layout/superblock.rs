@@ -2,7 +2,7 @@
 //!
 //! Offsets are those of the formats' own headers: ext (fs/ext4/ext4.h of Linux), XFS (xfs_format.h), btrfs (btrfs_tree.h), swap
 //! (swap.h), FAT and exFAT (Microsoft's specifications), NTFS, LUKS (on-disk format 1.2.3 and 2), LVM2 (lib/format_text), MD
-//! (md_p.h), F2FS (f2fs_fs.h), ReiserFS, JFS.
+//! (md_p.h), F2FS (f2fs_fs.h), ReiserFS, JFS, SquashFS (squashfs_fs.h), EROFS (erofs_fs.h), dm-verity (Documentation of cryptsetup).
 
 use super::bytes::{has, le16, le32, le64, text, utf16, uuid};
 
@@ -22,6 +22,8 @@ pub struct Superblock {
     pub size: u64,
     /// What a filesystem says about its own state.
     pub health: Health,
+    /// Where it says that it was mounted last.
+    pub last_mounted: Option<String>,
 }
 
 /// What a filesystem says about its own state. Nothing is checked for it: a check of a large filesystem takes longer than its copy.
@@ -40,7 +42,7 @@ impl Superblock {
     /// Reads what begins at these bytes; `None` when nothing is recognised.
     pub fn read(start: &[u8]) -> Option<Self> {
         // Containers first: what they hold may look like a filesystem at the same offset. FAT last: its magic is the weakest.
-        [luks, lvm, md, btrfs, xfs, ext, swap, f2fs, reiserfs, jfs, ntfs, exfat, fat]
+        [luks, lvm, md, verity, squashfs, erofs, btrfs, xfs, ext, swap, f2fs, reiserfs, jfs, ntfs, exfat, fat]
             .into_iter()
             .find_map(|reader| reader(start))
     }
@@ -85,7 +87,8 @@ fn ext(start: &[u8]) -> Option<Superblock> {
         (false, false) => Health::Fine,
     };
     let found = found(fstype, uuid(start, 1024 + 0x68), text(start, 1024 + 0x78, 16))?;
-    Some(found.sized(size).with_health(health))
+    let last_mounted = text(start, 1024 + 0x88, 64);
+    Some(Superblock { last_mounted, ..found.sized(size).with_health(health) })
 }
 
 fn xfs(start: &[u8]) -> Option<Superblock> {
@@ -177,6 +180,18 @@ fn reiserfs(start: &[u8]) -> Option<Superblock> {
 
 fn jfs(start: &[u8]) -> Option<Superblock> {
     has(start, 0x8000, b"JFS1").then(|| found("jfs", uuid(start, 0x8088), text(start, 0x8098, 16)))?
+}
+
+fn squashfs(start: &[u8]) -> Option<Superblock> {
+    has(start, 0, b"hsqs").then(|| found("squashfs", None, None))?.map(|block| block.sized(le64(start, 40)))
+}
+
+fn erofs(start: &[u8]) -> Option<Superblock> {
+    (le32(start, 1024)? == 0xe0f5_e1e2).then(|| found("erofs", uuid(start, 1024 + 48), text(start, 1024 + 64, 16)))?
+}
+
+fn verity(start: &[u8]) -> Option<Superblock> {
+    has(start, 0, b"verity\0\0").then(|| found("DM_verity_hash", uuid(start, 16), None))?
 }
 
 fn ntfs(start: &[u8]) -> Option<Superblock> {

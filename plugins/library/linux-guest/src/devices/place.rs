@@ -110,7 +110,7 @@ fn multipath(name: &str) -> Option<Place> {
 }
 
 /// The identifier of one of VMware's disks (its NAA number with VMware's part of it), which `ddb.uuid` of the disk's descriptor states.
-fn naa(id: &str) -> Option<String> {
+pub(super) fn naa(id: &str) -> Option<String> {
     let id = id.to_ascii_lowercase();
     (id.starts_with("6000c29") && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
 }

@@ -69,6 +69,33 @@ fn resolves_by_the_order_of_the_vm() {
 }
 
 #[test]
+fn a_name_that_is_no_known_one_is_what_the_guests_rules_say() {
+    let (disks, vm) = three();
+    let rules = "KERNEL==\"sdb1\", SYMLINK+=\"archive\"\nENV{ID_FS_UUID}==\"uuid-2-1\", SYMLINK+=\"data disk/own/data\"\n\
+        ENV{ID_PATH}==\"x\", SYMLINK+=\"odd\"\n";
+    let guest = fixture::MapGuest::new(&[("/etc/udev/rules.d/60-own.rules", rules)]);
+    let devices = Devices::new(&disks, Some(&vm)).with_names_of(&guest).unwrap();
+    for (spec, want, resolved) in [
+        ("/dev/archive", "/dev/sdb1", Some("/dev/sdb1")),
+        ("/dev/data", "Stable", Some("/dev/sdc1")),
+        ("/dev/disk/own/data", "Stable", Some("/dev/sdc1")),
+        ("/dev/odd", "Unknown", None),
+        ("/dev/nobody-knows", "Unknown", None),
+        ("/dev/disk/own/other", "Unknown", None),
+        ("/dev/emcpowera1", "Unknown", None),
+        ("/dev/vg/lv", "Stable", Some("/dev/vg/lv")),
+        ("/dev/md127", "Stable", Some("/dev/md127")),
+        ("/dev/md/boot", "Stable", Some("/dev/md/boot")),
+        ("/dev/drbd0", "Stable", Some("/dev/drbd0")),
+        ("/dev/mdisk", "Unknown", None),
+        ("/dev/root", "Stable", Some("/dev/root")),
+    ] {
+        assert_eq!(names(&devices, spec), want, "{spec}");
+        assert_eq!(devices.resolve(spec).as_deref(), resolved, "{spec}");
+    }
+}
+
+#[test]
 fn never_takes_another_controllers_disk_for_the_root_disk() {
     let disks = vec![fixture::disk(0, &[(1, "ext4")])];
     let vm = fixture::vm(1);
@@ -134,6 +161,42 @@ fn shared_uuids_are_not_used() {
     disks[1].devices[1].uuid = disks[0].devices[1].uuid.clone();
     let devices = Devices::new(&disks, None);
     assert_eq!(devices.stable_name(&disks[1].devices[1]).as_deref(), Some("PARTUUID=part-1-1"));
+}
+
+#[test]
+fn two_reasons_for_no_better_name() {
+    let mut disks = vec![fixture::disk(0, &[(1, "ext4")]), fixture::disk(1, &[(1, "ext4"), (2, "ext4")])];
+    let (uuid, partuuid) = (disks[0].devices[1].uuid.clone(), disks[0].devices[1].partuuid.clone());
+    (disks[1].devices[1].uuid, disks[1].devices[1].partuuid) = (uuid, partuuid);
+    (disks[1].devices[2].uuid, disks[1].devices[2].partuuid) = (None, None);
+    let vm = fixture::vm(2);
+    let devices = Devices::new(&disks, Some(&vm));
+    for (spec, why) in [
+        ("/dev/sda1", "which is /dev/sda1 here, and /dev/sdb1 has the same UUIDs: it is a copy"),
+        ("/dev/sdb2", "which is /dev/sdb2 here, and has neither UUID nor label"),
+        ("/dev/sdc1", "and no disk of this VM is known to be that device"),
+    ] {
+        assert_eq!(devices.why_not(spec).why, why, "{spec}");
+    }
+    assert!(devices.copies().unwrap().message.starts_with("/dev/sda1 and /dev/sdb1 have the same UUIDs"));
+    // Members of one array, and the devices of one btrfs.
+    for fstype in ["linux_raid_member", "btrfs"] {
+        let mut disks = vec![fixture::disk(0, &[(1, fstype)]), fixture::disk(1, &[(1, fstype)])];
+        disks[1].devices[1].uuid = disks[0].devices[1].uuid.clone();
+        assert_eq!(Devices::new(&disks, Some(&vm)).copies(), None, "{fstype}");
+    }
+}
+
+#[test]
+fn letters_over_controllers_of_different_kinds_are_a_guess() {
+    let (disks, mut vm) = three();
+    let doubts = |vm: &VmSpec, spec: &str| Devices::new(&disks, Some(vm)).doubt(spec).is_some();
+    assert!(!doubts(&vm, "/dev/sdb1"));
+    vm.disks[2].controller = Controller::Nvme;
+    assert!(!doubts(&vm, "/dev/sdb1"));
+    vm.disks[2].controller = Controller::Sata;
+    assert!(doubts(&vm, "/dev/sdb1") && doubts(&vm, "\"/dev/sda\""));
+    assert!(!doubts(&vm, "/dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:0:0-part1") && !doubts(&vm, "UUID=x"));
 }
 
 #[test]

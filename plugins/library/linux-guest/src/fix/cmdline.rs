@@ -5,6 +5,8 @@
 
 pub(super) mod arguments;
 mod default_grub;
+mod grub_files;
+mod grub_script;
 mod loaders;
 
 use vmdk2kvm_plugin_api::model::{Finding, FixerPlan, OsFamily, PlanContext, Severity};
@@ -21,15 +23,9 @@ pub(super) struct CommandLine;
 type Grammar = fn(&str, &mut Arguments<'_>) -> String;
 
 /// Files with a fixed path.
-const FILES: [(&str, Grammar); 21] = [
+const FILES: [(&str, Grammar); 16] = [
     ("/etc/default/grub", default_grub::fix),
     ("/etc/kernel/cmdline", loaders::whole),
-    ("/boot/grub/grub.cfg", loaders::grub_cfg),
-    ("/boot/grub2/grub.cfg", loaders::grub_cfg),
-    ("/boot/grub/custom.cfg", loaders::grub_cfg),
-    ("/boot/grub2/custom.cfg", loaders::grub_cfg),
-    // Copied into grub.cfg as it is.
-    ("/etc/grub.d/40_custom", loaders::grub_cfg),
     ("/etc/dracut.conf", loaders::dracut),
     ("/boot/grub/grubenv", loaders::grubenv),
     ("/boot/grub2/grubenv", loaders::grubenv),
@@ -81,19 +77,30 @@ impl Fixer for CommandLine {
         // The kernel itself understands PARTUUID= only; UUID= is the initramfs's work.
         let kernels = &context.inspection.kernels;
         let bare = !kernels.is_empty() && kernels.iter().all(|kernel| kernel.initramfs.is_none());
-        for (path, grammar) in files(guest)? {
-            let Some(file) = TextFile::read(guest, &path, &mut plan.findings)? else { continue };
+        let vendors = vendors(guest)?;
+        let fix = |file: &TextFile, grammar: &dyn Fn(&mut Arguments<'_>) -> String, plan: &mut FixerPlan| {
             let mut arguments = Arguments::new(&devices, bare);
-            let text = grammar(&file.text, &mut arguments);
-            for argument in arguments.unknown {
-                plan.findings.push(unknown_device(&path, &argument));
-            }
+            let text = grammar(&mut arguments);
+            plan.findings
+                .extend(arguments.unknown.iter().map(|argument| unknown_device(&file.path, argument, &devices)));
+            let guessed = arguments.unstable.difference(&arguments.unknown);
+            plan.findings
+                .extend(guessed.filter_map(|argument| guessed_device(&file.path, argument, context, &devices)));
             let why = Why {
                 summary: "kernel command line names devices by UUID",
                 reason: "the disk has another name on KVM, and the kernel would wait for the old one in vain",
                 critical: true,
             };
             plan.changes.extend(file.rewrite(&text, why));
+        };
+        for (path, grammar) in files(&vendors, guest)? {
+            let Some(file) = TextFile::read(guest, &path, &mut plan.findings)? else { continue };
+            fix(&file, &|arguments| grammar(&file.text, arguments), &mut plan);
+        }
+        let mounts = &context.inspection.mounts;
+        let (scripts, used) = grub_files::scripts(&vendors, mounts, guest, &mut plan.findings)?;
+        for script in &scripts {
+            fix(&script.file, &|arguments| script.rewrite(&used, arguments), &mut plan);
         }
         for path in ["/boot/grub/device.map", "/boot/grub2/device.map"] {
             let Some(file) = TextFile::read(guest, path, &mut plan.findings)? else { continue };
@@ -114,8 +121,18 @@ impl Fixer for CommandLine {
     }
 }
 
-/// Every file to look at, with its grammar.
-fn files(guest: &dyn Guest) -> Result<Vec<(String, Grammar)>> {
+/// Boot loaders' folders on the EFI system partition.
+fn vendors(guest: &dyn Guest) -> Result<Vec<String>> {
+    let mut out = Vec::new();
+    for folder in ["/boot/efi/EFI", "/efi/EFI", "/boot/EFI"] {
+        let vendors = guest.list(folder)?.into_iter().flatten().filter(|entry| entry.kind == FileKind::Dir);
+        out.extend(vendors.map(|vendor| format!("{folder}/{}", vendor.name)));
+    }
+    Ok(out)
+}
+
+/// Every file to look at, with its grammar; GRUB's scripts are others.
+fn files(vendors: &[String], guest: &dyn Guest) -> Result<Vec<(String, Grammar)>> {
     let mut files: Vec<(String, Grammar)> =
         FILES.iter().map(|(path, grammar)| ((*path).to_owned(), *grammar)).collect();
     // Red Hat's link to /etc/default/grub; a file of its own in older releases.
@@ -129,34 +146,46 @@ fn files(guest: &dyn Guest) -> Result<Vec<(String, Grammar)>> {
             }
         }
     }
-    for loaders_of in ["/boot/efi/EFI", "/efi/EFI", "/boot/EFI"] {
-        for vendor in guest.list(loaders_of)?.into_iter().flatten().filter(|entry| entry.kind == FileKind::Dir) {
-            let folder = format!("{loaders_of}/{}", vendor.name);
-            files.push((format!("{folder}/grub.cfg"), loaders::grub_cfg));
-            files.push((format!("{folder}/grubenv"), loaders::grubenv));
-            // GRUB legacy for UEFI, of RHEL 6.
-            files.push((format!("{folder}/grub.conf"), loaders::menu_lst));
-        }
+    for folder in vendors {
+        files.push((format!("{folder}/grubenv"), loaders::grubenv));
+        // GRUB legacy for UEFI, of RHEL 6.
+        files.push((format!("{folder}/grub.conf"), loaders::menu_lst));
     }
     Ok(files)
+}
+
+/// The arguments that name a device by its place, in a kernel command line.
+pub(crate) fn unstable_in_line(line: &str, devices: &Devices<'_>) -> Vec<String> {
+    let mut arguments = Arguments::new(devices, false);
+    arguments.rewrite(line);
+    arguments.unstable.into_iter().collect()
 }
 
 /// The arguments that name a device by its place, in a boot loader's configuration of whichever grammar.
 pub(crate) fn unstable_arguments(text: &str, devices: &Devices<'_>) -> Vec<String> {
     let mut arguments = Arguments::new(devices, false);
-    for grammar in [loaders::grub_cfg as Grammar, loaders::menu_lst, loaders::syslinux] {
+    for grammar in [grub_script::alone as Grammar, loaders::menu_lst, loaders::syslinux] {
         grammar(text, &mut arguments);
     }
     arguments.unstable.into_iter().collect()
 }
 
-fn unknown_device(path: &str, argument: &str) -> Finding {
-    Finding::new(
-        "cmdline-unknown-device",
-        Severity::Warn,
-        format!("{path} has {argument}, and no disk of this VM is known to be that device"),
+fn unknown_device(path: &str, argument: &str, devices: &Devices<'_>) -> Finding {
+    let reason = devices.why_not(argument.split_once('=').map_or("", |(_, device)| device));
+    let message = format!("{path} has {argument}, {}", reason.why);
+    Finding::new("cmdline-unknown-device", Severity::Warn, message).hint(reason.hint)
+}
+
+/// A device that was taken for another's in doubt; the root is known by what is on it.
+fn guessed_device(path: &str, argument: &str, context: &PlanContext, devices: &Devices<'_>) -> Option<Finding> {
+    let spec = argument.split_once('=').map_or("", |(_, device)| device);
+    let Reference::Place(device) = devices.refer(spec) else { return None };
+    let why = devices.doubt(spec).filter(|_| context.inspection.root.as_ref() != Some(&device.device))?;
+    let message = format!("{path} has {argument}, taken for {}, {why}", device.device);
+    Some(
+        Finding::new("cmdline-guessed-device", Severity::Warn, message)
+            .hint("look in the guest which device it is, and name it by UUID there"),
     )
-    .hint("give that disk to the migration with --disk, or correct the line")
 }
 
 #[cfg(test)]

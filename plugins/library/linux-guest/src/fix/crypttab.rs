@@ -3,6 +3,7 @@
 use vmdk2kvm_plugin_api::model::{Finding, FixerPlan, GuestDiskInfo, OsFamily, PlanContext, Severity, VmSpec};
 use vmdk2kvm_plugin_api::{Fixer, Guest, Result};
 
+use super::fstab::unescape;
 use crate::devices::{Devices, Reference};
 use crate::textfile::{TextFile, Why, map_lines, words};
 
@@ -57,7 +58,7 @@ pub fn crypttab_devices(
     let opened = file.lines().filter_map(|line| {
         let mut fields = line.body.split_whitespace();
         let name = fields.next().filter(|name| !name.starts_with('#'))?;
-        Some((name.to_owned(), devices.resolve(fields.next()?)?))
+        Some((unescape(name), devices.resolve(&unescape(fields.next()?))?))
     });
     Ok(opened.collect())
 }
@@ -68,7 +69,7 @@ pub(super) fn by_uuid(text: &str, devices: &Devices<'_>) -> (String, Vec<Finding
     let text = map_lines(text, |line| {
         let fields = words(line);
         let source = fields.get(1).filter(|_| !line[fields[0].clone()].starts_with('#'))?.clone();
-        let stable = match devices.refer(&line[source.clone()]) {
+        let stable = match devices.refer(&unescape(&line[source.clone()])) {
             Reference::Stable | Reference::Other | Reference::Removable => return None,
             // Without a LUKS header (swap with a random key) there is no UUID but the partition's.
             Reference::Place(device) => match device.fstype.as_deref() {
@@ -80,14 +81,10 @@ pub(super) fn by_uuid(text: &str, devices: &Devices<'_>) -> (String, Vec<Finding
         if let Some(stable) = stable {
             return Some(format!("{}{stable}{}", &line[..source.start], &line[source.end..]));
         }
-        findings.push(
-            Finding::new(
-                "crypttab-unknown-device",
-                Severity::Warn,
-                format!("/etc/crypttab opens {}, and no disk of this VM is known to be that device", &line[source]),
-            )
-            .hint("give that disk to the migration with --disk, or remove the line"),
-        );
+        let source = unescape(&line[source]);
+        let reason = devices.why_not(&source);
+        let message = format!("/etc/crypttab opens {source}, {}", reason.why);
+        findings.push(Finding::new("crypttab-unknown-device", Severity::Warn, message).hint(reason.hint));
         None
     });
     (text, findings)
@@ -114,7 +111,7 @@ mod tests {
     fn by_uuid_of_the_header() {
         let mut context = fixture::context();
         context.inspection.disks = vec![fixture::disk(0, &[(1, "ext4"), (2, "crypto_LUKS"), (5, "swap")])];
-        let text = "# <target> <source>\nroot_crypt\t/dev/sda2 none luks\nswap /dev/sda5 /dev/urandom swap\nx UUID=1 none luks\n\
+        let text = "# <target> <source>\nroot_crypt\t/dev\\057sda2 none luks\nswap /dev/sda5 /dev/urandom swap\nx UUID=1 none luks\n\
                     y /dev/sdb1 none\nshort\n";
         let devices = Devices::new(&context.inspection.disks, Some(&context.vm));
         let (out, findings) = by_uuid(text, &devices);

@@ -5,10 +5,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use vmdk2kvm_plugin_api::model::{Finding, FixerPlan, OsFamily, PlanContext, RemovableKind, Severity};
+use vmdk2kvm_plugin_api::model::{
+    Finding, FixerPlan, GuestBlockDevice, OsFamily, PlanContext, RemovableKind, Severity,
+};
 use vmdk2kvm_plugin_api::{Fixer, Guest, Result};
 
-use crate::devices::{Devices, Reference};
+use crate::devices::{Devices, Reason, Reference};
 use crate::textfile::{TextFile, Why, lines, words};
 
 /// The fixer of `/etc/fstab`.
@@ -64,9 +66,9 @@ impl<'a> Entry<'a> {
         self.fields.get(index).map_or("", |range| &self.line[range.clone()])
     }
 
-    /// The device or share.
-    pub fn spec(&self) -> &'a str {
-        self.field(0)
+    /// The device or share, escapes decoded.
+    pub fn spec(&self) -> String {
+        unescape(self.field(0))
     }
 
     /// The mount point, with `\040` and its kin decoded.
@@ -115,8 +117,8 @@ pub(crate) fn entries(text: &str) -> impl Iterator<Item = Entry<'_>> {
     lines(text).filter_map(|line| Entry::parse(line.body))
 }
 
-/// Decodes the octal escapes of fstab(5).
-fn unescape(field: &str) -> String {
+/// Decodes the octal escapes of fstab(5), which crypttab has, too.
+pub(super) fn unescape(field: &str) -> String {
     let mut out = Vec::with_capacity(field.len());
     let mut rest = field.as_bytes();
     while let Some((byte, tail)) = rest.split_first() {
@@ -144,9 +146,10 @@ struct Fixed {
 fn fix<'a>(text: &str, context: &'a PlanContext, mut devices: Devices<'a>) -> Fixed {
     let root = context.inspection.root.as_deref();
     if let Some(root) = root {
-        entries(text).filter(|entry| entry.mountpoint() == "/").for_each(|entry| devices.learn(entry.spec(), root));
+        entries(text).filter(|entry| entry.mountpoint() == "/").for_each(|entry| devices.learn(&entry.spec(), root));
     }
-    let mut decider = Decider { devices, context, claimed: BTreeMap::new(), out: Fixed::default() };
+    let proven = proven(text, &devices);
+    let mut decider = Decider { devices, context, proven, claimed: BTreeMap::new(), out: Fixed::default() };
     for line in lines(text) {
         let new = Entry::parse(line.body).and_then(|entry| decider.decide(&entry));
         let fixed = new.as_deref().unwrap_or(line.body);
@@ -156,9 +159,34 @@ fn fix<'a>(text: &str, context: &'a PlanContext, mut devices: Devices<'a>) -> Fi
     decider.out
 }
 
+/// What letters in doubt surely mean, by device: the only filesystem of the right type that says it was last mounted there, or that is
+/// labelled as the folder it is mounted at is called.
+fn proven(text: &str, devices: &Devices<'_>) -> BTreeMap<String, String> {
+    let mut out = BTreeMap::new();
+    for entry in entries(text).filter(|entry| devices.doubt(&entry.spec()).is_some()) {
+        let (spec, mountpoint) = (entry.spec(), entry.mountpoint());
+        let folder = mountpoint.rsplit('/').next().filter(|folder| !folder.is_empty());
+        let candidates: Vec<&GuestBlockDevice> = devices
+            .candidates(&spec)
+            .into_iter()
+            .filter(|device| fits(entry.fstype(), device.fstype.as_deref()))
+            .collect();
+        let only = |is_it: &dyn Fn(&GuestBlockDevice) -> bool| {
+            let mut found = candidates.iter().filter(|device| is_it(device));
+            found.next().filter(|_| found.next().is_none()).map(|device| device.device.clone())
+        };
+        let by_history = only(&|device| device.last_mounted.as_deref() == Some(mountpoint.as_str()));
+        let device = by_history.or_else(|| only(&|device| folder.is_some() && device.label.as_deref() == folder));
+        out.extend(device.map(|device| (spec, device)));
+    }
+    out
+}
+
 struct Decider<'a> {
     devices: Devices<'a>,
     context: &'a PlanContext,
+    /// What letters in doubt surely mean.
+    proven: BTreeMap<String, String>,
     /// Which name by place meant which device so far: two names never mean one device.
     claimed: BTreeMap<String, String>,
     out: Fixed,
@@ -172,7 +200,7 @@ impl Decider<'_> {
             self.out.summary.push(format!("VMware share {} commented out", entry.mountpoint()));
             return Some(format!("# vmdk2kvm: VMware share: {}", entry.line));
         }
-        match self.devices.refer(spec) {
+        match self.devices.refer(&spec) {
             Reference::Stable | Reference::Other => None,
             Reference::Removable => self.removable(entry),
             Reference::Place(_) | Reference::Unknown => self.place(entry),
@@ -196,19 +224,41 @@ impl Decider<'_> {
     fn place(&mut self, entry: &Entry<'_>) -> Option<String> {
         let spec = entry.spec();
         let mountpoint = entry.mountpoint();
-        let mut found = match self.devices.refer(spec) {
+        let mut found = match self.devices.refer(&spec) {
             Reference::Place(device) if fits(entry.fstype(), device.fstype.as_deref()) => Some(device),
             _ => None,
         };
+        let mut doubt = self.devices.doubt(&spec).filter(|_| mountpoint != "/");
+        if let Some(device) = self.proven.get(&spec) {
+            (found, doubt) = (self.devices.by_name(device), None);
+        } else if doubt.is_some() {
+            // What another name surely means, this one does not; the only one that is left, it does.
+            let left = |device: &&GuestBlockDevice| {
+                fits(entry.fstype(), device.fstype.as_deref())
+                    && self.context.inspection.root.as_ref() != Some(&device.device)
+                    && !self.proven.values().any(|proven| *proven == device.device)
+            };
+            let left: Vec<&GuestBlockDevice> = self.devices.candidates(&spec).into_iter().filter(left).collect();
+            match left[..] {
+                [only] => (found, doubt) = (Some(only), None),
+                _ => found = found.filter(|device| left.iter().any(|one| one.device == device.device)),
+            }
+        }
         // What the inspector mounted the system from is known, whatever the name seems to say.
         if mountpoint == "/" {
             found = self.context.inspection.root.as_deref().and_then(|root| self.devices.by_name(root)).or(found);
         }
         let taken = found.filter(|device| {
-            self.claimed.iter().all(|(other, claimed)| *claimed != device.device || same_place(other, spec))
+            self.claimed.iter().all(|(other, claimed)| *claimed != device.device || same_place(other, &spec))
         });
         if let Some((device, name)) = taken.and_then(|device| Some((device, self.devices.stable_name(device)?))) {
-            self.claimed.insert(spec.to_owned(), device.device.clone());
+            self.out.findings.extend(doubt.map(|why| {
+                let message = format!("/etc/fstab {}, taken for {}, {why}", entry.what(), device.device);
+                Finding::new("fstab-guessed-device", Severity::Warn, message).hint(
+                    "compare with the old machine what is mounted there (blkid), and correct the line in the guest",
+                )
+            }));
+            self.claimed.insert(spec, device.device.clone());
             let what = match (mountpoint.as_str(), entry.fstype()) {
                 ("/", _) => "root",
                 (_, "swap") => "swap",
@@ -218,17 +268,12 @@ impl Decider<'_> {
             return Some(entry.with_spec(&name));
         }
         let severity = if mountpoint == "/" { Severity::Block } else { Severity::Warn };
-        self.out.findings.push(
-            Finding::new(
-                "fstab-unknown-device",
-                severity,
-                format!("/etc/fstab {}, and no disk of this VM is known to be that device", entry.what()),
-            )
-            .hint("give that disk to the migration with --disk, or remove the line"),
-        );
+        let reason = taken.map_or_else(Reason::unknown, |device| self.devices.why_nameless(device));
+        let message = format!("/etc/fstab {}, {}", entry.what(), reason.why);
+        self.out.findings.push(Finding::new("fstab-unknown-device", severity, message).hint(reason.hint));
         let waits = !(mountpoint == "/" || entry.has_option("nofail") || entry.has_option("noauto"));
         waits.then(|| {
-            self.out.summary.push(format!("{} gets nofail: {spec} is not a disk of this VM", entry.field(1)));
+            self.out.summary.push(format!("{} gets nofail: {spec} has no name on the new machine", entry.field(1)));
             entry.with_nofail()
         })
     }

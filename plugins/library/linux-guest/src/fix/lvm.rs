@@ -1,10 +1,13 @@
 //! LVM's own lists of disks: the devices file, filters and caches that name the old machine's disks. What they do not name, LVM
 //! does not see, and a root in a volume group is not found.
 
-use vmdk2kvm_plugin_api::model::{FixerPlan, OsFamily, PlanContext};
+mod filter;
+
+use vmdk2kvm_plugin_api::model::{Finding, FixerPlan, OsFamily, PlanContext, Severity};
 use vmdk2kvm_plugin_api::{Fixer, Guest, Result};
 
 use crate::textfile::{TextFile, Why, map_lines};
+use filter::{Judgement, filters, judge};
 
 /// The fixer of LVM's lists.
 pub(super) struct Lvm;
@@ -47,6 +50,13 @@ impl Fixer for Lvm {
                 critical: true,
             };
             plan.changes.extend(file.rewrite(&open_filters(&file.text), why));
+            let unknown = filters(&file.text).into_iter().any(|filter| judge(&filter.patterns) == Judgement::Unknown);
+            plan.findings.extend(unknown.then(|| {
+                let message = format!("{path} has a filter whose patterns are not understood");
+                Finding::new("lvm-filter-not-understood", Severity::Warn, message).hint(
+                    "make sure that it accepts /dev/vda as it accepts /dev/sda, or the volume groups are not found",
+                )
+            }));
         }
         for path in CACHES {
             let Some(file) = TextFile::read(guest, path, &mut plan.findings)? else { continue };
@@ -60,47 +70,18 @@ impl Fixer for Lvm {
     }
 }
 
-/// The configuration with every filter that accepts disks by their old names accepting the new ones first.
+/// The configuration with every filter that takes disks by their old names alone taking the new ones first.
 pub(super) fn open_filters(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + ACCEPT.len());
-    let mut rest = text;
-    while let Some(at) = next_filter(rest) {
-        out.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let end = rest.find(']').unwrap_or(rest.len());
-        let patterns = &rest[..end];
-        if accepts_old_names(patterns) {
-            out.push_str(ACCEPT);
-            out.push_str(", ");
-        }
-        out.push_str(patterns);
-        rest = &rest[end..];
+    let mut done = 0;
+    for filter in filters(text).into_iter().filter(|filter| judge(&filter.patterns) == Judgement::Shut) {
+        let old = &text[filter.value.clone()];
+        out.push_str(&text[done..filter.value.start]);
+        out.push_str(&if filter.is_list { format!("{ACCEPT}, {old}") } else { format!("[ {ACCEPT}, {old} ]") });
+        done = filter.value.end;
     }
-    out.push_str(rest);
+    out.push_str(&text[done..]);
     out
-}
-
-/// Where the patterns of the next filter begin: behind the bracket.
-fn next_filter(text: &str) -> Option<usize> {
-    let mut at = 0;
-    for line in text.split_inclusive('\n') {
-        let setting = line.trim_start();
-        let value = ["filter", "global_filter"]
-            .into_iter()
-            .find_map(|key| setting.strip_prefix(key)?.trim_start().strip_prefix('=')?.trim_start().strip_prefix('['));
-        if let Some(value) = value {
-            return Some(at + line.len() - value.len());
-        }
-        at += line.len();
-    }
-    None
-}
-
-fn accepts_old_names(patterns: &str) -> bool {
-    const OLD: [&str; 5] = ["/sd", "/dev/hd", "by-path", "by-id", "mpath"];
-    let mut quoted = patterns.split('"').skip(1).step_by(2);
-    !patterns.contains(ACCEPT)
-        && quoted.any(|pattern| pattern.starts_with('a') && OLD.iter().any(|name| pattern.contains(name)))
 }
 
 /// The devices file with entries of the old disks found by what is on them: a name that is not known makes LVM look for the
@@ -147,6 +128,12 @@ mod tests {
                 "devices {\n\t# filter = [ \"a|/dev/sda|\" ]\n\tfilter = [ \"a|^/dev/sda2$|\", \"r|.*|\" ]\n}\n",
                 "devices {\n\t# filter = [ \"a|/dev/sda|\" ]\n\tfilter = [\"a|^/dev/[sv]d|\",  \"a|^/dev/sda2$|\", \"r|.*|\" ]\n}\n",
             ),
+            ("devices { filter = \"a|sda|\" }", "devices { filter = \"a|sda|\" }"),
+            (
+                "devices { filter = [ \"a|sd.*|\", \"r|.*|\" ] }",
+                "devices { filter = [\"a|^/dev/[sv]d|\",  \"a|sd.*|\", \"r|.*|\" ] }",
+            ),
+            ("devices/filter = \"r|/dev/vd|\"", "devices/filter = [ \"a|^/dev/[sv]d|\", \"r|/dev/vd|\" ]"),
             (
                 "global_filter=[\n  \"a|/dev/disk/by-id/scsi-36000c29|\",\n  \"r/.*/\"\n]\n",
                 "global_filter=[\"a|^/dev/[sv]d|\", \n  \"a|/dev/disk/by-id/scsi-36000c29|\",\n  \"r/.*/\"\n]\n",

@@ -19,10 +19,11 @@ mod resume;
 mod settings;
 #[cfg(test)]
 mod stays;
+mod sweep;
 mod uefi_fallback;
 mod vmware_tools;
 
-pub(crate) use cmdline::unstable_arguments;
+pub(crate) use cmdline::{unstable_arguments, unstable_in_line};
 pub use crypttab::crypttab_devices;
 pub(crate) use fstab::entries;
 pub use grow::FILESYSTEM_SLACK;

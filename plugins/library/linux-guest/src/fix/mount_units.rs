@@ -39,9 +39,9 @@ impl Fixer for MountUnits {
             let Some(file) = TextFile::read(guest, &path, &mut plan.findings)? else { continue };
             let (text, unknown) = by_link(&file.text, &devices);
             plan.findings.extend(unknown.map(|device| {
-                let message = format!("{path} mounts {device}, and no disk of this VM is known to be that device");
-                Finding::new("mount-unit-unknown-device", Severity::Warn, message)
-                    .hint("give that disk to the migration with --disk, or disable the unit")
+                let reason = devices.why_not(&device);
+                let message = format!("{path} mounts {device}, {}", reason.why);
+                Finding::new("mount-unit-unknown-device", Severity::Warn, message).hint(reason.hint)
             }));
             let why = Why {
                 summary: "a unit mounts its device by UUID",

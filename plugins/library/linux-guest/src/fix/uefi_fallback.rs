@@ -58,8 +58,15 @@ impl Fixer for UefiFallback {
                 reason: "the boot entries were in the old machine's NVRAM; the firmware starts \\EFI\\BOOT without one",
                 critical: true,
             };
-            let action = Action::CopyFile { from, source_sha256: sha256_hex(&bytes), old_sha256: None };
-            plan.changes.push(why.change(action, &format!("{}/{boot}/{to}", partition.folder)));
+            let target = format!("{}/{boot}/{to}", partition.folder);
+            let old_sha256 = match guest.stat(&target)? {
+                None => None,
+                // An interrupted copy left it.
+                Some(stat) if stat.kind == FileKind::File && stat.size == 0 => Some(sha256_hex(&[])),
+                Some(_) => continue,
+            };
+            let action = Action::CopyFile { from, source_sha256: sha256_hex(&bytes), old_sha256 };
+            plan.changes.push(why.change(action, &target));
         }
         Ok(plan)
     }
@@ -184,8 +191,18 @@ fn folders(guest: &dyn Guest, path: &str) -> Result<Vec<String>> {
     names(guest, path, |entry| entry.kind == FileKind::Dir)
 }
 
+/// The files of a folder that have something in them: a loader of no bytes starts nothing.
 fn files(guest: &dyn Guest, path: &str) -> Result<Vec<String>> {
-    names(guest, path, |entry| entry.kind == FileKind::File)
+    let mut out = names(guest, path, |entry| entry.kind == FileKind::File)?;
+    let paths: Vec<String> = out.iter().map(|name| format!("{path}/{name}")).collect();
+    let stats = guest.stat_many(&paths.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut sound = stats
+        .into_iter()
+        .map(|stat| Ok(stat?.is_some_and(|stat| stat.size > 0)))
+        .collect::<Result<Vec<_>>>()?
+        .into_iter();
+    out.retain(|_| sound.next().unwrap_or(false));
+    Ok(out)
 }
 
 fn names(guest: &dyn Guest, path: &str, wanted: fn(&Entry) -> bool) -> Result<Vec<String>> {
@@ -240,6 +257,24 @@ mod tests {
         let mut files = DEBIAN.to_vec();
         files.push(("/boot/efi/EFI/Boot/bootx64.efi", "shim"));
         assert!(plan(&files).0.is_empty());
+    }
+
+    #[test]
+    fn a_loader_of_no_bytes_is_none() {
+        let mut files = DEBIAN.to_vec();
+        files.extend([("/boot/efi/EFI/BOOT/BOOTX64.EFI", ""), ("/boot/efi/EFI/BOOT/mmx64.efi", "own")]);
+        let guest = MapGuest::new(&files);
+        assert_eq!(has_fallback_loader("x86_64", &guest).unwrap(), Some(false));
+        let mut context = fixture::context();
+        context.inspection.firmware = Some(Firmware::Uefi);
+        let changes = UefiFallback.plan(&context, &guest).unwrap().changes;
+        let old = changes.iter().map(|change| match &change.action {
+            Action::CopyFile { old_sha256, .. } => {
+                (&change.target["/boot/efi/EFI/BOOT/".len()..], old_sha256.is_some())
+            }
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(old.collect::<Vec<_>>(), [("grubx64.efi", false), ("grub.cfg", false), ("BOOTX64.EFI", true)]);
     }
 
     #[test]

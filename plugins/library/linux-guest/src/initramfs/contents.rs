@@ -98,6 +98,12 @@ impl Contents {
         )
     }
 
+    /// Whether a module of this name is there, for whichever kernel and wherever.
+    pub fn has_module(&self, driver: &str) -> bool {
+        let of_module = |path: &&String| is_module_file(path) && module_name(path) == driver;
+        self.entries.keys().any(|path| of_module(&path))
+    }
+
     fn add(&mut self, name: String, kind: Kind, data: Option<Vec<u8>>) -> Result<()> {
         if self.entries.len() >= ENTRY_LIMIT {
             return Err(bad(format!("it has more than {ENTRY_LIMIT} entries, the limit")));

@@ -3,6 +3,8 @@
 use vmdk2kvm_plugin_api::model::{Finding, Firmware, Severity};
 use vmdk2kvm_plugin_api::{FileKind, Guest, Result};
 
+use crate::grub::{read, visit};
+
 /// LILO's name here.
 const LILO: &str = "lilo";
 /// LILO's configuration, and what it makes of it: the blocks of kernels and initramfs on the disk (lilo.conf(5), `map`).
@@ -72,7 +74,9 @@ fn vendor_config(guest: &dyn Guest) -> Result<Option<String>> {
         let path = format!("/boot/efi/EFI/{}/grub.cfg", vendor.name);
         let Ok(Some(bytes)) = guest.read(&path, 4 << 20) else { continue };
         let text = String::from_utf8_lossy(&bytes);
-        if text.lines().any(|line| matches!(line.split_whitespace().next(), Some("menuentry" | "blscfg"))) {
+        let mut is_menu = false;
+        visit(&read(&text), &mut |command| is_menu |= matches!(command.name().as_str(), "menuentry" | "blscfg"));
+        if is_menu {
             return Ok(Some(path));
         }
     }

@@ -3,6 +3,8 @@
 use vmdk2kvm_plugin_api::model::{Finding, KernelInfo, Severity, VirtioDrivers};
 use vmdk2kvm_plugin_api::{ErrorKind, FileKind, Guest, Result};
 
+use super::boot_files::BootFiles;
+use super::menu::Menu;
 use crate::initramfs::{contents, has_driver};
 use crate::kernel_version;
 use crate::modules::ModuleIndex;
@@ -14,19 +16,17 @@ const VIRTIO: [&str; 6] = ["virtio", "virtio_ring", "virtio_pci", "virtio_blk", 
 const INDEX_LIMIT: u64 = 64 << 20;
 const IMAGE_LIMIT: u64 = 1 << 30;
 
-/// The kernels that have modules and an image, newest first.
-pub(super) fn read(guest: &dyn Guest, findings: &mut Vec<Finding>) -> Result<Vec<KernelInfo>> {
-    let boot = Boot::list(guest)?;
+/// The kernels that have modules and an image, newest first; `menu` is what the boot loader starts.
+pub(super) fn read(menu: &Menu, guest: &dyn Guest, findings: &mut Vec<Finding>) -> Result<Vec<KernelInfo>> {
+    let folders = guest.list("/lib/modules")?.into_iter().flatten().filter(|entry| entry.kind == FileKind::Dir);
+    let versions: Vec<String> = folders.map(|entry| entry.name).collect();
+    let found = BootFiles::list(guest)?.find(&versions, menu, guest)?;
     let mut kernels = Vec::new();
-    for entry in guest.list("/lib/modules")?.into_iter().flatten().filter(|entry| entry.kind == FileKind::Dir) {
-        let places = boot.find(&entry.name, guest)?;
-        if places.is_empty() {
-            continue;
-        }
-        let index = index(&entry.name, guest, findings)?;
+    for (version, places) in found.kernels {
+        let index = index(&version, guest, findings)?;
         for (image, initramfs) in places {
-            let virtio = drivers(&entry.name, &index, initramfs.as_deref(), guest, findings)?;
-            kernels.push(KernelInfo::new(entry.name.clone()).with(|it| {
+            let virtio = drivers(&version, &index, initramfs.as_deref(), guest, findings)?;
+            kernels.push(KernelInfo::new(version.clone()).with(|it| {
                 it.image = Some(image);
                 it.initramfs = initramfs;
                 it.virtio = virtio;
@@ -35,7 +35,11 @@ pub(super) fn read(guest: &dyn Guest, findings: &mut Vec<Finding>) -> Result<Vec
     }
     kernels.sort_by(|a, b| kernel_version::compare(&b.version, &a.version));
     let known = findings.len();
-    unified(guest, findings)?;
+    findings.extend(found.without_modules.iter().map(|(image, version)| {
+        let message = format!("{image} is kernel {version}, which has no modules here; whether it has virtio drivers built in is not known");
+        Finding::new("kernel-without-modules", Severity::Warn, message)
+            .hint("make sure that it has, boot another kernel, or give the VM a SATA disk and an e1000e card")
+    }));
     if kernels.is_empty() && findings.len() == known {
         findings.push(
             Finding::new("no-kernel", Severity::Warn, "no installed kernel was found")
@@ -88,95 +92,4 @@ fn index(kernel: &str, guest: &dyn Guest, findings: &mut Vec<Finding>) -> Result
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
     Ok(ModuleIndex::parse(&text("modules.dep")?, &text("modules.builtin")?))
-}
-
-/// Folders beside kernel-install's.
-const OTHERS: [&str; 8] = ["grub", "grub2", "efi", "EFI", "loader", "lost+found", "extlinux", "syslinux"];
-
-/// Kernels that carry their boot archive inside (unified kernel images): it is not read here, and nothing can be appended.
-fn unified(guest: &dyn Guest, findings: &mut Vec<Finding>) -> Result<()> {
-    for folder in ["/boot/efi/EFI/Linux", "/efi/EFI/Linux", "/boot/EFI/Linux"] {
-        for entry in guest.list(folder)?.into_iter().flatten().filter(|entry| entry.name.ends_with(".efi")) {
-            findings.push(
-                Finding::new(
-                    "unified-kernel-image",
-                    Severity::Warn,
-                    format!("{folder}/{} carries its own boot archive, which was not looked into", entry.name),
-                )
-                .hint("make sure in the guest that it has virtio_pci and virtio_blk, or boot another kernel"),
-            );
-        }
-    }
-    Ok(())
-}
-
-/// What is in `/boot`.
-struct Boot {
-    names: Vec<String>,
-    /// Folders that may be kernel-install's: named by the machine id, or by a word of the administrator's, on the boot partition
-    /// or on the EFI system partition.
-    tokens: Vec<String>,
-}
-
-impl Boot {
-    fn list(guest: &dyn Guest) -> Result<Self> {
-        let mut tokens = Vec::new();
-        for place in ["/boot", "/boot/efi", "/efi"] {
-            let folders = guest.list(place)?.unwrap_or_default().into_iter();
-            let folders = folders.filter(|entry| entry.kind == FileKind::Dir && !OTHERS.contains(&entry.name.as_str()));
-            tokens.extend(folders.map(|entry| format!("{place}/{}", entry.name)));
-        }
-        let entries = guest.list("/boot")?.unwrap_or_default();
-        Ok(Self { names: entries.into_iter().map(|entry| entry.name).collect(), tokens })
-    }
-
-    /// Images and initramfs of a kernel, by every family's naming. With systemd-boot Debian has each kernel twice: in `/boot`, and
-    /// a copy that is booted on the EFI system partition.
-    fn find(&self, kernel: &str, guest: &dyn Guest) -> Result<Vec<(String, Option<String>)>> {
-        let mut found = Vec::from_iter(self.by_version(kernel));
-        if found.is_empty() {
-            found.extend(self.by_flavour(kernel, guest)?);
-        }
-        for token in &self.tokens {
-            let folder = format!("{token}/{kernel}");
-            let names: Vec<String> = guest.list(&folder)?.into_iter().flatten().map(|entry| entry.name).collect();
-            if names.iter().any(|name| name == "linux") {
-                let initrd = names.iter().find(|name| name.starts_with("initrd"));
-                found.push((format!("{folder}/linux"), initrd.map(|name| format!("{folder}/{name}"))));
-            }
-        }
-        Ok(found)
-    }
-
-    fn by_version(&self, kernel: &str) -> Option<(String, Option<String>)> {
-        let image = self.first(&[
-            format!("vmlinuz-{kernel}"),
-            format!("vmlinux-{kernel}"),
-            format!("kernel-{kernel}"),
-            format!("Image-{kernel}"),
-        ])?;
-        let initramfs = self.first(&[
-            format!("initrd.img-{kernel}"),
-            format!("initramfs-{kernel}.img"),
-            format!("initrd-{kernel}"),
-            format!("initrd-{kernel}.img"),
-            format!("initramfs-{kernel}"),
-        ]);
-        Some((image, initramfs))
-    }
-
-    /// Arch and Alpine name images by flavour, of which one kernel is installed at a time.
-    fn by_flavour(&self, kernel: &str, guest: &dyn Guest) -> Result<Option<(String, Option<String>)>> {
-        let base = read_file(guest, &format!("/lib/modules/{kernel}/pkgbase"), 4096, &mut Vec::new())?;
-        let flavour = match &base {
-            Some(base) => String::from_utf8_lossy(base).trim().to_owned(),
-            None => kernel.rsplit('-').next().unwrap_or(kernel).to_owned(),
-        };
-        let Some(image) = self.first(&[format!("vmlinuz-{flavour}")]) else { return Ok(None) };
-        Ok(Some((image, self.first(&[format!("initramfs-{flavour}.img"), format!("initramfs-{flavour}")]))))
-    }
-
-    fn first(&self, candidates: &[String]) -> Option<String> {
-        candidates.iter().find(|name| self.names.contains(name)).map(|name| format!("/boot/{name}"))
-    }
 }

@@ -2,12 +2,16 @@
 //!
 //! Owns the order of the questions and what they add up to; each question has its own file.
 
+mod boot_files;
 mod bootloader;
 mod kernels;
 mod loader_entries;
+mod menu;
 pub(crate) mod network;
 mod os;
+mod peculiar;
 pub(crate) mod tools;
+mod unified;
 mod weaknesses;
 
 use vmdk2kvm_plugin_api::model::{Firmware, GuestDiskInfo, Inspection, KernelInfo, MountInfo, OsFamily, VmSpec};
@@ -56,8 +60,22 @@ fn read(guest: &dyn Guest, layout: &DiskLayout) -> Result<Inspection> {
     }
     inspection.findings.extend(bootloader::lilo(guest, layout.firmware, inspection.bootloader.as_deref())?);
     inspection.findings.extend(loader_entries::find(&inspection, guest)?);
-    inspection.kernels = kernels::read(guest, &mut inspection.findings)?;
+    let loader = (inspection.bootloader.as_deref(), inspection.bootloader_config.as_deref());
+    let menu = menu::Menu::read(loader.0, loader.1, &layout.mounts, guest)?;
+    inspection.findings.extend(menu.findings());
+    inspection.kernels = kernels::read(&menu, guest, &mut inspection.findings)?;
     inspection.drives = drives(&inspection.kernels, |kernel| &kernel.virtio.in_initramfs);
+    let devices = Devices::new(&layout.disks, None).with_names_of(guest)?;
+    let images = unified::read(inspection.kernels.is_empty(), &devices, guest)?;
+    if inspection.kernels.is_empty() {
+        inspection.drives = images.drives;
+    }
+    if images.found {
+        // Its kernels are in these.
+        inspection.findings.retain(|finding| finding.code != "no-kernel");
+    }
+    inspection.findings.extend(images.findings);
+    peculiar::find(&mut inspection, &menu, images.found, guest)?;
     let network = network::Network::read(guest)?;
     inspection.network = network.graph.info();
     inspection.findings.extend(network.graph.findings.iter().cloned());
@@ -93,7 +111,7 @@ pub fn fstab_mounts(guest: &dyn Guest, disks: &[GuestDiskInfo], vm: Option<&VmSp
     let mounts = entries(&file.text).filter(|entry| entry.mountpoint().starts_with('/') && entry.fstype() != "swap");
     Ok(mounts
         .filter_map(|entry| {
-            let device = devices.resolve(entry.spec())?;
+            let device = devices.resolve(&entry.spec())?;
             let known = devices.by_name(&device);
             let of_disk = known.and_then(|known| known.fstype.clone());
             Some(

@@ -15,7 +15,7 @@ fn guest() -> MapGuest {
             "/dev/sda1 / ext4 defaults 0 1\nUUID=uuid-0-5 none swap sw 0 0\n/dev/sr0 /cd iso9660 noauto 0 0\n\
             /dev/mapper/a--b-c /data xfs defaults 0 0\nUUID=lv /var ext4 defaults\ntmpfs /tmp tmpfs x\n",
         ),
-        ("/boot/grub/grub.cfg", "menuentry 'x' {\n\tlinux /vmlinuz root=/dev/sda1 ro\n}\n"),
+        ("/boot/grub/grub.cfg", "menuentry 'x' {\n\tlinux /vmlinuz-6.1.0-9-amd64 root=/dev/sda1 ro\n}\n"),
         ("/boot/vmlinuz-6.1.0-9-amd64", "x"),
         ("/boot/vmlinuz-6.1.0-37-amd64", "x"),
         ("/lib/modules/6.1.0-9-amd64/modules.dep", DEP),

@@ -21,6 +21,7 @@ const OTHER_TOOLS: [(&str, &str); 5] = [
 pub(super) fn find(inspection: &Inspection, network: &Graph, guest: &dyn Guest) -> Result<Vec<Finding>> {
     let mut out = Vec::new();
     let devices = Devices::new(&inspection.disks, None).with_names_of(guest)?;
+    out.extend(devices.copies());
     for kernel in &inspection.kernels {
         let missing: Vec<&str> = ["virtio_pci", "virtio_blk", "virtio_scsi"]
             .into_iter()
@@ -33,7 +34,7 @@ pub(super) fn find(inspection: &Inspection, network: &Graph, guest: &dyn Guest) 
     }
     if let Some(file) = TextFile::read(guest, "/etc/fstab", &mut out)? {
         for entry in entries(&file.text) {
-            if matches!(devices.refer(entry.spec()), Reference::Place(_) | Reference::Unknown) {
+            if matches!(devices.refer(&entry.spec()), Reference::Place(_) | Reference::Unknown) {
                 let message = format!("/etc/fstab {}, a name that the move changes", entry.what());
                 out.push(warn("fstab-unstable-device", message, "the fix names the filesystem by UUID"));
             }

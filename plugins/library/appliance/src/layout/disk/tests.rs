@@ -207,6 +207,19 @@ fn filesystems_and_containers_on_whole_disks() {
 }
 
 #[test]
+fn images_that_nobody_writes_to_are_known() {
+    for (offset, magic, fstype) in
+        [(0, &b"hsqs"[..], "squashfs"), (1024, b"\xe2\xe1\xf5\xe0", "erofs"), (0, b"verity\0\0", "DM_verity_hash")]
+    {
+        let mut start = vec![0; 4096];
+        start[offset..offset + magic.len()].copy_from_slice(magic);
+        assert_eq!(Superblock::read(&start).map(|found| found.fstype).as_deref(), Some(fstype));
+        start[offset] ^= 1;
+        assert_eq!(Superblock::read(&start), None, "{fstype}");
+    }
+}
+
+#[test]
 fn a_filesystem_says_how_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("one");

@@ -18,10 +18,10 @@ enum Shape {
     Source,
 }
 
-/// What names a device. `boot=` is that of FIPS mode, `rootpartition=` a variable of Photon's `grub.cfg`, `real_` and `crypt_` are
+/// What names a device. `boot=` is that of FIPS mode, `real_` and `crypt_` are
 /// Gentoo's, `cryptroot=` is Alpine's, `cryptopts=` Debian's, `cryptdevice=` and `cryptkey=` are Arch's, `rd.luks.key=` is dracut's and
 /// systemd's.
-const KEYS: [(&str, Shape); 17] = [
+const KEYS: [(&str, Shape); 16] = [
     ("root=", Shape::Whole),
     ("real_root=", Shape::Whole),
     ("resume=", Shape::Whole),
@@ -38,8 +38,12 @@ const KEYS: [(&str, Shape); 17] = [
     ("swap=", Shape::Whole),
     ("boot=", Shape::Whole),
     ("mount.usr=", Shape::Whole),
-    ("rootpartition=", Shape::Whole),
 ];
+
+/// Whether the text is the key of an argument that names a device.
+pub(in crate::fix) fn is_key(text: &str) -> bool {
+    KEYS.iter().any(|(key, _)| *key == text)
+}
 
 /// Changes arguments and remembers those that name nothing.
 pub(in crate::fix) struct Arguments<'a> {
@@ -102,6 +106,11 @@ impl<'a> Arguments<'a> {
             rest = &rest[first.len_utf8()..];
         }
         out
+    }
+
+    /// The value of the argument with this key, changed like the whole; of no key, arguments.
+    pub fn rewrite_value(&mut self, key: &str, value: &str) -> String {
+        self.rewrite(&format!("{key}{value}"))[key.len()..].to_owned()
     }
 
     fn stable(&self, found: Reference<'_>) -> Option<String> {

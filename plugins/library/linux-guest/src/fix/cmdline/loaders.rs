@@ -3,9 +3,6 @@
 use super::arguments::Arguments;
 use crate::textfile::map_lines;
 
-/// Variables of `grub.cfg` that hold arguments: Red Hat's, and the root of Photon.
-const VARIABLES: [&str; 3] = ["kernelopts=", "default_kernelopts=", "rootpartition="];
-
 /// The whole file is a command line.
 pub(super) fn whole(text: &str, arguments: &mut Arguments<'_>) -> String {
     arguments.rewrite(text)
@@ -19,15 +16,6 @@ pub(super) fn settings(text: &str, arguments: &mut Arguments<'_>) -> String {
 /// dracut's own: only what becomes a command line.
 pub(super) fn dracut(text: &str, arguments: &mut Arguments<'_>) -> String {
     by_first_word(text, arguments, |first, _| first.starts_with("kernel_cmdline"))
-}
-
-/// GRUB 2: `linux` and its kin, and the variable that Red Hat's entries take their arguments from. Never `set root=`,
-/// `search`, or anything else.
-pub(super) fn grub_cfg(text: &str, arguments: &mut Arguments<'_>) -> String {
-    by_first_word(text, arguments, |first, line| {
-        matches!(first, "linux" | "linux16" | "linuxefi")
-            || (first == "set" && VARIABLES.iter().any(|key| line.contains(key)))
-    })
 }
 
 /// A Boot Loader Specification entry.

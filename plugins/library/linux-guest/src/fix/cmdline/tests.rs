@@ -48,7 +48,7 @@ fn grub_cfg_only_on_linux_lines() {
         menuentry 'Debian' --class debian {\n\tset root='hd0,msdos1'\n\tlinux\t/boot/vmlinuz-6.1 root=/dev/sda1 ro resume=/dev/sda5\n\
         \tinitrd\t/boot/initrd.img-6.1\n}\nset kernelopts=\"root=/dev/sda1 ro\"\n\
         \tlinux /vmlinuz root=/dev/mapper/vg-root rd.lvm.lv=vg/root noroot=/dev/sda1\n\tlinux16 /memtest root=/dev/sdz1\n# root=/dev/sda1\n";
-    let (out, unknown) = run(loaders::grub_cfg, text);
+    let (out, unknown) = run(grub_script::alone, text);
     assert_eq!(
         out,
         "set root='hd0,msdos1'\nsearch --no-floppy --fs-uuid --set=root --hint='hd0,msdos1' 1-2\n\
@@ -90,7 +90,7 @@ fn other_loaders() {
             "DEFAULT_APPEND=\"resume=UUID=uuid-0-5 splash=silent\"\nLOADER_TYPE=\"grub\"\n",
         ),
         (
-            loaders::grub_cfg,
+            grub_script::alone,
             "set rootpartition=/dev/sda1\n    linux /$photon_linux root=$rootpartition $photon_cmdline\n",
             "set rootpartition=UUID=uuid-0-1\n    linux /$photon_linux root=$rootpartition $photon_cmdline\n",
         ),

@@ -1,5 +1,7 @@
 //! Real fstabs, line by line.
 
+use vmdk2kvm_plugin_api::model::Controller;
+
 use super::*;
 use crate::fixture;
 
@@ -57,6 +59,7 @@ fn keeps_what_is_right() {
 #[test]
 fn names_by_place() {
     for (line, want) in [
+        ("/dev\\057sda5 none swap sw 0 0", "UUID=uuid-0-5 none swap sw 0 0"),
         ("/dev/sda1 / ext4 defaults 0 1\r\n", "UUID=uuid-0-1 / ext4 defaults 0 1\r\n"),
         ("  /dev/sda1 /my\\040x auto defaults", "  UUID=uuid-0-1 /my\\040x auto defaults"),
         // Whatever the name seems to say, the root is where the inspector found it.
@@ -103,6 +106,33 @@ fn another_disks_path_is_never_the_root_disk() {
     let text = "/dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:0:0-part1 /a ext4 defaults 0 1\n\
                 /dev/disk/by-path/pci-0000:13:00.0-scsi-0:0:0:0-part1 /data ext4 defaults 0 2\n";
     assert!(fix(text, &fixture::context()).text.contains("/data ext4 defaults,nofail"));
+}
+
+#[test]
+fn letters_over_controllers_of_different_kinds_are_proven_or_told() {
+    let text = "/dev/sdb1 /data ext4 defaults 0 2\n/dev/sdc1 /archive ext4 defaults 0 2\n";
+    let plan = |mark: &dyn Fn(&mut GuestBlockDevice, &mut GuestBlockDevice)| {
+        let mut context = fixture::context();
+        let (mut second, mut third) = (fixture::disk(1, &[(1, "ext4")]), fixture::disk(2, &[(1, "ext4")]));
+        mark(&mut second.devices[1], &mut third.devices[1]);
+        context.inspection.disks.extend([second, third]);
+        context.vm = fixture::vm(3);
+        context.vm.disks[2].controller = Controller::Sata;
+        let out = fix(text, &context);
+        (out.text, out.findings.iter().map(|finding| finding.code.clone()).collect::<Vec<_>>())
+    };
+    let straight = "UUID=uuid-1-1 /data ext4 defaults 0 2\nUUID=uuid-2-1 /archive ext4 defaults 0 2\n";
+    let crossed = "UUID=uuid-2-1 /data ext4 defaults 0 2\nUUID=uuid-1-1 /archive ext4 defaults 0 2\n";
+    let guess = ["fstab-guessed-device"; 2];
+    assert_eq!(plan(&|_, _| ()), (straight.to_owned(), guess.map(str::to_owned).to_vec()));
+    // One is proven by its history or its label, and the other is what is left.
+    assert_eq!(plan(&|second, _| second.last_mounted = Some("/archive".to_owned())), (crossed.to_owned(), vec![]));
+    assert_eq!(plan(&|_, third| third.label = Some("data".to_owned())), (crossed.to_owned(), vec![]));
+    assert_eq!(plan(&|second, _| second.last_mounted = Some("/data".to_owned())), (straight.to_owned(), vec![]));
+    let both = |second: &mut GuestBlockDevice, third: &mut GuestBlockDevice| {
+        (second.label, third.label) = (Some("data".to_owned()), Some("data".to_owned()));
+    };
+    assert_eq!(plan(&both).1, guess);
 }
 
 #[test]

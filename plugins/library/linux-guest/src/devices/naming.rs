@@ -1,0 +1,127 @@
+//! Names that survive the move: which a device has, why it has none, and where it is not certain that it is the device that was meant.
+
+use vmdk2kvm_plugin_api::model::{Controller, Finding, GuestBlockDevice, GuestDiskInfo, Severity};
+
+use super::place::{Place, parse};
+use super::{Devices, Reference};
+
+const COPY_HINT: &str =
+    "detach the copy of the disk, or give its filesystems and partitions UUIDs of their own, and migrate again";
+
+/// Why a device is not named better.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reason {
+    /// What stands behind the comma of a sentence that names the device.
+    pub why: String,
+    /// What to do.
+    pub hint: &'static str,
+}
+
+impl Reason {
+    /// Nobody knows the device.
+    pub fn unknown() -> Self {
+        Self {
+            why: "and no disk of this VM is known to be that device".to_owned(),
+            hint: "give that disk to the migration with --disk, or correct the file",
+        }
+    }
+}
+
+impl<'a> Devices<'a> {
+    /// A name for the device that survives the move: by UUID, by partition UUID, by label, whichever it has and no other
+    /// device shares (copies of disks share them).
+    pub fn stable_name(&self, device: &GuestBlockDevice) -> Option<String> {
+        let filesystem = !matches!(device.fstype.as_deref(), Some("LVM2_member"));
+        self.unique(device, |one| &one.uuid)
+            .filter(|_| filesystem)
+            .map(|uuid| format!("UUID={uuid}"))
+            .or_else(|| self.partition_name(device))
+            .or_else(|| {
+                self.unique(device, |one| &one.label)
+                    .filter(|label| filesystem && !label.contains([' ', '\t', '"', '\'', '\\', '#']))
+                    .map(|label| format!("LABEL={label}"))
+            })
+    }
+
+    /// The device's name by its partition's UUID.
+    pub fn partition_name(&self, device: &GuestBlockDevice) -> Option<String> {
+        self.unique(device, |one| &one.partuuid).map(|own| format!("PARTUUID={own}"))
+    }
+
+    /// What the device has and no other of the VM.
+    fn unique<'d>(
+        &self,
+        device: &'d GuestBlockDevice,
+        get: fn(&GuestBlockDevice) -> &Option<String>,
+    ) -> Option<&'d str> {
+        let own = get(device).as_deref().filter(|own| !own.is_empty())?;
+        (self.all().filter(|one| get(one).as_deref() == Some(own)).count() == 1).then_some(own)
+    }
+
+    /// Why `spec`, which names a device by its place, cannot be given a better name.
+    pub fn why_not(&self, spec: &str) -> Reason {
+        match self.refer(spec) {
+            Reference::Place(device) => self.why_nameless(device),
+            _ => Reason::unknown(),
+        }
+    }
+
+    /// Why a device has no name that survives the move.
+    pub fn why_nameless(&self, device: &GuestBlockDevice) -> Reason {
+        match self.copy_of(device) {
+            Some(other) => Reason {
+                why: format!("which is {} here, and {} has the same UUIDs: it is a copy", device.device, other.device),
+                hint: COPY_HINT,
+            },
+            None => Reason {
+                why: format!("which is {} here, and has neither UUID nor label", device.device),
+                hint: "give the filesystem a label or its partition table UUIDs, and name it so in the guest",
+            },
+        }
+    }
+
+    /// The device of another disk that has the same identifiers. What lies on several disks has one for all of them.
+    fn copy_of(&self, device: &GuestBlockDevice) -> Option<&'a GuestBlockDevice> {
+        let spans = |fstype: &str| matches!(fstype, "linux_raid_member" | "btrfs" | "zfs_member" | "bcachefs");
+        let whole = device.uuid.as_ref().filter(|_| !device.fstype.as_deref().is_some_and(spans));
+        let same = |own: Option<&String>, other: &Option<String>| {
+            own.is_some_and(|own| !own.is_empty() && other.as_ref() == Some(own))
+        };
+        self.all()
+            .filter(|one| one.device != device.device)
+            .find(|one| same(device.partuuid.as_ref(), &one.partuuid) || same(whole, &one.uuid))
+    }
+
+    /// A finding when a disk is a copy of another: which of them the guest takes is a matter of chance.
+    pub fn copies(&self) -> Option<Finding> {
+        let (device, other) = self.all().find_map(|device| Some((device, self.copy_of(device)?)))?;
+        let message = format!(
+            "{} and {} have the same UUIDs: one disk is a copy of the other, and which of them the guest takes is a matter of chance",
+            device.device, other.device
+        );
+        Some(Finding::new("shared-uuids", Severity::Warn, message).hint(COPY_HINT))
+    }
+
+    /// Every device that `spec`, a letter in doubt, may mean: the partition of its number on each disk that has a letter.
+    pub fn candidates(&self, spec: &str) -> Vec<&'a GuestBlockDevice> {
+        let Some(Place::Letter { partition, .. }) = parse(spec.trim_matches('"')) else { return Vec::new() };
+        let has_letter =
+            |info: &&GuestDiskInfo| self.vm_disk(info).is_none_or(|disk| disk.controller != Controller::Nvme);
+        let devices = self.disks.iter().filter(has_letter).flat_map(|info| &info.devices);
+        devices.filter(|device| device.partition == partition).collect()
+    }
+
+    /// Why it is not certain that `spec` means the device that [`Self::refer`] says, behind the comma of a sentence.
+    pub fn doubt(&self, spec: &str) -> Option<&'static str> {
+        let Some(Place::Letter { .. }) = parse(spec.trim_matches('"')) else { return None };
+        let mut kinds: Vec<Controller> =
+            self.disks.iter().filter_map(|info| self.vm_disk(info)).map(|disk| disk.controller).collect();
+        // NVMe has names of its own.
+        kinds.retain(|kind| *kind != Controller::Nvme);
+        kinds.sort_unstable();
+        kinds.dedup();
+        (kinds.len() > 1).then_some(
+            "which is a guess: the VM has disks on controllers of different kinds, and Linux gives letters in the order in which their drivers come up",
+        )
+    }
+}
