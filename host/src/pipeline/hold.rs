@@ -71,7 +71,7 @@ impl<'a> Held<'a> {
     /// Gives it back. What cannot be given back stays noted, and is told.
     pub fn release(&mut self, why: Release) {
         let Some(noted) = self.noted.take() else { return };
-        let released = self.catalog.release(&self.hold, why);
+        let released = self.run.services.undisturbed(|| self.catalog.release(&self.hold, why));
         let note = noted.note().clone();
         if let Err(error) = released.and_then(|()| noted.forget()) {
             tell(self.run, &note, &error.message);

@@ -75,7 +75,7 @@ pub(super) fn add_finding(findings: &mut Vec<Finding>, finding: Finding) {
 /// The error when a plan forbids to go on. A user who leaves the guest as it is (`--skip fix`) decides what that means for the guest; what
 /// the description of the VM forbids stays forbidden.
 pub(super) fn refuse_blocked(run: &Run<'_>, plan: &Plan) -> Result<()> {
-    let as_it_is = run.job.skip.contains(&Stage::Fix);
+    let as_it_is = run.job.settings.skip.contains(&Stage::Fix);
     let counts = |finding: &&Finding| !as_it_is || plan.vm.findings.contains(finding);
     let mut blocking = plan.findings.iter().filter(|finding| finding.severity == Severity::Block).filter(counts);
     let Some(first) = blocking.next() else { return Ok(()) };

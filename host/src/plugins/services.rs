@@ -21,6 +21,8 @@ const RANDOM: &str = "/dev/urandom";
 pub struct Services {
     events: EventSink,
     cancel: Arc<AtomicBool>,
+    /// Plugins are not told of the flag.
+    unheard: Arc<AtomicBool>,
     secrets: Arc<SecretStore>,
     level: LogLevel,
     stage: Arc<AtomicU8>,
@@ -38,6 +40,7 @@ impl Services {
         Self {
             events,
             cancel,
+            unheard: Arc::default(),
             secrets: Arc::new(secrets),
             level,
             stage: Arc::default(),
@@ -72,6 +75,19 @@ impl Services {
     /// The cancel flag.
     pub fn cancel(&self) -> &Arc<AtomicBool> {
         &self.cancel
+    }
+
+    /// Does what must also be done when the run is stopped: plugins do not hear of that meanwhile.
+    pub fn undisturbed<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.unheard.store(true, Ordering::Relaxed);
+        let done = work();
+        self.unheard.store(false, Ordering::Relaxed);
+        done
+    }
+
+    /// Whether plugins are to stop.
+    fn stops_plugins(&self) -> bool {
+        self.cancel.load(Ordering::Relaxed) && !self.unheard.load(Ordering::Relaxed)
     }
 
     /// Says which stage is in the foreground: what plugins report as progress belongs to it.
@@ -133,7 +149,7 @@ impl HostServices for ForPlugin {
     }
 
     fn cancelled(&self) -> bool {
-        self.services.cancel.load(Ordering::Relaxed)
+        self.services.stops_plugins()
     }
 
     fn secret(&self, name: &str) -> Result<Option<Vec<u8>>> {

@@ -47,6 +47,8 @@ pub(crate) fn release(slow: &SlowStages, hold: &Hold, why: Release) -> Result<()
     if std::env::var_os("SLOW_RELEASE_FAILS").is_some() {
         return Err(PluginError::io("no route to the machine"));
     }
+    // As whatever waits for a server does.
+    slow.host.check_cancelled()?;
     let (run, _) = hold.id.rsplit_once('-').unwrap();
     let held = folder.join("held").join(run);
     if std::fs::read_to_string(&held).is_ok_and(|id| id == hold.id) {
