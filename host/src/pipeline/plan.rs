@@ -6,6 +6,7 @@ use vmdk2kvm_plugin_api::{ErrorKind, Fixer, Guest, Overlay, PluginError, Result}
 
 use super::resize;
 use super::run::Run;
+use crate::events::Stage;
 use crate::machine::{Promises, decide};
 use crate::plugins::Chosen;
 
