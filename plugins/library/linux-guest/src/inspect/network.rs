@@ -28,8 +28,10 @@ mod yaml;
 use vmdk2kvm_plugin_api::{Guest, Result};
 
 pub(crate) use graph::Graph;
-pub(crate) use naming::{Naming, Udev};
+pub(crate) use naming::Naming;
 pub(crate) use udev::rivals;
+
+use naming::Udev;
 
 type Reader = fn(&dyn Guest, &mut Graph) -> Result<()>;
 
@@ -64,6 +66,7 @@ const UNREAD: [(&str, &str); 9] = [
 pub(crate) struct Network {
     pub graph: Graph,
     pub naming: Naming,
+    pub udev: Udev,
     /// The first stack in use that is not read.
     pub unread: Option<&'static str>,
 }
@@ -78,6 +81,10 @@ impl Network {
         let lines = command_line::read(guest, &mut graph)?;
         command_line::add(&lines, &mut graph);
         udev::read(guest, &mut graph)?;
+        let udev = Udev::read(guest)?;
+        if !udev.links {
+            graph.pins.retain(|pin| !pin.file.ends_with(".link"));
+        }
         graph.finish();
         let mut unread = None;
         for (path, stack) in UNREAD.iter().filter(|_| graph.is_empty()) {
@@ -85,7 +92,7 @@ impl Network {
                 unread = Some(*stack);
             }
         }
-        Ok(Self { naming: Naming::read(guest, &lines)?, graph, unread })
+        Ok(Self { naming: Naming::read(guest, &lines)?, udev, graph, unread })
     }
 }
 

@@ -65,6 +65,15 @@ impl<'a> Pairing<'a> {
         self.network.graph.pins.iter().any(|pin| self.holds(pin) && pin.mac.as_deref() == card.mac())
     }
 
+    /// Whether the old machine's udev took this card by this pin: by its MAC, by its address, or as the only one of its driver.
+    fn meant(&self, pin: &Pin, card: &Card) -> bool {
+        match (&pin.mac, &pin.address) {
+            (Some(mac), _) => card.mac() == Some(mac),
+            (None, Some(_)) => card.address() == pin.address,
+            (None, None) => pin.bound && self.cards.len() == 1,
+        }
+    }
+
     fn holds(&self, pin: &Pin) -> bool {
         !pin.bound || self.unbound.contains(&pin.file)
     }
@@ -134,13 +143,10 @@ impl<'a> Pairing<'a> {
         let mut pairs = Vec::new();
         free.retain(|card| {
             let rank = |info: &Interface| {
-                let by_rule = || {
-                    let address = card.address();
-                    address.is_some()
-                        && self.network.graph.pins.iter().any(|pin| pin.name == info.name && pin.address == address)
-                };
+                let mut pins = self.network.graph.pins.iter().filter(|pin| pin.name == info.name);
+                let by_rule = pins.any(|pin| self.meant(pin, card));
                 let by_mac = |mac: &Option<String>| mac.is_some() && mac.as_deref() == card.mac();
-                if by_mac(&info.mac) || by_mac(&info.given_mac) || by_rule() {
+                if by_mac(&info.mac) || by_mac(&info.given_mac) || by_rule {
                     return Some(0);
                 }
                 let place = card.was_called(&info.name).then(|| card.names().iter().position(|own| *own == info.name));

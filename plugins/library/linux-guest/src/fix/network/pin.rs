@@ -7,7 +7,7 @@ use super::card::Card;
 use super::pair::Pair;
 use super::place;
 use crate::inspect::network::udev::NEW_DRIVER;
-use crate::inspect::network::{Network, Udev, rivals};
+use crate::inspect::network::{Network, rivals};
 use crate::textfile::{Why, put, with_lines};
 
 const REASON: &str = "the card sits in another slot on KVM and would get another name, and the network would stay down";
@@ -17,7 +17,7 @@ const VERSION: u32 = 245;
 
 /// Plans the pins.
 pub(super) fn plan(pairs: &[Pair], network: &Network, guest: &dyn Guest, plan: &mut FixerPlan) -> Result<()> {
-    let udev = Udev::read(guest)?;
+    let udev = network.udev;
     if !udev.rules {
         plan.findings.push(not_pinned(pairs, "this guest has no udev, which could keep them"));
         return Ok(());

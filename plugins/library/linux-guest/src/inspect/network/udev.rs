@@ -79,16 +79,18 @@ fn parse_rules(file: &TextFile, graph: &mut Graph) {
     }
 }
 
-fn parse_link(file: &TextFile, settings: &[(String, String, String)]) -> Option<Pin> {
+/// A pin for each MAC of a `.link` file, or one for what it asks for instead.
+fn parse_link(file: &TextFile, settings: &[(String, String, String)]) -> Vec<Pin> {
     let found = Match::read(settings);
-    let (.., name) = settings.iter().rfind(|(section, key, _)| section == "Link" && key == "Name")?;
+    let name = settings.iter().rfind(|(section, key, _)| section == "Link" && key == "Name");
+    let Some((.., name)) = name else { return Vec::new() };
     let bound = found.by_hardware || found.old_machine.is_some();
-    if found.macs.is_empty() && !bound && found.drivers.any.is_empty() {
-        return None;
+    let address = found.paths.any.iter().find_map(|path| path.strip_prefix("pci-")).map(str::to_owned);
+    let pin = |mac| Pin { address: address.clone(), ..Pin::new(name, mac, &file.path, bound) };
+    if found.macs.is_empty() && (bound || !found.drivers.any.is_empty()) {
+        return vec![pin(None)];
     }
-    let mut pin = Pin::new(name, found.macs.first().cloned(), &file.path, bound);
-    pin.address = found.paths.any.iter().find_map(|path| path.strip_prefix("pci-")).map(str::to_owned);
-    Some(pin)
+    found.macs.iter().cloned().map(|mac| pin(Some(mac))).collect()
 }
 
 /// Names of the guest's `.link` files that udev may take for a card of this MAC and driver: of all that match, the first counts.

@@ -133,6 +133,37 @@ fn hints_of_files() {
         (&[("/etc/NetworkManager/system-connections/a", profile)][..], &[(1, 192), (2, 224)][..], "lan=02", 0),
         // The old machine's udev named it by its address.
         (&[lan, path], &[(1, 160), (2, 192)], "lan=02", 0),
+        (
+            &[
+                lan,
+                (
+                    "/etc/systemd/network/10-lan.link",
+                    "[Match]\nMACAddress=00:50:56:00:00:02\nDriver=vmxnet3\n[Link]\nName=lan\n",
+                ),
+            ],
+            &[(1, 160), (2, 192)],
+            "lan=02",
+            0,
+        ),
+        (
+            &[lan, ("/etc/systemd/network/10-lan.link", "[Match]\nDriver=vmxnet3\n[Link]\nName=lan\n")],
+            &[(1, 192)],
+            "lan=01",
+            0,
+        ),
+        // It is found by either of two MACs, and keeps its name.
+        (
+            &[
+                lan,
+                (
+                    "/etc/systemd/network/10-lan.link",
+                    "[Match]\nMACAddress=00:50:56:00:00:09 00:50:56:00:00:02\n[Link]\nName=lan\n",
+                ),
+            ],
+            &[(1, 160), (2, 192)],
+            "",
+            0,
+        ),
         // A MAC that is given to the card may be the card's.
         (
             &[("/etc/network/interfaces", "auto lan\niface lan inet dhcp\n hwaddress 00:50:56:00:00:02\n")],

@@ -141,12 +141,13 @@ fn who_names_the_cards() {
 #[test]
 fn links_and_rules_that_name_cards() {
     let pin = |path: &str, text: &str| {
-        let pins = graph(&[(path, text)]).pins;
+        let pins = graph(&[("/usr/lib/udev/rules.d/80-net-setup-link.rules", "x"), (path, text)]).pins;
         pins.into_iter().map(|pin| (pin.name, pin.mac, pin.bound, pin.address)).collect::<Vec<_>>()
     };
     let mac = || Some("00:50:56:aa:bb:01".to_owned());
     for (text, expected) in [
         ("[Match]\nMACAddress=00:50:56:AA:BB:01\n[Link]\nName=lan\n", Some((mac(), false, None))),
+        ("[Match]\nMACAddress=00:50:56:AA:BB:01\nDriver=vmxnet3\n[Link]\nName=lan\n", Some((mac(), true, None))),
         ("[Match]\nPermanentMACAddress=00:50:56:AA:BB:01\n[Link]\nName=lan\n", Some((mac(), false, None))),
         ("[Match]\nPath=pci-0000:0b:00.0\n[Link]\nName=lan\n", Some((None, true, Some("0000:0b:00.0".to_owned())))),
         ("[Match]\nDriver=vmxnet3\n[Link]\nName=lan\n", Some((None, true, None))),
@@ -181,6 +182,15 @@ fn links_and_rules_that_name_cards() {
             expected.into_iter().map(|(mac, bound, at)| ("lan".to_owned(), mac, bound, at)).collect();
         assert_eq!(pin("/etc/udev/rules.d/70-persistent-net.rules", text), expected, "{text}");
     }
+}
+
+#[test]
+fn links_that_udev_does_not_read_name_nothing() {
+    assert!(
+        graph(&[("/etc/systemd/network/10-lan.link", "[Match]\nMACAddress=00:50:56:AA:BB:01\n[Link]\nName=lan\n")])
+            .pins
+            .is_empty()
+    );
 }
 
 #[test]
