@@ -130,4 +130,14 @@ impl<'a> Devices<'a> {
             "which is a guess: the VM has disks on controllers of different kinds, and Linux gives letters in the order in which their drivers come up",
         )
     }
+
+    /// A finding with this code when it is not certain that `spec`, of which `what` speaks, means the device that it is taken for.
+    pub fn guess(&self, code: &str, what: &str, spec: &str) -> Option<Finding> {
+        let Reference::Place(device) = self.refer(spec) else { return None };
+        let message = format!("{what}, taken for {}, {}", device.device, self.doubt(spec)?);
+        Some(
+            Finding::new(code, Severity::Warn, message)
+                .hint("look in the old machine which device it is (blkid), and name it by UUID there"),
+        )
+    }
 }
