@@ -28,6 +28,10 @@ fn a_guest_is_read_and_changed_and_stays_inside_of_itself() {
     for (path, label) in [("/etc", "etc_t"), ("/etc/default/grub", "bootloader_etc_t")] {
         run("debugfs", &["-w", "-R", &format!("ea_set {path} security.selinux {label}"), disk.to_str().unwrap()]);
     }
+    // chattr +i, beside the flag of extents that every file has.
+    for path in ["/etc/many/2", "/etc/many/3"] {
+        run("debugfs", &["-w", "-R", &format!("set_inode_field {path} flags 0x80010"), disk.to_str().unwrap()]);
+    }
     let before = allocated(&disk);
     // As the host has it: an overlay, committed at the end.
     let overlay = folder.path().join("overlay.qcow2").display().to_string();
@@ -131,6 +135,10 @@ fn a_guest_is_read_and_changed_and_stays_inside_of_itself() {
     assert_eq!(apply(remove(Some("x")), "/etc/many/1"), Ok(AppliedStatus::Done));
     assert_eq!(apply(remove(Some("x")), "/etc/many/1"), Ok(AppliedStatus::Unchanged));
     assert_eq!(apply(remove(None), "/etc/loop-a"), Ok(AppliedStatus::Done));
+    // What a flag holds is released for its change; a change that is refused for another reason leaves it held.
+    assert_eq!(apply(write("y", None, Some("x")), "/etc/many/2"), Ok(AppliedStatus::Done));
+    assert!(apply(write("z", None, Some("x")), "/etc/many/2").is_err());
+    assert_eq!(apply(remove(Some("x")), "/etc/many/3"), Ok(AppliedStatus::Done));
     assert!(apply(remove(Some("x")), "/etc/pipe").is_err());
     assert_eq!(apply(remove(Some(&"\u{7}".repeat(9 << 20))), "/usr/share/big"), Ok(AppliedStatus::Done));
     guest.discard_unused().unwrap();
@@ -143,6 +151,8 @@ fn a_guest_is_read_and_changed_and_stays_inside_of_itself() {
     let debugfs = |command: &str| run("debugfs", &["-R", command, disk.to_str().unwrap()]);
     assert_eq!(debugfs("cat /etc/default/grub"), "GRUB_TIMEOUT=1\n");
     assert_eq!(debugfs("cat /boot/copy"), "ID=debian\n");
+    assert_eq!(debugfs("cat /etc/many/2"), "y");
+    assert!(debugfs("stat /etc/many/2").contains("Flags: 0x80010"));
     // A changed file keeps its label, and a new one, and each new folder above it, has that of the folder it is in.
     let label = |path: &str| debugfs(&format!("ea_get {path} security.selinux"));
     assert!(label("/etc/default/grub").contains("\"bootloader_etc_t\""), "{}", label("/etc/default/grub"));

@@ -68,33 +68,39 @@ impl<'a> Devices<'a> {
 
     /// Why a device has no name that survives the move.
     pub fn why_nameless(&self, device: &GuestBlockDevice) -> Reason {
-        match self.copy_of(device) {
-            Some(other) => Reason {
-                why: format!("which is {} here, and {} has the same UUIDs: it is a copy", device.device, other.device),
-                hint: COPY_HINT,
-            },
-            None => Reason {
-                why: format!("which is {} here, and has neither UUID nor label", device.device),
-                hint: "give the filesystem a label or its partition table UUIDs, and name it so in the guest",
-            },
-        }
+        let here = &device.device;
+        let (why, hint) = match (self.same_content(device), self.same_partition(device)) {
+            (Some(other), _) => {
+                (format!("which is {here} here, and {} has the same UUIDs: it is a copy", other.device), COPY_HINT)
+            }
+            (None, Some(other)) => (
+                format!("which is {here} here, and {} has the same partition UUID", other.device),
+                "give one of the disks' partition tables another identifier in the guest (sfdisk --disk-id)",
+            ),
+            (None, None) => (
+                format!("which is {here} here, and has neither UUID nor label"),
+                "give the filesystem a label or its partition table UUIDs, and name it so in the guest",
+            ),
+        };
+        Reason { why, hint }
     }
 
-    /// The device of another disk that has the same identifiers. What lies on several disks has one for all of them.
-    fn copy_of(&self, device: &GuestBlockDevice) -> Option<&'a GuestBlockDevice> {
+    /// The device with the same partition UUID: a partition table is copied with its disk, and for the disks of an array alone.
+    fn same_partition(&self, device: &GuestBlockDevice) -> Option<&'a GuestBlockDevice> {
+        let own = device.partuuid.as_ref().filter(|own| !own.is_empty())?;
+        self.all().find(|one| one.device != device.device && one.partuuid.as_ref() == Some(own))
+    }
+
+    /// The device with the same filesystem or container on it. What lies on several disks has one UUID for all of them.
+    fn same_content(&self, device: &GuestBlockDevice) -> Option<&'a GuestBlockDevice> {
         let spans = |fstype: &str| matches!(fstype, "linux_raid_member" | "btrfs" | "zfs_member" | "bcachefs");
-        let whole = device.uuid.as_ref().filter(|_| !device.fstype.as_deref().is_some_and(spans));
-        let same = |own: Option<&String>, other: &Option<String>| {
-            own.is_some_and(|own| !own.is_empty() && other.as_ref() == Some(own))
-        };
-        self.all()
-            .filter(|one| one.device != device.device)
-            .find(|one| same(device.partuuid.as_ref(), &one.partuuid) || same(whole, &one.uuid))
+        let own = device.uuid.as_ref().filter(|own| !own.is_empty() && !device.fstype.as_deref().is_some_and(spans))?;
+        self.all().find(|one| one.device != device.device && one.uuid.as_ref() == Some(own))
     }
 
     /// A finding when a disk is a copy of another: which of them the guest takes is a matter of chance.
     pub fn copies(&self) -> Option<Finding> {
-        let (device, other) = self.all().find_map(|device| Some((device, self.copy_of(device)?)))?;
+        let (device, other) = self.all().find_map(|device| Some((device, self.same_content(device)?)))?;
         let message = format!(
             "{} and {} have the same UUIDs: one disk is a copy of the other, and which of them the guest takes is a matter of chance",
             device.device, other.device
@@ -122,6 +128,16 @@ impl<'a> Devices<'a> {
         kinds.dedup();
         (kinds.len() > 1).then_some(
             "which is a guess: the VM has disks on controllers of different kinds, and Linux gives letters in the order in which their drivers come up",
+        )
+    }
+
+    /// A finding with this code when it is not certain that `spec`, of which `what` speaks, means the device that it is taken for.
+    pub fn guess(&self, code: &str, what: &str, spec: &str) -> Option<Finding> {
+        let Reference::Place(device) = self.refer(spec) else { return None };
+        let message = format!("{what}, taken for {}, {}", device.device, self.doubt(spec)?);
+        Some(
+            Finding::new(code, Severity::Warn, message)
+                .hint("look in the old machine which device it is (blkid), and name it by UUID there"),
         )
     }
 }

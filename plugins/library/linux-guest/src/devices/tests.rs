@@ -179,7 +179,10 @@ fn two_reasons_for_no_better_name() {
         assert_eq!(devices.why_not(spec).why, why, "{spec}");
     }
     assert!(devices.copies().unwrap().message.starts_with("/dev/sda1 and /dev/sdb1 have the same UUIDs"));
-    // Members of one array, and the devices of one btrfs.
+    // A partition table that was copied for an array, members of one array, and the devices of one btrfs.
+    let mut table = vec![fixture::disk(0, &[(1, "swap")]), fixture::disk(1, &[(1, "swap")])];
+    table[1].devices[1].partuuid = table[0].devices[1].partuuid.clone();
+    assert_eq!(Devices::new(&table, Some(&vm)).copies(), None);
     for fstype in ["linux_raid_member", "btrfs"] {
         let mut disks = vec![fixture::disk(0, &[(1, fstype)]), fixture::disk(1, &[(1, fstype)])];
         disks[1].devices[1].uuid = disks[0].devices[1].uuid.clone();

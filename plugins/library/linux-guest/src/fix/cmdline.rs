@@ -179,13 +179,11 @@ fn unknown_device(path: &str, argument: &str, devices: &Devices<'_>) -> Finding 
 /// A device that was taken for another's in doubt; the root is known by what is on it.
 fn guessed_device(path: &str, argument: &str, context: &PlanContext, devices: &Devices<'_>) -> Option<Finding> {
     let spec = argument.split_once('=').map_or("", |(_, device)| device);
-    let Reference::Place(device) = devices.refer(spec) else { return None };
-    let why = devices.doubt(spec).filter(|_| context.inspection.root.as_ref() != Some(&device.device))?;
-    let message = format!("{path} has {argument}, taken for {}, {why}", device.device);
-    Some(
-        Finding::new("cmdline-guessed-device", Severity::Warn, message)
-            .hint("look in the guest which device it is, and name it by UUID there"),
-    )
+    let is_root = |device: &str| context.inspection.root.as_deref() == Some(device);
+    if matches!(devices.refer(spec), Reference::Place(device) if is_root(&device.device)) {
+        return None;
+    }
+    devices.guess("cmdline-guessed-device", &format!("{path} has {argument}"), spec)
 }
 
 #[cfg(test)]

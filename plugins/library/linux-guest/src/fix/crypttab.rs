@@ -79,6 +79,12 @@ pub(super) fn by_uuid(text: &str, devices: &Devices<'_>) -> (String, Vec<Finding
             Reference::Unknown => None,
         };
         if let Some(stable) = stable {
+            let opened = unescape(&line[source.clone()]);
+            findings.extend(devices.guess(
+                "crypttab-guessed-device",
+                &format!("/etc/crypttab opens {opened}"),
+                &opened,
+            ));
             return Some(format!("{}{stable}{}", &line[..source.start], &line[source.end..]));
         }
         let source = unescape(&line[source]);
@@ -92,6 +98,8 @@ pub(super) fn by_uuid(text: &str, devices: &Devices<'_>) -> (String, Vec<Finding
 
 #[cfg(test)]
 mod tests {
+    use vmdk2kvm_plugin_api::model::{Controller, Disk};
+
     use super::*;
     use crate::fixture;
 
@@ -122,5 +130,14 @@ mod tests {
         );
         assert_eq!(findings.len(), 1);
         assert_eq!(by_uuid(&out, &devices).0, out);
+        // A second disk on a controller of another kind puts every letter in doubt.
+        context.vm.disks.push(Disk::new("x", Controller::Sata, 0, 0));
+        context.inspection.disks.push(fixture::disk(1, &[]));
+        let devices = Devices::new(&context.inspection.disks, Some(&context.vm));
+        let (_, findings) = by_uuid("a /dev/sda2 none luks\n", &devices);
+        assert_eq!(
+            findings.iter().map(|finding| finding.code.as_str()).collect::<Vec<_>>(),
+            ["crypttab-guessed-device"]
+        );
     }
 }

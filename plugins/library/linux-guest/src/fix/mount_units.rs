@@ -43,6 +43,11 @@ impl Fixer for MountUnits {
                 let message = format!("{path} mounts {device}, {}", reason.why);
                 Finding::new("mount-unit-unknown-device", Severity::Warn, message).hint(reason.hint)
             }));
+            let mounted =
+                file.text.lines().filter_map(|line| line.split_once('=').filter(|(key, _)| key.trim() == "What"));
+            plan.findings.extend(mounted.filter_map(|(_, device)| {
+                devices.guess("mount-unit-guessed-device", &format!("{path} mounts {}", device.trim()), device.trim())
+            }));
             let why = Why {
                 summary: "a unit mounts its device by UUID",
                 reason: "names by place do not exist on KVM, and the boot waits for them or stops",
