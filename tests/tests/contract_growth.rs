@@ -44,9 +44,9 @@ static GROWN: LazyLock<Release> = LazyLock::new(|| {
     // The host says words that came later to every plugin, old ones included.
     release.replace(
         "host/src/pipeline/fetch.rs",
-        "    if let Some(name) = &run.job.name {",
+        "    if let Some(name) = &run.job.settings.name {",
         "    vm.nics.push(vmdk2kvm_plugin_api::model::Nic::new(vmdk2kvm_plugin_api::model::NicKind::CameLater));\n    \
-         vm.grown_vmspec = 7;\n    if let Some(name) = &run.job.name {",
+         vm.grown_vmspec = 7;\n    if let Some(name) = &run.job.settings.name {",
     );
     // Whoever has an object of the other side asks it for the new method, and must get an answer also from one that lacks it.
     let ask = "assert_eq!(self.object.grown(), 7);\n        ";

@@ -122,7 +122,7 @@ const BAD: [(&str, i32, &str); 10] = [
     (
         "echo '{\"plan\": {\"change\": []}}'",
         1,
-        "is none of the protocol: unknown field `change`, expected `findings` or `changes`",
+        "is none of the protocol: unknown field `change`, expected one of `findings`, `changes`, `drives`, `wants`",
     ),
     ("echo no licence >&2; exit 3", 1, "it ended with status 3, and its last words were \"no licence\""),
     ("kill -9 $$", 1, "it was killed by signal 9"),

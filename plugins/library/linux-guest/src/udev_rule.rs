@@ -3,6 +3,8 @@
 /// A match or an assignment of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Key<'a> {
+    /// All of it, as it stands in the rule.
+    pub text: &'a str,
     /// Its key with the attribute in braces.
     pub name: &'a str,
     /// `==`, `!=`, `=`, `+=`, `-=` or `:=`.
@@ -32,16 +34,19 @@ pub(crate) fn rules(text: &str) -> Vec<Vec<Key<'_>>> {
     out
 }
 
-fn keys(line: &str) -> Vec<Key<'_>> {
+/// The keys of one line.
+pub(crate) fn keys(line: &str) -> Vec<Key<'_>> {
     let mut out = Vec::new();
     let mut rest = line;
-    while let Some((head, behind)) = rest.split_once('"') {
-        let Some(end) = behind.find('"') else { break };
-        let head = head.trim_start_matches([',', ' ', '\t']);
+    while let Some(open) = rest.find('"') {
+        let Some(length) = rest[open + 1..].find('"') else { break };
+        let end = open + 1 + length;
+        let text = rest[..=end].trim_start_matches([',', ' ', '\t']);
+        let head = rest[..open].trim_start_matches([',', ' ', '\t']);
         let name = head.trim_end_matches([' ', '\t', '=', '!', '+', '-', ':']);
         // An `e"..."` has escapes; none of them is in a name.
-        out.push(Key { name, operator: head[name.len()..].trim(), value: &behind[..end] });
-        rest = &behind[end + 1..];
+        out.push(Key { text, name, operator: head[name.len()..].trim(), value: &rest[open + 1..end] });
+        rest = &rest[end + 1..];
     }
     out
 }

@@ -6,6 +6,7 @@ use super::graph::Graph;
 use super::matching::Match;
 use super::{files, mac, networkd};
 use crate::textfile::TextFile;
+use crate::udev_rule::{Key, keys, rules};
 
 /// A rule that gives a card its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,8 +64,7 @@ impl Pin {
 }
 
 fn parse_rules(file: &TextFile, graph: &mut Graph) {
-    for line in file.text.replace("\\\n", " ").lines() {
-        let keys = keys(line);
+    for keys in rules(&file.text) {
         let Some(name) = value(&keys, "NAME", "=").filter(|name| !name.contains(['%', '$', '/'])) else { continue };
         let card = ["ATTR{address}", "ATTRS{address}", "SYSFS{address}"].iter().find_map(|key| value(&keys, key, "=="));
         let is_card = value(&keys, "SUBSYSTEM", "==") == Some("net") || card.is_some();
@@ -111,7 +111,8 @@ pub(crate) fn rivals(guest: &dyn Guest, card: &str, driver: &str) -> Result<Vec<
 /// The rule's line without what asks for the old hardware; `None` when it asks for nothing of the kind, or names no MAC and so
 /// would apply to every card without it.
 pub(crate) fn unbound_rule(line: &str) -> Option<String> {
-    let keys = keys(line);
+    let line = line.trim();
+    let keys = if line.starts_with('#') { Vec::new() } else { keys(line) };
     let has_mac = keys.iter().any(|key| matches!(key.name, "ATTR{address}" | "ATTRS{address}" | "SYSFS{address}"));
     let names = keys.iter().any(|key| key.name == "NAME");
     if !has_mac || !names || !keys.iter().any(is_bound) {
@@ -119,36 +120,6 @@ pub(crate) fn unbound_rule(line: &str) -> Option<String> {
     }
     let kept: Vec<&str> = keys.iter().filter(|key| !is_bound(key)).map(|key| key.text).collect();
     Some(kept.join(", "))
-}
-
-struct Key<'a> {
-    text: &'a str,
-    name: &'a str,
-    operator: &'a str,
-    value: &'a str,
-}
-
-/// `KEY==value` pairs of a rule. Values may hold commas, but no quotes.
-fn keys(line: &str) -> Vec<Key<'_>> {
-    let mut out = Vec::new();
-    let mut rest = line.trim();
-    if rest.starts_with('#') {
-        return out;
-    }
-    while let Some(open) = rest.find('"') {
-        let Some(length) = rest[open + 1..].find('"') else { break };
-        let end = open + 1 + length;
-        let head = rest[..open].trim_start_matches([',', ' ', '\t']);
-        let name = head.trim_end_matches([' ', '\t', '=', '!', '+', ':']);
-        out.push(Key {
-            text: rest[..=end].trim_start_matches([',', ' ', '\t']),
-            name,
-            operator: head[name.len()..].trim(),
-            value: &rest[open + 1..end],
-        });
-        rest = &rest[end + 1..];
-    }
-    out
 }
 
 fn value<'a>(keys: &[Key<'a>], name: &str, operator: &str) -> Option<&'a str> {
