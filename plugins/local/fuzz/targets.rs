@@ -37,7 +37,7 @@ pub fn walk(bytes: &[u8]) {
             }
             let Some(map) = answered(member.extents(at, length)) else { continue };
             let mut next = at;
-            for Extent { offset, length, kind } in map {
+            for Extent { offset, length, kind, .. } in map {
                 assert!(offset == next && length > 0, "a gap in the map");
                 let part = &read[(offset - at) as usize..][..length as usize];
                 assert!(kind == ExtentKind::Data || part.iter().all(|byte| *byte == 0), "a hole that is not zero");
