@@ -58,7 +58,7 @@ pub(super) fn examine(run: &Run<'_>) -> Result<Value, Failure> {
     resize::warn(run, &disks, &plan);
     let mut document = serde_json::to_value(&plan).map_err(|error| PluginError::defect(error.to_string()))?;
     add_ways(&mut document, &disks);
-    plan::refuse_blocked(run, &plan)
+    plan::refuse_blocked(run, &fetched.vm, &plan)
         .map_err(|error| Failure { result: Some(document.clone()), ..Failure::new(Stage::Plan, error) })?;
     Ok(document)
 }

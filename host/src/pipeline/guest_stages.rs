@@ -136,7 +136,7 @@ impl GuestStages<'_, '_> {
             };
             let new = plan.findings.iter().filter(|finding| !seen.clone().any(|known| known == *finding));
             new.for_each(|finding| run.services.events().emit(Event::Finding(finding.clone())));
-            plan::refuse_blocked(run, &plan)?;
+            plan::refuse_blocked(run, &self.fetched.vm, &plan)?;
             Ok(plan)
         })?;
         summary.findings.clone_from(&plan.findings);

@@ -1,7 +1,7 @@
 //! PLAN: every fixer that understands the guest is asked in turn, over a guest on which the changes planned before are laid in memory.
 
 use similar::TextDiff;
-use vmdk2kvm_plugin_api::model::{Action, Change, Finding, GuestFingerprint, Plan, PlanContext, Severity};
+use vmdk2kvm_plugin_api::model::{Action, Change, Finding, GuestFingerprint, Plan, PlanContext, Severity, VmSpec};
 use vmdk2kvm_plugin_api::{ErrorKind, Fixer, Guest, Overlay, PluginError, Result};
 
 use super::resize;
@@ -75,9 +75,9 @@ pub(super) fn add_finding(findings: &mut Vec<Finding>, finding: Finding) {
 
 /// The error when a plan forbids to go on. A user who leaves the guest as it is (`--skip fix`) decides what that means for the guest; what
 /// the description of the VM forbids stays forbidden.
-pub(super) fn refuse_blocked(run: &Run<'_>, plan: &Plan) -> Result<()> {
+pub(super) fn refuse_blocked(run: &Run<'_>, vm: &VmSpec, plan: &Plan) -> Result<()> {
     let as_it_is = run.job.settings.skip.contains(&Stage::Fix);
-    let counts = |finding: &&Finding| !as_it_is || plan.vm.findings.contains(finding);
+    let counts = |finding: &&Finding| !as_it_is || vm.findings.contains(finding);
     let mut blocking = plan.findings.iter().filter(|finding| finding.severity == Severity::Block).filter(counts);
     let Some(first) = blocking.next() else { return Ok(()) };
     let more = blocking.count();
