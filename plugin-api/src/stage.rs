@@ -148,6 +148,13 @@ pub trait Inspector: Send + Sync {
         let _ = (request, disks);
         Err(PluginError::cannot("reading a guest without attached disks"))
     }
+
+    /// [`Inspector::accepts`] for a guest that is disks, of which flat views are there: at most a look at partition tables and the first
+    /// sectors of what they name. Asked instead of it, so that no guest is opened by an inspector that cannot know it.
+    fn accepts_disks(&self, request: &OpenGuest, disks: Vec<Arc<dyn BlockSource>>) -> Result<u32> {
+        let _ = disks;
+        self.accepts(request)
+    }
 }
 
 /// An opened guest and what was read from it.

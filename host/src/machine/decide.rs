@@ -13,6 +13,14 @@ use crate::config::MachineOptions;
 /// Above this many disks virtio-blk runs out of PCI slots on a machine without extra bridges.
 const MOST_VIRTIO_DISKS: usize = 20;
 
+/// Network cards by the word for their driver, the best first.
+const CARDS: [(&str, CardModel); 4] = [
+    ("virtio-net", CardModel::Virtio),
+    ("e1000e", CardModel::E1000e),
+    ("e1000", CardModel::E1000),
+    ("rtl8139", CardModel::Rtl8139),
+];
+
 /// What a fixer may want of the machine.
 const WANTS: [&str; 3] = ["clock-local", "enlightenments", "tpm"];
 
@@ -75,11 +83,8 @@ fn best(vm: &VmSpec, inspection: Option<&Inspection>, promises: &Promises, forma
     let known = inspection.is_some_and(|inspection| inspection.os.family != OsFamily::Unknown);
     let cdroms = vm.removable.iter().filter(|drive| drive.kind == RemovableKind::Cdrom).count();
     let bus = bus(promises, vm.disks.len(), cdroms, known && firmware == Firmware::Bios);
-    let card = match known {
-        _ if promises.drive("virtio-net") => CardModel::Virtio,
-        true => CardModel::E1000,
-        false => CardModel::E1000e,
-    };
+    let card = CARDS.into_iter().find(|(word, _)| promises.drive(word)).map(|(_, model)| model);
+    let card = card.unwrap_or(if known { CardModel::E1000 } else { CardModel::E1000e });
     Machine::new(&vm.name, firmware, vm.cpus, vm.memory_bytes).with(|machine| {
         machine.uuid.clone_from(&vm.uuid);
         machine.genid.clone_from(&vm.genid);
@@ -104,6 +109,7 @@ fn bus(promises: &Promises, disks: usize, cdroms: usize, is_old_kind: bool) -> D
     match block {
         true if disks <= MOST_VIRTIO_DISKS || !scsi => DiskBus::Virtio,
         _ if scsi => DiskBus::VirtioScsi,
+        _ if promises.drive("ahci") => DiskBus::Sata,
         // A kernel from before virtio may know nothing of AHCI either.
         _ if is_old_kind && disks + cdroms <= MOST_IDE_DRIVES => DiskBus::Ide,
         _ => DiskBus::Sata,
@@ -166,6 +172,8 @@ mod tests {
             ("bios", "linux", &[], 4, None, Chipset::Q35, DiskBus::Sata, CardModel::E1000),
             ("uefi", "linux", &[], 1, None, Chipset::Q35, DiskBus::Sata, CardModel::E1000),
             ("bios", "unknown", &[], 1, None, Chipset::Q35, DiskBus::Sata, CardModel::E1000e),
+            ("bios", "windows", &["ahci", "ide", "e1000e"], 1, None, Chipset::Q35, DiskBus::Sata, CardModel::E1000e),
+            ("bios", "windows", &["ide", "rtl8139"], 1, None, Chipset::Pc, DiskBus::Ide, CardModel::Rtl8139),
         ] {
             let machine = machine(&vm(firmware, disks), family, drives, asked);
             assert_eq!(

@@ -4,6 +4,10 @@ use vmdk2kvm_plugin_api::model::{CardModel, Chipset, DiskBus, Machine, MachineDr
 
 /// The same machine with disks on SATA, cards that every system of today knows, and plain VGA; `None` when it is that already.
 pub fn lesser(machine: &Machine) -> Option<Machine> {
+    // A system that is given IDE knows nothing of SATA.
+    if machine.disks.iter().any(|disk| disk.bus == DiskBus::Ide) {
+        return None;
+    }
     let lesser = machine.clone().with(|lesser| {
         lesser.chipset = Chipset::Q35;
         lesser.disks.iter_mut().for_each(|disk| disk.bus = DiskBus::Sata);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vmdk2kvm_plugin_api::model::{AttachedDisk, CreateOverlay};
-use vmdk2kvm_plugin_api::{Converter, PluginError, Result};
+use vmdk2kvm_plugin_api::{BlockSource, Converter, PluginError, Result};
 
 use super::disk::Disk;
 use super::format::{OVERLAY, RAW};
@@ -16,6 +16,8 @@ use crate::nbd::Export;
 pub(super) struct Attached {
     /// In the order of the VM's disks.
     pub disks: Vec<AttachedDisk>,
+    /// Their flat views.
+    pub sources: Vec<Arc<dyn BlockSource>>,
     exports: Vec<Export>,
 }
 
@@ -33,7 +35,7 @@ pub(super) fn overlay_path(folder: &Path, index: usize) -> PathBuf {
 
 /// Exports every disk on a socket in `private`, and makes a new overlay on each in `folder`.
 pub(super) fn attach(disks: &[Disk], folder: &Path, private: &Path, converter: &dyn Converter) -> Result<Attached> {
-    let mut attached = Attached { disks: Vec::new(), exports: Vec::new() };
+    let mut attached = Attached { disks: Vec::new(), sources: Vec::new(), exports: Vec::new() };
     for (index, disk) in disks.iter().enumerate() {
         let export = Export::start(Arc::clone(&disk.source), &private.join(index.to_string()))?;
         let overlay = overlay_path(folder, index);
@@ -44,6 +46,7 @@ pub(super) fn attach(disks: &[Disk], folder: &Path, private: &Path, converter: &
         })?;
         converter.create_overlay(&CreateOverlay::new(&overlay, export.uri(), RAW, disk.source.size()))?;
         attached.exports.push(export);
+        attached.sources.push(Arc::clone(&disk.source));
         attached.disks.push(AttachedDisk::new(overlay, OVERLAY));
     }
     Ok(attached)

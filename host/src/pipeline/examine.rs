@@ -93,14 +93,14 @@ struct Looked {
 
 fn open(run: &Run<'_>, fetched: &Fetched, disks: &[Disk]) -> Result<Looked, Failure> {
     if disks.is_empty() {
-        return Ok(Looked { opened: inspect::inspect(run, fetched, Vec::new(), false, run.private)?, _attached: None });
+        return Ok(Looked { opened: inspect::inspect(run, fetched, None, false, run.private)?, _attached: None });
     }
     let attached = run
         .registry
         .converter(run.job.settings.plugins.converter.as_deref(), OVERLAY)
         .and_then(|converter| attach::attach(disks, run.private, run.private, converter.stage.as_ref()))
         .map_err(|error| Failure::new(Stage::Inspect, error))?;
-    let opened = inspect::inspect(run, fetched, attached.disks.clone(), false, run.private);
+    let opened = inspect::inspect(run, fetched, Some(&attached), false, run.private);
     let opened = opened.map_err(|failure| match attached.source_error() {
         Some(error) => Failure::new(Stage::Flatten, error),
         None => failure,

@@ -1,8 +1,9 @@
 //! INSPECT: opens the guest with all its disks attached, once; the same guest serves PLAN and FIX.
 
-use vmdk2kvm_plugin_api::model::{AttachedDisk, Finding, Inspection, OpenGuest, OsFamily, Severity};
+use vmdk2kvm_plugin_api::model::{Finding, Inspection, OpenGuest, OsFamily, Severity};
 use vmdk2kvm_plugin_api::{Guest, Inspector, Opened, PluginError, Result};
 
+use super::attach::Attached;
 use super::fetch::Fetched;
 use super::run::Run;
 use crate::config::KeySource;
@@ -39,13 +40,13 @@ impl Drop for OpenedGuest {
 pub(super) fn inspect(
     run: &Run<'_>,
     fetched: &Fetched,
-    disks: Vec<AttachedDisk>,
+    attached: Option<&Attached>,
     writable: bool,
     work_dir: &std::path::Path,
 ) -> Result<OpenedGuest, Failure> {
     let request = OpenGuest::new(fetched.vm.clone(), fetched.source.clone(), work_dir.to_string_lossy());
     let request = request.with(|request| {
-        request.disks = disks;
+        request.disks = attached.map_or_else(Vec::new, |attached| attached.disks.clone());
         request.writable = writable;
         request.socket_dir = run.private.to_string_lossy().into_owned();
         request.keys = run.job.settings.keys.iter().map(key).collect();
@@ -53,8 +54,9 @@ pub(super) fn inspect(
     });
     let failed = |error| Failure::new(Stage::Inspect, error);
     run.services.set_stage(Stage::Inspect);
-    let mut inspectors =
-        run.registry.inspectors(run.job.settings.plugins.inspector.as_deref(), &request).map_err(failed)?;
+    let sources = attached.map_or(&[][..], |attached| &attached.sources);
+    let wanted = run.job.settings.plugins.inspector.as_deref();
+    let mut inspectors = run.registry.inspectors(wanted, &request, sources).map_err(failed)?;
     inspectors.reverse();
     let mut began = run.begin(Stage::Inspect, inspectors.last().map(|inspector| inspector.label.as_str()));
     let mut opened = open_first(run, inspectors, &request, &mut began.plugin).map_err(failed)?;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use vmdk2kvm_plugin_api::model::{OpenGuest, OsFamily, SourceRef, Way};
 use vmdk2kvm_plugin_api::{
-    Converter, Fetcher, Fixer, Flattener, Inspector, Kind, Manifest, PluginError, Result, Tester,
+    BlockSource, Converter, Fetcher, Fixer, Flattener, Inspector, Kind, Manifest, PluginError, Result, Tester,
 };
 
 use super::discovery::{Candidate, discover, search_folders};
@@ -156,7 +156,12 @@ impl Registry {
     }
 
     /// The INSPECT plugins for a guest, the most suitable first: at least one.
-    pub fn inspectors(&self, wanted: Option<&str>, request: &OpenGuest) -> Result<Vec<Chosen<Box<dyn Inspector>>>> {
+    pub fn inspectors(
+        &self,
+        wanted: Option<&str>,
+        request: &OpenGuest,
+        disks: &[Arc<dyn BlockSource>],
+    ) -> Result<Vec<Chosen<Box<dyn Inspector>>>> {
         let subject = if request.disks.is_empty() { scheme(&request.source.uri) } else { "images" };
         let message = "no plugin can open this guest".to_owned();
         self.ranked(
@@ -164,7 +169,7 @@ impl Registry {
             wanted,
             None,
             Loaded::inspector,
-            |inspector| inspector.accepts(request),
+            |inspector| inspector.accepts_disks(request, disks.to_vec()),
             || self.nobody(Kind::Inspector, Some(subject), message),
         )
     }

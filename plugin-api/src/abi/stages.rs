@@ -215,11 +215,17 @@ impl InspectorAbi for Guarded<Box<dyn Inspector>> {
     }
     fn open_sources(&self, request: RStr<'_>, disks: RVec<BlockSourceObj>) -> AbiResult<AbiOpened> {
         guard("Inspector::open_sources", || {
-            let disks = disks.into_iter().map(|disk| Arc::from(source_from_abi(disk, "host"))).collect();
-            let opened = self.0.open_sources(&given::<OpenGuest>(request)?, disks)?;
+            let opened = self.0.open_sources(&given::<OpenGuest>(request)?, taken(disks))?;
             Ok(AbiOpened { inspection: to_json(&opened.inspection)?, guest: guest_to_abi(opened.guest) })
         })
     }
+    fn accepts_disks(&self, request: RStr<'_>, disks: RVec<BlockSourceObj>) -> AbiResult<u32> {
+        guard("Inspector::accepts_disks", || self.0.accepts_disks(&given::<OpenGuest>(request)?, taken(disks)))
+    }
+}
+
+fn taken(disks: RVec<BlockSourceObj>) -> Vec<Arc<dyn BlockSource>> {
+    disks.into_iter().map(|disk| Arc::from(source_from_abi(disk, "host"))).collect()
 }
 
 impl Inspector for Remote<InspectorObj> {
@@ -237,6 +243,11 @@ impl Inspector for Remote<InspectorObj> {
         let disks = disks.into_iter().map(source_to_abi).collect();
         let opened = self.take(self.object.open_sources(to_json(request)?.as_rstr(), disks))?;
         self.opened(opened)
+    }
+    fn accepts_disks(&self, request: &OpenGuest, disks: Vec<Arc<dyn BlockSource>>) -> Result<u32> {
+        let _call = enter(self.label, "Inspector::accepts_disks");
+        let disks = disks.into_iter().map(source_to_abi).collect();
+        self.take(self.object.accepts_disks(to_json(request)?.as_rstr(), disks))
     }
 }
 

@@ -138,6 +138,10 @@ pub trait InspectorAbi: Send + Sync {
     fn open(&self, request: RStr<'_>) -> AbiResult<AbiOpened>;
     #[sabi(last_prefix_field)]
     fn open_sources(&self, request: RStr<'_>, disks: RVec<BlockSourceObj>) -> AbiResult<AbiOpened>;
+    fn accepts_disks(&self, request: RStr<'_>, disks: RVec<BlockSourceObj>) -> AbiResult<u32> {
+        let _ = disks;
+        self.accepts(request)
+    }
 }
 pub type InspectorObj = InspectorAbi_TO<'static, RBox<()>>;
 

@@ -275,6 +275,12 @@ pub struct GuestBlockDevice {
     /// Partition label.
     #[serde(default)]
     pub partlabel: Option<String>,
+    /// The type that the partition table gives it: a GUID, or `0x` and the number of an MBR's entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parttype: Option<String>,
+    /// Where on its disk a partition begins, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_bytes: Option<u64>,
     /// Where the guest had the filesystem mounted when it last did, as far as the filesystem says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_mounted: Option<String>,

@@ -64,13 +64,11 @@ fn find<'a>(
     host: &Host,
     findings: &mut Vec<Finding>,
 ) -> Result<Option<Candidate<'a>>> {
-    let chosen = request.root.as_deref().unwrap_or_default();
+    let is_meant = |volume: &Volume| request.root.as_deref().is_none_or(|chosen| volume.is(chosen));
     let mut left: Vec<&Volume> =
-        volumes.volumes.iter().filter(|volume| may_hold_linux(&volume.fstype) && is_chosen(volume, chosen)).collect();
-    if left.is_empty() && !chosen.is_empty() {
-        let devices: Vec<&str> = volumes.volumes.iter().map(|volume| volume.device.as_str()).collect();
-        return Err(PluginError::config(format!("--root: no filesystem of this VM is \"{}\"", chosen.escape_debug()))
-            .hint(format!("choose one of {}", devices.join(", "))));
+        volumes.volumes.iter().filter(|volume| may_hold_linux(&volume.fstype) && is_meant(volume)).collect();
+    if left.is_empty() {
+        volumes.check_choice(request)?;
     }
     left.sort_by(|a, b| b.length.cmp(&a.length).then_with(|| a.device.cmp(&b.device)));
     let mut found: Vec<Candidate<'a>> = Vec::new();
@@ -225,16 +223,6 @@ fn mount_esp(
     Ok(())
 }
 
-/// Whether the user means this filesystem; all are meant when none is named.
-fn is_chosen(volume: &Volume, chosen: &str) -> bool {
-    match chosen.split_once('=') {
-        _ if chosen.is_empty() => true,
-        Some(("UUID", uuid)) => volume.uuid.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(uuid)),
-        Some(("LABEL", label)) => volume.label.as_deref() == Some(label),
-        _ => volume.device == chosen,
-    }
-}
-
 fn may_hold_linux(fstype: &str) -> bool {
     matches!(fstype, "ext2" | "ext3" | "ext4" | "xfs" | "btrfs" | "f2fs" | "reiserfs" | "jfs")
 }
@@ -286,24 +274,6 @@ mod tests {
         let fstab = "# UUID=1 /var btrfs subvol=@old 0 0\nUUID=1 / btrfs defaults 0 0\nUUID=1 /var btrfs noatime,subvol=@/var 0 0\n";
         assert_eq!(subvolume(fstab, "/var").as_deref(), Some("@/var"));
         assert_eq!(subvolume(fstab, "/"), None);
-    }
-
-    #[test]
-    fn the_user_may_choose_by_device_uuid_or_label() {
-        let volume = Volume {
-            device: "/dev/vg/root".into(),
-            fstype: "ext4".into(),
-            uuid: Some("AB-1".into()),
-            label: Some("os".into()),
-            length: 1,
-            esp: false,
-        };
-        for chosen in ["", "/dev/vg/root", "UUID=ab-1", "LABEL=os"] {
-            assert!(is_chosen(&volume, chosen), "{chosen}");
-        }
-        for other in ["/dev/sda1", "UUID=", "LABEL=o", "os", "UUID=/dev/vg/root"] {
-            assert!(!is_chosen(&volume, other), "{other}");
-        }
     }
 
     #[test]

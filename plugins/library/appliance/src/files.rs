@@ -1,6 +1,7 @@
 //! The guest's files: names resolved inside the guest, kinds checked before anything is opened, answers kept.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use vmdk2kvm_plugin_api::paths::{self, Names, join, name, parent};
@@ -22,6 +23,7 @@ pub struct Files {
     pub(crate) appliance: Appliance,
     pub(crate) work_dir: PathBuf,
     cache: Mutex<Cache>,
+    folds_case: AtomicBool,
 }
 
 /// Where a name leads.
@@ -46,7 +48,7 @@ pub enum Place {
 impl Files {
     /// The files of what is mounted in this appliance.
     pub fn new(appliance: Appliance, work_dir: PathBuf) -> Self {
-        Self { appliance, work_dir, cache: Mutex::new(Cache::default()) }
+        Self { appliance, work_dir, cache: Mutex::new(Cache::default()), folds_case: AtomicBool::new(false) }
     }
 
     /// What is kept of the guest.
@@ -54,9 +56,39 @@ impl Files {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether names that differ only in the case of letters name the same file.
+    pub fn folds_case(&self) -> bool {
+        self.folds_case.load(Ordering::Relaxed)
+    }
+
+    /// From now on they do, whatever the driver that mounted the files says.
+    pub fn fold_case(&self) {
+        self.folds_case.store(true, Ordering::Relaxed);
+    }
+
+    /// The path as its parts are spelled in their folders, as far as they are there.
+    fn spelled(&self, path: &str) -> Result<String> {
+        let (mut at, mut is_there) = ("/".to_owned(), true);
+        for part in paths::parts(path) {
+            let mut next = join(&at, part);
+            if is_there && part != ".." && self.look(&next)?.is_none() {
+                let is_folder = at == "/" || self.look(&at)?.is_some_and(|found| found.stat.kind == FileKind::Dir);
+                let entries = if is_folder { self.entries(&at)? } else { Arc::default() };
+                let folded = part.to_uppercase();
+                match entries.iter().find(|entry| entry.name.to_uppercase() == folded) {
+                    Some(entry) => next = join(&at, &entry.name),
+                    None => is_there = false,
+                }
+            }
+            at = next;
+        }
+        Ok(at)
+    }
+
     /// Resolves a path inside the guest; a symlink in its last part only when `follow`.
     pub fn resolve(&self, path: &str, follow: bool) -> Result<Place> {
-        Ok(match paths::resolve(self, path, follow)? {
+        let spelled = if self.folds_case() && path.starts_with('/') { Some(self.spelled(path)?) } else { None };
+        Ok(match paths::resolve(self, spelled.as_deref().unwrap_or(path), follow)? {
             paths::Place::Found { path, .. } => {
                 let stat = self.look(&path)?.ok_or_else(|| PluginError::defect(format!("{path}: it has gone")))?;
                 Place::Found { path, stat }

@@ -47,6 +47,10 @@ impl Guest for ApplianceGuest {
         }
     }
 
+    fn folds_case(&self) -> bool {
+        self.files.folds_case()
+    }
+
     fn list(&self, path: &str) -> Result<Option<Vec<Entry>>> {
         match self.files.resolve(path, true)? {
             Place::Found { path, stat } if stat.stat.kind == FileKind::Dir => {
@@ -85,6 +89,15 @@ impl Guest for ApplianceGuest {
 }
 
 impl ApplianceGuest {
+    /// The first bytes of a regular file, however large it is; `None` when there is nothing.
+    pub fn head(&self, path: &str, bytes: u64) -> Result<Option<Vec<u8>>> {
+        let Place::Found { path, stat } = self.files.resolve(path, true)? else { return Ok(None) };
+        if stat.stat.kind != FileKind::File {
+            return Err(PluginError::unusable(format!("{path}: not a regular file")));
+        }
+        self.files.fetch(&path, stat.stat.size.min(bytes)).map(Some)
+    }
+
     /// The filesystem type at a resolved path.
     pub(crate) fn fstype_at(&self, path: &str) -> &str {
         self.mounts

@@ -14,6 +14,7 @@ mod cache;
 mod discard;
 mod files;
 mod firmware;
+mod glance;
 mod guest;
 mod layout;
 mod lvm_text;
@@ -26,6 +27,7 @@ mod volumes;
 mod watch;
 
 pub use firmware::Capable;
+pub use glance::glance;
 pub use guest::ApplianceGuest;
 pub use mounts::{Mounts, open};
 pub use settings::{AccelSetting, Settings};

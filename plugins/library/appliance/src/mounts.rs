@@ -93,6 +93,18 @@ impl Mounts {
         Ok(())
     }
 
+    /// Mounts a filesystem at a place of its own directly below `/`, for a guest that has no one root. Not together with [`Mounts::take_root`].
+    pub fn mount_beside(&mut self, volume: &Volume, mountpoint: &str, extra: &str) -> Result<()> {
+        self.look_away()?;
+        self.files.appliance.call(|handle| handle.mkmountpoint(mountpoint))?;
+        self.mount(volume, mountpoint, extra)
+    }
+
+    /// Names of files are compared without their case from now on.
+    pub fn fold_case(&self) {
+        self.files.fold_case();
+    }
+
     /// Mounts a filesystem on a folder of the root.
     pub fn mount(&mut self, volume: &Volume, mountpoint: &str, extra: &str) -> Result<()> {
         let options = options(volume, extra, self.writable);

@@ -46,7 +46,13 @@ impl Default for Settings {
 impl Settings {
     /// The settings of a plugin.
     pub fn read(host: &Host) -> Result<Self> {
-        let settings: Self = host.settings()?;
+        Self::of(host.settings()?)
+    }
+
+    /// The settings of a plugin whose table has other keys, too, without those.
+    pub fn of(table: serde_json::Value) -> Result<Self> {
+        let settings: Self = serde_json::from_value(table)
+            .map_err(|error| PluginError::config(format!("the plugin's settings: {error}")))?;
         if !(512..=65_536).contains(&settings.memory_mib) {
             return Err(PluginError::config(format!("memory_mib: {} is not within 512 to 65536", settings.memory_mib)));
         }

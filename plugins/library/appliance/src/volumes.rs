@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use vmdk2kvm_plugin_api::model::{AttachedDisk, Finding, GuestBlockDevice, GuestDiskInfo, OpenGuest, Severity};
-use vmdk2kvm_plugin_api::{Result, tracing};
+use vmdk2kvm_plugin_api::{PluginError, Result, tracing};
 
 use crate::appliance::{Appliance, disk_name};
 use crate::binding::CallError;
@@ -115,7 +115,29 @@ pub fn scan(appliance: &Appliance, request: &OpenGuest) -> Result<Volumes> {
     Ok(found)
 }
 
+impl Volume {
+    /// Whether the user means this one: by its device, `UUID=...` or `LABEL=...`.
+    pub fn is(&self, chosen: &str) -> bool {
+        match chosen.split_once('=') {
+            Some(("UUID", uuid)) => self.uuid.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(uuid)),
+            Some(("LABEL", label)) => self.label.as_deref() == Some(label),
+            _ => self.device == chosen,
+        }
+    }
+}
+
 impl Volumes {
+    /// Refuses a choice of the user (`--root`) that is no filesystem here.
+    pub fn check_choice(&self, request: &OpenGuest) -> Result<()> {
+        let Some(chosen) = request.root.as_deref() else { return Ok(()) };
+        if self.volumes.iter().any(|volume| volume.is(chosen)) {
+            return Ok(());
+        }
+        let devices: Vec<&str> = self.volumes.iter().map(|volume| volume.device.as_str()).collect();
+        Err(PluginError::config(format!("--root: no filesystem of this VM is \"{}\"", chosen.escape_debug()))
+            .hint(format!("choose one of {}", devices.join(", "))))
+    }
+
     /// The volume with this name.
     pub fn by_name(&self, device: &str) -> Option<&Volume> {
         self.volumes.iter().find(|volume| volume.device == device)
@@ -350,6 +372,24 @@ impl ReadDevice for Device<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_user_may_choose_by_device_uuid_or_label() {
+        let volume = Volume {
+            device: "/dev/vg/root".into(),
+            fstype: "ext4".into(),
+            uuid: Some("AB-1".into()),
+            label: Some("os".into()),
+            length: 1,
+            esp: false,
+        };
+        for chosen in ["/dev/vg/root", "UUID=ab-1", "LABEL=os"] {
+            assert!(volume.is(chosen), "{chosen}");
+        }
+        for other in ["/dev/sda1", "UUID=", "LABEL=o", "os", "UUID=/dev/vg/root", ""] {
+            assert!(!volume.is(other), "{other}");
+        }
+    }
 
     #[test]
     fn arrays_by_the_guests_own_names() {

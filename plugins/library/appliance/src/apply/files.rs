@@ -1,5 +1,7 @@
 //! Writing, copying, removing and linking files: a new file is made beside the old one, checked, and put in its place in one step.
 
+use std::io::Read;
+
 use vmdk2kvm_plugin_api::model::Applied;
 use vmdk2kvm_plugin_api::{FileKind, PluginError, Result};
 
@@ -16,8 +18,10 @@ const LIMIT: u64 = 256 << 20;
 const TEMPORARY: &str = ".vmdk2kvm-new";
 /// The attribute that holds a file's SELinux label.
 const LABEL: &str = "security.selinux";
-/// Attributes of a file that its replacement inherits: the SELinux label and the access list.
-const INHERITED: [&str; 2] = [LABEL, "system.posix_acl_access"];
+/// The attribute by which NTFS shows a file's security descriptor.
+const DESCRIPTOR: &str = "system.ntfs_acl";
+/// Attributes of a file that its replacement inherits: the SELinux label, the security descriptor and the access list.
+const INHERITED: [&str; 3] = [LABEL, DESCRIPTOR, "system.posix_acl_access"];
 
 /// Gives a file this content.
 pub fn write(
@@ -53,8 +57,8 @@ pub fn write(
             };
             with_folder(files, &place, |path| {
                 // The kernel would give a new file its folder's label; the appliance runs without the guest's policy.
-                let like =
-                    Like { model: parent(path).to_owned(), access: false, mode: mode.unwrap_or(0o644), uid: 0, gid: 0 };
+                let model = model(guest, path)?;
+                let like = Like { model, access: false, mode: mode.unwrap_or(0o644), uid: 0, gid: 0 };
                 put(guest, path, bytes, &like)
             })?;
         }
@@ -68,6 +72,29 @@ pub fn copy(guest: &ApplianceGuest, from: &str, source: &str, target: &str, old:
     let content = guest.files.content(&path, &stat, LIMIT)?;
     same_content(from, &content, source)?;
     write(guest, target, &content, None, old)
+}
+
+/// Copies a file of this machine into the guest, when it is the one that was planned.
+pub fn copy_in(
+    guest: &ApplianceGuest,
+    from: &str,
+    planned: (&str, u64),
+    target: &str,
+    old: Option<&str>,
+) -> Result<Applied> {
+    if planned.1 > LIMIT {
+        return Err(PluginError::unusable(format!(
+            "{from}: {} bytes, more than the {LIMIT} that are copied",
+            planned.1
+        )));
+    }
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(from).and_then(|file| file.take(planned.1 + 1).read_to_end(&mut bytes));
+    read.map_err(|error| {
+        PluginError::unusable(format!("{from}: {error}")).hint("put the file there again, or make a new plan")
+    })?;
+    same_content(from, &bytes, planned.0)?;
+    write(guest, target, &bytes, None, old)
 }
 
 /// Removes a file or a symlink.
@@ -113,6 +140,18 @@ pub fn symlink(guest: &ApplianceGuest, target: &str, to: &str) -> Result<Applied
     Ok(done(""))
 }
 
+/// The file that a new one takes after: its folder, and on NTFS, where a folder's descriptor is none for a file, one that is beside it.
+fn model(guest: &ApplianceGuest, path: &str) -> Result<String> {
+    let folder = parent(path);
+    if guest.fstype_at(path) == "ntfs" {
+        let entries = guest.files.entries(folder)?;
+        if let Some(beside) = entries.iter().find(|entry| entry.kind == FileKind::File && entry.name != TEMPORARY) {
+            return Ok(join(folder, &beside.name));
+        }
+    }
+    Ok(folder.to_owned())
+}
+
 /// What a new file takes after.
 struct Like {
     /// Whose attributes are inherited.
@@ -148,7 +187,7 @@ fn fill(guest: &ApplianceGuest, temporary: &str, bytes: &[u8], like: &Like) -> R
             handle.lchown(temporary, like.uid, like.gid)?;
             handle.chmod(temporary, like.mode)?;
         }
-        for attribute in &INHERITED[..if like.access { 2 } else { 1 }] {
+        for attribute in &INHERITED[..if like.access { 3 } else { 2 }] {
             match handle.xattr(&like.model, attribute) {
                 Ok(value) => handle.set_xattr(temporary, attribute, &value)?,
                 Err(error) if error.unsupported() => {}
@@ -168,7 +207,11 @@ fn fill(guest: &ApplianceGuest, temporary: &str, bytes: &[u8], like: &Like) -> R
 
 /// Gives one file the SELinux label of another, where that has one: a nicety on a filesystem or a guest that knows none.
 pub(super) fn inherit_label(handle: &mut Handle, from: &str, to: &str) {
-    let _ = handle.xattr(from, LABEL).and_then(|label| handle.set_xattr(to, LABEL, &label));
+    inherit(handle, LABEL, from, to);
+}
+
+fn inherit(handle: &mut Handle, attribute: &str, from: &str, to: &str) {
+    let _ = handle.xattr(from, attribute).and_then(|value| handle.set_xattr(to, attribute, &value));
 }
 
 /// After an attempt: forgets what was known about the files, and removes what a failed attempt left.
@@ -215,6 +258,8 @@ fn folder(files: &Files, path: &str, made: &mut Vec<String>) -> Result<String> {
     files.appliance.call(|handle| {
         handle.mkdir(&new, 0o755)?;
         inherit_label(handle, parent(&new), &new);
+        // A folder of another descriptor could be written to by everybody.
+        inherit(handle, DESCRIPTOR, parent(&new), &new);
         Ok(())
     })?;
     files.cache().changed(&new);
@@ -222,9 +267,9 @@ fn folder(files: &Files, path: &str, made: &mut Vec<String>) -> Result<String> {
     Ok(new)
 }
 
-/// FAT has neither owners nor modes: it shows the same for all its files.
+/// FAT and NTFS have neither such owners nor modes: they show the same for all their files.
 fn keeps_modes(guest: &ApplianceGuest, path: &str) -> bool {
-    !matches!(guest.fstype_at(path), "vfat" | "exfat")
+    !matches!(guest.fstype_at(path), "vfat" | "exfat" | "ntfs")
 }
 
 fn check_target(target: &str) -> Result<()> {

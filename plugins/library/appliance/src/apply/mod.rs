@@ -35,6 +35,9 @@ fn carry_out(guest: &ApplianceGuest, change: &Change) -> Result<Applied> {
         }
         Action::Remove { old_sha256 } => files::remove(guest, target, old_sha256.as_deref()),
         Action::Symlink { to } => files::symlink(guest, target, to),
+        Action::CopyIn { from, sha256, bytes, old_sha256 } => {
+            files::copy_in(guest, from, (sha256, *bytes), target, old_sha256.as_deref())
+        }
         Action::RemovePackages { manager, packages } => packages::remove(guest, *manager, packages),
         Action::RebuildInitramfs { kernel, tool, drivers } => archive::rebuild(guest, target, kernel, *tool, drivers),
         Action::ExtendInitramfs { kernel, drivers, files } => archive::extend(guest, target, kernel, drivers, files),

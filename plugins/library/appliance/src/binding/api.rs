@@ -228,6 +228,7 @@ symbols! {
     fn cryptsetup_open_argv(H, Str, Str, Str, *const CryptsetupOpts) -> c_int;
     fn mount_options(H, Str, Str, Str) -> c_int;
     fn umount(H, Str) -> c_int;
+    fn mkmountpoint(H, Str) -> c_int;
     fn umount_all(H) -> c_int;
 
     fn lstatns(H, Str) -> *mut Statns;

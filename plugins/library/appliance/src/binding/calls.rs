@@ -50,6 +50,8 @@ impl Handle {
     path_calls! {
         /// Unmounts what is mounted there.
         umount;
+        /// Makes a place to mount something at where no root is mounted.
+        mkmountpoint;
         /// Removes a file, a symlink, anything but a folder.
         rm;
         /// Removes an empty folder.

@@ -50,6 +50,8 @@ pub fn scan_disk(index: u32, device: &str, size: u64, source: &mut dyn ReadDevic
         };
         scan.health.push(health(&superblock));
         let mut found = named(partition_name(device, partition.number), partition.number, superblock);
+        found.parttype = Some(partition.parttype);
+        found.start_bytes = Some(partition.start);
         found.partuuid = partition.partuuid;
         found.partlabel = partition.partlabel;
         scan.push(found, partition.kind, partition.length);

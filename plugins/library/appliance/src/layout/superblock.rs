@@ -42,9 +42,12 @@ impl Superblock {
     /// Reads what begins at these bytes; `None` when nothing is recognised.
     pub fn read(start: &[u8]) -> Option<Self> {
         // Containers first: what they hold may look like a filesystem at the same offset. FAT last: its magic is the weakest.
-        [luks, lvm, md, verity, squashfs, erofs, btrfs, xfs, ext, swap, f2fs, reiserfs, jfs, ntfs, exfat, fat]
-            .into_iter()
-            .find_map(|reader| reader(start))
+        [
+            luks, lvm, md, verity, squashfs, erofs, btrfs, xfs, ext, swap, f2fs, reiserfs, jfs, bitlocker, ntfs, exfat,
+            fat,
+        ]
+        .into_iter()
+        .find_map(|reader| reader(start))
     }
 
     fn with_health(self, health: Health) -> Self {
@@ -192,6 +195,10 @@ fn erofs(start: &[u8]) -> Option<Superblock> {
 
 fn verity(start: &[u8]) -> Option<Superblock> {
     has(start, 0, b"verity\0\0").then(|| found("DM_verity_hash", uuid(start, 16), None))?
+}
+
+fn bitlocker(start: &[u8]) -> Option<Superblock> {
+    has(start, 3, b"-FVE-FS-").then(|| found("BitLocker", None, None))?
 }
 
 fn ntfs(start: &[u8]) -> Option<Superblock> {

@@ -58,6 +58,8 @@ pub struct Partition {
     pub length: u64,
     /// What it is declared to be.
     pub kind: PartitionKind,
+    /// The type that the table gives it: a GUID, or `0x` and a number.
+    pub parttype: String,
     /// Partition UUID.
     pub partuuid: Option<String>,
     /// Partition name of a GPT.
@@ -142,6 +144,7 @@ fn mbr(
             0xef => PartitionKind::Esp,
             _ => PartitionKind::Other,
         },
+        parttype: format!("0x{kind:02x}"),
         partuuid: signature.map(|signature| format!("{signature:08x}-{number:02x}")),
         partlabel: None,
     };
@@ -212,6 +215,7 @@ fn gpt(disk: &str, size: u64, start: &[u8], device: &mut dyn ReadDevice) -> Resu
                 "21686148-6449-6e6f-744e-656564454649" => PartitionKind::BiosBoot,
                 _ => PartitionKind::Other,
             },
+            parttype: kind,
             partuuid: guid(entry, 16),
             partlabel: utf16(entry, 56, 36),
         });
