@@ -59,6 +59,15 @@ impl Base {
     }
 }
 
+/// Sets the length of the bins and both sequence numbers, and the checksum after them. The header must be whole.
+pub(super) fn seal(bytes: &mut [u8], bins: u32, sequence: u32) {
+    put_u32(bytes, 4, sequence);
+    put_u32(bytes, 8, sequence);
+    put_u32(bytes, 40, bins);
+    let checksum = checksum(bytes);
+    put_u32(bytes, 508, checksum);
+}
+
 /// All words of the first sector but the last, each xor the next.
 pub(super) fn checksum(sector: &[u8]) -> u32 {
     let sum = sector[..508].chunks_exact(4).fold(0, |sum, word| sum ^ u32_at(word, 0));
@@ -77,4 +86,8 @@ pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
 /// A number that the caller knows to be there.
 pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+pub(super) fn put_u32(bytes: &mut [u8], at: usize, number: u32) {
+    bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
 }

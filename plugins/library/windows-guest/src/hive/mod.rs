@@ -1,19 +1,29 @@
-//! Registry hives (`regf` files) as bytes in memory: read without a copy.
+//! Registry hives (`regf` files) as bytes in memory: read without a copy, replayed from their logs, checked, compared.
 //!
 //! Knows no guest and no file: whoever calls has fetched the bytes and says the path in front of an error's sentence.
 
 mod base;
+mod check;
+mod differences;
 mod error;
 mod names;
 mod read;
+mod replay;
 mod upcase;
 mod value;
 
+pub use check::{Fault, check};
+pub use differences::{Difference, Differs, differences};
 pub use error::HiveError;
 pub use read::{Hive, Key};
+pub use replay::{ReplayError, Replayed, replay};
 pub use value::{Value, text_data, texts_data};
 
+#[cfg(test)]
+mod check_tests;
 #[cfg(test)]
 mod read_tests;
 #[cfg(test)]
 mod real_hives;
+#[cfg(test)]
+mod replay_tests;
