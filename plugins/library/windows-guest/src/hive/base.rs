@@ -8,8 +8,8 @@ pub(super) const LENGTH: usize = 4096;
 pub(super) const SECTOR: usize = 512;
 /// A bin's header, in front of its cells.
 pub(super) const BIN_HEADER: usize = 32;
-/// Stands where nothing is referred to.
-pub(super) const NOTHING: u32 = u32::MAX;
+/// Bins are so long, or a multiple of it.
+pub(super) const BIN: usize = 4096;
 
 /// What a base block says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,4 +90,8 @@ pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
 
 pub(super) fn put_u32(bytes: &mut [u8], at: usize, number: u32) {
     bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
+}
+
+pub(super) fn put_u16(bytes: &mut [u8], at: usize, number: u16) {
+    bytes[at..at + 2].copy_from_slice(&number.to_le_bytes());
 }

@@ -40,3 +40,29 @@ pub(super) fn compare(a: impl Iterator<Item = u16>, b: impl Iterator<Item = u16>
 pub(super) fn folded(name: &str) -> Vec<u16> {
     name.encode_utf16().map(upcase).collect()
 }
+
+/// A name as it is to be stored.
+pub(super) struct Stored {
+    pub bytes: Vec<u8>,
+    /// One byte a unit, instead of two.
+    pub compressed: bool,
+}
+
+/// A name as Windows stores it.
+pub(super) fn stored(name: &str) -> Stored {
+    let letters: Option<Vec<u8>> = name.encode_utf16().map(|unit| u8::try_from(unit).ok()).collect();
+    match letters {
+        Some(bytes) => Stored { bytes, compressed: true },
+        None => Stored { bytes: name.encode_utf16().flat_map(u16::to_le_bytes).collect(), compressed: false },
+    }
+}
+
+/// What stands beside a name in a list of keys.
+pub(super) fn hash(name: impl Iterator<Item = u16>) -> u32 {
+    name.fold(0, |hash, unit| hash.wrapping_mul(37).wrapping_add(upcase(unit).into()))
+}
+
+/// The parts of a path.
+pub(super) fn parts(path: &str) -> impl Iterator<Item = &str> {
+    path.split('\\').filter(|part| !part.is_empty())
+}

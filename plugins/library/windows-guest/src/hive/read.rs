@@ -5,25 +5,11 @@
 
 use std::collections::HashSet;
 
-use super::base::{self, Base, NOTHING, u16_at, u32_at};
-use super::names::{Name, folded};
+use super::base::{self, Base, u16_at, u32_at};
+use super::layout::{BIG_DATA_SINCE, DEEPEST, INSIDE, NOTHING, SEGMENT, key, list, value};
+use super::names::{self, Name, folded};
 use super::upcase::upcase;
 use super::{HiveError, Value};
-
-/// Windows allows no more.
-const DEEPEST: u32 = 512;
-/// A value's data in one cell, in hives that know big data.
-const LONGEST_PLAIN: usize = 16_344;
-/// What a key's name is stored as, and a value's: one byte a unit.
-const KEY_NAME_COMPRESSED: u16 = 0x20;
-const VALUE_NAME_COMPRESSED: u16 = 1;
-/// The number of its values is something else: the key stands for one of those that Windows makes up.
-const PREDEFINED: u16 = 0x40;
-/// Set in a length of data that lies where the place of longer data is.
-const INSIDE: u32 = 0x8000_0000;
-/// Length of a key's cell in front of its name, of a value's.
-const KEY_HEADER: usize = 76;
-const VALUE_HEADER: usize = 20;
 
 /// A registry hive in memory.
 #[derive(Debug, Clone)]
@@ -101,10 +87,10 @@ impl Hive {
 
     /// The content of a key's cell, and its name.
     fn key_at(&self, at: u32) -> Result<(&[u8], Name<'_>), HiveError> {
-        let cell = self.cell_of(at, b"nk", KEY_HEADER)?;
-        let bytes = cell.get(KEY_HEADER..KEY_HEADER + usize::from(u16_at(cell, 72)));
+        let cell = self.cell_of(at, b"nk", key::NAME)?;
+        let bytes = cell.get(key::NAME..key::NAME + usize::from(u16_at(cell, key::NAME_LENGTH)));
         let bytes = bytes.ok_or_else(|| HiveError::damaged(at, "a key's name is longer than its cell"))?;
-        Ok((cell, Name { bytes, compressed: u16_at(cell, 2) & KEY_NAME_COMPRESSED != 0 }))
+        Ok((cell, Name { bytes, compressed: u16_at(cell, key::FLAGS) & key::COMPRESSED != 0 }))
     }
 
     /// The places that a list of this many names.
@@ -119,7 +105,7 @@ impl Hive {
         if length > self.base.bins as usize {
             return Err(HiveError::damaged(at, "a value is longer than the hive"));
         }
-        if length <= LONGEST_PLAIN || self.base.minor < 4 {
+        if length <= SEGMENT || self.base.minor < BIG_DATA_SINCE {
             let data = self.cell(at)?.get(..length);
             return data.map(<[u8]>::to_vec).ok_or_else(|| HiveError::damaged(at, "a value is longer than its cell"));
         }
@@ -127,7 +113,7 @@ impl Hive {
         let mut data = Vec::with_capacity(length);
         for place in self.places(u32_at(record, 4), u16_at(record, 2).into())? {
             let segment = self.cell(place)?;
-            data.extend_from_slice(&segment[..segment.len().min(LONGEST_PLAIN).min(length - data.len())]);
+            data.extend_from_slice(&segment[..segment.len().min(SEGMENT).min(length - data.len())]);
         }
         if data.len() < length {
             return Err(HiveError::damaged(at, "a value is longer than its segments"));
@@ -154,7 +140,7 @@ impl<'a> Key<'a> {
     /// The key at a path from here, parts joined by backslashes, in any case; empty: this key.
     pub fn key(&self, path: &str) -> Result<Option<Key<'a>>, HiveError> {
         let mut key = *self;
-        for part in path.split('\\').filter(|part| !part.is_empty()) {
+        for part in names::parts(path) {
             let Some(next) = key.subkey(part)? else { return Ok(None) };
             key = next;
         }
@@ -177,7 +163,7 @@ impl<'a> Key<'a> {
     /// The key of this name below it, in any case.
     pub fn subkey(&self, name: &str) -> Result<Option<Key<'a>>, HiveError> {
         let folded = folded(name);
-        let hash = folded.iter().fold(0u32, |hash, unit| hash.wrapping_mul(37).wrapping_add((*unit).into()));
+        let hash = names::hash(folded.iter().copied());
         for (cell, hint) in self.entries()? {
             if hint.is_some_and(|hint| hint != hash) {
                 continue;
@@ -214,18 +200,18 @@ impl<'a> Key<'a> {
     /// Where the keys below it are, with the hash of their names where the list has one.
     fn entries(&self) -> Result<Vec<(u32, Option<u32>)>, HiveError> {
         let (cell, _) = self.hive.key_at(self.cell)?;
-        let (count, list) = (u32_at(cell, 20), u32_at(cell, 28));
+        let (count, place) = (u32_at(cell, key::SUBKEYS), u32_at(cell, key::LIST));
         let mut entries = Vec::new();
-        if count == 0 || list == NOTHING {
+        if count == 0 || place == NOTHING {
             return Ok(entries);
         }
-        let head = self.hive.cell(list)?;
-        if head.len() >= 4 && head.starts_with(b"ri") {
-            for leaf in rows(list, head, 4)? {
+        let head = self.hive.cell(place)?;
+        if head.starts_with(list::INDEX) {
+            for leaf in rows(place, head, 4)? {
                 self.leaf(u32_at(leaf, 0), count, &mut entries)?;
             }
         } else {
-            self.leaf(list, count, &mut entries)?;
+            self.leaf(place, count, &mut entries)?;
         }
         Ok(entries)
     }
@@ -248,7 +234,7 @@ impl<'a> Key<'a> {
     /// A key that this one's list names, and its name.
     fn child(&self, cell: u32) -> Result<(Key<'a>, Name<'a>), HiveError> {
         let (content, name) = self.hive.key_at(cell)?;
-        if u32_at(content, 16) != self.cell || cell == self.hive.base.root {
+        if u32_at(content, key::PARENT) != self.cell || cell == self.hive.base.root {
             return Err(HiveError::damaged(cell, "a key lies below another one than it says"));
         }
         if self.depth == DEEPEST {
@@ -259,31 +245,31 @@ impl<'a> Key<'a> {
 
     fn stored(&self) -> Result<Vec<Stored<'a>>, HiveError> {
         let (cell, _) = self.hive.key_at(self.cell)?;
-        let count = u32_at(cell, 36) as usize;
-        if count == 0 || u16_at(cell, 2) & PREDEFINED != 0 {
+        let count = u32_at(cell, key::VALUES) as usize;
+        if count == 0 || u16_at(cell, key::FLAGS) & key::PREDEFINED != 0 {
             return Ok(Vec::new());
         }
         let value = |at: u32| {
-            let cell = self.hive.cell_of(at, b"vk", VALUE_HEADER)?;
-            let bytes = cell.get(VALUE_HEADER..VALUE_HEADER + usize::from(u16_at(cell, 2)));
+            let cell = self.hive.cell_of(at, b"vk", value::NAME)?;
+            let bytes = cell.get(value::NAME..value::NAME + usize::from(u16_at(cell, value::NAME_LENGTH)));
             let bytes = bytes.ok_or_else(|| HiveError::damaged(at, "a value's name is longer than its cell"))?;
-            let name = Name { bytes, compressed: u16_at(cell, 16) & VALUE_NAME_COMPRESSED != 0 };
+            let name = Name { bytes, compressed: u16_at(cell, value::FLAGS) & value::COMPRESSED != 0 };
             Ok(Stored { at, cell, name })
         };
-        self.hive.places(u32_at(cell, 40), count)?.map(value).collect()
+        self.hive.places(u32_at(cell, key::VALUE_LIST), count)?.map(value).collect()
     }
 
     fn read(&self, &Stored { at, cell, name }: &Stored<'_>) -> Result<Value, HiveError> {
-        let length = u32_at(cell, 4);
+        let length = u32_at(cell, value::LENGTH);
         let data = match length & !INSIDE {
-            inside @ 0..=4 if length & INSIDE != 0 => cell[8..8 + inside as usize].to_vec(),
+            inside @ 0..=4 if length & INSIDE != 0 => cell[value::DATA..value::DATA + inside as usize].to_vec(),
             _ if length & INSIDE != 0 => {
                 return Err(HiveError::damaged(at, "a value is longer than the four bytes it has room for"));
             }
             0 => Vec::new(),
-            length => self.hive.data(u32_at(cell, 8), length as usize)?,
+            length => self.hive.data(u32_at(cell, value::DATA), length as usize)?,
         };
-        Ok(Value { name: name.text(), type_number: u32_at(cell, 12), data })
+        Ok(Value { name: name.text(), type_number: u32_at(cell, value::TYPE), data })
     }
 }
 

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use liblzma::read::XzDecoder;
 
+use super::{Replayed, replay};
+
 /// The undamaged ones that no log belongs to.
 pub const SOUND: [&str; 8] = [
     "BCD-win10-uefi",
@@ -34,4 +36,13 @@ pub fn real(name: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     XzDecoder::new(File::open(path).unwrap()).read_to_end(&mut bytes).unwrap();
     Some(bytes)
+}
+
+/// The same of one of [`SOUND`], with equal sequence numbers.
+pub fn sound(name: &str) -> Option<Vec<u8>> {
+    let bytes = real(name)?;
+    match replay(&bytes, &[]).unwrap() {
+        Replayed::Settled { hive } => Some(hive),
+        _ => Some(bytes),
+    }
 }

@@ -125,7 +125,7 @@ fn bin(bins: &[u8], at: usize, used: &mut Bits, faults: &mut Faults) -> Option<u
     }
     let mut cell = BIN_HEADER;
     while cell < length {
-        let size = u32_in(rest, cell)?.cast_signed();
+        let size = i32::from_le_bytes(u32_in(rest, cell)?.to_le_bytes());
         let bytes = size.unsigned_abs() as usize;
         if bytes < 8 || bytes % 8 != 0 || bytes > length - cell {
             faults.add(u32::try_from(at + cell).ok()?, "a cell's length is not in steps of 8 inside of its bin");
