@@ -30,6 +30,8 @@ mod check_tests;
 #[cfg(test)]
 mod edit_tests;
 #[cfg(test)]
+mod hivex_tests;
+#[cfg(test)]
 mod read_tests;
 #[cfg(test)]
 mod real_hives;

@@ -1,7 +1,6 @@
 //! The tree of keys and their values: all of it is walked once, and what it holds is kept for comparing.
 
 use std::cmp::Ordering;
-use std::collections::HashSet;
 use std::ops::Range;
 
 use super::super::upcase::upcase;
@@ -235,17 +234,19 @@ fn values<'a>(cells: &mut Cells<'a>, at: u32, cell: &'a [u8], faults: &mut Fault
     }
     let list = cells.claim(u32_in(cell, 40)?, faults)?.get(..count.checked_mul(4)?);
     let list = faults.expect(list, at, "a key has more values than its list has room for")?;
-    let (mut values, mut names) = (Vec::with_capacity(count), HashSet::with_capacity(count));
+    let (mut values, mut names) = (Vec::with_capacity(count), Vec::with_capacity(count));
     let (mut longest_name, mut longest_data) = (0, 0);
     for place in list.chunks_exact(4) {
         let place = u32_in(place, 0)?;
         let Some((value, length)) = value(cells, place, faults) else { continue };
         longest_name = longest_name.max(value.name.length());
         longest_data = longest_data.max(length);
-        if !names.insert(value.name.units().map(upcase).collect::<Vec<u16>>()) {
-            faults.add(place, format!("two values are named \"{}\"", value.name.text()));
-        }
+        names.push(value.name);
         values.push(value);
+    }
+    names.sort_unstable_by(|a: &Name<'_>, b| a.order(*b));
+    if let Some(pair) = names.windows(2).find(|pair| pair[0].order(pair[1]) == Ordering::Equal) {
+        faults.add(at, format!("two values are named \"{}\"", pair[0].text()));
     }
     if longest_name > u32_in(cell, 60)? as usize || longest_data > u32_in(cell, 64)? as usize {
         faults.add(at, "a value has a longer name or longer data than its key says");

@@ -131,7 +131,13 @@ fn store(cells: &mut Cells, data: &[u8], minor: u32) -> Result<u32, EditError> {
     if !is_big(data.len(), minor) {
         return cells.store(data);
     }
-    let segments = data.chunks(SEGMENT).map(|segment| cells.store(segment)).collect::<Result<Vec<u32>, _>>()?;
+    let mut segments = Vec::new();
+    for segment in data.chunks(SEGMENT) {
+        // Windows gives the last one the length of the others, and some readers count on it.
+        let at = cells.allocate(SEGMENT)?;
+        cells.get_mut(at)[..segment.len()].copy_from_slice(segment);
+        segments.push(at);
+    }
     let list: Vec<u8> = segments.iter().flat_map(|place| place.to_le_bytes()).collect();
     let list = cells.store(&list)?;
     let count = u16::try_from(segments.len()).map_err(|_| EditError::Full)?;
