@@ -2,3 +2,5 @@
 //!
 //! Owns all Windows knowledge. Does no I/O of its own and knows no appliance: the plugins that open guests bring the files.
 #![warn(missing_docs)]
+
+pub mod hive;
