@@ -4,7 +4,9 @@
 //! [`virtio_win`] reads the drivers from the folder or ISO file of this machine that the user names.
 #![warn(missing_docs)]
 
+pub mod catalogue;
 pub mod inf;
+pub mod iso;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod version;

@@ -1,4 +1,12 @@
 //! Fakes for tests, of this crate and of others (feature `testing`): driver packages as a virtio-win source has them. Nothing here drives a
-//! device.
+//! device, and nobody but a test signed it. Needs `openssl` for catalogues and `xorriso` for ISO files; a missing one ends the test by its name.
 
+mod catalogues;
+mod der;
 pub mod infs;
+mod program;
+mod tools;
+
+pub use catalogues::{SignedBy, catalogue, message};
+pub use program::program;
+pub use tools::run;
