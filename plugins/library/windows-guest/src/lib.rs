@@ -10,3 +10,4 @@ pub mod iso;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod version;
+pub mod virtio_win;

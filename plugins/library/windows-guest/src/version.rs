@@ -201,7 +201,7 @@ impl fmt::Display for Windows {
 }
 
 /// Whether drivers in a folder of this name are for some Windows that the tables know. The dot may be lost in a plain ISO 9660 name.
-pub fn folder_name(word: &str) -> Option<&'static str> {
+pub(crate) fn folder_name(word: &str) -> Option<&'static str> {
     // Folders of systems that have no drivers any more are folders all the same.
     const OLD: [&str; 4] = ["xp", "2k3", "2k", "vista"];
     let word = word.replace('_', ".");

@@ -26,6 +26,9 @@ pub enum SignedBy {
 /// Certificates, the signer's first, and the file of its key.
 struct Identity {
     certificates: Vec<Vec<u8>>,
+    /// Serial number and issuer of the signer's certificate, in DER.
+    serial: Vec<u8>,
+    issuer: Vec<u8>,
     key: String,
     _folder: tempfile::TempDir,
 }
@@ -74,7 +77,8 @@ impl Identity {
                 vec![run("openssl", &arguments, &wanted), run("openssl", &["x509", "-outform", "DER"], &pem)]
             }
         };
-        Self { certificates, key, _folder: folder }
+        let [serial, issuer] = serial_and_issuer(&certificates[0]);
+        Self { certificates, serial, issuer, key, _folder: folder }
     }
 }
 
@@ -93,13 +97,9 @@ pub fn message(by: SignedBy, algorithm: DigestAlgorithm, kind: &[u8], content: &
     let attributes: Vec<&[u8]> = attributes.iter().map(Vec::as_slice).collect();
     let name = if algorithm == DigestAlgorithm::Sha1 { "-sha1" } else { "-sha256" };
     let signature = run("openssl", &["dgst", name, "-sign", &identity.key], &set(&attributes));
-    let own = &identity.certificates[0];
-    let serial = field(own, "-serial");
-    let serial: Vec<u8> =
-        (0..serial.len()).step_by(2).filter_map(|at| u8::from_str_radix(&serial[at..at + 2], 16).ok()).collect();
     let info = sequence(&[
         &integer(1),
-        &sequence(&[&issuer(own), &tlv(2, &[&[0][..usize::from(serial[0] >= 0x80)], &serial])]),
+        &sequence(&[&identity.issuer, &identity.serial]),
         &algorithm_id(algorithm),
         &tlv(0xa0, &attributes),
         &sequence(&[&oid("1.2.840.113549.1.1.1"), &[5, 0]]),
@@ -179,14 +179,8 @@ fn image_or_whole(algorithm: DigestAlgorithm, content: &[u8]) -> Vec<u8> {
     digest(algorithm, &image)
 }
 
-/// What openssl says of a certificate: `serial=07`.
-fn field(certificate: &[u8], which: &str) -> String {
-    let text = run("openssl", &["x509", "-inform", "DER", "-noout", which], certificate);
-    String::from_utf8(text).expect("text").trim().rsplit('=').next().expect("a value").to_owned()
-}
-
-/// The issuer of a certificate in DER: behind version, serial number and algorithm.
-fn issuer(certificate: &[u8]) -> Vec<u8> {
+/// Serial number and issuer of a certificate, in DER; the algorithm lies between them.
+fn serial_and_issuer(certificate: &[u8]) -> [Vec<u8>; 2] {
     fn split(bytes: &[u8]) -> (&[u8], &[u8], &[u8]) {
         let (header, length) = match bytes[1] {
             short @ 0..0x80 => (2, usize::from(short)),
@@ -200,9 +194,10 @@ fn issuer(certificate: &[u8]) -> Vec<u8> {
     let (_, body, _) = split(certificate);
     let (_, mut rest, _) = split(body);
     // A certificate of the first version does not say so.
-    let before = if rest[0] == 0xa0 { 3 } else { 2 };
-    for _ in 0..before {
+    if rest[0] == 0xa0 {
         rest = split(rest).2;
     }
-    split(rest).0.to_vec()
+    let (serial, _, rest) = split(rest);
+    let (issuer, _, _) = split(split(rest).2);
+    [serial.to_vec(), issuer.to_vec()]
 }

@@ -5,8 +5,10 @@ mod catalogues;
 mod der;
 pub mod infs;
 mod program;
+mod source;
 mod tools;
 
 pub use catalogues::{SignedBy, catalogue, message};
 pub use program::program;
+pub use source::{Layout, OLDER, RECENT, Release, iso, source};
 pub use tools::run;
