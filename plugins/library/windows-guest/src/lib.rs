@@ -1,6 +1,14 @@
 //! What a Windows guest says about itself and what it needs on KVM, over the [`vmdk2kvm_plugin_api::Guest`] trait alone.
 //!
-//! Owns all Windows knowledge. Does no I/O of its own and knows no appliance: the plugins that open guests bring the files.
+//! Owns all Windows knowledge. Does no I/O of its own and knows no appliance: the plugins that open guests bring the files. One exception:
+//! [`virtio_win`] reads the drivers from the folder or ISO file of this machine that the user names.
 #![warn(missing_docs)]
 
+pub mod catalogue;
 pub mod hive;
+pub mod inf;
+pub mod iso;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod version;
+pub mod virtio_win;
