@@ -107,7 +107,8 @@ const FLATTENERS: [(&str, &str); 5] = [
 fn the_table_has_no_other_plugins() {
     let table: toml::Table = toml::from_str(include_str!("../../plugins/stock.toml")).unwrap();
     let names = table["plugin"].as_array().unwrap().iter().map(|plugin| plugin["name"].as_str().unwrap());
-    let others = ["local", "guestfs-offline-linux", "linux-fixes", "dir", "qemu-img", "qemu-test", "exec"];
+    let others =
+        ["local", "guestfs-offline-linux", "linux-fixes", "windows-virtio", "dir", "qemu-img", "qemu-test", "exec"];
     let targets = ["target-libvirt", "target-qemu"];
     let others = [&others[..], &targets].concat();
     let is_tested = |name: &&str| others.contains(name) || FLATTENERS.iter().any(|(plugin, _)| plugin == name);
@@ -169,6 +170,11 @@ fn without_linux_fixes() {
     bundle.assert_wanting(&["plan", &tree], "plan", "no plugin can fix linux guests");
     bundle.run(&["inspect", &tree]).expect(0);
     bundle.assert_doctor_knows();
+}
+
+#[test]
+fn without_windows_virtio() {
+    Bundle::without("windows-virtio").assert_doctor_knows();
 }
 
 #[test]

@@ -311,7 +311,7 @@ impl<'a> Overlay<'a> {
                 planned_against(from, Some(&digest), Some(source_sha256))?;
                 self.write(target, &digest, None, old_sha256.as_deref(), |mode| Node::File { content, mode })
             }
-            Action::CopyIn { from, sha256, bytes, old_sha256 } => {
+            Action::CopyIn { from, sha256, bytes, old_sha256, .. } => {
                 let sha256 = sha256.to_ascii_lowercase();
                 let node = |mode| Node::CopyIn { from: from.clone(), sha256: sha256.clone(), bytes: *bytes, mode };
                 self.write(target, &sha256, None, old_sha256.as_deref(), node)

@@ -228,6 +228,7 @@ fn a_file_of_this_machine_is_known_by_its_digest_alone() {
     let below = few();
     let guest = Overlay::new(&below);
     let copy = |content: &[u8], old: Option<&[u8]>| Action::CopyIn {
+        offset: 0,
         from: "/iso/driver.sys".into(),
         sha256: sha256_hex(content),
         bytes: content.len() as u64,

@@ -129,6 +129,9 @@ pub enum Action {
     CopyIn {
         /// Absolute path on this machine.
         from: String,
+        /// Where in that file the content begins, in bytes: a file inside of an image is one of its parts.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        offset: u64,
         /// SHA-256 (hex) of its content when planned. Copying any other content is refused.
         sha256: String,
         /// Its size in bytes when planned.
@@ -184,6 +187,11 @@ impl Action {
             Self::Grow { .. } => "grow",
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn sha256_hex(bytes: &[u8]) -> String {

@@ -5,10 +5,26 @@
 #![warn(missing_docs)]
 
 pub mod catalogue;
+mod edits;
+mod fix;
 pub mod hive;
 pub mod inf;
+mod inspect;
 pub mod iso;
+mod network;
+mod places;
+mod registry;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod version;
 pub mod virtio_win;
+
+pub use fix::{DriverPackages, FixSettings, WindowsFixer};
+pub use inspect::{Hibernation, Layout, inspect};
+pub use places::System;
+pub use registry::logs_of;
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    format!("{:x}", Sha256::digest(bytes))
+}

@@ -1,6 +1,6 @@
 //! Writing, copying, removing and linking files: a new file is made beside the old one, checked, and put in its place in one step.
 
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 
 use vmdk2kvm_plugin_api::model::Applied;
 use vmdk2kvm_plugin_api::{FileKind, PluginError, Result};
@@ -18,10 +18,8 @@ const LIMIT: u64 = 256 << 20;
 const TEMPORARY: &str = ".vmdk2kvm-new";
 /// The attribute that holds a file's SELinux label.
 const LABEL: &str = "security.selinux";
-/// The attribute by which NTFS shows a file's security descriptor.
-const DESCRIPTOR: &str = "system.ntfs_acl";
-/// Attributes of a file that its replacement inherits: the SELinux label, the security descriptor and the access list.
-const INHERITED: [&str; 3] = [LABEL, DESCRIPTOR, "system.posix_acl_access"];
+/// Attributes of a file that its replacement inherits: the SELinux label and the access list.
+const INHERITED: [&str; 2] = [LABEL, "system.posix_acl_access"];
 
 /// Gives a file this content.
 pub fn write(
@@ -57,8 +55,8 @@ pub fn write(
             };
             with_folder(files, &place, |path| {
                 // The kernel would give a new file its folder's label; the appliance runs without the guest's policy.
-                let model = model(guest, path)?;
-                let like = Like { model, access: false, mode: mode.unwrap_or(0o644), uid: 0, gid: 0 };
+                let like =
+                    Like { model: parent(path).to_owned(), access: false, mode: mode.unwrap_or(0o644), uid: 0, gid: 0 };
                 put(guest, path, bytes, &like)
             })?;
         }
@@ -74,27 +72,43 @@ pub fn copy(guest: &ApplianceGuest, from: &str, source: &str, target: &str, old:
     write(guest, target, &content, None, old)
 }
 
+/// A file of this machine, or a part of one.
+pub struct Part<'a> {
+    /// The file.
+    pub from: &'a str,
+    /// Where the part begins, in bytes.
+    pub offset: u64,
+    /// Its length.
+    pub bytes: u64,
+    /// Its digest when it was planned.
+    pub sha256: &'a str,
+}
+
 /// Copies a file of this machine into the guest, when it is the one that was planned.
-pub fn copy_in(
-    guest: &ApplianceGuest,
-    from: &str,
-    planned: (&str, u64),
-    target: &str,
-    old: Option<&str>,
-) -> Result<Applied> {
-    if planned.1 > LIMIT {
-        return Err(PluginError::unusable(format!(
-            "{from}: {} bytes, more than the {LIMIT} that are copied",
-            planned.1
-        )));
+pub fn copy_in(guest: &ApplianceGuest, part: &Part<'_>, target: &str, old: Option<&str>) -> Result<Applied> {
+    let Part { from, offset, bytes, sha256 } = *part;
+    if bytes > LIMIT {
+        return Err(PluginError::unusable(format!("{from}: {bytes} bytes, more than the {LIMIT} that are copied")));
     }
-    let mut bytes = Vec::new();
-    let read = std::fs::File::open(from).and_then(|file| file.take(planned.1 + 1).read_to_end(&mut bytes));
-    read.map_err(|error| {
+    let read = || {
+        let mut file = std::fs::File::open(from)?;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut content = Vec::new();
+        file.take(bytes).read_to_end(&mut content)?;
+        Ok(content)
+    };
+    let content = read().map_err(|error: std::io::Error| {
         PluginError::unusable(format!("{from}: {error}")).hint("put the file there again, or make a new plan")
     })?;
-    same_content(from, &bytes, planned.0)?;
-    write(guest, target, &bytes, None, old)
+    same_content(from, &content, sha256)?;
+    write(guest, target, &content, None, old)
+}
+
+/// Gives the file at a resolved path another content, and keeps all else of it.
+pub fn put_like_itself(guest: &ApplianceGuest, path: &str, bytes: &[u8]) -> Result<()> {
+    let stat = guest.files.look(path)?.ok_or_else(|| changed(path, "has gone"))?.stat;
+    let like = Like { model: path.to_owned(), access: true, mode: stat.mode, uid: stat.uid, gid: stat.gid };
+    put(guest, path, bytes, &like)
 }
 
 /// Removes a file or a symlink.
@@ -140,18 +154,6 @@ pub fn symlink(guest: &ApplianceGuest, target: &str, to: &str) -> Result<Applied
     Ok(done(""))
 }
 
-/// The file that a new one takes after: its folder, and on NTFS, where a folder's descriptor is none for a file, one that is beside it.
-fn model(guest: &ApplianceGuest, path: &str) -> Result<String> {
-    let folder = parent(path);
-    if guest.fstype_at(path) == "ntfs" {
-        let entries = guest.files.entries(folder)?;
-        if let Some(beside) = entries.iter().find(|entry| entry.kind == FileKind::File && entry.name != TEMPORARY) {
-            return Ok(join(folder, &beside.name));
-        }
-    }
-    Ok(folder.to_owned())
-}
-
 /// What a new file takes after.
 struct Like {
     /// Whose attributes are inherited.
@@ -166,6 +168,9 @@ struct Like {
 /// Makes the file beside `path`, reads it back, and renames it.
 fn put(guest: &ApplianceGuest, path: &str, bytes: &[u8], like: &Like) -> Result<()> {
     let files = guest.files.as_ref();
+    if guest.fstype_at(path) == "ntfs" && files.look(path)?.is_some() {
+        return overwrite(guest, path, bytes);
+    }
     let temporary = join(parent(path), TEMPORARY);
     clear(files, &temporary)?;
     let made = fill(guest, &temporary, bytes, like)
@@ -178,6 +183,28 @@ fn put(guest: &ApplianceGuest, path: &str, bytes: &[u8], like: &Like) -> Result<
     Ok(())
 }
 
+/// Gives the file another content where it is. On NTFS alone: a new file would have another security descriptor, which no call of the
+/// library can copy. A run that ends in between loses the overlay that this is written to, and not the guest.
+fn overwrite(guest: &ApplianceGuest, path: &str, bytes: &[u8]) -> Result<()> {
+    let files = guest.files.as_ref();
+    let Some(stat) = files.look(path)? else { return Err(changed(path, "has gone")) };
+    let old = files.content(path, &stat, u64::MAX)?;
+    let written = files.appliance.transfer(|handle| handle.write(path, bytes));
+    files.cache().changed(path);
+    let same = written.and_then(|()| Ok(files.fetch(path, bytes.len() as u64)? == bytes));
+    match same {
+        Ok(true) => Ok(()),
+        failed => {
+            // As it was, as far as it can be.
+            let _ = files.appliance.transfer(|handle| handle.write(path, &old));
+            files.cache().changed(path);
+            Err(failed.err().unwrap_or_else(|| {
+                PluginError::io(format!("{path}: it reads back with another content than was written"))
+            }))
+        }
+    }
+}
+
 fn fill(guest: &ApplianceGuest, temporary: &str, bytes: &[u8], like: &Like) -> Result<()> {
     let files = guest.files.as_ref();
     let has_modes = keeps_modes(guest, temporary);
@@ -187,7 +214,7 @@ fn fill(guest: &ApplianceGuest, temporary: &str, bytes: &[u8], like: &Like) -> R
             handle.lchown(temporary, like.uid, like.gid)?;
             handle.chmod(temporary, like.mode)?;
         }
-        for attribute in &INHERITED[..if like.access { 3 } else { 2 }] {
+        for attribute in &INHERITED[..if like.access { 2 } else { 1 }] {
             match handle.xattr(&like.model, attribute) {
                 Ok(value) => handle.set_xattr(temporary, attribute, &value)?,
                 Err(error) if error.unsupported() => {}
@@ -207,11 +234,7 @@ fn fill(guest: &ApplianceGuest, temporary: &str, bytes: &[u8], like: &Like) -> R
 
 /// Gives one file the SELinux label of another, where that has one: a nicety on a filesystem or a guest that knows none.
 pub(super) fn inherit_label(handle: &mut Handle, from: &str, to: &str) {
-    inherit(handle, LABEL, from, to);
-}
-
-fn inherit(handle: &mut Handle, attribute: &str, from: &str, to: &str) {
-    let _ = handle.xattr(from, attribute).and_then(|value| handle.set_xattr(to, attribute, &value));
+    let _ = handle.xattr(from, LABEL).and_then(|label| handle.set_xattr(to, LABEL, &label));
 }
 
 /// After an attempt: forgets what was known about the files, and removes what a failed attempt left.
@@ -258,8 +281,6 @@ fn folder(files: &Files, path: &str, made: &mut Vec<String>) -> Result<String> {
     files.appliance.call(|handle| {
         handle.mkdir(&new, 0o755)?;
         inherit_label(handle, parent(&new), &new);
-        // A folder of another descriptor could be written to by everybody.
-        inherit(handle, DESCRIPTOR, parent(&new), &new);
         Ok(())
     })?;
     files.cache().changed(&new);

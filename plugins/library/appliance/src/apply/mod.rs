@@ -5,6 +5,7 @@ mod checked;
 mod files;
 mod grow;
 mod held;
+mod hive;
 mod packages;
 
 use vmdk2kvm_linux_guest::program;
@@ -35,9 +36,12 @@ fn carry_out(guest: &ApplianceGuest, change: &Change) -> Result<Applied> {
         }
         Action::Remove { old_sha256 } => files::remove(guest, target, old_sha256.as_deref()),
         Action::Symlink { to } => files::symlink(guest, target, to),
-        Action::CopyIn { from, sha256, bytes, old_sha256 } => {
-            files::copy_in(guest, from, (sha256, *bytes), target, old_sha256.as_deref())
+        Action::CopyIn { from, offset, sha256, bytes, old_sha256 } => {
+            let part = files::Part { from, offset: *offset, bytes: *bytes, sha256 };
+            files::copy_in(guest, &part, target, old_sha256.as_deref())
         }
+        Action::EditRegistry { edits } => hive::edit(guest, target, edits),
+        Action::ReplayLog { old_sha256 } => hive::replay(guest, target, old_sha256),
         Action::RemovePackages { manager, packages } => packages::remove(guest, *manager, packages),
         Action::RebuildInitramfs { kernel, tool, drivers } => archive::rebuild(guest, target, kernel, *tool, drivers),
         Action::ExtendInitramfs { kernel, drivers, files } => archive::extend(guest, target, kernel, drivers, files),

@@ -157,9 +157,9 @@ impl DriverSource {
         self.store.read(file, LARGEST_FILE)
     }
 
-    /// A path on this machine with the file's content: its own in a folder; in an ISO file that of a copy, made below `folder`.
-    pub fn on_this_machine(&self, file: &SourceFile, folder: &Path) -> Result<PathBuf> {
-        self.store.on_this_machine(file, LARGEST_FILE, folder)
+    /// The file of this machine that holds the file's bytes, and where they begin in it: the image, or the file itself.
+    pub fn on_this_machine(&self, file: &SourceFile) -> Result<(PathBuf, u64)> {
+        self.store.on_this_machine(file)
     }
 }
 

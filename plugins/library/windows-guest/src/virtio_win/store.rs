@@ -48,14 +48,16 @@ impl SourceFile {
 pub(super) struct Store {
     pub files: BTreeMap<String, SourceFile>,
     iso: Option<Iso>,
+    /// The absolute path of the image.
+    image: Option<PathBuf>,
 }
 
 impl Store {
     pub fn open(path: &Path) -> Result<Self> {
         let read = |error| io(path, &error);
         let is_folder = fs::metadata(path).map_err(read)?.is_dir();
-        let (files, iso) = if is_folder {
-            (walk(path)?, None)
+        let (files, iso, image) = if is_folder {
+            (walk(path)?, None, None)
         } else {
             let file = File::open(path).map_err(read)?;
             let size = file.metadata().map_err(read)?.len();
@@ -65,9 +67,9 @@ impl Store {
                 size: file.size,
                 place: Place::Iso(file.clone()),
             });
-            (files.collect(), Some(iso))
+            (files.collect(), Some(iso), Some(path.canonicalize().map_err(read)?))
         };
-        Ok(Self { files: files.into_iter().map(|file| (file.path.to_lowercase(), file)).collect(), iso })
+        Ok(Self { files: files.into_iter().map(|file| (file.path.to_lowercase(), file)).collect(), iso, image })
     }
 
     pub fn read(&self, file: &SourceFile, limit: u64) -> Result<Vec<u8>> {
@@ -90,17 +92,20 @@ impl Store {
         if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
     }
 
-    /// The file's own path on this machine, or that of a copy below `folder`.
-    pub fn on_this_machine(&self, file: &SourceFile, limit: u64, folder: &Path) -> Result<PathBuf> {
-        if let Place::Folder(path) = &file.place {
-            return Ok(path.clone());
+    /// The file of this machine that holds the file's bytes in one piece, and where they begin in it.
+    pub fn on_this_machine(&self, file: &SourceFile) -> Result<(PathBuf, u64)> {
+        match (&file.place, &self.image) {
+            (Place::Folder(path), _) => Ok((path.clone(), 0)),
+            (Place::Iso(place), Some(image)) => match place.extents[..] {
+                [] => Ok((image.clone(), 0)),
+                [(offset, _)] => Ok((image.clone(), offset)),
+                _ => {
+                    let message = format!("{}: {} lies in several pieces of the image", image.display(), file.path);
+                    Err(PluginError::unusable(message).hint("unpack the image into a folder, and name that"))
+                }
+            },
+            (Place::Iso(_), None) => Err(PluginError::defect("a file of an ISO was asked of a folder")),
         }
-        let to = folder.join(&file.path);
-        let output =
-            |error: std::io::Error| PluginError::output(format!("{} cannot be written: {error}", to.display()));
-        fs::create_dir_all(to.parent().unwrap_or(folder)).map_err(output)?;
-        fs::write(&to, self.read(file, limit)?).map_err(output)?;
-        Ok(to)
     }
 }
 
