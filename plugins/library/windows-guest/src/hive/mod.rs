@@ -32,6 +32,8 @@ mod edit_tests;
 #[cfg(test)]
 mod hivex_tests;
 #[cfg(test)]
+mod property_tests;
+#[cfg(test)]
 mod read_tests;
 #[cfg(test)]
 mod real_hives;
