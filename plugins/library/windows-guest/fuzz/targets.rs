@@ -28,7 +28,7 @@ pub fn hive(bytes: &[u8]) {
     }
     match edit(bytes.to_vec(), &edits) {
         Ok(edited) => assert!(sound && check(&edited).is_ok()),
-        Err(error) => assert!(!matches!(error, EditError::Defect(_)) && is_sentence(error)),
+        Err(error) => assert!(!matches!(error, EditError::Defect(_)) && is_sentence(&error), "{error:?}"),
     }
 }
 

@@ -59,7 +59,7 @@ fn follow(bytes: &[u8], at: usize) -> usize {
 #[test]
 fn each_proof_can_fail() {
     type Damage = fn(&mut Vec<u8>);
-    let cases: [(&str, Damage); 32] = [
+    let cases: [(&str, Damage); 33] = [
         ("the file is shorter than a hive's header", |bytes| bytes.truncate(4000)),
         ("the file does not begin with \"regf\"", |bytes| bytes[0] = b'x'),
         ("the version is none of 1.3 to 1.6", |bytes| bytes[24] = 7),
@@ -121,6 +121,10 @@ fn each_proof_can_fail() {
         ("a key has more values than its list has room for", |bytes| {
             let at = key(bytes, "B");
             bytes[at + 4 + 36] = 9;
+        }),
+        ("the hash beside the key \"\\u{1b}\" is not that of its name", |bytes| {
+            let at = key(bytes, "A");
+            bytes[at + 80] = 0x1b;
         }),
         ("two values are named \"TWO\"", |bytes| {
             let at = cell(bytes, b"vk\x03\0\x0a");

@@ -68,6 +68,11 @@ fn an_edit_is_done_once_and_refused_when_the_hive_drifted() {
         edit(edited.clone(), &[edits[1].clone(), drift]).unwrap_err().to_string(),
         "the value \"Current\" of Select is not what it was when the change was planned: plan again"
     );
+    let hostile = RegistryEdit::new("Select\u{1b}", "\n", value(4, &[]), value(3, &[]));
+    assert_eq!(
+        edit(edited.clone(), &[hostile]).unwrap_err().to_string(),
+        "the value \"\\n\" of Select\\u{1b} is not what it was when the change was planned: plan again"
+    );
     let gone = RegistryEdit::new("None", "x", value(4, &[1, 0, 0, 0]), None);
     assert_eq!(edit(edited.clone(), &[gone]), Ok(edited.clone()), "nothing is there, as it is wanted");
     let there = RegistryEdit::new("Select", "Current", None, value(4, &[1, 0, 0, 0]));
