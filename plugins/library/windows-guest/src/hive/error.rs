@@ -46,3 +46,10 @@ impl From<HiveError> for PluginError {
         Self::unusable(error.to_string())
     }
 }
+
+/// A name out of a hive for a sentence: on one line, and nothing that a terminal would obey.
+pub(super) fn printable(name: &str) -> String {
+    let letter =
+        |letter: char| if letter.is_control() { letter.escape_debug().to_string() } else { letter.to_string() };
+    name.chars().map(letter).collect()
+}

@@ -26,14 +26,10 @@ pub use replay::{ReplayError, Replayed, replay};
 pub use value::{Value, text_data, texts_data};
 
 #[cfg(test)]
-mod check_tests;
-#[cfg(test)]
-mod edit_tests;
-#[cfg(test)]
 mod hivex_tests;
+#[cfg(test)]
+mod property_tests;
 #[cfg(test)]
 mod read_tests;
 #[cfg(test)]
 mod real_hives;
-#[cfg(test)]
-mod replay_tests;

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use super::super::error::printable;
 use super::super::upcase::upcase;
 use super::Faults;
 use super::cells::{Cells, u16_in, u32_in};
@@ -222,7 +223,7 @@ fn hint(name: Name<'_>, leaf: &[u8], hint: u32, place: u32, faults: &mut Faults)
         true
     };
     if !holds {
-        faults.add(place, format!("the hash beside the key \"{}\" is not that of its name", name.text()));
+        faults.add(place, format!("the hash beside the key \"{}\" is not that of its name", printable(&name.text())));
     }
 }
 
@@ -246,7 +247,7 @@ fn values<'a>(cells: &mut Cells<'a>, at: u32, cell: &'a [u8], faults: &mut Fault
     }
     names.sort_unstable_by(|a: &Name<'_>, b| a.order(*b));
     if let Some(pair) = names.windows(2).find(|pair| pair[0].order(pair[1]) == Ordering::Equal) {
-        faults.add(at, format!("two values are named \"{}\"", pair[0].text()));
+        faults.add(at, format!("two values are named \"{}\"", printable(&pair[0].text())));
     }
     if longest_name > u32_in(cell, 60)? as usize || longest_data > u32_in(cell, 64)? as usize {
         faults.add(at, "a value has a longer name or longer data than its key says");

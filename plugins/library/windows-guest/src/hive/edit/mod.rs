@@ -17,6 +17,7 @@ use vmdk2kvm_plugin_api::PluginError;
 use vmdk2kvm_plugin_api::model::RegistryEdit;
 
 use super::base::{self, Base};
+use super::error::printable;
 use super::layout::BIG_DATA_SINCE;
 use super::{Fault, Hive, HiveError};
 use cells::Cells;
@@ -63,15 +64,20 @@ impl fmt::Display for EditError {
                     "the registry hive is not sound{first}: start Windows once and shut it down, or restore the hive"
                 )
             }
-            Self::Drift { key, name: Some(name) } => {
-                write!(f, "the value \"{name}\" of {key} is not what it was when the change was planned: plan again")
-            }
+            Self::Drift { key, name: Some(name) } => write!(
+                f,
+                "the value \"{}\" of {} is not what it was when the change was planned: plan again",
+                printable(name),
+                printable(key)
+            ),
             Self::Drift { key, name: None } => {
-                write!(f, "the key {key} holds other values than when the change was planned: plan again")
+                write!(f, "the key {} holds other values than when the change was planned: plan again", printable(key))
             }
-            Self::Unfit { key, name, what } => write!(f, "the value \"{name}\" of {key} cannot be changed: {what}"),
+            Self::Unfit { key, name, what } => {
+                write!(f, "the value \"{}\" of {} cannot be changed: {what}", printable(name), printable(key))
+            }
             Self::Full => f.write_str("the registry hive would become longer than a hive can be"),
-            Self::Defect(what) => write!(f, "the edited registry hive is not what was planned: {what}"),
+            Self::Defect(what) => write!(f, "the edited registry hive is not what was planned: {}", printable(what)),
         }
     }
 }
@@ -136,3 +142,6 @@ fn write(bytes: Vec<u8>, base: Base, steps: &Steps<'_>) -> Result<Vec<u8>, EditE
     base::seal(&mut bytes, bins, base.first.wrapping_add(1));
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

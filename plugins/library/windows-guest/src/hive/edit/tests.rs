@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use vmdk2kvm_plugin_api::model::{RegistryEdit, RegistryValue};
 
-use super::real_hives::{SOUND, sound};
-use super::*;
+use super::super::real_hives::{SOUND, sound};
+use super::super::*;
 
 fn value(type_number: u32, data: &[u8]) -> Option<RegistryValue> {
     Some(RegistryValue::new(type_number, data))
@@ -67,6 +67,11 @@ fn an_edit_is_done_once_and_refused_when_the_hive_drifted() {
     assert_eq!(
         edit(edited.clone(), &[edits[1].clone(), drift]).unwrap_err().to_string(),
         "the value \"Current\" of Select is not what it was when the change was planned: plan again"
+    );
+    let hostile = RegistryEdit::new("Select\u{1b}", "\n", value(4, &[]), value(3, &[]));
+    assert_eq!(
+        edit(edited.clone(), &[hostile]).unwrap_err().to_string(),
+        "the value \"\\n\" of Select\\u{1b} is not what it was when the change was planned: plan again"
     );
     let gone = RegistryEdit::new("None", "x", value(4, &[1, 0, 0, 0]), None);
     assert_eq!(edit(edited.clone(), &[gone]), Ok(edited.clone()), "nothing is there, as it is wanted");
