@@ -23,8 +23,8 @@ pub struct Overlay<'a> {
     /// By key (see [`Overlay::key`]), with the path as it was given.
     nodes: Mutex<BTreeMap<String, (String, Node)>>,
     known: Mutex<BTreeMap<String, Option<Stat>>>,
-    /// What values of a registry will hold: by hive, key and name.
-    values: Mutex<BTreeMap<[String; 3], Option<RegistryValue>>>,
+    /// What registries will hold: by hive and key.
+    registry: Mutex<BTreeMap<[String; 2], PlannedKey>>,
 }
 
 /// What changes leave at a path, which has no symlink in its folders.
@@ -48,6 +48,14 @@ enum Node {
     Folder,
 }
 
+/// What changes leave of a key of a registry.
+#[derive(Debug, Clone, Default)]
+struct PlannedKey {
+    is_removed: bool,
+    /// By name.
+    values: BTreeMap<String, Option<RegistryValue>>,
+}
+
 impl<'a> Overlay<'a> {
     /// The guest with nothing planned.
     pub fn new(below: &'a dyn Guest) -> Self {
@@ -56,7 +64,7 @@ impl<'a> Overlay<'a> {
             folds_case: below.folds_case(),
             nodes: Mutex::default(),
             known: Mutex::default(),
-            values: Mutex::default(),
+            registry: Mutex::default(),
         }
     }
 
@@ -220,22 +228,32 @@ impl<'a> Overlay<'a> {
 
     /// What a hive will hold shows in no file, since nothing here knows hives; but no two edits may want different things.
     fn edit_registry(&self, target: &str, edits: &[RegistryEdit]) -> Result<AppliedStatus> {
-        let hive = self.file(target)?;
-        let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = |edit: &RegistryEdit| [self.key(&hive).into_owned(), folded(&edit.key), folded(&edit.name)];
-        let mut new = BTreeMap::new();
+        let hive = self.key(&self.file(target)?).into_owned();
+        let mut planned = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = planned.clone();
         for edit in edits {
-            let place = place(edit);
-            let wanted = new.get(&place).or_else(|| values.get(&place));
-            if wanted.is_some_and(|wanted| *wanted != edit.new) {
+            let key = new.entry([hive.clone(), folded(&edit.key)]).or_default();
+            if edit.old_key_sha256.is_some() {
+                key.is_removed = true;
+            } else if key.values.entry(folded(&edit.name)).or_insert_with(|| edit.new.clone()) != &edit.new {
                 return Err(PluginError::unusable(format!(
                     "{target}: the value \"{}\" of {} is wanted to be two different things",
                     edit.name, edit.key
                 )));
             }
-            new.insert(place, edit.new.clone());
         }
-        values.extend(new);
+        for ([of, key], _) in new.iter().filter(|(_, planned)| planned.is_removed) {
+            let is_within = |[hive, path]: &[String; 2]| {
+                hive == of
+                    && path.strip_prefix(key.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('\\'))
+            };
+            if new.iter().any(|(place, planned)| is_within(place) && planned.values.values().any(Option::is_some)) {
+                return Err(PluginError::unusable(format!(
+                    "{target}: the key {key} is wanted to be removed, and to hold values"
+                )));
+            }
+        }
+        *planned = new;
         Ok(AppliedStatus::Done)
     }
 

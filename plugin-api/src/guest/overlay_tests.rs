@@ -282,6 +282,30 @@ fn no_two_edits_of_a_value_want_different_things() {
     assert_eq!(apply(&guest, replay(), "/etc/none").unwrap_err().message, gone);
 }
 
+#[test]
+fn no_key_is_removed_that_shall_hold_something() {
+    let below = few();
+    let guest = Overlay::new(&below);
+    let value = |number: u8| Some(RegistryValue::new(4, &[number, 0, 0, 0]));
+    let set = |key: &str, new| RegistryEdit::new(key, "Start", value(9), new);
+    let remove = |key: &str| RegistryEdit::remove_key(key, "00");
+    let edits = |edits: &[RegistryEdit]| Action::EditRegistry { edits: edits.to_vec() };
+    let hive = "/usr/lib/x";
+    let first = [set("A\\B\\C", value(0)), remove("A\\B2"), remove("D"), set("d\\E", None)];
+    assert_eq!(apply(&guest, edits(&first), hive), Ok(AppliedStatus::Done));
+    for (wrong, key) in [
+        (remove("a\\b"), "A\\B"),
+        (remove("A\\B\\c"), "A\\B\\C"),
+        (set("D", value(1)), "D"),
+        (set("d\\x", value(1)), "D"),
+    ] {
+        let error = apply(&guest, edits(&[set("new", value(1)), wrong]), hive).unwrap_err();
+        assert_eq!(error.message, format!("{hive}: the key {key} is wanted to be removed, and to hold values"));
+    }
+    assert_eq!(apply(&guest, edits(&[remove("new"), remove("D")]), hive), Ok(AppliedStatus::Done));
+    assert_eq!(apply(&guest, edits(&[remove("A")]), "/etc/fstab"), Ok(AppliedStatus::Done), "another hive");
+}
+
 /// A guest that is far away: counts the journeys of what is asked at once, and refuses to be asked for one path.
 struct Far(Few, AtomicU32);
 

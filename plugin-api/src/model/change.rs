@@ -191,7 +191,7 @@ fn sha256_hex(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
 
-/// A change of one value of a registry hive.
+/// A change of one value of a registry hive, or the removal of one key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RegistryEdit {
@@ -205,6 +205,13 @@ pub struct RegistryEdit {
     /// What it will hold; `None`: the value is removed.
     #[serde(default)]
     pub new: Option<RegistryValue>,
+    /// When there is one, the key is removed with all below it; `name`, `old` and `new` say nothing. SHA-256 (hex) of what the key held
+    /// when planned; anything else is refused, a key that is not there is fine. Digested are, of the key and then of each key below it in
+    /// their order: the number of values; of each value, in the order of their names in upper case, its name, type and data; the number of
+    /// keys below; and in front of each of these its name. Numbers have 64 bits, a type 32, lowest byte first; names (in UTF-8) and data
+    /// follow their length in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_key_sha256: Option<String>,
 }
 
 impl RegistryEdit {
@@ -215,7 +222,12 @@ impl RegistryEdit {
         old: Option<RegistryValue>,
         new: Option<RegistryValue>,
     ) -> Self {
-        Self { key: key.into(), name: name.into(), old, new }
+        Self { key: key.into(), name: name.into(), old, new, old_key_sha256: None }
+    }
+
+    /// The removal of a key and all below it; `old_sha256` is the digest of what it holds.
+    pub fn remove_key(key: impl Into<String>, old_sha256: impl Into<String>) -> Self {
+        Self { old_key_sha256: Some(old_sha256.into()), ..Self::new(key, "", None, None) }
     }
 }
 
@@ -234,6 +246,16 @@ impl RegistryValue {
     /// A value of a type.
     pub fn new(type_number: u32, bytes: &[u8]) -> Self {
         Self { type_number, hex: bytes.iter().map(|byte| format!("{byte:02x}")).collect() }
+    }
+
+    /// Its bytes.
+    pub fn to_bytes(&self) -> crate::Result<Vec<u8>> {
+        let digit = |digit: u8| char::from(digit).to_digit(16);
+        let byte = |pair: &[u8]| u8::try_from(digit(pair[0])? << 4 | digit(*pair.get(1)?)?).ok();
+        let bytes: Option<Vec<u8>> = self.hex.as_bytes().chunks(2).map(byte).collect();
+        bytes.ok_or_else(|| {
+            crate::PluginError::unusable("the data of a registry value is not in pairs of hexadecimal digits")
+        })
     }
 }
 
@@ -356,6 +378,18 @@ mod tests {
         assert!(matches!(Action::write_file(None, [0xff]), Action::WriteFile { old_sha256: None, .. }));
         let Action::Remove { old_sha256: Some(digest) } = Action::remove_file(b"") else { panic!("no digest") };
         assert!(digest.starts_with("e3b0c44298fc1c14"));
+    }
+
+    #[test]
+    fn a_registry_value_is_its_bytes() {
+        let value = RegistryValue::new(4, &[0, 0x1a, 0xff]);
+        assert_eq!((value.hex.as_str(), value.to_bytes()), ("001aff", Ok(vec![0, 0x1a, 0xff])));
+        let read = |hex: &str| RegistryValue { type_number: 3, hex: hex.to_owned() }.to_bytes();
+        assert_eq!(read("Ab"), Ok(vec![0xab]));
+        for bad in ["0", "0g", "+1", "é"] {
+            let error = read(bad).unwrap_err();
+            assert_eq!(error.message, "the data of a registry value is not in pairs of hexadecimal digits");
+        }
     }
 
     #[test]

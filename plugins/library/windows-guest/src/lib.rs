@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 pub mod catalogue;
+pub mod hive;
 pub mod inf;
 pub mod iso;
 #[cfg(any(test, feature = "testing"))]
