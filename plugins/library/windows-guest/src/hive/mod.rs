@@ -36,6 +36,6 @@ mod property_tests;
 #[cfg(test)]
 mod read_tests;
 #[cfg(test)]
-mod real_hives;
+pub(crate) mod real_hives;
 #[cfg(test)]
 mod replay_tests;
