@@ -3,6 +3,7 @@
 use std::fmt;
 
 use vmdk2kvm_plugin_api::Result;
+use vmdk2kvm_plugin_api::text::escape;
 
 use super::device::Device;
 use super::layout::Place;
@@ -90,7 +91,10 @@ impl Package {
     pub fn why(&self) -> String {
         let signer = self.catalogue.as_ref().and_then(|(_, catalogue)| catalogue.signers.first());
         let signer = signer.and_then(|signer| signer.subject.as_ref());
-        let signed = signer.map_or_else(|| "not signed".to_owned(), |name| format!("signed in the name of {name}"));
+        let signed = signer.map_or_else(
+            || "not signed".to_owned(),
+            |name| format!("signed in the name of {}", escape(&name.to_string())),
+        );
         format!("{} is the best folder of this driver that this Windows can have, {signed}", self.folder)
     }
 }
