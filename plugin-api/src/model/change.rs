@@ -245,7 +245,8 @@ pub struct RegistryValue {
 impl RegistryValue {
     /// A value of a type.
     pub fn new(type_number: u32, bytes: &[u8]) -> Self {
-        Self { type_number, hex: bytes.iter().map(|byte| format!("{byte:02x}")).collect() }
+        let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        Self { type_number, hex: digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect() }
     }
 
     /// Its bytes.

@@ -1,88 +1,132 @@
-//! What the fuzz targets share: what must hold of every answer.
+//! What the fuzz targets share: what must hold of every answer, and checksums that let an input be looked at.
 //!
 //! How to run one is in the library's README.
 
-use std::sync::Arc;
+mod packages;
 
-use vmdk2kvm_plugin_api::{BlockSource, ErrorKind, Result};
-use vmdk2kvm_windows_guest::catalogue::{Catalogue, FileDigests};
-use vmdk2kvm_windows_guest::inf::Inf;
-use vmdk2kvm_windows_guest::iso::Iso;
-use vmdk2kvm_windows_guest::version::{Architecture, ProductType, Windows};
+use std::fmt::Display;
 
-/// A refusal is one printable line about the input.
-fn answered<T>(answer: Result<T>) -> Option<T> {
-    answer
-        .map_err(|error| {
-            let printable = error.message.chars().all(|char| !char.is_control());
-            assert!(printable && error.message.len() < 64 << 10, "not a sentence to show: {:?}", error.message);
-            assert_ne!(error.kind, ErrorKind::Defect, "{error}");
-        })
-        .ok()
-}
+pub use packages::{catalogue, inf, iso};
+use vmdk2kvm_plugin_api::model::{RegistryEdit, RegistryValue};
+use vmdk2kvm_windows_guest::bcd::BootData;
+use vmdk2kvm_windows_guest::hive::{EditError, Hive, Key, Replayed, build, check, edit, replay};
 
-const SYSTEMS: [Windows; 4] = [
-    Windows::new(7601, ProductType::Client, Architecture::X86),
-    Windows::new(9600, ProductType::Client, Architecture::Amd64),
-    Windows::new(20348, ProductType::Server, Architecture::Amd64),
-    Windows::new(26200, ProductType::Client, Architecture::Arm64),
-];
+/// A BCD with a boot manager and a loader.
+pub const BCD: &str = "[Objects\\{9dea862c-5cdd-4e70-acc1-f32b344d4795}\\Elements\\23000003]\n\"Element\"=\"{a}\"\n\
+    [Objects\\{a}\\Description]\n\"Type\"=dword:10200003\n[Objects\\{a}\\Elements\\12000002]\n\"Element\"=\"a.efi\"\n\
+    [Objects\\{a}\\Elements\\11000001]\n\"Element\"=hex(3):0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,6,0,0,0,0,0,0,0,48,0,0,0,0,0,0,0,\
+    1,2,3,4,5,6,7,8,9,a,b,c,d,e,f,0,0,0,0,0,0,0,0,0,1,2,3,4,5,6,7,8,9,a,b,c,d,e,f,0";
 
-/// Asks an INF everything, for several systems. No file of it lies outside of its package.
-pub fn inf(bytes: &[u8]) {
-    let Some(inf) = answered(Inf::parse("x.inf", bytes)) else { return };
-    inf.driver_version().map(|version| version.filetime());
-    let _ = (inf.class(), inf.class_guid(), inf.provider(), inf.targets(), inf.strings());
-    for windows in &SYSTEMS {
-        inf.catalogue(windows.architecture);
-        for file in answered(inf.files(windows)).unwrap_or_default() {
-            assert!(!file.starts_with('/') && file.split('/').all(|part| part != ".."), "{file}");
-        }
-        for model in answered(inf.models(windows)).unwrap_or_default().iter().take(20) {
-            let Some(install) = answered(inf.install(&model.install, windows)) else { continue };
-            for value in install.services.iter().flat_map(|service| &service.registry).chain(&install.hardware) {
-                value.data.stored();
+/// What the seeds are made of, and the hive whose log is fuzzed.
+pub const TEXT: &str =
+    "[A\\B]\n\"one\"=\"text\"\n\"two\"=multi:\"a\",\"b\"\n[A\\C]\n@=dword:1\n[D]\n\"long\"=hex(3):1,2,3,4,5,6";
+
+/// Reads, checks and edits a hive.
+pub fn hive(bytes: &[u8]) {
+    let sound = check(bytes).is_ok();
+    let mut edits = vec![RegistryEdit::new("A\\New", "x", None, Some(RegistryValue::new(3, &[1; 20_000])))];
+    match Hive::open(bytes.to_vec()) {
+        Err(error) => assert!(!sound && is_sentence(error)),
+        Ok(hive) => {
+            let walked = walk(hive.root(), bytes.len());
+            // A sound hive can be read, but for what its root's parent may be.
+            if let (Ok(Some(key)), true) = (hive.key("D"), sound) {
+                edits.extend(key.digest().ok().map(|digest| RegistryEdit::remove_key("D", digest)));
+                assert!(walked.is_some(), "a sound hive cannot be read");
             }
         }
     }
+    match edit(bytes.to_vec(), &edits) {
+        Ok(edited) => assert!(sound && check(&edited).is_ok()),
+        Err(error) => assert!(!matches!(error, EditError::Defect(_)) && is_sentence(error)),
+    }
 }
 
-/// Reads a catalogue and judges it for several systems.
-pub fn catalogue(bytes: &[u8]) {
-    let Some(catalogue) = answered(Catalogue::parse("x.cat", bytes)) else { return };
-    catalogue.systems();
-    catalogue.member(&FileDigests::of(bytes));
-    for windows in &SYSTEMS {
-        for secure_boot in [false, true] {
-            catalogue.loads_on(windows, secure_boot);
+/// Replays a log into a hive that was being written.
+pub fn log(bytes: &[u8]) {
+    let mut hive = build(TEXT).expect("a text that makes a hive");
+    hive[4] += 1;
+    match replay(&sealed(&hive), &[bytes]) {
+        Ok(Replayed::Applied { hive, .. } | Replayed::Settled { hive }) => assert_eq!(check(&hive), Ok(())),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => assert!(is_sentence(error)),
+    }
+}
+
+/// Reads a BCD; its default is one of its loaders, if it is there.
+pub fn bcd(bytes: &[u8]) {
+    let Ok(hive) = Hive::open(bytes.to_vec()) else { return };
+    match BootData::read(&hive) {
+        Err(error) => assert!(is_sentence(error)),
+        Ok(data) => {
+            let found = data.default_loader().map(|loader| &loader.id);
+            assert!(found.is_none_or(|id| Some(id) == data.default.as_ref()));
         }
     }
 }
 
-/// Lists an image and reads its small files. Every path stays below the root.
-pub fn iso(bytes: &[u8]) {
-    let Some(iso) = answered(Iso::open("x.iso", Arc::new(Memory(bytes.into())))) else { return };
-    for file in iso.files() {
-        assert!(file.path.split('/').all(|part| !matches!(part, "" | "." | "..")), "{:?}", file.path);
-        assert_eq!(file.extents.iter().map(|(_, length)| length).sum::<u64>(), file.size);
-        if file.size <= 64 << 10 {
-            let content = answered(iso.read(file)).expect("a file that was listed");
-            assert_eq!(content.len() as u64, file.size);
-        }
+/// Walks all keys and values; `None`: the hive is damaged. No key is met twice, so there are no more than cells.
+fn walk(key: Key<'_>, room: usize) -> Option<usize> {
+    key.values().ok()?;
+    let mut keys = 1;
+    for below in key.subkeys().ok()? {
+        keys += walk(below, room)?;
+        assert!(keys <= room / 80, "more keys than cells");
     }
+    Some(keys)
 }
 
-struct Memory(Arc<[u8]>);
+fn is_sentence(error: impl Display) -> bool {
+    let text = error.to_string();
+    !text.is_empty() && text.len() < 8000 && text.chars().all(|char| !char.is_control())
+}
 
-impl BlockSource for Memory {
-    fn size(&self) -> u64 {
-        self.0.len() as u64
+/// With the header's checksum made right.
+pub fn sealed(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    if bytes.len() >= 512 {
+        let sum = bytes[..508]
+            .chunks_exact(4)
+            .fold(0, |sum, word| sum ^ u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+        let sum = match sum {
+            0 => 1,
+            u32::MAX => u32::MAX - 1,
+            sum => sum,
+        };
+        bytes[508..512].copy_from_slice(&sum.to_le_bytes());
     }
+    bytes
+}
 
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-        let end = offset.checked_add(buffer.len() as u64).expect("an offset that wraps around");
-        assert!(end <= self.size(), "a read past the end of the image");
-        buffer.copy_from_slice(&self.0[offset as usize..end as usize]);
-        Ok(buffer.len())
+/// With the hashes of the entries made right.
+pub fn hashed(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let mut at = 512;
+    while let Some(header) = bytes.get(at..at + 40).filter(|header| header.starts_with(b"HvLE")) {
+        let length = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
+        let Some(entry) = bytes.get_mut(at..at.saturating_add(length)).filter(|entry| entry.len() >= 40) else { break };
+        let first = marvin(&entry[40..]).to_le_bytes();
+        entry[24..32].copy_from_slice(&first);
+        let second = marvin(&entry[..32]).to_le_bytes();
+        entry[32..40].copy_from_slice(&second);
+        at += length;
     }
+    bytes
+}
+
+/// Marvin32 with the seed of logs.
+fn marvin(bytes: &[u8]) -> u64 {
+    let mut padded = bytes.to_vec();
+    padded.push(0x80);
+    padded.resize(padded.len().next_multiple_of(4) + 4, 0);
+    let (mut a, mut b) = (0x7A4E_55C5_u32, 0x82EF_4D88_u32);
+    for word in padded.chunks_exact(4) {
+        a = a.wrapping_add(u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+        b ^= a;
+        a = a.rotate_left(20).wrapping_add(b);
+        b = b.rotate_left(9) ^ a;
+        a = a.rotate_left(27).wrapping_add(b);
+        b = b.rotate_left(19);
+    }
+    u64::from(b) << 32 | u64::from(a)
 }

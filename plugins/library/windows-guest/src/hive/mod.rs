@@ -26,10 +26,6 @@ pub use replay::{ReplayError, Replayed, replay};
 pub use value::{Value, text_data, texts_data};
 
 #[cfg(test)]
-mod check_tests;
-#[cfg(test)]
-mod edit_tests;
-#[cfg(test)]
 mod hivex_tests;
 #[cfg(test)]
 mod property_tests;
@@ -37,5 +33,3 @@ mod property_tests;
 mod read_tests;
 #[cfg(test)]
 pub(crate) mod real_hives;
-#[cfg(test)]
-mod replay_tests;

@@ -73,3 +73,101 @@ fn a_damaged_hive_is_read_or_refused_but_never_for_ever() {
     let error = walk(Hive::open(bytes).unwrap().root(), &mut 100_000).unwrap_err().to_string();
     assert!(error.starts_with("the registry hive is damaged at 0x"), "{error}");
 }
+
+/// Where the used cell begins that begins so, in bytes of the file; the first of them.
+fn cell(bytes: &[u8], content: &[u8]) -> usize {
+    (4096 + 32..bytes.len())
+        .step_by(8)
+        .find(|at| bytes[at + 3] == 0xff && bytes[at + 4..].starts_with(content))
+        .unwrap()
+}
+
+#[test]
+fn a_hostile_hive_is_refused_where_it_lies() {
+    fn walk(key: Key<'_>) -> Result<usize, HiveError> {
+        let mut keys = 1 + key.values()?.len();
+        for below in key.subkeys()? {
+            keys += walk(below)?;
+        }
+        Ok(keys)
+    }
+    type Damage = fn(&mut [u8]);
+    let cases: [(&str, Damage); 9] = [
+        ("a list names a key twice", |bytes| {
+            let at = cell(bytes, b"lh\x02");
+            bytes.copy_within(at + 8..at + 12, at + 16);
+        }),
+        ("a key lies below another one than it says", |bytes| {
+            // The root below itself.
+            let at = cell(bytes, b"lh\x02");
+            bytes[at + 8..at + 12].copy_from_slice(&[32, 0, 0, 0]);
+        }),
+        ("a list has more than the 1 keys it should have", |bytes| bytes[4128 + 4 + 20] = 1),
+        ("no list of keys is where one is expected", |bytes| {
+            let at = cell(bytes, b"lh\x02");
+            bytes[at + 5] = b'x';
+        }),
+        ("a list has no room for 9 entries", |bytes| {
+            let at = cell(bytes, b"lh\x02");
+            bytes[at + 6] = 9;
+        }),
+        ("something refers to a cell that is free", |bytes| {
+            let at = cell(bytes, b"lh\x02");
+            bytes[at + 3] = 0;
+        }),
+        ("no cell can be there", |bytes| bytes[4128 + 4 + 28] |= 1),
+        ("a value is longer than the hive", |bytes| {
+            let at = cell(bytes, b"vk\x04\0\x0a");
+            bytes[at + 11] = 1;
+        }),
+        ("a value is longer than the four bytes it has room for", |bytes| {
+            let at = cell(bytes, b"vk\x05\0\x04");
+            bytes[at + 8] = 5;
+        }),
+    ];
+    let whole = build("[A]\n\"text\"=\"text\"\n[B]\n\"short\"=dword:1").unwrap();
+    assert_eq!(walk(Hive::open(whole.clone()).unwrap().root()), Ok(5));
+    for (what, damage) in cases {
+        let mut bytes = whole.clone();
+        damage(&mut bytes);
+        let error = walk(Hive::open(bytes).unwrap().root()).unwrap_err();
+        assert!(matches!(&error, HiveError::Damaged { what: found, .. } if found == what), "{what}: {error}");
+    }
+}
+
+#[test]
+fn what_is_no_hive_is_not_opened() {
+    let whole = empty();
+    let with = |damage: fn(&mut Vec<u8>)| {
+        let mut bytes = whole.clone();
+        damage(&mut bytes);
+        if bytes.len() > 512 {
+            let sum = base::checksum(&bytes);
+            bytes[508..512].copy_from_slice(&sum.to_le_bytes());
+        }
+        Hive::open(bytes).unwrap_err().to_string()
+    };
+    assert_eq!(with(|bytes| bytes.truncate(100)), "not a registry hive: it has 100 bytes only");
+    assert_eq!(with(|bytes| bytes[0] = b'x'), "not a registry hive: it does not begin with \"regf\"");
+    assert_eq!(with(|bytes| bytes[24] = 2), "not a registry hive: its version 1.2 is none of 1.3 to 1.6");
+    assert_eq!(with(|bytes| bytes[28] = 6), "not a registry hive: it is a hive's log");
+    assert_eq!(with(|bytes| bytes.truncate(5000)), "not a registry hive: it is cut: 4096 bytes of bins in 904");
+    assert!(with(|bytes| bytes[36] = 0).starts_with("the registry hive is damaged at 0x0: "));
+    let mut torn = whole.clone();
+    torn[508] ^= 1;
+    assert_eq!(
+        Hive::open(torn).unwrap_err().to_string(),
+        "the checksum of the hive's header is wrong: start Windows once and shut it down, or restore the hive"
+    );
+}
+
+#[test]
+fn keys_are_not_followed_deeper_than_windows_goes() {
+    let path = vec!["k"; 512].join("\\");
+    let bytes = build(&format!("[{path}]")).unwrap();
+    let hive = Hive::open(bytes.clone()).unwrap();
+    assert!(hive.key(&path).unwrap().is_some());
+    assert_eq!(check(&bytes), Ok(()));
+    let error = build(&format!("[{path}\\k]")).unwrap_err().to_string();
+    assert!(error.ends_with("cannot be changed: Windows allows no key so deep"), "{error}");
+}

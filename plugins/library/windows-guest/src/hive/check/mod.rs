@@ -72,3 +72,6 @@ impl Faults {
         found
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -136,3 +136,6 @@ fn write(bytes: Vec<u8>, base: Base, steps: &Steps<'_>) -> Result<Vec<u8>, EditE
     base::seal(&mut bytes, bins, base.first.wrapping_add(1));
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

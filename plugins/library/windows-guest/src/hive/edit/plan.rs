@@ -1,6 +1,6 @@
 //! What is to be done for edits, when all of them hold against the hive as it is: drift is refused before anything is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use vmdk2kvm_plugin_api::model::{RegistryEdit, RegistryValue};
 
@@ -43,9 +43,10 @@ pub fn folded_path(path: &str) -> Vec<u16> {
     folded(&parts(path).collect::<Vec<&str>>().join("\\"))
 }
 
-/// Whether a folded path is another one, or below it.
-pub fn is_within(path: &[u16], top: &[u16]) -> bool {
-    path.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest[0] == u16::from(b'\\'))
+/// A folded path, after those of the keys on the way to it.
+pub fn on_the_way(path: &[u16]) -> impl Iterator<Item = &[u16]> {
+    let ends = path.iter().enumerate().filter(|(_, unit)| **unit == u16::from(b'\\')).map(|(at, _)| at);
+    ends.chain([path.len()]).map(|end| &path[..end])
 }
 
 /// What has to be done so that all edits are; what is so already is left out.
@@ -71,10 +72,10 @@ pub fn steps<'a>(hive: &Hive, has_big_data: bool, edits: &'a [RegistryEdit]) -> 
         }
         wanted.insert(place, new);
     }
-    let gone: Vec<Vec<u16>> =
-        edits.iter().filter(|edit| edit.old_key_sha256.is_some()).map(|edit| folded_path(&edit.key)).collect();
+    let removed = edits.iter().filter(|edit| edit.old_key_sha256.is_some());
+    let removed: BTreeSet<Vec<u16>> = removed.map(|edit| folded_path(&edit.key)).collect();
     for edit in edits.iter().filter(|edit| edit.new.is_some()) {
-        if gone.iter().any(|top| is_within(&folded_path(&edit.key), top)) {
+        if on_the_way(&folded_path(&edit.key)).any(|top| removed.contains(top)) {
             return Err(unfit(edit, "another edit removes its key"));
         }
     }

@@ -7,7 +7,7 @@ use super::super::differences::between;
 use super::super::names::folded;
 use super::super::{Difference, Differs, Fault};
 use super::EditError;
-use super::plan::{Steps, folded_path, is_within};
+use super::plan::{Steps, folded_path, on_the_way};
 
 /// A value by its key and name, a key by none.
 type Place = (Vec<u16>, Option<Vec<u16>>);
@@ -29,9 +29,11 @@ pub fn prove(
     let mut missing: BTreeSet<Place> =
         steps.values.keys().map(|(key, name)| (key.clone(), Some(name.clone()))).collect();
     missing.extend(steps.removals.keys().map(|key| (key.clone(), None)));
+    let made: BTreeSet<&[u16]> =
+        steps.values.iter().filter(|(_, step)| step.new.is_some()).flat_map(|((key, _), _)| on_the_way(key)).collect();
     for difference in &found {
-        let place =
-            planned(difference, steps).ok_or_else(|| EditError::Defect(format!("{difference:?} was not planned")))?;
+        let place = planned(difference, steps, &made)
+            .ok_or_else(|| EditError::Defect(format!("{} was not to change", difference.key)))?;
         missing.remove(&place);
     }
     if let Some((key, _)) = missing.first() {
@@ -41,26 +43,23 @@ pub fn prove(
 }
 
 /// What was planned that makes this difference.
-fn planned(difference: &Difference, steps: &Steps<'_>) -> Option<Place> {
+fn planned(difference: &Difference, steps: &Steps<'_>, made: &BTreeSet<&[u16]>) -> Option<Place> {
     let key = folded_path(&difference.key);
-    let is_removed = steps.removals.keys().any(|top| is_within(&key, top));
+    let is_removed = on_the_way(&key).any(|top| steps.removals.contains_key(top));
     match &difference.what {
         Differs::Value { old, new } => {
             let name = folded(&old.as_ref().or(new.as_ref())?.name);
-            let step = steps.values.get(&(key.clone(), name.clone()));
-            let wanted = match step {
+            let place = (key, name);
+            let wanted = match steps.values.get(&place) {
                 Some(step) => step.new.as_ref(),
                 None if is_removed => None,
                 None => return None,
             };
             let is = new.as_ref().map(|value| (value.type_number, &value.data));
-            (is == wanted.map(|(type_number, data)| (*type_number, data))).then_some((key, Some(name)))
+            (is == wanted.map(|(type_number, data)| (*type_number, data))).then_some((place.0, Some(place.1)))
         }
         Differs::Removed => is_removed.then_some((key, None)),
-        Differs::Added { .. } => {
-            let makes = |(wanted, step): (&Vec<u16>, bool)| step && is_within(wanted, &key);
-            steps.values.iter().any(|((wanted, _), step)| makes((wanted, step.new.is_some()))).then_some((key, None))
-        }
+        Differs::Added { .. } => made.contains(key.as_slice()).then_some((key, None)),
         Differs::Security { .. } | Differs::Class => None,
     }
 }

@@ -8,6 +8,8 @@ const HEADER: usize = 40;
 
 /// An entry that is whole.
 pub struct Entry<'a> {
+    /// The place of its log among the logs.
+    log: usize,
     sequence: u32,
     bins: u32,
     pages: u32,
@@ -16,26 +18,32 @@ pub struct Entry<'a> {
 }
 
 /// The entries of a log, up to the first that is not whole, or older than the one before it.
-pub fn read(mut log: &[u8]) -> Vec<Entry<'_>> {
+pub fn read(log: usize, mut body: &[u8]) -> Vec<Entry<'_>> {
     let mut entries: Vec<Entry<'_>> = Vec::new();
-    while let Some(entry) = whole(log) {
+    while let Some(entry) = whole(log, body) {
         if entries.last().is_some_and(|last| last.sequence.wrapping_add(1) != entry.sequence) {
             break;
         }
-        log = &log[HEADER + entry.rest.len()..];
+        body = &body[HEADER + entry.rest.len()..];
         entries.push(entry);
     }
     entries
 }
 
-/// The entry that a log begins with, if it is whole.
-fn whole(log: &[u8]) -> Option<Entry<'_>> {
-    let header = log.get(..HEADER).filter(|header| header.starts_with(b"HvLE"))?;
+/// The entry that a log, or the rest of it, begins with, if it is whole.
+fn whole(log: usize, body: &[u8]) -> Option<Entry<'_>> {
+    let header = body.get(..HEADER).filter(|header| header.starts_with(b"HvLE"))?;
     let length = u32_at(header, 4) as usize;
-    let rest = log.get(HEADER..length).filter(|_| length % base::SECTOR == 0)?;
+    let rest = body.get(HEADER..length).filter(|_| length % base::SECTOR == 0)?;
     let number = |at: usize| u64::from(u32_at(header, at)) | u64::from(u32_at(header, at + 4)) << 32;
     let is_whole = marvin::hash(rest) == number(24) && marvin::hash(&header[..32]) == number(32);
-    is_whole.then(|| Entry { sequence: u32_at(header, 12), bins: u32_at(header, 16), pages: u32_at(header, 20), rest })
+    is_whole.then(|| Entry {
+        log,
+        sequence: u32_at(header, 12),
+        bins: u32_at(header, 16),
+        pages: u32_at(header, 20),
+        rest,
+    })
 }
 
 /// Applies what follows the hive's second number; `None`: nothing does.
@@ -52,7 +60,7 @@ pub fn apply(
     }
     for entry in &entries {
         write(hive, entry, limit).ok_or_else(|| ReplayError::Log {
-            log: 0,
+            log: entry.log,
             what: format!("has an entry {} that does not fit the hive", entry.sequence),
         })?;
     }

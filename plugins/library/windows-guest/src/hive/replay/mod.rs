@@ -7,7 +7,7 @@
 //! - New logs (Windows 8.1 and later): the entries of both files whose number is the hive's second one or higher are applied in their
 //!   order. Windows stops at a gap and forgets what is behind it; here that is refused. An entry that ends in the midst was being written
 //!   itself, and what it says had not been promised yet.
-//! - Old logs: the sectors of the log that was written at the hive's own time are applied.
+//! - Old logs: the sectors of the log that was written to its end, and at the hive's own time, are applied.
 //! - No log holds anything for the hive (they are missing, empty, or older): Windows loads what is there, and so it is accepted here, but
 //!   only when the checker finds it sound, and as an outcome of its own, so that a person can be told. A hive that is ahead by one with
 //!   empty logs is common.
@@ -122,8 +122,7 @@ pub fn replay(hive: &[u8], logs: &[&[u8]]) -> Result<Replayed, ReplayError> {
         let head = Base::read(bytes).map_err(|_| unusable("is damaged"))?;
         let body = &bytes[base::SECTOR..];
         match head.kind {
-            6 => history.extend(entries::read(body)),
-            1 | 2 if head.first != head.second => {}
+            6 => history.extend(entries::read(log, body)),
             1 | 2 => old.push(sectors::Log { log, head, body }),
             _ => return Err(unusable("is of an unknown kind")),
         }
@@ -155,3 +154,6 @@ struct Applied {
     /// The number that the hive has now.
     sequence: u32,
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use super::{Applied, ReplayError};
 /// In front of the map.
 const SIGNATURE: &[u8] = b"DIRT";
 
-/// A log that was written to its end.
+/// A log.
 pub struct Log<'a> {
     /// Its place among the logs.
     pub log: usize,
@@ -15,7 +15,7 @@ pub struct Log<'a> {
     pub body: &'a [u8],
 }
 
-/// Applies the log that was written at the hive's time; `None`: none is newer than the hive.
+/// Applies the log that was written to its end at the hive's time; `None`: none is newer than the hive.
 pub fn apply(
     hive: &mut Vec<u8>,
     base: &Base,
@@ -25,7 +25,8 @@ pub fn apply(
     let newer: Vec<Log<'_>> = logs.into_iter().filter(|log| log.head.first > base.second).collect();
     let Some(first) = newer.first().map(|log| log.log) else { return Ok(None) };
     let unusable = |log, what: &str| ReplayError::Log { log, what: what.to_owned() };
-    let Some(log) = newer.into_iter().find(|log| log.head.time == base.time) else {
+    let Some(log) = newer.into_iter().find(|log| log.head.first == log.head.second && log.head.time == base.time)
+    else {
         return Err(unusable(first, "is newer, but was written for another state of it"));
     };
     write(hive, &log, limit).ok_or_else(|| unusable(log.log, "does not fit it"))?;

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use vmdk2kvm_plugin_api::model::{RegistryEdit, RegistryValue};
 
-use super::real_hives::{SOUND, sound};
-use super::*;
+use super::super::real_hives::{SOUND, sound};
+use super::super::*;
 
 fn value(type_number: u32, data: &[u8]) -> Option<RegistryValue> {
     Some(RegistryValue::new(type_number, data))
