@@ -2,10 +2,20 @@
 //!
 //! How to run one is in the library's README.
 
+mod packages;
+
 use std::fmt::Display;
 
+pub use packages::{catalogue, inf, iso};
 use vmdk2kvm_plugin_api::model::{RegistryEdit, RegistryValue};
+use vmdk2kvm_windows_guest::bcd::BootData;
 use vmdk2kvm_windows_guest::hive::{EditError, Hive, Key, Replayed, build, check, edit, replay};
+
+/// A BCD with a boot manager and a loader.
+pub const BCD: &str = "[Objects\\{9dea862c-5cdd-4e70-acc1-f32b344d4795}\\Elements\\23000003]\n\"Element\"=\"{a}\"\n\
+    [Objects\\{a}\\Description]\n\"Type\"=dword:10200003\n[Objects\\{a}\\Elements\\12000002]\n\"Element\"=\"a.efi\"\n\
+    [Objects\\{a}\\Elements\\11000001]\n\"Element\"=hex(3):0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,6,0,0,0,0,0,0,0,48,0,0,0,0,0,0,0,\
+    1,2,3,4,5,6,7,8,9,a,b,c,d,e,f,0,0,0,0,0,0,0,0,0,1,2,3,4,5,6,7,8,9,a,b,c,d,e,f,0";
 
 /// What the seeds are made of, and the hive whose log is fuzzed.
 pub const TEXT: &str =
@@ -40,6 +50,18 @@ pub fn log(bytes: &[u8]) {
         Ok(Replayed::Applied { hive, .. } | Replayed::Settled { hive }) => assert_eq!(check(&hive), Ok(())),
         Ok(other) => panic!("{other:?}"),
         Err(error) => assert!(is_sentence(error)),
+    }
+}
+
+/// Reads a BCD; its default is one of its loaders, if it is there.
+pub fn bcd(bytes: &[u8]) {
+    let Ok(hive) = Hive::open(bytes.to_vec()) else { return };
+    match BootData::read(&hive) {
+        Err(error) => assert!(is_sentence(error)),
+        Ok(data) => {
+            let found = data.default_loader().map(|loader| &loader.id);
+            assert!(found.is_none_or(|id| Some(id) == data.default.as_ref()));
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`virtio_win`] reads the drivers from the folder or ISO file of this machine that the user names.
 #![warn(missing_docs)]
 
+pub mod bcd;
 pub mod catalogue;
 mod edits;
 mod fix;

@@ -27,6 +27,9 @@ pub const LARGEST: u64 = 16 << 20;
 /// Signatures that are signed again beside another one: two are usual.
 const DEEPEST: usize = 4;
 
+/// There are not so many.
+const MOST_SYSTEMS: usize = 50;
+
 const SIGNED_DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02];
 const TRUST_LIST: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x0a, 0x01];
 
@@ -66,7 +69,7 @@ impl Catalogue {
         let all = own.map(|(_, value)| value).chain(self.members.iter().map(|member| &member.systems));
         let mut systems: Vec<String> = Vec::new();
         for system in all.flat_map(|value| value.split(',')).map(str::trim).filter(|system| !system.is_empty()) {
-            if !systems.iter().any(|known| known == system) {
+            if systems.len() < MOST_SYSTEMS && !systems.iter().any(|known| known == system) {
                 systems.push(system.to_owned());
             }
         }

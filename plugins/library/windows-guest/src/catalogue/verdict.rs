@@ -1,5 +1,7 @@
 //! Whether a Windows loads drivers of this catalogue, by who signed it and for which systems.
 
+use vmdk2kvm_plugin_api::text::escape;
+
 use super::{Catalogue, DigestAlgorithm, Signer};
 use crate::version::{Architecture, KernelVersion, Windows};
 
@@ -161,7 +163,7 @@ fn is_for(system: &str, kernel: KernelVersion) -> bool {
 }
 
 fn refused(reason: String) -> Verdict {
-    Verdict::Refused { reason }
+    Verdict::Refused { reason: escape(&reason).into_owned() }
 }
 
 #[cfg(test)]

@@ -32,4 +32,4 @@ mod property_tests;
 #[cfg(test)]
 mod read_tests;
 #[cfg(test)]
-mod real_hives;
+pub(crate) mod real_hives;

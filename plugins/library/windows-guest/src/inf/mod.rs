@@ -15,7 +15,7 @@ mod strings;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{PluginError, Result};
@@ -34,6 +34,9 @@ pub const LARGEST: u64 = 2 << 20;
 
 /// What one question may answer.
 const MOST_ANSWERS: usize = 10_000;
+
+/// For a message.
+const MOST_TARGETS: usize = 20;
 
 /// A text that the INF writes with tokens. The registry keeps both forms.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,7 +160,8 @@ impl Inf {
     /// What it says it is for: the decorations of its manufacturers, for a message.
     pub fn targets(&self) -> Vec<String> {
         let lines = self.reading.sections.lines("Manufacturer").iter();
-        let mut all: Vec<String> = lines.flat_map(|line| line.fields.iter().skip(1).cloned()).collect();
+        let mut all: Vec<String> =
+            lines.flat_map(|line| line.fields.iter().skip(1).cloned()).take(MOST_TARGETS).collect();
         all.dedup();
         all
     }
@@ -165,11 +169,13 @@ impl Inf {
     /// The devices that it drives on this Windows: for each manufacturer the section whose decoration fits best. Empty when the package is
     /// not for this Windows.
     pub fn models(&self, windows: &Windows) -> Result<Vec<Model>> {
-        let mut models = Vec::new();
+        let (mut models, mut looked) = (Vec::new(), 0);
         for line in self.reading.sections.lines("Manufacturer") {
             let manufacturer = self.reading.both(line.key.as_deref().unwrap_or_else(|| line.field(0)));
             let Some(section) = self.reading.models_section(line, windows) else { continue };
             for line in self.reading.sections.lines(&section) {
+                looked += 1;
+                self.reading.count(looked).map_err(self.refused())?;
                 let Some(description) = &line.key else { continue };
                 let mut fields = line.fields.iter().map(|field| self.reading.expand(field));
                 models.push(Model {
@@ -178,7 +184,6 @@ impl Inf {
                     install: fields.next().unwrap_or_default(),
                     ids: fields.filter(|id| !id.is_empty()).collect(),
                 });
-                self.reading.count(models.len()).map_err(self.refused())?;
             }
         }
         Ok(models)
@@ -192,21 +197,19 @@ impl Inf {
 
     /// The files of the package that this Windows is given, as paths beside the INF: each once, in the order of the INF.
     pub fn files(&self, windows: &Windows) -> Result<Vec<String>> {
-        let mut files: Vec<String> = Vec::new();
-        let mut sections: Vec<String> = Vec::new();
+        let (mut files, mut known, mut sections) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         for model in self.models(windows)? {
-            if sections.iter().any(|it| it.eq_ignore_ascii_case(&model.install)) {
+            if !sections.insert(model.install.to_lowercase()) {
                 continue;
             }
+            // Each of them may be long.
+            self.reading.count(sections.len() * 100).map_err(self.refused())?;
             for copy in self.install(&model.install, windows)?.copies {
-                if !files.iter().any(|it| it.eq_ignore_ascii_case(&copy.source)) {
+                if known.insert(copy.source.to_lowercase()) {
                     files.push(copy.source);
                 }
                 self.reading.count(files.len()).map_err(self.refused())?;
             }
-            sections.push(model.install);
-            // Each of them may be long.
-            self.reading.count(sections.len() * 100).map_err(self.refused())?;
         }
         Ok(files)
     }

@@ -21,13 +21,29 @@ impl Line {
     }
 }
 
-/// The lines of each section, by its name in lower case.
+/// Lines in their order, and where those of a key are, by the key in lower case.
 #[derive(Debug, Default)]
-pub(super) struct Sections(BTreeMap<String, Vec<Line>>);
+struct Section {
+    lines: Vec<Line>,
+    keys: BTreeMap<String, Vec<usize>>,
+}
+
+impl Section {
+    fn push(&mut self, line: Line) {
+        if let Some(key) = &line.key {
+            self.keys.entry(key.to_lowercase()).or_default().push(self.lines.len());
+        }
+        self.lines.push(line);
+    }
+}
+
+/// The sections by their names in lower case.
+#[derive(Debug, Default)]
+pub(super) struct Sections(BTreeMap<String, Section>);
 
 impl Sections {
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut sections: BTreeMap<String, Vec<Line>> = BTreeMap::new();
+        let mut sections: BTreeMap<String, Section> = BTreeMap::new();
         let (mut current, mut reader, mut fields) = (None, Reader::default(), 0);
         // A Ctrl-Z ended files once, and some editors still write it.
         for text in text.split('\u{1a}').next().unwrap_or(text).lines() {
@@ -46,8 +62,8 @@ impl Sections {
                 return Err(format!("it has more than {MOST_FIELDS} fields"));
             }
             // Lines before the first section belong to nothing.
-            if let Some(lines) = current.as_ref().and_then(|name| sections.get_mut(name)) {
-                lines.push(line);
+            if let Some(section) = current.as_ref().and_then(|name| sections.get_mut(name)) {
+                section.push(line);
             }
         }
         if let (Some(line), Some(name)) = (reader.finish(), current) {
@@ -62,22 +78,24 @@ impl Sections {
 
     /// The lines of a section, none when there is no such section.
     pub fn lines(&self, name: &str) -> &[Line] {
-        self.0.get(&name.to_lowercase()).map_or(&[], Vec::as_slice)
+        self.0.get(&name.to_lowercase()).map_or(&[], |section| section.lines.as_slice())
     }
 
     /// The lines with this key, without case.
-    pub fn with_key<'a, 'b>(&'a self, section: &str, key: &'b str) -> impl Iterator<Item = &'a Line> + use<'a, 'b> {
-        self.lines(section).iter().filter(move |line| line.key.as_ref().is_some_and(|it| it.eq_ignore_ascii_case(key)))
+    pub fn with_key(&self, section: &str, key: &str) -> impl Iterator<Item = &Line> + use<'_> {
+        let section = self.0.get(&section.to_lowercase());
+        let at = section.and_then(|section| section.keys.get(&key.to_lowercase()));
+        section.zip(at).into_iter().flat_map(|(section, at)| at.iter().map(|at| &section.lines[*at]))
     }
 
     /// The first of them.
     pub fn first(&self, section: &str, key: &str) -> Option<&Line> {
-        self.lines(section).iter().find(|line| line.key.as_ref().is_some_and(|it| it.eq_ignore_ascii_case(key)))
+        self.with_key(section, key).next()
     }
 
     /// Names in lower case, and lines.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[Line])> {
-        self.0.iter().map(|(name, lines)| (name.as_str(), lines.as_slice()))
+        self.0.iter().map(|(name, section)| (name.as_str(), section.lines.as_slice()))
     }
 }
 

@@ -79,7 +79,7 @@ impl Iso {
     /// The bytes of a file of it. The caller bounds its size.
     pub fn read(&self, file: &IsoFile) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        for (offset, length) in &file.extents {
+        for (offset, length) in file.extents.iter().filter(|(_, length)| *length > 0) {
             let start = bytes.len();
             let length = usize::try_from(*length).map_err(|_| PluginError::unusable("a file is too large"))?;
             bytes.resize(start + length, 0);
@@ -191,7 +191,8 @@ impl Reader<'_> {
                     continue;
                 }
                 let end = record.offset().saturating_add(record.size);
-                if end > self.source.size() {
+                // An empty file lies anywhere.
+                if record.size > 0 && end > self.source.size() {
                     return Err(Fault::Format(format!("it ends before its file \"{path}\": it was not copied whole")));
                 }
                 let mut whole = file.take().unwrap_or(IsoFile { path, size: 0, extents: Vec::new() });

@@ -1,5 +1,7 @@
 //! The name of a record: from Rock Ridge's entries, as Joliet's UTF-16, or the plain one without its version.
 
+use vmdk2kvm_plugin_api::text::is_unsafe;
+
 use super::SECTOR;
 use super::record::Record;
 
@@ -37,7 +39,12 @@ impl Names {
             Self::Plain => plain(record),
         };
         // A file system takes no longer one, and a list of such names would be large.
-        if name.len() > LONGEST || name.is_empty() || name == "." || name == ".." || name.contains(['/', '\\', '\0']) {
+        if name.len() > LONGEST
+            || name.is_empty()
+            || name == "."
+            || name == ".."
+            || name.contains(|letter| matches!(letter, '/' | '\\') || is_unsafe(letter))
+        {
             return Err(format!("it has a file with the name \"{name}\""));
         }
         Ok(Some(name))

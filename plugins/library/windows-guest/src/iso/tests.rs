@@ -135,6 +135,7 @@ fn hostile_images_are_refused() {
         (changed(inner + 10, &u32::MAX.to_le_bytes()), "its folders are larger than any real ones"),
         (changed(inner + 2, &u32::MAX.to_le_bytes()), "it was not copied whole"),
         (changed(at(b"A.TXT"), b"/"), "it has a file with the name \"/.TXT\""),
+        (changed(at(b"A.TXT"), b"\n"), "it has a file with the name \"\\n.TXT\""),
     ] {
         let error = open(&image).err().unwrap().message;
         assert!(

@@ -14,6 +14,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use crate::version::{Architecture, Windows};
@@ -126,7 +127,7 @@ impl DriverSource {
                         chosen = Some(package);
                         continue;
                     }
-                    Err(reason) => reason,
+                    Err(reason) => escape(&reason).into_owned(),
                 },
             };
             rejected.push(Rejection { folder: place.folder.clone(), reason });

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use vmdk2kvm_plugin_api::Result;
+use vmdk2kvm_plugin_api::text::escape;
 
 use super::device::Device;
 use super::layout::Place;
@@ -77,7 +78,7 @@ pub struct Package {
 impl Package {
     /// Whether it installs a service; else it only names a device.
     pub fn has_program(&self) -> bool {
-        self.files.iter().any(|file| file.name().to_ascii_lowercase().ends_with(".sys"))
+        self.files.iter().any(|file| is_kernel_program(file.name()))
     }
 
     /// INF, catalogue and the INF's files: what the driver store needs.
@@ -90,7 +91,10 @@ impl Package {
     pub fn why(&self) -> String {
         let signer = self.catalogue.as_ref().and_then(|(_, catalogue)| catalogue.signers.first());
         let signer = signer.and_then(|signer| signer.subject.as_ref());
-        let signed = signer.map_or_else(|| "not signed".to_owned(), |name| format!("signed in the name of {name}"));
+        let signed = signer.map_or_else(
+            || "not signed".to_owned(),
+            |name| format!("signed in the name of {}", escape(&name.to_string())),
+        );
         format!("{} is the best folder of this driver that this Windows can have, {signed}", self.folder)
     }
 }
@@ -133,7 +137,8 @@ pub(super) fn look(store: &Store, place: &Place, file: &SourceFile, wanted: &Wan
     for file in &files {
         contents.push((file.name(), text(store.read(file, LARGEST_FILE))?));
     }
-    for (name, content) in &contents {
+    // Helpers may be for another one.
+    for (name, content) in contents.iter().filter(|(name, _)| is_kernel_program(name)) {
         if let Some(other) = machine(content).filter(|it| *it != wanted.windows.architecture) {
             return Err(format!("{name} is a program for {other}"));
         }
@@ -163,11 +168,16 @@ pub(super) fn look(store: &Store, place: &Place, file: &SourceFile, wanted: &Wan
     })
 }
 
-/// What a kernel's program is for; nothing when it is none, or for 32 bits: helpers may be.
+fn is_kernel_program(name: &str) -> bool {
+    name.to_ascii_lowercase().ends_with(".sys")
+}
+
+/// What a program is for; nothing when it is none.
 fn machine(file: &[u8]) -> Option<Architecture> {
     let at = u32::from_le_bytes(file.get(0x3c..0x40)?.try_into().ok()?) as usize;
     let header = file.get(at..at.checked_add(6)?).filter(|_| file.starts_with(b"MZ"))?;
     match header {
+        [b'P', b'E', 0, 0, 0x4c, 0x01] => Some(Architecture::X86),
         [b'P', b'E', 0, 0, 0x64, 0x86] => Some(Architecture::Amd64),
         [b'P', b'E', 0, 0, 0x64, 0xaa] => Some(Architecture::Arm64),
         _ => None,

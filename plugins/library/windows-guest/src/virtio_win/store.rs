@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use vmdk2kvm_plugin_api::text::is_unsafe;
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result};
 
 use crate::iso::{Iso, IsoFile};
@@ -129,7 +130,9 @@ fn walk(root: &Path) -> Result<Vec<SourceFile>> {
             }
             let entry = entry.map_err(|error| io(&folder, &error))?;
             let Ok(real) = entry.path().canonicalize() else { continue };
-            let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
+            // No driver has such a name, and every path is shown.
+            let name = entry.file_name().to_str().map(str::to_owned);
+            let Some(name) = name.filter(|name| !name.contains(is_unsafe)) else { continue };
             let Ok(metadata) = real.metadata() else { continue };
             // A link to a folder above would show everything again.
             if !real.starts_with(&root) || folder.starts_with(&real) {

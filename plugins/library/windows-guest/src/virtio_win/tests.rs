@@ -143,9 +143,10 @@ fn a_later_folder_stands_in_for_a_broken_one() {
     assert!(rejected("netkvm").starts_with("the catalogue netkvm.cat cannot be used: "));
     fs::remove_file(place("pvpanic", "pvpanic.cat")).unwrap();
     assert_eq!(rejected("pvpanic"), "pvpanic.cat is missing beside pvpanic.inf");
-    let other = crate::testing::program(Architecture::Arm64, b"x");
-    fs::write(place("vioserial", "vioser.sys"), other).unwrap();
-    assert_eq!(rejected("vioser"), "vioser.sys is a program for arm64");
+    for other in [Architecture::Arm64, Architecture::X86] {
+        fs::write(place("vioserial", "vioser.sys"), crate::testing::program(other, b"x")).unwrap();
+        assert_eq!(rejected("vioser"), format!("vioser.sys is a program for {other}"));
+    }
     let newer = crate::testing::infs::BALLOON.inf("amd64.10.0...30000");
     fs::write(place("Balloon", "balloon.inf"), newer).unwrap();
     assert_eq!(rejected("balloon"), "balloon.inf is for NTamd64.10.0...30000, not for Windows 11 (build 22631, amd64)");
