@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::LabGuest;
+use crate::peer::Peer;
 use crate::turn::Turn;
 
 /// How long a guest may take until its sshd lets us in. Under emulation on a busy machine a boot takes minutes.
@@ -21,6 +22,8 @@ pub struct Booted {
     /// A connection that commands share: under emulation each new one takes seconds.
     connection: Option<Child>,
     work: tempfile::TempDir,
+    /// Somebody in the VLAN of a guest that has one.
+    peer: Option<Peer>,
     _turn: Option<Arc<Turn>>,
 }
 
@@ -33,11 +36,11 @@ impl Drop for Booted {
 }
 
 /// Boots overlays of the images in `folder` on virtio with fresh firmware variables, its network reached only at the guest's own
-/// static address, and waits until root can log in. A second card is in a network of its own, with a DHCP server.
+/// static address, and waits until root can log in. A second card is in a network of its own, with a DHCP server or, where the guest has a
+/// VLAN, with a member of that; the cards of a bond are in the same network as both.
 pub fn boot(guest: &LabGuest, folder: &Path) -> Booted {
     let work = tempfile::tempdir().unwrap();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let (address, mac) = (guest.fact("ADDRESS"), guest.fact("MAC"));
     let mut qemu = Command::new("qemu-system-x86_64");
     qemu.args(["-nodefaults", "-display", "none", "-machine", "q35", "-m", "1024", "-smp", "2", "-no-reboot"])
         .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-vga", "std"])
@@ -60,14 +63,8 @@ pub fn boot(guest: &LabGuest, folder: &Path) -> Booted {
             .arg("-device")
             .arg(format!("virtio-blk-pci,drive=disk{number},bootindex={number}"));
     }
-    qemu.arg("-netdev")
-        .arg(format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-{address}:22"))
-        .arg("-device")
-        .arg(format!("virtio-net-pci,netdev=net,mac={mac}"));
-    if let Some(mac) = guest.find_fact("MAC_2") {
-        qemu.args(["-netdev", "user,id=second,restrict=on,net=192.168.77.0/24", "-device"])
-            .arg(format!("virtio-net-pci,netdev=second,mac={mac}"));
-    }
+    let peer = guest.find_fact("VLAN").map(|_| Peer::new());
+    qemu.args(network(guest, port, peer.as_ref()));
     if guest.fact("FIRMWARE") == "uefi" {
         let secure = guest.find_fact("SECURE_BOOT").is_some();
         let kind = if secure { "4M.ms" } else { "4M" };
@@ -86,9 +83,31 @@ pub fn boot(guest: &LabGuest, folder: &Path) -> Booted {
     std::fs::copy(guest.folder.join("id_ed25519"), &key).unwrap();
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let mut booted =
-        Booted { qemu: start(&mut qemu), command: qemu, port, key, connection: None, work, _turn: guest.turn() };
+        Booted { qemu: start(&mut qemu), command: qemu, port, key, connection: None, work, peer, _turn: guest.turn() };
     booted.wait();
     booted
+}
+
+/// The guest's cards and their networks.
+fn network(guest: &LabGuest, port: u16, peer: Option<&Peer>) -> Vec<String> {
+    let address = guest.fact("ADDRESS");
+    let second =
+        peer.map_or_else(|| "user,id=second,restrict=on,net=192.168.77.0/24".to_owned(), |peer| peer.netdev("second"));
+    let mut networks = vec![format!("user,id=first,restrict=on,hostfwd=tcp:127.0.0.1:{port}-{address}:22"), second];
+    let mut ends = ["first", "second"];
+    if guest.find_fact("ONE_NETWORK").is_some() {
+        for (number, end) in ends.into_iter().enumerate() {
+            networks.push(format!("hubport,id=port{number},hubid=0,netdev={end}"));
+        }
+        networks.extend(["card1", "card2"].map(|card| format!("hubport,id={card},hubid=0")));
+        ends = ["card1", "card2"];
+    } else if guest.find_fact("MAC_2").is_none() {
+        networks.pop();
+    }
+    let macs = ["MAC", "MAC_2"].into_iter().filter_map(|key| guest.find_fact(key));
+    let cards = macs.zip(ends).map(|(mac, end)| format!("virtio-net-pci,netdev={end},mac={mac}"));
+    let networks = networks.into_iter().flat_map(|network| ["-netdev".to_owned(), network]);
+    networks.chain(cards.flat_map(|card| ["-device".to_owned(), card])).collect()
 }
 
 fn start(command: &mut Command) -> Child {
@@ -161,13 +180,34 @@ impl Booted {
     }
 }
 
+/// Panics unless each card has its name, and every address is where it was and answers.
+fn has_network(guest: &LabGuest, booted: &Booted) {
+    let has = |interface: &str, address: &str| {
+        let there = booted.ssh(&format!("ip -4 -o addr show dev {interface}"));
+        assert!(there.contains(&format!(" {address}")), "{address} is not on {interface}: {there}");
+    };
+    for (card, mac) in [("CARD", "MAC"), ("CARD_2", "MAC_2")] {
+        if let Some(mac) = guest.find_fact(mac) {
+            // A card of a bond bears its own address as `permaddr`.
+            let there = booted.ssh(&format!("ip -o link show dev {}", guest.fact(card)));
+            let own = there.split_once(" permaddr ").or_else(|| there.split_once(" link/ether ")).map(|(_, own)| own);
+            assert!(own.is_some_and(|own| own.starts_with(mac)), "{mac} is not {}: {there}", guest.fact(card));
+        }
+    }
+    let card = guest.fact("CARD");
+    has(guest.find_fact("ADDRESS_ON").unwrap_or(card), &format!("{}/24 ", guest.fact("ADDRESS")));
+    if let (Some(peer), Some(vlan)) = (&booted.peer, guest.find_fact("VLAN")) {
+        let address = guest.fact("VLAN_ADDRESS");
+        has(guest.fact("VLAN_ON"), &format!("{address}/24 "));
+        peer.reaches(address.parse().unwrap(), vlan.parse().unwrap());
+    } else if guest.find_fact("MAC_2").is_some() {
+        has(guest.fact("CARD_2"), "192.168.77.");
+    }
+}
+
 /// Panics unless the guest has its network, its name, every filesystem and swap of its fstab, and no broken service.
 pub fn is_whole(guest: &LabGuest, booted: &Booted) {
-    let address = guest.fact("ADDRESS");
-    assert!(booted.ssh("ip -4 -o addr show dev ens192").contains(&format!(" {address}/24 ")));
-    if guest.find_fact("MAC_2").is_some() {
-        assert!(booted.ssh("ip -4 -o addr show dev ens224").contains(" 192.168.77."));
-    }
+    has_network(guest, booted);
     assert_eq!(booted.ssh("hostname").trim(), guest.fact("HOSTNAME"));
     if guest.find_fact("SECURE_BOOT").is_some() {
         // The variable's value follows four bytes of attributes.

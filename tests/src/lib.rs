@@ -9,6 +9,7 @@ mod guest;
 mod lab;
 mod matrix;
 mod nested;
+mod peer;
 mod program;
 mod release;
 mod room;

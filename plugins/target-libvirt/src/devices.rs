@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use vmdk2kvm_plugin_api::model::{
-    Card, CardModel, CardNetwork, DiskBus, Firmware, Machine, MachineDisk, MachineDrive, RemovableKind, Video,
+    Card, CardModel, CardNetwork, Chipset, DiskBus, Firmware, Machine, MachineDisk, MachineDrive, RemovableKind, Video,
     unicast_mac,
 };
 use vmdk2kvm_plugin_api::text::{escape, is_unsafe};
@@ -28,17 +28,21 @@ pub(super) fn drives(machine: &Machine) -> Result<Vec<Element>> {
         taken[at].1 += 1;
         device_name(prefix, taken[at].1 - 1)
     };
+    // The newer board has no IDE, and libvirt refuses what hangs there: it gets a port of SATA.
+    let bus = |bus| if bus == DiskBus::Ide && machine.chipset != Chipset::Pc { DiskBus::Sata } else { bus };
     let mut scsi = 0;
     for disk in &machine.disks {
-        drives.push(self::disk(disk, &name(disk.bus), &mut scsi)?);
+        let bus = bus(disk.bus);
+        drives.push(self::disk(disk, bus, &name(bus), &mut scsi)?);
     }
     let cdroms = machine.drives.iter().filter(|drive| drive.kind == RemovableKind::Cdrom);
     drives.extend(cdroms.map(|drive: &MachineDrive| {
+        let bus = bus(drive.bus);
         element("disk")
             .with("type", "file")
             .with("device", "cdrom")
             .child(element("driver").with("name", "qemu").with("type", "raw"))
-            .child(element("target").with("dev", name(drive.bus)).with("bus", word(drive.bus)))
+            .child(element("target").with("dev", name(bus)).with("bus", word(bus)))
             .child(element("readonly"))
     }));
     Ok(drives)
@@ -61,7 +65,7 @@ fn prefix(bus: DiskBus) -> &'static str {
     }
 }
 
-fn disk(disk: &MachineDisk, name: &str, scsi: &mut usize) -> Result<Element> {
+fn disk(disk: &MachineDisk, bus: DiskBus, name: &str, scsi: &mut usize) -> Result<Element> {
     // XML cannot carry these, and another path would be another file.
     if disk.image.chars().any(is_unsafe) || !Path::new(&disk.image).is_absolute() {
         let path = escape(&disk.image).into_owned();
@@ -75,10 +79,10 @@ fn disk(disk: &MachineDisk, name: &str, scsi: &mut usize) -> Result<Element> {
         // Past the host's page cache: what the guest synced is on the disk, and the memory is not spent twice.
         .child(driver.with("cache", "none").with("io", "native").with("discard", "unmap"))
         .child(element("source").with("file", &disk.image))
-        .child(element("target").with("dev", name).with("bus", word(disk.bus)))
+        .child(element("target").with("dev", name).with("bus", word(bus)))
         .children(disk.plain_serial().map(|serial| super::xml::text("serial", serial)))
         .children(disk.boot_order.map(|order| element("boot").with("order", order.to_string())));
-    if disk.bus != DiskBus::VirtioScsi {
+    if bus != DiskBus::VirtioScsi {
         return Ok(element_of);
     }
     // Left alone, libvirt would spread disks over controllers of 7 or 16 and choose their model itself.

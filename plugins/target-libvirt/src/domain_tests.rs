@@ -159,6 +159,19 @@ fn the_disk_that_boots_need_not_be_the_first() {
 }
 
 #[test]
+fn the_newer_board_has_its_drives_on_sata() {
+    let targets = |chipset| {
+        let machine = machine(2, "raw", DiskBus::Ide).with(|machine| machine.chipset = chipset);
+        let xml = valid("IDE", &machine);
+        let lines = xml.lines().map(str::trim).filter(|line| line.starts_with("<target dev="));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let on = |names: [&str; 3], bus| names.map(|name| format!("<target dev=\"{name}\" bus=\"{bus}\"/>"));
+    assert_eq!(targets(Chipset::Q35), on(["sda", "sdb", "sdc"], "sata"));
+    assert_eq!(targets(Chipset::Pc), on(["hda", "hdb", "hdc"], "ide"));
+}
+
+#[test]
 fn hostile_descriptions_stay_text() {
     let hostile = "</name><x a='&#10;\">\n\u{0}\u{1b}\u{202e}\u{fffe}/../%s";
     let mut machine = machine(1, "qcow2", DiskBus::Virtio);

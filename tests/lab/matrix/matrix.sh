@@ -9,7 +9,8 @@
 #   storage     plain, lvm, lvm-two-disks, luks, lvm-on-luks, luks-on-lvm, md
 #   filesystem  ext4, xfs, btrfs (with subvolumes)
 #   initramfs   initramfs-tools or dracut
-#   network     ifupdown, networkd, networkmanager, netplan
+#   network     ifupdown, networkd, networkmanager, netplan; and with two cards in swapped slots and an address in a VLAN
+#               ifupdown-bond-vlan, networkd-bridge-vlan, networkmanager-vlan
 #   loader      grub (behind shim on UEFI) or systemd-boot
 #   secure_boot yes, where the firmware insists on it
 #   extras      any of: boot (a /boot of its own), data (a data disk), rt (a second kernel), nic (a second card, by DHCP),
@@ -42,6 +43,7 @@ case $loader-$firmware in
     systemd-boot-uefi) stock_used+=' systemd-boot' ;;
 esac
 if has_extra rt; then stock_used+=' rt'; fi
+if [[ $network == ifupdown-bond-vlan ]]; then stock+=' ifenslave=ifenslave' stock_used+=' ifenslave'; fi
 selinux=''
 if has_extra selinux; then
     stock+=' selinux=selinux-policy-default' stock_used+=' selinux'
@@ -52,8 +54,18 @@ fi
 hostname=$name
 address=10.0.2.$number
 mac=00:50:56:3c:00:$number
-mac_2=''
+mac_2='' one_network='' address_on='' vlan='' vlan_address='' vlan_on=''
 if has_extra nic; then mac_2=00:50:56:3c:01:$number; fi
+if [[ $network == *-vlan ]]; then
+    # VMware numbers slots in the order in which cards are added; one that was removed and added again breaks it.
+    mac_2=00:50:56:3c:01:$number slot=224 slot_2=192
+    vlan=77 vlan_address=10.77.0.$number
+fi
+case $network in
+    ifupdown-bond-vlan) one_network=yes address_on=bond0 vlan_on=bond0.$vlan ;;
+    networkd-bridge-vlan) vlan_on=br0 ;;
+    networkmanager-vlan) vlan_on=ens192.$vlan ;;
+esac
 mac_type=vpx
 guest_os=debian12-64
 bios_uuid="42 1d 5a c7 90 3e b1 66-2d 18 f4 0b 73 9c bb $number"

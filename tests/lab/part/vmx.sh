@@ -5,7 +5,7 @@
 
 # vmx DISK-FILE...: the VMX on stdout, naming these files as scsi0:0, scsi0:1...
 vmx() {
-    : "${firmware:?}" "${guest_os:?}" "${bios_uuid:?}" "${mac:?}"
+    : "${firmware:?}" "${guest_os:?}" "${bios_uuid:?}" "${mac:?}" "${slot:?}" "${slot_2:?}"
     cat <<VMX
 .encoding = "UTF-8"
 config.version = "8"
@@ -48,8 +48,8 @@ floppy0.fileType = "device"
 floppy0.startConnected = "FALSE"
 floppy0.fileName = ""
 floppy0.clientDevice = "TRUE"
-$(vmx_card 0 "$mac" 192 "VM Network")
-$([[ -z ${mac_2:-} ]] || vmx_card 1 "$mac_2" 224 Backup)
+$(vmx_card 0 "$mac" "$slot" "VM Network")
+$([[ -z ${mac_2:-} ]] || vmx_card 1 "$mac_2" "$slot_2" Backup)
 replay.supported = "FALSE"
 cleanShutdown = "TRUE"
 softPowerOff = "TRUE"

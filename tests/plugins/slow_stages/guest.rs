@@ -1,4 +1,5 @@
 //! A guest with one file, `/etc/fixed`. Writing it writes a megabyte of the disk, through the overlay, as an appliance would.
+//! Its system is a Linux, or what `SLOW_SYSTEM` says: `unknown` or `sealed`.
 
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -19,7 +20,9 @@ struct OneFile {
 /// Opens the guest.
 pub(crate) fn open(slow: &SlowStages, overlay: &str) -> Opened {
     let guest = OneFile { slow: slow.clone(), overlay: overlay.to_owned(), content: Mutex::default() };
-    let inspection = Inspection::new(OsInfo::new(OsFamily::Linux));
+    let system = std::env::var("SLOW_SYSTEM").unwrap_or_default();
+    let family = if system.is_empty() { OsFamily::Linux } else { OsFamily::Unknown };
+    let inspection = Inspection::new(OsInfo::new(family)).with(|inspection| inspection.sealed = system == "sealed");
     Opened::new(guest, inspection)
 }
 

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use vmdk2kvm_plugin_api::model::{
-    Controller, Cpus, Delivered, Disk, Firmware, Hold, HoldWish, Link, Release, SourceRef, VmSpec, VmSummary, Way,
+    Controller, Cpus, Delivered, Disk, Finding, Firmware, Hold, HoldWish, Link, Release, Severity, SourceRef, VmSpec,
+    VmSummary, Way,
 };
 use vmdk2kvm_plugin_api::{BlockSource, Catalog, PluginError, Result, Transport};
 
@@ -45,7 +46,11 @@ impl Catalog for SlowSource {
         } else {
             disk.ways.push(Way::new("slow", &self.path, "raw"));
         }
-        Ok(VmSpec::new("slow", Firmware::Bios, Cpus::new(1, 1), 1 << 30).with(|vm| vm.disks = vec![disk]))
+        Ok(VmSpec::new("slow", Firmware::Bios, Cpus::new(1, 1), 1 << 30).with(|vm| {
+            vm.disks = vec![disk];
+            let blocks = std::env::var("SLOW_VM_BLOCKS").ok();
+            vm.findings.extend(blocks.map(|why| Finding::new("slow-block", Severity::Block, why)));
+        }))
     }
 }
 

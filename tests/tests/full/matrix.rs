@@ -2,6 +2,7 @@
 //! every guest aged by years on VMware. Too many for every run: `tests/run --full` tests them, with that of `../matrix.rs`.
 
 vmdk2kvm_tests::guests! {
+    bookworm_bond_vlan
     bookworm_btrfs
     bookworm_dracut_xfs
     bookworm_luks
@@ -10,10 +11,12 @@ vmdk2kvm_tests::guests! {
     bookworm_two_disks
     bookworm_two_kernels
     bookworm_uefi_nm
+    trixie_bridge_vlan
     trixie_btrfs_sdboot
     trixie_dracut_luks
     trixie_dracut_lvm
     trixie_luks_on_lvm
     trixie_md
     trixie_netplan_nics
+    trixie_nm_vlan
 }

@@ -1,5 +1,6 @@
 //! The fixers: one file per concern, each of which parses, decides and renders. They read a guest and write nothing.
 
+mod clocks;
 mod cloud_init;
 mod cmdline;
 mod crypttab;

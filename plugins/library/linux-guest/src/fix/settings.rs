@@ -131,6 +131,7 @@ pub fn fixers(settings: &FixSettings) -> Vec<Box<dyn Fixer>> {
         Box::new(super::network::NetworkNames),
         Box::new(super::driver_bans::DriverBans),
         Box::new(super::other_tools::OtherTools),
+        Box::new(super::clocks::Clocks),
         Box::new(super::sweep::Sweep),
         Box::new(super::initramfs::Initramfs { mode: settings.initramfs }),
         Box::new(super::first_boot::FirstBoot {

@@ -8,7 +8,8 @@ mod traces;
 use vmdk2kvm_plugin_api::model::{Finding, FixerPlan, OsFamily, PlanContext, Severity};
 use vmdk2kvm_plugin_api::{FileKind, Fixer, Guest, Result};
 
-use traces::{Trace, traces};
+use crate::inspect::network;
+use traces::{Trace, traces, traces_in_rules};
 
 /// The sweep.
 pub(super) struct Sweep;
@@ -22,8 +23,8 @@ const MOST_FINDINGS: usize = 20;
 /// Files are read so many at a time: one round trip where the guest is far away.
 const BATCH: usize = 64;
 
-/// What other fixers answer for, and what has no say in anything: caches, keys, policies, hints.
-const PASSED_OVER: [&str; 42] = [
+/// What other fixers answer for beside the network, and what has no say in anything: caches, keys, policies, hints.
+const PASSED_OVER: [&str; 35] = [
     "/etc/fstab",
     "/etc/crypttab",
     "/etc/crypttab.initramfs",
@@ -37,8 +38,6 @@ const PASSED_OVER: [&str; 42] = [
     "/etc/sysconfig/grub",
     "/etc/sysconfig/bootloader",
     "/etc/sysconfig/hwconf",
-    "/etc/sysconfig/network-scripts",
-    "/etc/sysconfig/network",
     "/etc/kernel/cmdline",
     "/etc/grub.d",
     "/etc/lilo.conf",
@@ -47,11 +46,6 @@ const PASSED_OVER: [&str; 42] = [
     "/etc/mdadm.conf",
     "/etc/multipath",
     "/etc/multipath.conf",
-    "/etc/network",
-    "/etc/netplan",
-    "/etc/NetworkManager",
-    "/etc/systemd/network",
-    "/etc/wicked",
     "/etc/modprobe.d",
     "/etc/modprobe.conf",
     "/etc/modules",
@@ -78,6 +72,7 @@ const DRIVER_LISTS: [&str; 6] = [
     "/etc/mkinitfs",
 ];
 
+const RULES: &str = "/etc/udev/rules.d/";
 const DEBCONF: &str = "/var/cache/debconf/config.dat";
 
 impl Fixer for Sweep {
@@ -104,8 +99,15 @@ impl Fixer for Sweep {
                 // What is larger, or no file, is nobody's configuration.
                 let Ok(Some(bytes)) = read else { continue };
                 let is_list = DRIVER_LISTS.iter().any(|list| path.starts_with(list));
-                let traces = traces(&bytes).into_iter().filter(|trace| !(is_list && trace.is_driver()));
-                found.extend(traces.map(|trace| (path.as_str(), trace)));
+                let mut here = traces(&bytes);
+                here.retain(|trace| !(is_list && trace.is_driver()));
+                if path.starts_with(RULES) {
+                    let more = traces_in_rules(&bytes).into_iter();
+                    let more: Vec<Trace> =
+                        more.filter(|trace| here.iter().all(|known| known.line != trace.line)).collect();
+                    here.extend(more);
+                }
+                found.extend(here.into_iter().map(|trace| (path.as_str(), trace)));
             }
         }
         let database = guest.read(DEBCONF, LARGEST_DATABASE).ok().flatten().unwrap_or_default();
@@ -127,7 +129,7 @@ impl Fixer for Sweep {
 fn gather(folder: &str, deeper: usize, guest: &dyn Guest, out: &mut Vec<String>) -> Result<()> {
     for entry in guest.list(folder)?.into_iter().flatten() {
         let path = format!("{folder}/{}", entry.name);
-        if out.len() >= MOST_FILES || PASSED_OVER.contains(&path.as_str()) {
+        if out.len() >= MOST_FILES || PASSED_OVER.contains(&path.as_str()) || network::is_read(&path) {
             continue;
         }
         match entry.kind {
@@ -215,6 +217,7 @@ mod tests {
         for path in [
             "/etc/fstab",
             "/etc/lvm/backup/vg",
+            "/etc/network/if-up.d/a",
             "/etc/README.disks",
             "/etc/a.conf.dpkg-old",
             "/etc/passwd-",

@@ -7,6 +7,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use vmdk2kvm_plugin_api::Result;
 
 use super::cpio::bad;
+use super::lzop::Lzop;
 
 /// How a part is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +24,8 @@ pub enum Compression {
     Lz4,
     /// bzip2.
     Bzip2,
+    /// LZO as lzop writes it.
+    Lzo,
 }
 
 /// What a decoder may use for its dictionary; the kernel's own tools stay far below.
@@ -32,17 +35,17 @@ const WINDOW_LOG: u32 = 27;
 
 impl Compression {
     /// The method by the magic number at the start of `image` (the table in the kernel's `lib/decompress.c`).
-    pub(super) fn of(image: &[u8]) -> Result<Option<Self>> {
-        Ok(Some(match image {
+    pub(super) fn of(image: &[u8]) -> Option<Self> {
+        Some(match image {
             [0x1f, 0x8b | 0x9e, ..] => Self::Gzip,
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
             [0x5d, 0, 0, ..] => Self::Lzma,
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
             [0x02, 0x21, 0x4c, 0x18, ..] => Self::Lz4,
             [b'B', b'Z', b'h', ..] => Self::Bzip2,
-            [0x89, b'L', b'Z', b'O', ..] => return Err(bad("it is compressed with lzo, which is not supported")),
-            _ => return Ok(None),
-        }))
+            [0x89, b'L', b'Z', b'O', ..] => Self::Lzo,
+            _ => return None,
+        })
     }
 
     /// Reads the part at the start of `image` through `consume`, which reads to the end, and returns how long the part is.
@@ -61,6 +64,7 @@ impl Compression {
                     Box::new(decoder)
                 }
                 Self::Lz4 => Box::new(Lz4Legacy::new(input)?),
+                Self::Lzo => Box::new(Lzop::new(input)?),
             };
             let mut stream = BufReader::with_capacity(1 << 18, &mut decoder);
             consume(&mut stream)?;

@@ -187,7 +187,7 @@ pub fn contents(image: &[u8]) -> Result<Contents> {
             contents.archive(&mut reader)?;
             left -= reader.position();
             at = image.len() - reader.into_inner().len();
-        } else if let Some(method) = Compression::of(rest)? {
+        } else if let Some(method) = Compression::of(rest) {
             let mut used = 0;
             let length = method.read(rest, &mut |stream| {
                 let mut reader = Reader::new(stream, left);

@@ -5,6 +5,7 @@ mod contents;
 mod cpio;
 mod extension;
 mod index;
+mod lzop;
 #[cfg(test)]
 pub(crate) mod tests;
 

@@ -35,19 +35,26 @@ use naming::Udev;
 
 type Reader = fn(&dyn Guest, &mut Graph) -> Result<()>;
 
-/// Every stack, the one in use first where one writes the files of another.
-const READERS: [Reader; 10] = [
-    cloud_init::read,
-    netplan::read,
-    keyfile::read,
-    networkd::read,
-    ifcfg::read,
-    suse::read,
-    wicked::read,
-    ifupdown::read,
-    netctl::read,
-    netifrc::read,
+/// Every stack and where in /etc its configuration is, if that is a place of its own. The one in use is first where one writes the files of
+/// another.
+const STACKS: [(Option<&str>, Reader); 10] = [
+    // Its files are about much else.
+    (None, cloud_init::read),
+    (Some("/etc/netplan"), netplan::read),
+    (Some("/etc/NetworkManager"), keyfile::read),
+    (Some("/etc/systemd/network"), networkd::read),
+    (Some("/etc/sysconfig/network-scripts"), ifcfg::read),
+    (Some("/etc/sysconfig/network"), suse::read),
+    (Some("/etc/wicked"), wicked::read),
+    (Some("/etc/network"), ifupdown::read),
+    (Some("/etc/netctl"), netctl::read),
+    (Some("/etc/conf.d/net"), netifrc::read),
 ];
+
+/// Whether a path is where a stack that is read here has its configuration.
+pub(crate) fn is_read(path: &str) -> bool {
+    STACKS.iter().any(|(place, _)| *place == Some(path))
+}
 
 /// Files of stacks that are known by name only, and the stack.
 const UNREAD: [(&str, &str); 9] = [
@@ -75,7 +82,7 @@ impl Network {
     /// Reads everything.
     pub fn read(guest: &dyn Guest) -> Result<Self> {
         let mut graph = Graph::default();
-        for read in READERS {
+        for (_, read) in STACKS {
             read(guest, &mut graph)?;
         }
         let lines = command_line::read(guest, &mut graph)?;

@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::udev_rule::{Key, rules};
+
 /// A longer line is shown to here, in characters.
 const SHOWN: usize = 120;
 
@@ -91,9 +93,67 @@ pub(super) fn traces(bytes: &[u8]) -> Vec<Trace> {
     out
 }
 
+/// The rules of udev's that give what they find a name or an owner, and find it by VMware's name or by a PCI slot. What a rule only tunes
+/// needs no tuning where it is not found; cards are the network's.
+pub(super) fn traces_in_rules(bytes: &[u8]) -> Vec<Trace> {
+    const GIVEN: [&str; 4] = ["SYMLINK", "OWNER", "GROUP", "MODE"];
+    let text = String::from_utf8_lossy(bytes);
+    let mut out = Vec::new();
+    for rule in rules(&text) {
+        let gives = rule.iter().any(|key| GIVEN.contains(&key.name) && ["=", "+=", ":="].contains(&key.operator));
+        let Some(key) = rule.iter().find(|key| gives && key.operator == "==" && is_of_the_old_machine(key)) else {
+            continue;
+        };
+        let line = text.lines().position(|line| line.contains(key.text)).unwrap_or_default();
+        let text = text.lines().nth(line).unwrap_or_default().trim().chars().take(SHOWN).collect();
+        out.push(Trace { line: line + 1, name: key.text.to_owned(), text, question: None, kind: Kind::Disk });
+    }
+    out
+}
+
+fn is_of_the_old_machine(key: &Key<'_>) -> bool {
+    let is_slot = |place: &str| {
+        place.len() > 4 && place.as_bytes()[..4].iter().all(u8::is_ascii_hexdigit) && place[4..].starts_with(':')
+    };
+    match key.name {
+        "KERNELS" => is_slot(key.value),
+        "ENV{ID_PATH}" => key.value.strip_prefix("pci-").is_some_and(is_slot),
+        name if name.starts_with("ATTR") || name.starts_with("ENV{ID_") => {
+            key.value.to_ascii_lowercase().contains("vmware")
+        }
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules_that_find_by_what_is_gone() {
+        for (rule, name) in [
+            ("KERNEL==\"sd*\", ATTRS{vendor}==\"VMware*\", SYMLINK+=\"data\"", Some("ATTRS{vendor}==\"VMware*\"")),
+            ("ENV{ID_VENDOR}==\"VMware\", \\\n  OWNER=\"grid\"", Some("ENV{ID_VENDOR}==\"VMware\"")),
+            ("KERNELS==\"0000:03:00.0\", MODE:=\"0660\"", Some("KERNELS==\"0000:03:00.0\"")),
+            (
+                "ENV{ID_PATH}==\"pci-0000:0b:00.0-scsi-0:0:1:0\", GROUP=\"x\"",
+                Some("ENV{ID_PATH}==\"pci-0000:0b:00.0-scsi-0:0:1:0\""),
+            ),
+            ("ATTRS{vendor}==\"VMware*\", RUN+=\"/bin/sh -c 'echo 180 >/sys$DEVPATH/timeout'\"", None),
+            ("ATTRS{vendor}!=\"VMware*\", MODE=\"0600\"", None),
+            ("KERNELS==\"*:*\", MODE=\"0600\"", None),
+            ("KERNELS==\"ä:ö:00\", MODE=\"0600\"", None),
+            ("ATTRS{vendor}==\"DELL\", SYMLINK+=\"vmware\"", None),
+            ("# ATTRS{vendor}==\"VMware*\", SYMLINK+=\"data\"", None),
+        ] {
+            let found = traces_in_rules(format!("\n{rule}\n").as_bytes());
+            assert_eq!(
+                found.first().map(|trace| (trace.line, trace.name.as_str())),
+                name.map(|name| (2, name)),
+                "{rule}"
+            );
+        }
+    }
 
     #[test]
     fn names_of_the_old_machine() {
