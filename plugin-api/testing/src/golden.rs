@@ -1,6 +1,6 @@
 //! What a plugin writes, held against files in its tree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -35,18 +35,48 @@ pub fn assert_golden(folder: &Path, rendered: &Rendered) {
         }
         return;
     }
-    let entries =
-        fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}: write it with {RENEW}=1", folder.display()));
-    let stored: BTreeMap<String, String> = entries
-        .filter_map(|entry| {
-            let path = entry.ok()?.path();
-            Some((path.file_name()?.to_str()?.to_owned(), fs::read_to_string(&path).ok()?))
-        })
-        .collect();
-    let (names, expected): (Vec<_>, Vec<_>) = (wanted.keys().collect(), stored.keys().collect());
-    assert_eq!(names, expected, "{}: other files than expected; {RENEW}=1 writes them anew", folder.display());
-    for (name, text) in &wanted {
-        let path = folder.join(name);
-        assert!(text == &stored[name], "{} differs; {RENEW}=1 writes it anew. It is now:\n{text}", path.display());
+    if let Some(difference) = difference(folder, &wanted) {
+        panic!("{difference}; {RENEW}=1 writes the folder anew");
+    }
+}
+
+/// How a folder's files are others than wanted.
+fn difference(folder: &Path, wanted: &BTreeMap<String, String>) -> Option<String> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => return Some(format!("{}: {error}", folder.display())),
+    };
+    let names: BTreeSet<String> =
+        entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned())).collect();
+    if !names.iter().eq(wanted.keys()) {
+        return Some(format!("{} has {names:?}, and not {:?}", folder.display(), wanted.keys()));
+    }
+    let other = wanted.iter().find(|(name, text)| fs::read_to_string(folder.join(name)).ok().as_ref() != Some(text));
+    other.map(|(name, text)| format!("{} differs. It is now:\n{text}", folder.join(name).display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_difference_is_noticed() {
+        let folder = std::env::temp_dir().join(format!("vmdk2kvm-golden-{}", std::process::id()));
+        let wanted = |files: &[(&str, &str)]| {
+            files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect::<BTreeMap<_, _>>()
+        };
+        assert!(difference(&folder, &wanted(&[])).unwrap().contains("No such file"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("web.xml"), "a").unwrap();
+        let found = [&[("web.xml", "a")][..], &[("web.xml", "b")], &[("web.xml", "a"), ("web.sh", "")], &[]]
+            .map(|files| difference(&folder, &wanted(files)).map(|text| text.replace(folder.to_str().unwrap(), "F")));
+        fs::remove_dir_all(&folder).unwrap();
+        let expected = [
+            None,
+            Some("F/web.xml differs. It is now:\nb".to_owned()),
+            Some("F has {\"web.xml\"}, and not [\"web.sh\", \"web.xml\"]".to_owned()),
+            Some("F has {\"web.xml\"}, and not []".to_owned()),
+        ];
+        assert_eq!(found, expected);
     }
 }
