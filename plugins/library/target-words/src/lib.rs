@@ -12,7 +12,7 @@ mod quote;
 mod script;
 
 pub use losses::{Feature, losses, lost};
-pub use mapping::{Mapping, of_network, options, unmapped};
+pub use mapping::{Mapping, of_network, options, unmapped, without_storage};
 pub use name::label;
 pub use order::{boot_places, images};
 pub use quote::quote;

@@ -57,6 +57,22 @@ pub fn unmapped(target: &str, cards: &[&Card], fate: &str) -> Vec<Finding> {
     names.into_iter().map(warning).collect()
 }
 
+/// A warning for the disks, by their numbers, that no storage is named for. `what` a storage is called there, and `fate` what is taken instead.
+pub fn without_storage(
+    target: &str,
+    disks: usize,
+    storage: &Mapping<String>,
+    what: &str,
+    fate: &str,
+) -> Option<Finding> {
+    let numbers = (1..=disks).map(|number| number.to_string());
+    let without: Vec<String> = numbers.filter(|number| storage.get(number).is_none()).collect();
+    let numbers = without.join(", ");
+    let message = format!("no {what} is named in `target.{target}.storage` for disk {numbers}: {fate}");
+    let finding = Finding::new("storage-unmapped", Severity::Warn, message);
+    (!without.is_empty()).then(|| finding.hint(format!("name one with --set target.{target}.storage.\"*\"=NAME")))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -68,6 +84,10 @@ mod tests {
     #[serde(deny_unknown_fields)]
     struct Options {
         networks: Mapping<String>,
+    }
+
+    fn storage(storage: serde_json::Value) -> Mapping<String> {
+        serde_json::from_value(storage).unwrap()
     }
 
     fn read(options: serde_json::Value) -> Result<Options> {
@@ -97,5 +117,14 @@ mod tests {
         let messages: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
         let rest = "has no counterpart in `target.lab.networks`: it is left out";
         assert_eq!(messages, [format!("a network without a name {rest}"), format!("the network A\\x1b {rest}")]);
+    }
+
+    #[test]
+    fn disks_without_a_storage_are_counted() {
+        let finding = |table| without_storage("lab", 3, &storage(table), "pool", "it is left out");
+        let message = finding(json!({"2": "fast"})).unwrap().message;
+        assert_eq!(message, "no pool is named in `target.lab.storage` for disk 1, 3: it is left out");
+        assert_eq!(finding(json!({"2": "fast", "*": "bulk"})), None);
+        assert_eq!(without_storage("lab", 0, &storage(json!({})), "pool", "it is left out"), None);
     }
 }
