@@ -102,6 +102,16 @@ const FLATTENERS: [(&str, &str); 5] = [
     ("vdi-vhdx-flatten", "vhdx"),
 ];
 
+/// The targets by the alphabet, and the packages of their plugins.
+const TARGETS: [(&str, &str); 6] = [
+    ("incus", "targets"),
+    ("kubevirt", "targets"),
+    ("libvirt", "qemu"),
+    ("openstack", "targets"),
+    ("proxmox", "targets"),
+    ("qemu", "qemu"),
+];
+
 /// Every plugin of the table has a test here.
 #[test]
 fn the_table_has_no_other_plugins() {
@@ -109,9 +119,9 @@ fn the_table_has_no_other_plugins() {
     let names = table["plugin"].as_array().unwrap().iter().map(|plugin| plugin["name"].as_str().unwrap());
     let others =
         ["local", "guestfs-offline-linux", "linux-fixes", "windows-virtio", "dir", "qemu-img", "qemu-test", "exec"];
-    let targets = ["target-libvirt", "target-qemu"];
-    let others = [&others[..], &targets].concat();
-    let is_tested = |name: &&str| others.contains(name) || FLATTENERS.iter().any(|(plugin, _)| plugin == name);
+    let is_target = |name: &str| TARGETS.iter().any(|(target, _)| name == format!("target-{target}"));
+    let is_tested =
+        |name: &&str| others.contains(name) || is_target(name) || FLATTENERS.iter().any(|(plugin, _)| plugin == name);
     let untested: Vec<_> = names.filter(|name| !is_tested(name)).collect();
     assert!(untested.is_empty(), "{untested:?} can be moved away, too");
 }
@@ -189,12 +199,15 @@ fn without_dir() {
 
 #[test]
 fn without_a_target() {
-    for (plugin, target, other) in [("target-libvirt", "libvirt", "qemu"), ("target-qemu", "qemu", "libvirt")] {
-        let bundle = Bundle::without(plugin);
+    for (target, package) in TARGETS {
+        let plugin = format!("target-{target}");
+        let bundle = Bundle::without(&plugin);
         let out = bundle.path("out");
         let outcome = bundle.run(&["migrate", &bundle.disk("raw"), "-o", &out, "--target", target]).expect(69);
         assert_eq!(outcome.message(), format!("no plugin can write machines down for the target `{target}`"));
-        let hint = format!("install the plugin {plugin} (package vmdk2kvm-plugin-qemu); known here: {other}");
+        let others: Vec<&str> = TARGETS.iter().map(|(other, _)| *other).filter(|other| *other != target).collect();
+        let package = format!("package vmdk2kvm-plugin-{package}");
+        let hint = format!("install the plugin {plugin} ({package}); known here: {}", others.join(", "));
         assert_eq!(outcome.hint(), hint);
         assert!(!Path::new(&out).exists(), "an output folder was made");
         bundle.assert_doctor_knows();

@@ -7,6 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::{Value, json};
 use vmdk2kvm_tests::{Outcome, Room, contents, names};
 
+/// What is said when a target is not known.
+const KNOWN: &str = "known here: incus, kubevirt, libvirt, openstack, proxmox, qemu";
+
 /// The codes of the findings of a run.
 fn codes(outcome: &Outcome) -> Vec<&str> {
     let findings = outcome.json["findings"].as_array().unwrap();
@@ -40,7 +43,7 @@ fn what_cannot_be_written_is_said_before_anything_is_copied() {
     let room = Room::new();
     let unknown = room.run(room.migrate("out", &["--target", "nowhere"])).expect(69);
     assert_eq!(unknown.message(), "no plugin can write machines down for the target `nowhere`");
-    assert_eq!(unknown.hint(), "known here: libvirt, qemu");
+    assert_eq!(unknown.hint(), KNOWN);
     assert!(!room.path("out").exists());
     for name in ["slow.xml", "slow.qemu.sh"] {
         fs::create_dir_all(room.path("taken")).unwrap();
@@ -82,7 +85,34 @@ fn a_finished_result_is_rendered_again_without_the_guest() {
     let domain = fs::read_to_string(out.join("slow.xml")).unwrap();
     assert!(domain.contains("out/slow-disk1.qcow2"), "{domain}");
     assert_eq!(stored(&room, "out")["targets"].as_array().unwrap().len(), 2);
-    assert_eq!(render("nowhere").expect(69).hint(), "known here: libvirt, qemu");
+    assert_eq!(render("nowhere").expect(69).hint(), KNOWN);
+}
+
+/// Every platform's files come from a finished result, with the job's table for each.
+#[test]
+fn a_finished_result_is_rendered_for_every_platform() {
+    let room = Room::new();
+    room.run(room.migrate("out", &[])).expect(0);
+    let out = room.path("out");
+    let targets = ["kubevirt", "proxmox", "openstack", "incus"];
+    let mut words = vec!["render", out.to_str().unwrap(), "--set", "target.kubevirt.namespace=vms"];
+    words.extend(targets.iter().flat_map(|target| ["--target", target]));
+    let done = room.run(room.command(&words)).expect(0);
+    assert_eq!(stored(&room, "out"), done.json);
+    let rendered: Vec<&str> =
+        done.json["targets"].as_array().unwrap().iter().filter_map(|it| it["name"].as_str()).collect();
+    assert_eq!(rendered, ["libvirt", "kubevirt", "proxmox", "openstack", "incus"]);
+    for target in targets {
+        let script = fs::read_to_string(out.join(format!("slow.{target}.sh"))).unwrap();
+        assert!(script.contains(&format!("'{}'", out.join("slow-disk1.qcow2").display())), "{target}: {script}");
+    }
+    let manifest = fs::read_to_string(out.join("slow.kubevirt.yaml")).unwrap();
+    assert!(manifest.contains("namespace: vms"), "{manifest}");
+    assert!(codes(&done).contains(&"storage-unmapped"), "{:?}", codes(&done));
+
+    let wrong = ["render", out.to_str().unwrap(), "--target", "kubevirt", "--set", "target.kubevirt.namspace=vms"];
+    let refused = room.run(room.command(&wrong)).expect(78);
+    assert!(refused.message().contains("`target.kubevirt`: unknown field `namspace`"), "{}", refused.message());
 }
 
 #[test]

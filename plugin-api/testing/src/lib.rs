@@ -2,7 +2,8 @@
 //!
 //! [`MemoryGuest`], [`MemorySource`] and [`MemoryFiles`] are a guest, a disk and a source's files made of literals; [`FakeHost`] is a host
 //! that records what it is told and can cancel; [`sample`] has machines and contexts to start from; [`Planned`] are assertions on
-//! plans. [`conformance`] has for each kind of plugin the checks that `vmdk2kvm plugin check` runs as well: it is the crate
+//! plans. Of a target, [`shapes`] are machines to write down, [`assert_golden`] holds the result against files, and [`Recorder`] runs a script with
+//! programs that note what they are called with. [`conformance`] has for each kind of plugin the checks that `vmdk2kvm plugin check` runs as well: it is the crate
 //! `vmdk2kvm-conformance`, which the host carries, and brings the guests, disks, files and samples with it.
 //!
 //! ```
@@ -35,11 +36,17 @@
 //! ```
 #![warn(missing_docs)]
 
+mod golden;
 mod host;
+mod machines;
 mod planned;
+mod recorder;
 
+pub use golden::assert_golden;
 pub use host::{FakeHost, Reported};
+pub use machines::{hostile, shapes};
 pub use planned::Planned;
+pub use recorder::{Ran, Recorder, shellcheck};
 pub use vmdk2kvm_conformance::{self as conformance, MemoryFiles, MemoryGuest, MemorySource, Node, sample};
 
 /// Every block of Rust in the authors' manual is compiled, and run where it can be.

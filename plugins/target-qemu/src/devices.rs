@@ -6,8 +6,7 @@
 use vmdk2kvm_plugin_api::model::{Card, DiskBus, Machine, MachineDisk, RemovableKind, Video, unicast_mac};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 use vmdk2kvm_qemu_words::{AtaPlaces, opens, scsi_place};
-
-use super::quote::quote;
+use vmdk2kvm_target_words::quote;
 
 /// Slots of the root bus that are left for disks, controllers and cards.
 const SLOTS: usize = 24;

@@ -1,10 +1,8 @@
 //! The target `qemu`: a machine as a script that starts it with qemu alone, for people who have no libvirt.
 //!
-//! Pure functions from a machine to text: [`script`] is the script, `devices` its words for the devices, `quote` the one way from a
-//! value to a word of the shell. The part that is the same for all machines is shell in files of its own beside them.
+//! Pure functions from a machine to text: [`script`] is the script, `devices` its words for the devices. The part that is the same for all machines is shell in files of its own beside them.
 
 mod devices;
-mod quote;
 pub mod script;
 
 use vmdk2kvm_plugin_api::model::{CardNetwork, Finding, Machine, Render, Rendered, RenderedFile, Severity};

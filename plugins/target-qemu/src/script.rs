@@ -3,9 +3,9 @@
 use vmdk2kvm_plugin_api::Result;
 use vmdk2kvm_plugin_api::model::{Chipset, Clock, Cpus, Firmware, Machine, canonical_uuid};
 use vmdk2kvm_plugin_api::text::{escape, is_unsafe};
+use vmdk2kvm_target_words::quote;
 
 use super::devices;
-use super::quote::{listed, quote};
 
 /// What every script begins with.
 const HEAD: &str = include_str!("head.sh");
@@ -70,4 +70,9 @@ fn name(machine: &Machine) -> String {
 fn processors(cpus: Cpus) -> String {
     let cpus = cpus.consistent();
     format!("{},sockets={},cores={},threads=1", cpus.count, cpus.sockets, cpus.cores_per_socket)
+}
+
+/// A value in one of qemu's comma lists: a comma is doubled there.
+fn listed(text: &str) -> String {
+    text.replace(',', ",,")
 }

@@ -24,11 +24,6 @@ pub fn quote(text: &str) -> String {
     word
 }
 
-/// A value in one of qemu's comma lists: a comma is doubled there.
-pub fn listed(text: &str) -> String {
-    text.replace(',', ",,")
-}
-
 #[cfg(test)]
 mod tests {
     use std::process::Command;

@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Starts the virtual machine: -rf '"; touch owned; $(touch owned) `touch owned` \ ,x=y: {a: !!b [*c]} <!--\n---\n#\r\t\x1b[2J\u{202e}\u{85}ä日本
+#
+# Written by vmdk2kvm for qemu 7.0 and newer. Arguments are handed to qemu; these variables change what is started:
+#   QEMU           the program, qemu-system-x86_64 unless told
+#   QEMU_ACCEL     kvm or tcg; unless told kvm where it can be used
+#   QEMU_DISPLAY   as for -display; unless told a window where there is a screen, else none
+#   QEMU_SERIAL    as for -serial; unless told this terminal (Ctrl-A x ends the machine)
+#   QEMU_NETDEV    as for -netdev, without an id; unless told user, which reaches out and cannot be reached
+#   QEMU_CODE, QEMU_VARS   a UEFI and the template of its variables
+# What stands in single quotes is a name, whatever it looks like; and qemu's lists have commas.
+# shellcheck disable=SC2016,SC2054
+set -euo pipefail
+
+file='web'
+here=${BASH_SOURCE[0]%/*}
+[[ $here != "${BASH_SOURCE[0]}" ]] || here=.
+qemu=${QEMU:-qemu-system-x86_64}
+display=${QEMU_DISPLAY:-}
+# shellcheck disable=SC2034  # a machine may have no card
+netdev=${QEMU_NETDEV:-user}
+
+say() {
+    printf '%s: %s\n' "$file" "$1" >&2
+}
+
+if ! command -v -- "$qemu" >/dev/null; then
+    say "$qemu is not installed: install the package qemu-system-x86 (qemu-kvm on Fedora)"
+    exit 69
+fi
+if [[ -n ${QEMU_ACCEL:-} ]]; then
+    accel=$QEMU_ACCEL
+elif [[ -r /dev/kvm && -w /dev/kvm ]]; then
+    accel=kvm
+else
+    accel=tcg
+    say 'KVM cannot be used here (is this user allowed to open /dev/kvm?): the processor is emulated, which is slow'
+fi
+# The command below uses it.
+# shellcheck disable=SC2034
+if [[ $accel == kvm* ]]; then cpu=host; else cpu=max; fi
+if [[ -z $display && -z ${DISPLAY:-}${WAYLAND_DISPLAY:-} ]]; then
+    display=none
+    say 'there is no screen for a window: start with QEMU_DISPLAY=vnc=127.0.0.1:0 to reach the machine by VNC'
+fi
+
+# An image is looked for beside this script first: the folder may have been moved.
+disk() {
+    local node=$1 format=$2 image=$3 driver=file
+    if [[ -e $here/${image##*/} ]]; then image=$here/${image##*/}; fi
+    if [[ ! -e $image ]]; then
+        say "$image is missing"
+        exit 65
+    fi
+    if [[ -b $image ]]; then driver=host_device; fi
+    words+=(-blockdev "driver=$format,node-name=$node,discard=unmap,file.driver=$driver,file.discard=unmap,file.filename=${image//,/,,}")
+}
+
+words=(-name 'guest=-rf '\''"; touch owned; $(touch owned) `touch owned` \ ,,x=y: {a: !!b [*c]} <!--_---_#___[2J__ä日本' -nodefaults -no-user-config)
+words+=(-machine q35,smm=off -accel "$accel")
+words+=(-cpu "$cpu")
+words+=(-smp 4,sockets=4,cores=1,threads=1 -m 2048M)
+words+=(-rtc base=utc,driftfix=slew)
+disk disk0 qcow2 '/out/web-disk1.qcow2'
+words+=(-device virtio-blk-pci,drive=disk0,bootindex=1)
+words+=(-device ide-cd,bus=ide.0)
+words+=(-netdev "$netdev,id=net0" -device virtio-net-pci,netdev=net0)
+words+=(-device VGA -usb -device usb-tablet)
+words+=(-object rng-random,id=entropy,filename=/dev/urandom -device virtio-rng-pci,rng=entropy)
+words+=(-device virtio-balloon-pci)
+words+=(-serial "${QEMU_SERIAL:-mon:stdio}")
+[[ -z $display ]] || words+=(-display "$display")
+exec "$qemu" "${words[@]}" "$@"
