@@ -107,7 +107,8 @@ const FLATTENERS: [(&str, &str); 5] = [
 fn the_table_has_no_other_plugins() {
     let table: toml::Table = toml::from_str(include_str!("../../plugins/stock.toml")).unwrap();
     let names = table["plugin"].as_array().unwrap().iter().map(|plugin| plugin["name"].as_str().unwrap());
-    let others = ["local", "guestfs-offline-linux", "linux-fixes", "dir", "qemu-img", "qemu-test", "exec"];
+    let others =
+        ["local", "guestfs-offline-linux", "native-offline", "linux-fixes", "dir", "qemu-img", "qemu-test", "exec"];
     let targets = ["target-libvirt", "target-qemu"];
     let others = [&others[..], &targets].concat();
     let is_tested = |name: &&str| others.contains(name) || FLATTENERS.iter().any(|(plugin, _)| plugin == name);

@@ -315,3 +315,6 @@ fn mounted(volume: &Volume, mountpoint: &str, filesystem: Arc<dyn Filesystem>) -
     });
     Mounted { info, place: mountpoint.to_owned(), filesystem }
 }
+
+#[cfg(test)]
+mod tests;

@@ -164,3 +164,6 @@ fn mdadm_uuid(raw: &[u8]) -> Option<String> {
 fn refused(name: &str, what: &str) -> PluginError {
     PluginError::new(ErrorKind::Cannot, format!("the array \"{}\" is not read here: {what}", name.escape_debug()))
 }
+
+#[cfg(test)]
+mod tests;
