@@ -7,13 +7,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The libraries, each of which may import those before it.
-const LIBRARIES: [&str; 9] = [
+const LIBRARIES: [&str; 10] = [
     "child",
     "image-layout",
     "private-folder",
     "kvm",
     "linux-guest",
     "windows-guest",
+    "offline-guest",
     "appliance",
     "qemu-words",
     "target-words",

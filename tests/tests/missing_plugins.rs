@@ -118,7 +118,7 @@ fn the_table_has_no_other_plugins() {
     let table: toml::Table = toml::from_str(include_str!("../../plugins/stock.toml")).unwrap();
     let names = table["plugin"].as_array().unwrap().iter().map(|plugin| plugin["name"].as_str().unwrap());
     let others =
-        ["local", "guestfs-offline-linux", "linux-fixes", "windows-virtio", "dir", "qemu-img", "qemu-test", "exec"];
+        ["local", "guestfs-offline-linux", "native-offline", "linux-fixes", "windows-virtio", "dir", "qemu-img", "qemu-test", "exec"];
     let is_target = |name: &str| TARGETS.iter().any(|(target, _)| name == format!("target-{target}"));
     let is_tested =
         |name: &&str| others.contains(name) || is_target(name) || FLATTENERS.iter().any(|(plugin, _)| plugin == name);

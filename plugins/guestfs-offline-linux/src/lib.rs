@@ -1,11 +1,9 @@
 //! Inspects Linux guests offline: all disks of a VM in one libguestfs appliance, read and changed through it.
 //!
-//! Owns the choice of the root and of what is mounted on it ([`root`]), and what is said of systems that nobody can change. The appliance and the guest over it are the library crate
-//! `vmdk2kvm-appliance`; what a Linux system says about itself is `vmdk2kvm-linux-guest`, whose fixers the plugin `linux-fixes` hands out.
+//! The appliance and the guest over it are the library crate `vmdk2kvm-appliance`; which filesystem is the root, what is mounted on it and what
+//! the guest then is says `vmdk2kvm-offline-guest`, whoever reads the disks.
 
 pub mod open;
-pub mod root;
-mod sealed;
 
 use vmdk2kvm_appliance::Settings;
 use vmdk2kvm_plugin_api::model::OpenGuest;

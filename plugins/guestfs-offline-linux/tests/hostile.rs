@@ -103,8 +103,7 @@ fn a_plan_ends_well_and_inside_of_the_guest() {
         }
     });
     let host = FakeHost::new().without_settings();
-    let attached = attach(&request(&disk, folder.path(), true), &Settings::default(), &host).unwrap();
-    let guest = &attached.guest;
+    let (guest, found) = attach(&request(&disk, folder.path(), true), &Settings::default(), &host).unwrap();
     for place in PLACES {
         // Nothing of the appliance, nothing that never ends; a finding of the fixers or nothing at all.
         match guest.read(&format!("/{place}"), 1 << 20) {
@@ -115,15 +114,15 @@ fn a_plan_ends_well_and_inside_of_the_guest() {
     let layout = DiskLayout {
         firmware: Some(Firmware::Bios),
         root: Some("/dev/sda".to_owned()),
-        mounts: attached.mounts.clone(),
-        disks: attached.volumes.disks.clone(),
+        mounts: found.mounts.clone(),
+        disks: found.volumes.disks.clone(),
     };
-    let inspection = inspect(guest, &layout).unwrap();
+    let inspection = inspect(&guest, &layout).unwrap();
     let context = PlanContext::new(request(&disk, folder.path(), true).vm, inspection);
     let mut findings = 0;
     let mut targets = Vec::new();
     for fixer in fixers(&FixSettings::default()) {
-        let plan = fixer.plan(&context, guest).unwrap_or_else(|error| panic!("{}: {error}", fixer.name()));
+        let plan = fixer.plan(&context, &guest).unwrap_or_else(|error| panic!("{}: {error}", fixer.name()));
         findings += plan.findings.len();
         for change in plan.changes {
             targets.push(change.target.clone());

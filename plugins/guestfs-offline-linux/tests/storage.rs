@@ -20,10 +20,10 @@ fn containers_are_opened_and_the_root_that_says_so_is_taken() {
     request.disks.extend(disks[1..].iter().map(|disk| AttachedDisk::new(disk.display().to_string(), "raw")));
     request.keys =
         vec![("all".into(), "wrong".into()), ("/dev/sda".into(), "right".into()), ("all".into(), "right".into())];
-    let attached = attach(&request, &Settings::default(), &host).unwrap();
+    let (guest, found) = attach(&request, &Settings::default(), &host).unwrap();
 
     let devices: Vec<(&str, &str)> =
-        attached.volumes.volumes.iter().map(|volume| (volume.device.as_str(), volume.fstype.as_str())).collect();
+        found.volumes.volumes.iter().map(|volume| (volume.device.as_str(), volume.fstype.as_str())).collect();
     for expected in [
         ("/dev/sda", "crypto_LUKS"),
         ("/dev/mapper/luks0", "LVM2_member"),
@@ -37,35 +37,35 @@ fn containers_are_opened_and_the_root_that_says_so_is_taken() {
     ] {
         assert!(devices.contains(&expected), "{expected:?} in {devices:?}");
     }
-    let mirrored = attached.volumes.volumes.iter().find(|volume| volume.label.as_deref() == Some("mirrored"));
+    let mirrored = found.volumes.volumes.iter().find(|volume| volume.label.as_deref() == Some("mirrored"));
     let mirrored = mirrored.unwrap_or_else(|| panic!("{devices:?}")).device.as_str();
 
     let mounts: Vec<(&str, &str)> =
-        attached.mounts.iter().map(|mount| (mount.device.as_str(), mount.mountpoint.as_str())).collect();
+        found.mounts.iter().map(|mount| (mount.device.as_str(), mount.mountpoint.as_str())).collect();
     let expected =
         [("/dev/vg-one/root", "/"), ("/dev/vg-one/data", "/var"), ("/dev/mapper/luks1", "/boot"), (mirrored, "/usr")];
     assert_eq!(mounts, expected);
-    let messages: Vec<&str> = attached.findings.iter().map(|finding| finding.message.as_str()).collect();
+    let messages: Vec<&str> = found.findings.iter().map(|finding| finding.message.as_str()).collect();
     assert_eq!(messages, ["/dev/sdb holds a system as well; /dev/vg-one/root was taken"]);
-    assert!(attached.guest.read("/etc/fstab", 4096).unwrap().unwrap().starts_with(b"/dev/mapper/vg--one-root"));
-    attached.guest.close().unwrap();
-    drop(attached);
+    assert!(guest.read("/etc/fstab", 4096).unwrap().unwrap().starts_with(b"/dev/mapper/vg--one-root"));
+    guest.close().unwrap();
+    drop(guest);
 
     // The user may say which system it is.
     request.writable = false;
     request.root = Some("/dev/sdb".to_owned());
-    let attached = attach(&request, &Settings::default(), &host).unwrap();
-    assert_eq!(attached.mounts[0].device, "/dev/sdb");
-    assert!(attached.findings.is_empty(), "{:?}", attached.findings);
-    drop(attached);
+    let (guest, found) = attach(&request, &Settings::default(), &host).unwrap();
+    assert_eq!(found.mounts[0].device, "/dev/sdb");
+    assert!(found.findings.is_empty(), "{:?}", found.findings);
+    drop(guest);
 
     // Without its disk's key the guest is another one; that the disk is locked is said.
     request.keys.clear();
     request.root = None;
-    let attached = attach(&request, &Settings::default(), &host).unwrap();
-    assert_eq!(attached.mounts[0].device, "/dev/sdb");
-    assert_eq!(attached.guest.read("/etc/os-release", 100).unwrap().unwrap(), b"ID=other\n");
-    let finding = &attached.findings[0];
+    let (guest, found) = attach(&request, &Settings::default(), &host).unwrap();
+    assert_eq!(found.mounts[0].device, "/dev/sdb");
+    assert_eq!(guest.read("/etc/os-release", 100).unwrap().unwrap(), b"ID=other\n");
+    let finding = &found.findings[0];
     assert_eq!(finding.message, "/dev/sda is encrypted and no given key opens it");
     assert!(finding.hint.starts_with("give its passphrase: --key "), "{}", finding.hint);
 }
@@ -83,8 +83,8 @@ fn disks_without_a_system_and_damaged_ones_are_said_to_be_so() {
     let mut second = request.disks[0].clone();
     second.path = cut.display().to_string();
     request.disks.push(second);
-    let attached = attach(&request, &Settings::default(), &host).unwrap();
-    assert!(attached.mounts.is_empty());
-    assert_eq!(attached.findings[0].code, "disk-table-damaged");
-    assert_eq!(attached.volumes.disks.len(), 2);
+    let (_guest, found) = attach(&request, &Settings::default(), &host).unwrap();
+    assert!(found.mounts.is_empty());
+    assert_eq!(found.findings[0].code, "disk-table-damaged");
+    assert_eq!(found.volumes.disks.len(), 2);
 }

@@ -10,7 +10,8 @@ mod settings;
 
 use std::sync::Arc;
 
-use vmdk2kvm_appliance::{Settings, glance};
+use vmdk2kvm_appliance::Settings;
+use vmdk2kvm_offline_guest::glance;
 use vmdk2kvm_plugin_api::model::OpenGuest;
 use vmdk2kvm_plugin_api::{BlockSource, Fixer, Host, Inspector, Opened, Plugin, Result};
 use vmdk2kvm_windows_guest::{FixSettings, WindowsFixer};

@@ -1,8 +1,9 @@
 //! INSPECT: from a request to an opened guest and its inspection.
 
-use vmdk2kvm_appliance::{Mounts, Settings, Volume, Volumes};
+use vmdk2kvm_appliance::{Mounts, Settings};
+use vmdk2kvm_offline_guest::{Mounter, Volume, Volumes};
 use vmdk2kvm_plugin_api::model::{Finding, Firmware, Inspection, OpenGuest, OsFamily, OsInfo, Severity};
-use vmdk2kvm_plugin_api::{Guest, Host, Opened, Result};
+use vmdk2kvm_plugin_api::{Host, Opened, Result};
 use vmdk2kvm_windows_guest::{Hibernation, Layout, System, inspect};
 
 use crate::locked;
@@ -102,8 +103,8 @@ impl<'a> Looked<'a> {
 
     fn at(&mut self, mounts: &mut Mounts, volume: &'a Volume) -> Result<()> {
         mounts.look(volume, "")?;
-        let guest = mounts.guest();
-        for system in System::all_on(&guest, "/")? {
+        let guest = mounts.files();
+        for system in System::all_on(guest.as_ref(), "/")? {
             let folder = system.folder.trim_start_matches('/').to_owned();
             self.systems.push(Place { volume, folder });
         }

@@ -211,26 +211,3 @@ fn start(request: &OpenGuest, settings: &Settings, way: &Way, host: &Host) -> Re
         (Err(error), Stopped::No) => Err(error.into()),
     }
 }
-
-/// The name of the VM's n-th disk in the appliance.
-pub fn disk_name(index: usize) -> String {
-    let mut letters = Vec::new();
-    let mut rest = index + 1;
-    while rest > 0 {
-        letters.push(b'a' + ((rest - 1) % 26) as u8);
-        rest = (rest - 1) / 26;
-    }
-    letters.reverse();
-    format!("/dev/sd{}", String::from_utf8_lossy(&letters))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn disks_are_named_as_a_kernel_names_them() {
-        let names: Vec<String> = [0, 1, 25, 26, 27, 701, 702].into_iter().map(disk_name).collect();
-        assert_eq!(names, ["/dev/sda", "/dev/sdb", "/dev/sdz", "/dev/sdaa", "/dev/sdab", "/dev/sdzz", "/dev/sdaaa"]);
-    }
-}

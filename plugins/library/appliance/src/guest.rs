@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use vmdk2kvm_offline_guest::Opened;
 use vmdk2kvm_plugin_api::model::{Applied, Change, Storage};
 use vmdk2kvm_plugin_api::{Entry, FileKind, Guest, PluginError, Result, Stat};
 
 use crate::apply;
+use crate::devices::ApplianceDevices;
 use crate::discard;
 use crate::files::{Files, Place};
 use crate::mounts::Mount;
-use crate::storage;
-use crate::volumes::Opened;
 
 /// A guest opened in an appliance.
 pub struct ApplianceGuest {
@@ -68,7 +68,9 @@ impl Guest for ApplianceGuest {
     }
 
     fn storage(&self) -> Result<Storage> {
-        storage::read(&self.files.appliance, &self.disks, &self.opened)
+        let appliance = &self.files.appliance;
+        let devices = ApplianceDevices { appliance, writable: self.writable };
+        vmdk2kvm_offline_guest::storage(&devices, &self.disks, &self.opened, appliance.host())
     }
 
     fn apply(&self, change: &Change) -> Result<Applied> {

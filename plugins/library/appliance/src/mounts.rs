@@ -4,14 +4,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use vmdk2kvm_offline_guest::{Mounter, Volume, Volumes};
 use vmdk2kvm_plugin_api::model::{MountInfo, OpenGuest};
-use vmdk2kvm_plugin_api::{Host, PluginError, Result};
+use vmdk2kvm_plugin_api::{Guest, Host, PluginError, Result};
 
 use crate::appliance::Appliance;
+use crate::devices::{ApplianceDevices, disk_sizes};
 use crate::files::Files;
 use crate::guest::ApplianceGuest;
 use crate::settings::Settings;
-use crate::volumes::{self, Volume, Volumes};
 
 /// A mounted filesystem.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +45,8 @@ pub fn open(request: &OpenGuest, settings: &Settings, host: &Host) -> Result<(Mo
     host.progress("launch", 0, 0);
     let appliance = Appliance::launch(request, settings, host)?;
     host.progress("disks", 0, 0);
-    let volumes = volumes::scan(&appliance, request)?;
+    let devices = ApplianceDevices { appliance: &appliance, writable: request.writable };
+    let volumes = vmdk2kvm_offline_guest::scan(&devices, &disk_sizes(&devices, request)?, request, host)?;
     let mounts = Mounts {
         files: Arc::new(Files::new(appliance, PathBuf::from(&request.work_dir))),
         mounts: Vec::new(),
@@ -55,9 +57,8 @@ pub fn open(request: &OpenGuest, settings: &Settings, host: &Host) -> Result<(Mo
     Ok((mounts, volumes))
 }
 
-impl Mounts {
-    /// Mounts a filesystem read-only at `/`, in place of the one that was looked at before. `extra` are further options of mount(8).
-    pub fn look(&mut self, volume: &Volume, extra: &str) -> Result<()> {
+impl Mounter for Mounts {
+    fn look(&mut self, volume: &Volume, extra: &str) -> Result<()> {
         self.look_away()?;
         let options = options(volume, extra, false);
         self.files.appliance.transfer(|handle| handle.mount(&options, &volume.device, "/"))?;
@@ -66,8 +67,7 @@ impl Mounts {
         Ok(())
     }
 
-    /// Ends looking.
-    pub fn look_away(&mut self) -> Result<()> {
+    fn look_away(&mut self) -> Result<()> {
         if self.looked_at.is_some() {
             self.files.appliance.transfer(|handle| handle.umount("/"))?;
             self.looked_at = None;
@@ -76,11 +76,9 @@ impl Mounts {
         Ok(())
     }
 
-    /// Takes a filesystem as the guest's root; `extra` as it was looked at with.
-    ///
     /// For reading, everything is mounted read-only. For writing, a journal that has to be replayed is replayed into the overlay, as
     /// the guest's own kernel would have done at its next start.
-    pub fn take_root(&mut self, volume: &Volume, extra: &str) -> Result<()> {
+    fn take_root(&mut self, volume: &Volume, extra: &str) -> Result<()> {
         if self.looked_at.as_deref() != Some(volume.device.as_str()) {
             self.look(volume, extra)?;
         }
@@ -93,7 +91,46 @@ impl Mounts {
         Ok(())
     }
 
-    /// Mounts a filesystem at a place of its own directly below `/`, for a guest that has no one root. Not together with [`Mounts::take_root`].
+    fn mount(&mut self, volume: &Volume, mountpoint: &str, extra: &str) -> Result<()> {
+        let options = options(volume, extra, self.writable);
+        self.files.appliance.transfer(|handle| handle.mount(&options, &volume.device, mountpoint))?;
+        self.mounts.push(mount(volume, mountpoint, options));
+        self.files.cache().anything_changed();
+        Ok(())
+    }
+
+    fn read_only_subvolumes(&self) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        for mount in self.mounts.iter().filter(|mount| mount.fstype == "btrfs") {
+            // The top of a filesystem of an old version cannot be shown.
+            let shown = self.files.appliance.call(|handle| handle.subvolume(&mount.mountpoint)).unwrap_or_default();
+            let flags = shown.chunks(2).find(|pair| pair[0] == "Flags").and_then(|pair| pair.get(1));
+            if flags.is_some_and(|flags| flags.contains("readonly")) {
+                found.push(mount.mountpoint.clone());
+            }
+        }
+        Ok(found)
+    }
+
+    fn files(&self) -> Box<dyn Guest> {
+        Box::new(ApplianceGuest {
+            files: self.files.clone(),
+            mounts: self.mounts.clone(),
+            writable: false,
+            disks: Vec::new(),
+            opened: Vec::new(),
+            has_volume_groups: false,
+            discards: false,
+        })
+    }
+
+    fn infos(&self) -> Result<Vec<MountInfo>> {
+        self.mounts.iter().map(|mount| self.info(mount)).collect()
+    }
+}
+
+impl Mounts {
+    /// Mounts a filesystem at a place of its own directly below `/`, for a guest that has no one root. Not together with a root.
     pub fn mount_beside(&mut self, volume: &Volume, mountpoint: &str, extra: &str) -> Result<()> {
         self.look_away()?;
         self.files.appliance.call(|handle| handle.mkmountpoint(mountpoint))?;
@@ -103,47 +140,6 @@ impl Mounts {
     /// Names of files are compared without their case from now on.
     pub fn fold_case(&self) {
         self.files.fold_case();
-    }
-
-    /// Mounts a filesystem on a folder of the root.
-    pub fn mount(&mut self, volume: &Volume, mountpoint: &str, extra: &str) -> Result<()> {
-        let options = options(volume, extra, self.writable);
-        self.files.appliance.transfer(|handle| handle.mount(&options, &volume.device, mountpoint))?;
-        self.mounts.push(mount(volume, mountpoint, options));
-        self.files.cache().anything_changed();
-        Ok(())
-    }
-
-    /// Where a subvolume is mounted that btrfs itself keeps read-only, whatever the mount says.
-    pub fn read_only_subvolumes(&self) -> Result<Vec<&str>> {
-        let mut found = Vec::new();
-        for mount in self.mounts.iter().filter(|mount| mount.fstype == "btrfs") {
-            // The top of a filesystem of an old version cannot be shown.
-            let shown = self.files.appliance.call(|handle| handle.subvolume(&mount.mountpoint)).unwrap_or_default();
-            let flags = shown.chunks(2).find(|pair| pair[0] == "Flags").and_then(|pair| pair.get(1));
-            if flags.is_some_and(|flags| flags.contains("readonly")) {
-                found.push(mount.mountpoint.as_str());
-            }
-        }
-        Ok(found)
-    }
-
-    /// The files of what is mounted now, for reading.
-    pub fn guest(&self) -> ApplianceGuest {
-        ApplianceGuest {
-            files: self.files.clone(),
-            mounts: self.mounts.clone(),
-            writable: false,
-            disks: Vec::new(),
-            opened: Vec::new(),
-            has_volume_groups: false,
-            discards: false,
-        }
-    }
-
-    /// What is mounted, the root first, with the room that is left in it.
-    pub fn infos(&self) -> Result<Vec<MountInfo>> {
-        self.mounts.iter().map(|mount| self.info(mount)).collect()
     }
 
     fn info(&self, mount: &Mount) -> Result<MountInfo> {

@@ -1,11 +1,11 @@
 //! Letting go of the disks for the length of one action, which a partition table wants: no filesystem mounted, no logical volume
 //! active, no container open. Afterwards everything is as before, and containers are as large as what they lie on.
 
+use vmdk2kvm_offline_guest::Opened;
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use crate::binding::{CallError, Handle};
 use crate::guest::ApplianceGuest;
-use crate::volumes::Opened;
 
 /// Runs `action` with the disks let go.
 pub fn suspended(guest: &ApplianceGuest, action: impl FnOnce(&mut Handle) -> Result<(), CallError>) -> Result<()> {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use support::{allocated, change, guest_tree, image, request, run};
 use vmdk2kvm_appliance::{Settings, open};
+use vmdk2kvm_offline_guest::Mounter;
 use vmdk2kvm_plugin_api::model::{Action, AppliedStatus, AttachedDisk, Content};
 use vmdk2kvm_plugin_api::{ErrorKind, FileKind, Guest};
 use vmdk2kvm_plugin_testing::FakeHost;
@@ -50,9 +51,9 @@ fn a_guest_is_read_and_changed_and_stays_inside_of_itself() {
 
     // Looking changes nothing and may end; then the root is taken.
     mounts.look(volume, "").unwrap();
-    assert!(mounts.guest().stat("/etc/fstab").unwrap().is_some());
+    assert!(mounts.files().stat("/etc/fstab").unwrap().is_some());
     mounts.look_away().unwrap();
-    assert_eq!(mounts.guest().stat("/etc/fstab").unwrap_or_default(), None);
+    assert_eq!(mounts.files().stat("/etc/fstab").unwrap_or_default(), None);
     assert_eq!(mounts.infos().unwrap(), []);
     mounts.take_root(volume, "").unwrap();
     let root = &mounts.infos().unwrap()[0];

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use support::{allocated, guestfish, request, run};
 use vmdk2kvm_appliance::{Settings, open};
 use vmdk2kvm_linux_guest::{FixSettings, fixers};
+use vmdk2kvm_offline_guest::Mounter;
 use vmdk2kvm_plugin_api::Guest;
 use vmdk2kvm_plugin_api::model::{Action, AppliedStatus, FixerPlan, GrowLayer, GrownDisk, OpenGuest, PlanContext};
 use vmdk2kvm_plugin_testing::{FakeHost, sample};

@@ -61,3 +61,14 @@ pub fn utf16(bytes: &[u8], at: usize, units: usize) -> Option<String> {
     let text = String::from_utf16(&units).ok()?;
     (!text.is_empty()).then_some(text)
 }
+
+/// CRC-32 (that of Ethernet), without its last step, going on from `sum`.
+pub fn crc32(mut sum: u32, bytes: &[u8]) -> u32 {
+    for byte in bytes {
+        sum ^= u32::from(*byte);
+        for _ in 0..8 {
+            sum = (sum >> 1) ^ (0xedb8_8320 & (sum & 1).wrapping_neg());
+        }
+    }
+    sum
+}

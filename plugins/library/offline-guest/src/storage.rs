@@ -1,26 +1,26 @@
 //! What lies on what, as it is now: `Guest::storage`. Read anew each time, since changes make devices larger.
 
 use vmdk2kvm_plugin_api::model::{Layer, PartitionRole, Storage, StorageDevice};
-use vmdk2kvm_plugin_api::{ErrorKind, Result, tracing};
+use vmdk2kvm_plugin_api::{ErrorKind, Host, Result, tracing};
 
-use crate::appliance::{Appliance, disk_name};
-use crate::layout::{PartitionKind, Superblock, TableKind, partition_name, read_table, scan_volume};
+use crate::devices::{Device, Devices};
+use crate::layout::{PartitionKind, Superblock, TableKind, disk_name, partition_name, read_table, scan_volume};
 use crate::lvm_text;
-use crate::volumes::{Device, Opened};
+use crate::volumes::Opened;
 
 /// Names of containers.
 const LVM: &str = "LVM2_member";
 const MD: &str = "linux_raid_member";
 
 /// Looks at every disk, given their sizes in bytes, and at what is on them.
-pub fn read(appliance: &Appliance, disks: &[u64], opened: &[Opened]) -> Result<Storage> {
-    let mut found = Reading { appliance, devices: Vec::new(), physical: Vec::new() };
+pub fn storage(devices: &dyn Devices, disks: &[u64], opened: &[Opened], host: &Host) -> Result<Storage> {
+    let mut found = Reading { source: devices, devices: Vec::new(), physical: Vec::new() };
     for (index, size) in disks.iter().enumerate() {
-        appliance.host().check_cancelled()?;
+        host.check_cancelled()?;
         found.disk(index, *size)?;
     }
     if found.has(MD) {
-        for device in appliance.call(|handle| handle.arrays())? {
+        for device in devices.arrays()? {
             found.device(&device, Layer::Array)?;
         }
     }
@@ -34,7 +34,7 @@ pub fn read(appliance: &Appliance, disks: &[u64], opened: &[Opened]) -> Result<S
 }
 
 struct Reading<'a> {
-    appliance: &'a Appliance,
+    source: &'a dyn Devices,
     devices: Vec<StorageDevice>,
     /// UUIDs of physical volumes, and where they are among the devices.
     physical: Vec<(String, usize)>,
@@ -47,7 +47,7 @@ impl Reading<'_> {
 
     fn disk(&mut self, index: usize, size: u64) -> Result<()> {
         let name = disk_name(index);
-        let table = read_table(&name, size, &mut Device { appliance: self.appliance, device: &name });
+        let table = read_table(&name, size, &mut Device { devices: self.source, device: &name });
         let table = match table {
             Ok(table) => table,
             // A damaged one was reported when the guest was opened.
@@ -75,9 +75,9 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// A device whose size the appliance tells.
+    /// A device whose size is in no table.
     fn device(&mut self, device: &str, layer: Layer) -> Result<()> {
-        let size = self.appliance.call(|handle| handle.device_size(device))?;
+        let size = self.source.size(device)?;
         let holds = self.superblock(device)?;
         self.push(device, size, layer, holds);
         Ok(())
@@ -85,7 +85,7 @@ impl Reading<'_> {
 
     /// Through the device's own node: its cache is the one that the filesystem's driver keeps right.
     fn superblock(&self, device: &str) -> Result<Option<Superblock>> {
-        scan_volume(&mut Device { appliance: self.appliance, device })
+        scan_volume(&mut Device { devices: self.source, device })
     }
 
     fn push(&mut self, device: &str, size_bytes: u64, layer: Layer, holds: Option<Superblock>) {
@@ -103,11 +103,11 @@ impl Reading<'_> {
 
     /// Volume groups, from LVM's own description of each.
     fn volume_groups(&mut self) -> Result<()> {
-        let volumes = self.appliance.call(|handle| handle.logical_volumes())?;
+        let volumes = self.source.logical_volumes()?;
         let mut groups: Vec<&str> = volumes.iter().filter_map(|volume| names(volume)).map(|(group, _)| group).collect();
         groups.dedup();
         for group in groups {
-            let text = self.appliance.call(|handle| handle.volume_group_text(group))?;
+            let text = self.source.group_text(group)?;
             let Some(described) = lvm_text::read(&String::from_utf8_lossy(&text)) else {
                 tracing::warn!(group, "LVM's description of the volume group cannot be read");
                 continue;

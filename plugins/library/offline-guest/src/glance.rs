@@ -1,12 +1,11 @@
-//! A glance at flat views of disks, before anything is attached to an appliance: what their tables say, and what begins where.
+//! A glance at flat views of disks, before anything is attached: what their tables say, and what begins where.
 
 use std::sync::Arc;
 
 use vmdk2kvm_plugin_api::model::GuestDiskInfo;
 use vmdk2kvm_plugin_api::{BlockSource, ErrorKind, Result, read_exact_at};
 
-use crate::appliance::disk_name;
-use crate::layout::{ReadDevice, scan_disk};
+use crate::layout::{ReadDevice, disk_name, scan_disk};
 
 /// What the disks hold. One whose table is damaged holds nothing.
 pub fn glance(disks: &[Arc<dyn BlockSource>]) -> Result<Vec<GuestDiskInfo>> {

@@ -316,3 +316,9 @@ fn hostile_tables_are_errors_or_end() {
     gpt[1024 + 32..1024 + 48].fill(0xff);
     assert!(scan_bytes(&gpt).unwrap_err().message.contains("partition 1 at byte 18446744073709551615 lies outside"));
 }
+
+#[test]
+fn disks_are_named_as_a_kernel_names_them() {
+    let names: Vec<String> = [0, 1, 25, 26, 27, 701, 702].into_iter().map(disk_name).collect();
+    assert_eq!(names, ["/dev/sda", "/dev/sdb", "/dev/sdz", "/dev/sdaa", "/dev/sdab", "/dev/sdzz", "/dev/sdaaa"]);
+}

@@ -1,7 +1,8 @@
 //! Systems that nobody can change from outside: their root is an image that is compressed, or whose every block is signed.
 
-use vmdk2kvm_appliance::Volume;
 use vmdk2kvm_plugin_api::model::{Finding, Severity};
+
+use crate::volumes::Volume;
 
 /// Filesystems that are made once and never written to.
 const IMAGES: [&str; 2] = ["squashfs", "erofs"];

@@ -64,6 +64,11 @@ pub fn scan_volume(source: &mut dyn ReadDevice) -> Result<Option<Superblock>> {
     Ok(Superblock::read(&source.read(0, WINDOW)?))
 }
 
+/// What is in a device of `length` bytes that is a partition, or could be one.
+pub fn scan_device(length: u64, source: &mut dyn ReadDevice) -> Result<Option<Superblock>> {
+    superblock(0, length, WINDOW, source)
+}
+
 impl DiskScan {
     fn push(&mut self, device: GuestBlockDevice, kind: PartitionKind, length: u64) {
         self.info.devices.push(device);
@@ -88,6 +93,18 @@ fn health(superblock: &Option<Superblock>) -> Health {
 
 fn window(partition: &Partition) -> u32 {
     u32::try_from(partition.length).unwrap_or(u32::MAX).min(WINDOW)
+}
+
+/// The name of the VM's n-th disk.
+pub fn disk_name(index: usize) -> String {
+    let mut letters = Vec::new();
+    let mut rest = index + 1;
+    while rest > 0 {
+        letters.push(b'a' + ((rest - 1) % 26) as u8);
+        rest = (rest - 1) / 26;
+    }
+    letters.reverse();
+    format!("/dev/sd{}", String::from_utf8_lossy(&letters))
 }
 
 /// The name of a partition: the kernel puts a `p` between a disk's name that ends in a digit and the number.

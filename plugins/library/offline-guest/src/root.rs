@@ -5,10 +5,12 @@
 
 use std::cmp::Reverse;
 
-use vmdk2kvm_appliance::{Mounts, Volume, Volumes};
 use vmdk2kvm_linux_guest::{crypttab_devices, fstab_mounts, md_arrays};
 use vmdk2kvm_plugin_api::model::{Finding, GuestDiskInfo, MountInfo, OpenGuest, Severity};
 use vmdk2kvm_plugin_api::{ErrorKind, FileKind, Guest, Host, PluginError, Result, tracing};
+
+use crate::mounter::Mounter;
+use crate::volumes::{Volume, Volumes};
 
 /// A filesystem that holds a system.
 struct Candidate<'a> {
@@ -25,12 +27,12 @@ struct Candidate<'a> {
 const SUBVOLUMES: [&str; 4] = ["", "@", "root", "@rootfs"];
 
 /// Finds the root, mounts it and what belongs to it; what was noticed. Nothing is mounted when there is no root.
-pub fn mount(mounts: &mut Mounts, volumes: &Volumes, request: &OpenGuest, host: &Host) -> Result<Vec<Finding>> {
+pub fn mount(mounts: &mut dyn Mounter, volumes: &Volumes, request: &OpenGuest, host: &Host) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let Some(root) = find(mounts, volumes, request, host, &mut findings)? else { return Ok(findings) };
     mounts.take_root(root.volume, &root.options)?;
     let mut taken = vec![(root.volume, "/")];
-    let fstab_text = fstab_text(&mounts.guest())?;
+    let fstab_text = fstab_text(mounts.files().as_ref())?;
     let mut wanted: Vec<&MountInfo> = root.fstab.iter().filter(|mount| is_needed(&mount.mountpoint)).collect();
     wanted.sort_by_key(|mount| depth(&mount.mountpoint));
     for mount in wanted {
@@ -58,7 +60,7 @@ pub fn mount(mounts: &mut Mounts, volumes: &Volumes, request: &OpenGuest, host: 
 /// Looks at one filesystem after the other, the largest first: it most likely is the root, and then its fstab says what the
 /// others are.
 fn find<'a>(
-    mounts: &mut Mounts,
+    mounts: &mut dyn Mounter,
     volumes: &'a Volumes,
     request: &OpenGuest,
     host: &Host,
@@ -119,7 +121,7 @@ fn find<'a>(
 
 /// Looks at a filesystem, and goes on looking at it when it holds a system.
 fn look_into<'a>(
-    mounts: &mut Mounts,
+    mounts: &mut dyn Mounter,
     volume: &'a Volume,
     volumes: &Volumes,
     request: &OpenGuest,
@@ -135,13 +137,14 @@ fn look_into<'a>(
             }
             continue;
         }
-        let guest = mounts.guest();
-        if let Some(finding) = ostree(&guest, &volume.device)? {
+        let files = mounts.files();
+        let guest = files.as_ref();
+        if let Some(finding) = ostree(guest, &volume.device)? {
             findings.push(finding);
             break;
         }
-        if holds_system(&guest)? {
-            let fstab = fstab(&guest, volumes, request).unwrap_or_else(|error| {
+        if holds_system(guest)? {
+            let fstab = fstab(guest, volumes, request).unwrap_or_else(|error| {
                 tracing::warn!(device = volume.device, %error, "its fstab cannot be read");
                 Vec::new()
             });
@@ -204,12 +207,12 @@ fn holds_system(guest: &dyn Guest) -> Result<bool> {
 /// An EFI system partition that fstab does not name is mounted by systemd where it finds a folder for it, and so is it here:
 /// what boots the guest lies on it.
 fn mount_esp(
-    mounts: &mut Mounts,
+    mounts: &mut dyn Mounter,
     esp: &Volume,
     is_taken: impl Fn(&str) -> bool,
     findings: &mut Vec<Finding>,
 ) -> Result<()> {
-    let guest = mounts.guest();
+    let guest = mounts.files();
     for mountpoint in ["/boot/efi", "/efi", "/boot"] {
         let is_folder = guest.stat(mountpoint)?.is_some_and(|found| found.kind == FileKind::Dir);
         if is_taken(mountpoint) || !is_folder || guest.list(mountpoint)?.is_none_or(|entries| !entries.is_empty()) {

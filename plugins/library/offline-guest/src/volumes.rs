@@ -1,13 +1,10 @@
 //! Everything in the VM that can hold a filesystem: partitions, whole disks, arrays, unlocked containers, logical volumes.
 
-use std::io::Read;
+use vmdk2kvm_plugin_api::model::{Finding, GuestBlockDevice, GuestDiskInfo, OpenGuest, Severity};
+use vmdk2kvm_plugin_api::{ErrorKind, Host, PluginError, Result, tracing};
 
-use vmdk2kvm_plugin_api::model::{AttachedDisk, Finding, GuestBlockDevice, GuestDiskInfo, OpenGuest, Severity};
-use vmdk2kvm_plugin_api::{PluginError, Result, tracing};
-
-use crate::appliance::{Appliance, disk_name};
-use crate::binding::CallError;
-use crate::layout::{DiskScan, Health, PartitionKind, ReadDevice, scan_disk, scan_volume};
+use crate::devices::{Device, Devices};
+use crate::layout::{DiskScan, Health, PartitionKind, disk_name, scan_disk, scan_volume};
 
 /// A device that can be mounted, or could if it were understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,21 +74,17 @@ pub struct Volumes {
     pub findings: Vec<Finding>,
 }
 
-/// Looks at every disk.
-pub fn scan(appliance: &Appliance, request: &OpenGuest) -> Result<Volumes> {
+/// Looks at every disk, given their sizes in bytes, and at what is on them.
+pub fn scan(devices: &dyn Devices, disks: &[u64], request: &OpenGuest, host: &Host) -> Result<Volumes> {
     let mut found = Volumes::default();
-    for index in 0..request.disks.len() {
-        appliance.host().check_cancelled()?;
+    for (index, size) in disks.iter().copied().enumerate() {
+        host.check_cancelled()?;
         let device = disk_name(index);
-        let size = match own_size(&request.disks[index]) {
-            Some(size) => size,
-            None => appliance.call(|handle| handle.device_size(&device))?,
-        };
         let number = u32::try_from(index).unwrap_or(u32::MAX);
-        match scan_disk(number, &device, size, &mut Device { appliance, device: &device }) {
+        match scan_disk(number, &device, size, &mut Device { devices, device: &device }) {
             Ok(scan) => found.add_disk(scan),
             // A damaged data disk is no reason to give up on the system disk; without a root the run ends anyway.
-            Err(error) if error.kind == vmdk2kvm_plugin_api::ErrorKind::Unusable => {
+            Err(error) if error.kind == ErrorKind::Unusable => {
                 let table = "none".to_owned();
                 found.disks.push(GuestDiskInfo::new(number, size, table));
                 found.findings.push(
@@ -105,9 +98,9 @@ pub fn scan(appliance: &Appliance, request: &OpenGuest) -> Result<Volumes> {
     // Containers may be in arrays and in logical volumes, and hold volume groups themselves.
     let mut tried = Vec::new();
     loop {
-        found.add_arrays(appliance)?;
-        found.add_logical_volumes(appliance)?;
-        if !found.unlock(appliance, request, &mut tried)? {
+        found.add_arrays(devices)?;
+        found.add_logical_volumes(devices)?;
+        if !found.unlock(devices, request, host, &mut tried)? {
             break;
         }
     }
@@ -197,11 +190,11 @@ impl Volumes {
         self.disks.push(scan.info);
     }
 
-    fn add_named(&mut self, appliance: &Appliance, device: &str) -> Result<()> {
+    fn add_named(&mut self, devices: &dyn Devices, device: &str) -> Result<()> {
         if self.by_name(device).is_some() {
             return Ok(());
         }
-        let superblock = scan_volume(&mut Device { appliance, device })?;
+        let superblock = scan_volume(&mut Device { devices, device })?;
         if let Some(found) = superblock {
             self.findings.extend(sick(device, found.health));
             let device = device.to_owned();
@@ -212,7 +205,13 @@ impl Volumes {
     }
 
     /// Opens the encrypted devices that were not `tried` yet, as `luks0`, `luks1`...; whether there is something new to look at.
-    fn unlock(&mut self, appliance: &Appliance, request: &OpenGuest, tried: &mut Vec<String>) -> Result<bool> {
+    fn unlock(
+        &mut self,
+        devices: &dyn Devices,
+        request: &OpenGuest,
+        host: &Host,
+        tried: &mut Vec<String>,
+    ) -> Result<bool> {
         let locked: Vec<Volume> = self
             .volumes
             .iter()
@@ -232,10 +231,8 @@ impl Volumes {
             });
             let mut open = false;
             for (_, secret) in keys {
-                let Some(key) = appliance.host().secret(secret)? else { continue };
-                match appliance
-                    .call(|handle| handle.unlock(&volume.device, key.trim_end_matches('\n'), &name, !request.writable))
-                {
+                let Some(key) = host.secret(secret)? else { continue };
+                match devices.unlock(&volume.device, key.trim_end_matches('\n'), &name) {
                     Ok(()) => {
                         open = true;
                         let (device, secret) = (volume.device.clone(), secret.clone());
@@ -249,7 +246,7 @@ impl Volumes {
                 }
             }
             if open {
-                self.add_named(appliance, &format!("/dev/mapper/{name}"))?;
+                self.add_named(devices, &format!("/dev/mapper/{name}"))?;
                 opened = true;
             } else {
                 let message = format!("{} is encrypted and no given key opens it", volume.device);
@@ -262,40 +259,32 @@ impl Volumes {
         }
         let holds_group = |one: &Opened| self.by_name(&one.name).is_some_and(|volume| volume.fstype == "LVM2_member");
         if opened && self.opened.iter().any(holds_group) {
-            appliance.call(|handle| handle.scan_volume_groups())?;
+            devices.scan_volume_groups()?;
         }
         Ok(opened)
     }
 
-    fn add_arrays(&mut self, appliance: &Appliance) -> Result<()> {
+    fn add_arrays(&mut self, devices: &dyn Devices) -> Result<()> {
         if !self.has("linux_raid_member") {
             return Ok(());
         }
-        for device in appliance.call(|handle| handle.arrays())? {
+        for device in devices.arrays()? {
             if self.arrays.iter().any(|array| array.device == device) {
                 continue;
             }
-            // Without them it is still an array.
-            let details = appliance.call(|handle| handle.array_details(&device)).unwrap_or_else(|error| {
-                tracing::debug!(device, %error.message, "an array does not say what it is");
-                Vec::new()
-            });
-            let detail = |key: &str| {
-                let found = details.chunks_exact(2).find(|pair| pair[0] == key);
-                found.map_or("", |pair| pair[1].as_str())
-            };
-            let name = detail("name").rsplit(':').next().unwrap_or_default().to_owned();
-            self.add_named(appliance, &device)?;
-            self.arrays.push(Array { device, uuid: detail("uuid").to_owned(), name });
+            let (uuid, name) = devices.array_identity(&device);
+            let name = name.rsplit(':').next().unwrap_or_default().to_owned();
+            self.add_named(devices, &device)?;
+            self.arrays.push(Array { device, uuid, name });
         }
         Ok(())
     }
 
-    fn add_logical_volumes(&mut self, appliance: &Appliance) -> Result<()> {
+    fn add_logical_volumes(&mut self, devices: &dyn Devices) -> Result<()> {
         if self.has("LVM2_member") {
-            for device in appliance.call(|handle| handle.logical_volumes())? {
+            for device in devices.logical_volumes()? {
                 // A snapshot or a thin pool may not be readable; it is no reason to give up.
-                if let Err(error) = self.add_named(appliance, &device) {
+                if let Err(error) = self.add_named(devices, &device) {
                     tracing::debug!(device, %error, "a logical volume cannot be read");
                 }
             }
@@ -335,38 +324,6 @@ fn sick(device: &str, health: Health) -> Option<Finding> {
         ),
     };
     Some(Finding::new(code, severity, format!("{device} {what}")).hint(hint))
-}
-
-/// A disk's size as its image says: asking the appliance starts a program in it. The images are the host's own overlays; of other
-/// formats nothing is read here.
-fn own_size(disk: &AttachedDisk) -> Option<u64> {
-    let mut file = std::fs::File::open(&disk.path).ok()?;
-    match disk.format.as_str() {
-        // The appliance sees whole sectors only.
-        "raw" => Some(file.metadata().ok()?.len().next_multiple_of(512)),
-        // docs/interop/qcow2.txt of QEMU: magic, version, backing file's name, cluster bits, size.
-        "qcow2" => {
-            let mut header = [0; 32];
-            file.read_exact(&mut header).ok()?;
-            let size = header[24..].iter().fold(0u64, |all, byte| all << 8 | u64::from(*byte));
-            header.starts_with(b"QFI\xfb").then_some(size)
-        }
-        _ => None,
-    }
-}
-
-/// Reads a device through the appliance.
-pub(crate) struct Device<'a> {
-    pub appliance: &'a Appliance,
-    pub device: &'a str,
-}
-
-impl ReadDevice for Device<'_> {
-    fn read(&mut self, offset: u64, length: u32) -> Result<Vec<u8>> {
-        let read: Result<Vec<u8>, CallError> =
-            self.appliance.call(|handle| handle.pread_device(self.device, length, offset));
-        Ok(read?)
-    }
 }
 
 #[cfg(test)]
