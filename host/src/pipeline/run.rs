@@ -78,7 +78,7 @@ impl<'a> Run<'a> {
     pub fn new(job: &'a Job, services: &'a Services, private: &'a Path, containment: Containment) -> Result<Self> {
         let phases = Phases::default();
         services.events().add(Box::new(phases.clone()));
-        let registry = Registry::new(job, services.clone(), private)?;
+        let registry = Registry::new(job, services.clone())?;
         let (started, records) = (Instant::now(), Mutex::default());
         Ok(Self { job, services, private, containment, registry, started, phases, records })
     }
