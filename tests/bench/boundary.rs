@@ -89,8 +89,7 @@ fn main() {
     let candidates = discover(&search_folders(&[PathBuf::from(folder)], &mut |_| {})).unwrap();
     let is_it = |name: &str| name == "vmdk-flatten";
     let candidate = candidates.iter().find(|one| one.manifest.as_ref().is_some_and(|manifest| is_it(&manifest.name)));
-    let loaded =
-        Loaded::load(candidate.unwrap(), Arc::clone(&services), &serde_json::Value::Null, Path::new("")).unwrap();
+    let loaded = Loaded::load(candidate.unwrap(), Arc::clone(&services), &serde_json::Value::Null).unwrap();
     let through = loaded.flattener().unwrap().unwrap();
     let direct = VmdkFlattener::new(Host::new(services, serde_json::Value::Null));
 

@@ -4,7 +4,6 @@
 //! Arguments: the folder with the plugins `near_disk` and `far_disk`, a raw disk. Prints the seconds of each and their ratio.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark reports to whoever runs it")]
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -22,11 +21,11 @@ const GOAL: f64 = 1.15;
 /// Rounds of each; the best counts, since everything else on the machine only adds.
 const ROUNDS: usize = 7;
 
-fn open(folder: &Path, name: &str, cost: &str, private: &Path, disk: &str) -> Box<dyn BlockSource> {
+fn open(folder: &Path, name: &str, cost: &str, disk: &str) -> Box<dyn BlockSource> {
     let candidates = discover(&search_folders(&[folder.to_owned()], &mut |_| {})).unwrap();
     let candidate =
         candidates.iter().find(|one| one.manifest.as_ref().is_some_and(|manifest| manifest.name == name)).unwrap();
-    let loaded = Loaded::load(candidate, FakeHost::new().services(), &json!({ "cost": cost }), private).unwrap();
+    let loaded = Loaded::load(candidate, FakeHost::new().services(), &json!({ "cost": cost })).unwrap();
     let source = SourceRef::new(format!("far:{disk}"));
     let fetcher = loaded.fetcher().unwrap().unwrap();
     let vm = fetcher.catalog(&source).unwrap().describe().unwrap();
@@ -69,10 +68,9 @@ fn main() -> std::process::ExitCode {
         return std::process::ExitCode::SUCCESS;
     };
     let folder = PathBuf::from(folder);
-    let private = tempfile::Builder::new().permissions(PermissionsExt::from_mode(0o700)).tempdir().unwrap();
     let mut is_missed = false;
     for cost in ["wire", "digest", ""] {
-        let sources = ["near-disk", "far-disk"].map(|name| open(&folder, name, cost, private.path(), disk));
+        let sources = ["near-disk", "far-disk"].map(|name| open(&folder, name, cost, disk));
         for threads in [1, 2, 4, 8] {
             let mut best = [f64::MAX; 2];
             for round in 0..ROUNDS {

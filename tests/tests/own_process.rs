@@ -157,11 +157,14 @@ fn a_library_that_is_another_one_by_now_is_not_loaded() {
         let mut manifest = shown.json.clone();
         manifest["summary"] = summary.into();
         let start = json!({"path": library, "kind": "built_in", "digest": null, "manifest": manifest, "settings": {},
-            "log_level": 0, "folder": room.path("sockets")});
+            "log_level": 0});
         let text = json!({"start": start}).to_string();
         let (mut host, process) = UnixStream::pair().unwrap();
-        let mut child =
-            Command::new(room.program()).arg("plugin-process").stdin(OwnedFd::from(process)).spawn().unwrap();
+        let (_door, its_door) = UnixStream::pair().unwrap();
+        let mut command = Command::new(room.program());
+        command.arg("plugin-process").stdin(OwnedFd::from(process)).stdout(OwnedFd::from(its_door));
+        let mut child = command.spawn().unwrap();
+        drop(command);
         host.write_all(&u32::try_from(text.len()).unwrap().to_be_bytes()).unwrap();
         host.write_all(text.as_bytes()).unwrap();
         let mut length = [0; 4];

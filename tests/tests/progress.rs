@@ -5,10 +5,11 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use vmdk2kvm_tests::{alone, binary, outcome};
+use vmdk2kvm_tests::{Room, alone, binary, outcome};
 
 /// Bytes of each disk, nearly all of them a hole.
 const CAPACITY: u64 = 8 << 30;
@@ -56,4 +57,25 @@ fn a_sparse_disk_counts_its_data_and_ends_complete() {
         assert!(figures.is_sorted(), "{figures:?}");
         assert_eq!(figures.last().unwrap().0, total, "{figures:?}");
     }
+}
+
+/// The copy runs beside the guest's stages, and its time is not theirs.
+#[test]
+fn the_time_of_the_copy_is_its_own() {
+    let room = Room::new();
+    let mut run = room.stop_in("fix", room.migrate("out", &[]));
+    let record = room.path("out/.vmdk2kvm-work/copy-1.json");
+    run.wait_until("the disk is copied", |_| record.exists());
+    let more = Duration::from_secs(2);
+    std::thread::sleep(more);
+    room.go();
+    let report = run.end().expect(0).json;
+    let end = |stage: &str| {
+        let stages = report["stages"].as_array().unwrap();
+        let stage = stages.iter().find(|record| record["name"] == stage).unwrap();
+        stage["started_seconds"].as_f64().unwrap() + stage["seconds"].as_f64().unwrap()
+    };
+    // What there is to be done between the record and the end of the copy takes far less.
+    let between = end("fix") - end("flatten");
+    assert!(between > more.as_secs_f64() / 2.0, "{between}");
 }

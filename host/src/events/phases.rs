@@ -61,11 +61,11 @@ impl Clock {
 }
 
 impl Phases {
-    /// The phases of a stage that ends now.
-    pub fn end(&self, stage: Stage) -> Vec<Phase> {
+    /// The phases of a stage that was over then.
+    pub fn end(&self, stage: Stage, over: Instant) -> Vec<Phase> {
         let clock = self.stages.lock().unwrap_or_else(PoisonError::into_inner).remove(&stage);
         let mut clock = clock.unwrap_or_default();
-        clock.leave(Instant::now());
+        clock.leave(over);
         clock.phases
     }
 }
@@ -114,7 +114,16 @@ mod tests {
             let running = phases.stages.lock().unwrap()[&Stage::Flatten].running.is_some();
             assert_eq!(running, done_bytes < 2);
         }
-        assert_eq!(phases.end(Stage::Flatten).len(), 1);
+        assert_eq!(phases.end(Stage::Flatten, Instant::now()).len(), 1);
+    }
+
+    #[test]
+    fn a_stage_that_was_over_before_counts_no_longer() {
+        let mut phases = Phases::default();
+        let over = Instant::now() + Duration::from_secs(7);
+        phases.event(&progress(Stage::Flatten, "copy"));
+        let seconds = phases.end(Stage::Flatten, over)[0].seconds;
+        assert!((6.0..=7.0).contains(&seconds), "{seconds}");
     }
 
     #[test]
@@ -122,7 +131,7 @@ mod tests {
         let mut phases = Phases::default();
         let events = [(Stage::Flatten, "copy"), (Stage::Inspect, "mount"), (Stage::Flatten, "copy")];
         events.iter().for_each(|(stage, task)| phases.event(&progress(*stage, task)));
-        let names = |stage| phases.end(stage).into_iter().map(|phase| phase.name).collect::<Vec<_>>();
+        let names = |stage| phases.end(stage, Instant::now()).into_iter().map(|phase| phase.name).collect::<Vec<_>>();
         assert_eq!(names(Stage::Inspect), ["mount"]);
         assert_eq!(names(Stage::Flatten), ["copy"]);
         assert_eq!(names(Stage::Flatten), [""; 0], "they are told once");
@@ -132,7 +141,7 @@ mod tests {
     fn more_tasks_than_anybody_reads_count_for_the_last() {
         let mut phases = Phases::default();
         (0..1000).for_each(|number| phases.event(&progress(Stage::Fix, &number.to_string())));
-        let phases = phases.end(Stage::Fix);
+        let phases = phases.end(Stage::Fix, Instant::now());
         assert_eq!((phases.len(), phases[LIMIT - 1].name.as_str()), (LIMIT, "63"));
     }
 }

@@ -30,8 +30,11 @@ const SCHEME: &str = "nbd";
 #[derive(Clone)]
 pub struct NbdFetcher {
     cancel: Arc<AtomicBool>,
-    open: Arc<Mutex<BTreeMap<String, Arc<RemoteDisk>>>>,
+    open: Arc<Mutex<BTreeMap<String, Arc<Place>>>>,
 }
+
+/// Where a disk is kept once it is open.
+type Place = Mutex<Option<Arc<RemoteDisk>>>;
 
 impl NbdFetcher {
     /// A fetcher for a run, which stops when `cancel` is set.
@@ -50,16 +53,20 @@ impl NbdFetcher {
     }
 
     fn disk(&self, address: &Address) -> Result<Arc<RemoteDisk>> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = address.to_string();
-        if let Some(disk) = open.get(&name) {
+        let place = {
+            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(open.entry(address.to_string()).or_default())
+        };
+        // Connecting takes its time: only those wait that want the same disk.
+        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(disk) = &*place {
             return Ok(Arc::clone(disk));
         }
         let cancel = Arc::clone(&self.cancel);
         let cancelled = Arc::new(move || cancel.load(Ordering::Relaxed));
         let options = Options { cancelled, ..Options::default() };
         let disk = Arc::new(RemoteDisk::open(address.clone(), options)?);
-        open.insert(name, Arc::clone(&disk));
+        *place = Some(Arc::clone(&disk));
         Ok(disk)
     }
 }

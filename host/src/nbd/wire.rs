@@ -84,7 +84,7 @@ pub(super) const MAX_STRING: usize = 4096;
 
 /// The longest text of an error that is sent, in bytes. The protocol allows [`MAX_STRING`], but there are clients in wide use that take no more
 /// than 1000 bytes of such a chunk, and give the whole connection up for one that is longer.
-pub(crate) const MAX_ERROR_TEXT: usize = 900;
+pub(super) const MAX_ERROR_TEXT: usize = 900;
 
 /// A request of the transmission phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

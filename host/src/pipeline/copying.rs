@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use vmdk2kvm_plugin_api::model::Finding;
 use vmdk2kvm_plugin_api::{BlockSource, ErrorKind, ExtentKind, PluginError, Result};
 
 use super::stated::Stated;
@@ -82,13 +83,13 @@ struct Unverified {
 
 impl Verify {
     /// Verifies on a thread of its own: beside the copy what the copy does not read itself, and the rest once `copied` says that nothing is read any more.
-    /// Sets `wrong` when a digest differs; else the files that the source states a digest of come back.
+    /// Sets `wrong` when a digest differs.
     fn start(
         self,
         wrong: Arc<AtomicBool>,
         stop: impl Fn() -> bool + Send + 'static,
         copied: Receiver<()>,
-    ) -> Result<JoinHandle<Result<Vec<String>, Unverified>>> {
+    ) -> Result<JoinHandle<Result<Verified, Unverified>>> {
         let of_disk = |(disk, files, transport): (usize, Vec<String>, Arc<Stated>)| {
             files.into_iter().map(move |file| (disk, file, Arc::clone(&transport)))
         };
@@ -105,12 +106,17 @@ impl Verify {
                 Ok(())
             };
             check(&|transport, file| transport.check_apart(file, &stop))?;
+            let mut findings = Vec::new();
+            for (disk, file, transport) in &files {
+                let unchecked = transport.unchecked(file);
+                findings.extend(unchecked.map_err(|error| Unverified { disk: Some(*disk), error })?);
+            }
             // A copy that failed has nothing more to say.
             if copied.recv().is_ok() {
                 check(&|transport, file| transport.check_pass(file, &stop))?;
             }
-            let verified = files.iter().zip(&right).filter(|(_, right)| **right > 0);
-            Ok(verified.map(|((_, file, _), _)| file.clone()).collect())
+            let right = files.iter().zip(&right).filter(|(_, right)| **right > 0);
+            Ok(Verified { files: right.map(|((_, file, _), _)| file.clone()).collect(), findings })
         };
         std::thread::Builder::new()
             .name("verify".to_owned())
@@ -119,18 +125,27 @@ impl Verify {
     }
 }
 
+/// What the digests that the source states came to.
+#[derive(Default)]
+pub(super) struct Verified {
+    /// The files whose content is what the source states.
+    pub files: Vec<String>,
+    /// What the source states and nobody here can check.
+    pub findings: Vec<Finding>,
+}
+
 /// What the bulk copy came to.
 #[derive(Default)]
 pub(super) struct Copied {
     /// Each disk that had to be copied, or was found copied, by its index.
     pub disks: BTreeMap<usize, CopyOutcome>,
-    /// The files whose content is what the source states.
-    pub verified: Vec<String>,
+    /// What their source states of them.
+    pub verified: Verified,
 }
 
 /// A copy that runs in the background. Dropping it stops it.
 pub(super) struct Copying {
-    outcome: Option<Receiver<Result<Copied>>>,
+    outcome: Option<Receiver<(Result<Copied>, Instant)>>,
     watch: Arc<Watch>,
     stop: Arc<AtomicBool>,
     failed: Arc<AtomicBool>,
@@ -166,7 +181,7 @@ impl Copying {
             drop(all_copied);
             // A copy that was stopped from outside has another reason; digesting the rest of a large file for it helps nobody.
             let verified = match &copied {
-                Err(_) if !wrong.load(Ordering::Relaxed) => Ok(Vec::new()),
+                Err(_) if !wrong.load(Ordering::Relaxed) => Ok(Verified::default()),
                 _ => verifying.join().unwrap_or_else(|_| {
                     Err(Unverified { disk: None, error: PluginError::defect("the thread that verifies panicked") })
                 }),
@@ -183,7 +198,10 @@ impl Copying {
         std::thread::Builder::new()
             .name("copy".to_owned())
             // Nobody listens any more when the source had stalled.
-            .spawn(move || drop(send.send(work())))
+            .spawn(move || {
+                let copied = work();
+                drop(send.send((copied, Instant::now())));
+            })
             .map_err(|error| PluginError::io(format!("no thread can be started: {error}")))?;
         Ok(Self { outcome: Some(outcome), watch, stop, failed })
     }
@@ -193,16 +211,19 @@ impl Copying {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Waits for the end; but not for a source that does not answer: its thread is left behind, and ends with the process.
-    pub fn join(&mut self) -> Result<Copied> {
-        let Some(outcome) = self.outcome.take() else { return Ok(Copied::default()) };
+    /// Waits for the end, and says when it was; but not for a source that does not answer: its thread is left behind, and ends with the process.
+    pub fn join(&mut self) -> (Result<Copied>, Instant) {
+        let ended_now = |copied| (copied, Instant::now());
+        let Some(outcome) = self.outcome.take() else { return ended_now(Ok(Copied::default())) };
         loop {
             match outcome.recv_timeout(LOOK_AGAIN) {
                 Ok(copied) => return copied,
-                Err(RecvTimeoutError::Disconnected) => return Err(PluginError::defect("the copy thread panicked")),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return ended_now(Err(PluginError::defect("the copy thread panicked")));
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     if let Some(error) = self.watch.stalled(PATIENCE) {
-                        return Err(error);
+                        return ended_now(Err(error));
                     }
                 }
             }

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use serde_json::Value;
 use vmdk2kvm_plugin_api::model::{GuestFingerprint, Plan, Release, SourceRef};
@@ -26,9 +27,9 @@ use super::paths::{remove_if_there, text};
 use super::run::{Began, Run};
 use super::summary::Summary;
 use super::targets::{Drafts, Targets};
-use super::{fetch, finished, flatten, resize, retest, saved_plan};
+use super::{fetch, finished, flatten, plan, resize, retest, saved_plan};
 use crate::config::{Command, Input};
-use crate::events::{Stage, StageStatus};
+use crate::events::{Event, Stage, StageStatus};
 use crate::machine::{Promises, decide};
 use crate::report::Report;
 use crate::worker::Failure;
@@ -160,11 +161,11 @@ impl Migration<'_, '_> {
         let mut summary = Summary::new(&self.fetched, &self.disks, &self.keys);
 
         let fixed = guest.run(&copying, &mut summary);
-        let copied = match (&fixed, copying.failed()) {
+        let (copied, over) = match (&fixed, copying.failed()) {
             // A guest that cannot be fixed stops the copy, unless the copy itself is what failed.
             (Err(_), false) => {
                 drop(copying);
-                Ok(Copied::default())
+                (Ok(Copied::default()), Instant::now())
             }
             _ => copying.join(),
         };
@@ -174,9 +175,13 @@ impl Migration<'_, '_> {
             Ok(_) if nothing_to_copy => StageStatus::Unchanged,
             Ok(_) => StageStatus::Done,
         };
-        flattening.end(status, bytes);
+        flattening.end_at(over, status, bytes);
         let copied = copied.map_err(|error| Failure::new(Stage::Flatten, error))?;
-        summary.source_verified(&copied.verified);
+        summary.source_verified(&copied.verified.files);
+        for finding in &copied.verified.findings {
+            run.services.events().emit(Event::Finding(finding.clone()));
+            plan::add_finding(&mut summary.findings, finding.clone());
+        }
         let commit = fixed?;
         if run.job.settings.until < Stage::Convert {
             self.release();

@@ -38,19 +38,24 @@ pub(super) struct Began<'r> {
 
 impl Began<'_> {
     /// Ends the stage.
-    pub fn end(mut self, status: StageStatus, bytes: u64) {
-        self.note(status, bytes);
+    pub fn end(self, status: StageStatus, bytes: u64) {
+        self.end_at(Instant::now(), status, bytes);
     }
 
-    fn note(&mut self, status: StageStatus, bytes: u64) {
+    /// Ends a stage that was over before this is known.
+    pub fn end_at(mut self, over: Instant, status: StageStatus, bytes: u64) {
+        self.note(over, status, bytes);
+    }
+
+    fn note(&mut self, over: Instant, status: StageStatus, bytes: u64) {
         self.has_end = true;
-        let phases = self.run.phases.end(self.stage);
+        let phases = self.run.phases.end(self.stage, over);
         let record = StageRecord {
             name: self.stage,
             plugin: self.plugin.take(),
             status,
             started_seconds: (self.at - self.run.started).as_secs_f64(),
-            seconds: self.at.elapsed().as_secs_f64(),
+            seconds: over.duration_since(self.at).as_secs_f64(),
             bytes,
             phases,
         };
@@ -68,7 +73,7 @@ impl Began<'_> {
 impl Drop for Began<'_> {
     fn drop(&mut self) {
         if !self.has_end {
-            self.note(StageStatus::Failed, 0);
+            self.note(Instant::now(), StageStatus::Failed, 0);
         }
     }
 }
@@ -78,7 +83,7 @@ impl<'a> Run<'a> {
     pub fn new(job: &'a Job, services: &'a Services, private: &'a Path, containment: Containment) -> Result<Self> {
         let phases = Phases::default();
         services.events().add(Box::new(phases.clone()));
-        let registry = Registry::new(job, services.clone(), private)?;
+        let registry = Registry::new(job, services.clone())?;
         let (started, records) = (Instant::now(), Mutex::default());
         Ok(Self { job, services, private, containment, registry, started, phases, records })
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sha1::Sha1;
 use sha2::digest::{Digest, DynDigest};
 use sha2::{Sha256, Sha512};
-use vmdk2kvm_plugin_api::model::StatedDigest;
+use vmdk2kvm_plugin_api::model::{Finding, Severity, StatedDigest};
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, Transport, read_exact_at};
 
 use super::source::{DigestPass, Digested, Kept};
@@ -56,6 +56,12 @@ impl Stated {
             right += 1;
         }
         Ok(right)
+    }
+
+    /// What the source states of an object and nobody here can check.
+    pub fn unchecked(&self, object: &str) -> Result<Vec<Finding>> {
+        let stated = self.transport.stated_digests(object)?;
+        Ok(stated.iter().filter(|stated| algorithm(&stated.algorithm).is_none()).map(unknown).collect())
     }
 
     /// Ends the pass over an object, which nobody reads any more. The number of digests that were found right.
@@ -117,6 +123,17 @@ fn algorithm(word: &str) -> Option<(&'static str, Box<dyn DynDigest + Send>)> {
     }
 }
 
+/// The finding about a digest whose algorithm is not known here.
+fn unknown(stated: &StatedDigest) -> Finding {
+    let [object, by, algorithm] =
+        [&stated.object, &stated.stated_by, &stated.algorithm].map(|text| crate::events::escape(text));
+    let message = format!(
+        "{object}: {by} states a digest of the kind `{algorithm}`, which is not known here: it was not checked"
+    );
+    Finding::new("digest-unknown", Severity::Warn, message)
+        .hint("known are sha1, sha256 and sha512: compare the digest by hand if the file may be damaged")
+}
+
 fn digest_of(
     source: &dyn BlockSource,
     mut digest: Box<dyn DynDigest + Send>,
@@ -141,4 +158,44 @@ fn wrong(stated: &StatedDigest, name: &str, found: &str) -> PluginError {
     let by = crate::events::escape(&stated.stated_by);
     PluginError::unusable(format!("{object}: its {name} is {found}, and {by} says {}", stated.hex))
         .hint("the file was damaged or changed since that was written: copy the files again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A source that states these digests of whatever it is asked about, and has nothing.
+    struct States(Vec<StatedDigest>);
+
+    impl Transport for States {
+        fn open(&self, object: &str) -> Result<Box<dyn BlockSource>> {
+            Err(PluginError::missing(format!("{object} is not there")))
+        }
+
+        fn resolve(&self, _: &str, name: &str) -> Result<String> {
+            Ok(name.to_owned())
+        }
+
+        fn fingerprint(&self, object: &str) -> Result<String> {
+            Ok(object.to_owned())
+        }
+
+        fn stated_digests(&self, _: &str) -> Result<Vec<StatedDigest>> {
+            Ok(self.0.clone())
+        }
+    }
+
+    #[test]
+    fn a_digest_that_cannot_be_checked_is_a_finding() {
+        let stated = |algorithm: &str| StatedDigest::new("web.vmdk", algorithm, "00ff", "the manifest");
+        let findings = |algorithms: &[&str]| {
+            let states = States(algorithms.iter().map(|algorithm| stated(algorithm)).collect());
+            Stated::new(Box::new(states), None).unchecked("web.vmdk").unwrap()
+        };
+        assert_eq!(findings(&["sha1", "sha256", "sha512"]), []);
+        let [finding] = &findings(&["sha256", "whirl\u{1b}pool"])[..] else { panic!("one finding") };
+        assert_eq!((finding.code.as_str(), finding.severity), ("digest-unknown", Severity::Warn));
+        let expected = r"web.vmdk: the manifest states a digest of the kind `whirl\x1bpool`, which is not known here: it was not checked";
+        assert_eq!(finding.message, expected);
+    }
 }

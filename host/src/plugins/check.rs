@@ -56,7 +56,7 @@ pub fn check(request: &CheckRequest, services: &Services, private: &Path) -> Res
     check_settings(std::slice::from_ref(&candidate), &own)?;
     let host = Arc::new(KitHost { cancelled: AtomicBool::new(false), run: services.for_plugin(manifest) });
     services.set_folders(&private.join("folders"));
-    let loaded = Loaded::load(&candidate, Arc::clone(&host) as Arc<dyn HostServices>, &table, private)?;
+    let loaded = Loaded::load(&candidate, Arc::clone(&host) as Arc<dyn HostServices>, &table)?;
     let mut report = Report::default();
     for kind in loaded.manifest.known_kinds() {
         report.extend(of_kind(&loaded, kind, &host, request.sample.as_deref(), private)?);

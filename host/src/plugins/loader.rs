@@ -2,7 +2,6 @@
 //! root, manifest again, construction. A library is never unloaded.
 
 use std::os::fd::AsRawFd;
-use std::path::Path;
 use std::sync::Arc;
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
@@ -38,13 +37,8 @@ impl Loaded {
         format!("{} {}", self.manifest.name, self.manifest.version)
     }
 
-    /// Loads a candidate with its settings. `private` is a folder for sockets, of mode 0700 and with a short path.
-    pub fn load(
-        candidate: &Candidate,
-        services: Arc<dyn HostServices>,
-        settings: &serde_json::Value,
-        private: &Path,
-    ) -> Result<Self> {
+    /// Loads a candidate with its settings.
+    pub fn load(candidate: &Candidate, services: Arc<dyn HostServices>, settings: &serde_json::Value) -> Result<Self> {
         let named = |mut error: PluginError| {
             let name = candidate.manifest.as_ref().map(|manifest| format!("{} {}", manifest.name, manifest.version));
             error.plugin = error.plugin.or(name);
@@ -55,7 +49,7 @@ impl Loaded {
         }
         match &candidate.manifest {
             Some(manifest) if manifest.process.own => {
-                let process = OwnProcess::start(candidate, manifest, services, settings, private).map_err(named)?;
+                let process = OwnProcess::start(candidate, manifest, services, settings).map_err(named)?;
                 Ok(Self { manifest: manifest.clone(), plugin: Home::Own(process) })
             }
             _ => Self::load_here(candidate, services, settings).map_err(named),

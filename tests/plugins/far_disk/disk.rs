@@ -141,6 +141,12 @@ impl BlockSource for FarDisk {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        if offset.checked_add(buffer.len() as u64).is_none_or(|end| end > self.size) {
+            return Err(PluginError::defect(format!(
+                "{} bytes at {offset} lead past the end of the disk",
+                buffer.len()
+            )));
+        }
         if let Some(go) = std::env::var_os("FAR_STOP").filter(|_| offset >= self.size / 2) {
             self.host.progress("stopped", 0, 0);
             while !Path::new(&go).exists() {

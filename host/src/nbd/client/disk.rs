@@ -145,11 +145,7 @@ impl RemoteDisk {
     fn error(&self, failure: Failure, task: impl FnOnce() -> String) -> PluginError {
         match failure {
             Failure::Lost(lost) => lost.error(&self.name),
-            Failure::Server { number, text } => self
-                .options
-                .explain
-                .and_then(|explain| explain(&text))
-                .unwrap_or_else(|| server_error(&self.name, &task(), number, &text)),
+            Failure::Server { number, text } => server_error(&self.name, &task(), number, &text),
         }
     }
 
@@ -237,13 +233,11 @@ impl BlockSource for RemoteDisk {
     }
 
     fn hints(&self) -> Hints {
-        self.options.hints.unwrap_or_else(|| {
-            Hints::default().with(|hints| {
-                hints.alignment = self.session.preferred.clamp(512, 1 << 20);
-                hints.request = self.session.maximum.min(1 << 20);
-                // Enough to cover the way to a server that is not near.
-                hints.parallelism = 8;
-            })
+        Hints::default().with(|hints| {
+            hints.alignment = self.session.preferred.clamp(512, 1 << 20);
+            hints.request = self.session.maximum.min(1 << 20);
+            // Enough to cover the way to a server that is not near.
+            hints.parallelism = 8;
         })
     }
 }

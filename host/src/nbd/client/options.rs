@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use vmdk2kvm_plugin_api::{Hints, PluginError};
-
 /// How long a server may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -34,21 +32,10 @@ pub struct Options {
     pub limits: Limits,
     /// Asked while an answer is waited for, at least ten times a second: `true` gives up.
     pub cancelled: Arc<dyn Fn() -> bool + Send + Sync>,
-    /// What the server's text for a failed request stands for, where it is more than text.
-    pub explain: Option<fn(&str) -> Option<PluginError>>,
-    /// How the source likes to be read, where that is known better than the protocol can say it.
-    pub hints: Option<Hints>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            connections: 4,
-            retries: 3,
-            limits: Limits::default(),
-            cancelled: Arc::new(|| false),
-            explain: None,
-            hints: None,
-        }
+        Self { connections: 4, retries: 3, limits: Limits::default(), cancelled: Arc::new(|| false) }
     }
 }

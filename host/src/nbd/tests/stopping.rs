@@ -1,5 +1,6 @@
 //! The client while it waits: it can be stopped, whatever it waits for, and nobody waits for what another thread waits for.
 
+use std::os::unix::net::UnixListener;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::super::wire::*;
 use super::hostile::{Fake, Peer, SIZE, export_info, hasty};
 use super::*;
-use crate::nbd::{Address, Limits, Options, RemoteDisk};
+use crate::nbd::{Address, Limits, NbdFetcher, Options, RemoteDisk};
 
 /// Options of a run that stops as soon as the flag is set.
 fn stopped_by(flag: &Arc<AtomicBool>) -> Options {
@@ -57,6 +58,26 @@ fn whoever_connects_can_be_stopped() {
     stop.store(true, Ordering::SeqCst);
     assert_eq!(opening.join().unwrap().unwrap_err(), PluginError::interrupted());
     assert!(begin.elapsed() < Limits::default().handshake / 2);
+}
+
+/// One disk of a machine whose server does not speak is no reason for the others to wait.
+#[test]
+fn a_server_that_does_not_speak_keeps_no_other_disk_waiting() {
+    use vmdk2kvm_plugin_api::Transport;
+    let (_folder, path) = folder();
+    let listener = UnixListener::bind(&path).unwrap();
+    let (_other, _, export) = start(Disk::new());
+    let stop = Arc::new(AtomicBool::new(false));
+    let fetcher = NbdFetcher::new(Arc::clone(&stop));
+    std::thread::scope(|scope| {
+        let opening = scope.spawn(|| fetcher.open(&Address::unix(&path).to_string()).map(|_| ()));
+        let _silent = listener.accept().unwrap();
+        let begin = Instant::now();
+        assert_eq!(fetcher.open(&export.uri()).map(|disk| disk.size()), Ok(Disk::new().size()));
+        assert!(begin.elapsed() < Limits::default().handshake / 2);
+        stop.store(true, Ordering::SeqCst);
+        assert_eq!(opening.join().unwrap().unwrap_err(), PluginError::interrupted());
+    });
 }
 
 /// Every byte comes in time, and the answer has no end.

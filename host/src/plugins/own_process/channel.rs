@@ -3,10 +3,11 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 /// The longest document, in bytes.
@@ -36,15 +37,25 @@ impl Channel {
 
     /// Sends the document that an answer makes. `what` it is becomes the error that is sent in place of one that is too long, so that nobody
     /// waits for it for ever.
-    pub(super) fn send_answer<T: Serialize>(
+    pub(super) fn send_answer<A, T: Serialize>(
         &self,
         what: &str,
-        answer: Result<Value>,
-        document: impl Fn(Result<Value>) -> T,
+        answer: Result<A>,
+        document: impl Fn(Result<A>) -> T,
     ) -> io::Result<()> {
         match self.send(&document(answer)) {
             Err(error) if is_too_long(&error) => self.send(&document(Err(too_long_to_send(what)))),
             sent => sent,
+        }
+    }
+
+    /// Whether a document has begun to come within the time, or the other end is gone.
+    pub(super) fn has_something_within(&self, time: Duration) -> io::Result<bool> {
+        let time = Timespec::try_from(time).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(&self.stream, PollFlags::IN)], Some(&time)) {
+            Ok(ready) => Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -96,6 +107,8 @@ pub(super) fn too_long_to_send(what: &str) -> PluginError {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]

@@ -7,7 +7,7 @@ use vmdk2kvm_plugin_api::{ErrorKind, PluginError};
 use super::start::End;
 
 /// What makes a run that was cut off go on.
-pub(super) const CONTINUES: &str = "run the same command again: it continues where this run stopped";
+const CONTINUES: &str = "run the same command again: it continues where this run stopped";
 
 /// The error for a call that a process did not live to answer. `why`: it was ended for that.
 pub(super) fn error(label: &str, method: &str, why: Option<&str>, end: Option<&End>) -> PluginError {
@@ -31,6 +31,13 @@ pub(super) fn error(label: &str, method: &str, why: Option<&str>, end: Option<&E
         _ => error,
     };
     error.blamed_on(label)
+}
+
+/// The error for a question that a process owes the answer to for too long.
+pub(super) fn silent(label: &str, method: &str) -> PluginError {
+    PluginError::new(ErrorKind::Temporary, format!("the process of the plugin {label} does not answer in {method}"))
+        .hint(format!("look at the storage and the network that it reads from, and {CONTINUES}"))
+        .blamed_on(label)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The fetcher of a plugin in a process of its own, as the pipeline has it: each method is a call of that process, a disk is read by NBD.
+//! The fetcher of a plugin in a process of its own, as the pipeline has it: each method is a call of that process.
 
 use std::sync::Arc;
 
@@ -6,17 +6,10 @@ use vmdk2kvm_plugin_api::model::{
     Changed, Delivered, Hold, HoldWish, Link, PowerState, PowerWish, Release, SourceRef, StatedDigest, VmSpec,
     VmSummary, Way,
 };
-use vmdk2kvm_plugin_api::{BlockSource, Catalog, ErrorKind, Extent, Fetcher, Hints, PluginError, Result, Transport};
+use vmdk2kvm_plugin_api::{BlockSource, Catalog, Extent, Fetcher, Hints, Result, Transport};
 
-use super::death::CONTINUES;
-use super::error_text;
 use super::message::{Call, Object, OpenedSource};
 use super::process::Process;
-use crate::copy::PATIENCE;
-use crate::nbd::{Address, Limits, Options, RemoteDisk};
-
-/// Connections to a disk. The socket is near: each has a core to itself at best.
-const CONNECTIONS: usize = 4;
 
 pub(super) struct FarFetcher {
     process: Arc<Process>,
@@ -98,20 +91,8 @@ impl Catalog for FarObject {
 impl Transport for FarObject {
     fn open(&self, object: &str) -> Result<Box<dyn BlockSource>> {
         let opened: OpenedSource = self.process.call(Call::Open(self.id, object.to_owned()))?;
-        let held = FarObject { process: Arc::clone(&self.process), id: opened.id };
-        let asking = Arc::clone(&self.process);
-        let options = Options {
-            connections: CONNECTIONS,
-            // The same process is not there a second time.
-            retries: 0,
-            limits: Limits { silence: PATIENCE, answer: PATIENCE, ..Limits::default() },
-            cancelled: Arc::new(move || asking.cancelled()),
-            explain: Some(error_text::unwrap),
-            hints: Some(opened.hints()),
-        };
-        let disk = RemoteDisk::open(Address::unix(&opened.socket), options);
-        let disk = disk.map_err(|error| blame(&self.process, error, "Transport::open"))?;
-        Ok(Box::new(FarSource { disk, held }))
+        let (size, hints) = (opened.size, opened.hints());
+        Ok(Box::new(FarSource { held: FarObject { process: Arc::clone(&self.process), id: opened.id }, size, hints }))
     }
 
     fn resolve(&self, from: &str, name: &str) -> Result<String> {
@@ -127,53 +108,27 @@ impl Transport for FarObject {
     }
 }
 
-/// A disk that the process serves.
+/// A disk in the process.
 struct FarSource {
-    disk: RemoteDisk,
     held: FarObject,
-}
-
-impl FarSource {
-    fn blame(&self, error: PluginError, method: &'static str) -> PluginError {
-        blame(&self.held.process, error, method)
-    }
-}
-
-/// The error as the plugin's. When its process is gone, that is what happened.
-fn blame(process: &Process, mut error: PluginError, method: &'static str) -> PluginError {
-    if error.plugin.is_some() || error == PluginError::interrupted() {
-        return error;
-    }
-    // A connection that breaks off is mostly known before the end of the process behind it.
-    let death = match error.kind {
-        ErrorKind::Io => process.death_if_ending(method),
-        _ => process.death_if_over(method),
-    };
-    if let Some(death) = death {
-        return death;
-    }
-    // What a disk itself says has the plugin's name.
-    if error.kind == ErrorKind::Temporary {
-        error.message = format!("the process of the plugin {} does not answer in {method}", process.label);
-        error.hint = Some(format!("look at the storage and the network that it reads from, and {CONTINUES}"));
-    }
-    error.blamed_on(&process.label)
+    size: u64,
+    hints: Hints,
 }
 
 impl BlockSource for FarSource {
     fn size(&self) -> u64 {
-        self.disk.size()
+        self.size
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-        self.disk.read_at(offset, buffer).map_err(|error| self.blame(error, "BlockSource::read_at"))
+        if buffer.is_empty() { Ok(0) } else { self.held.process.read(self.held.id, offset, buffer) }
     }
 
     fn extents(&self, offset: u64, length: u64) -> Result<Vec<Extent>> {
-        self.disk.extents(offset, length).map_err(|error| self.blame(error, "BlockSource::extents"))
+        if length == 0 { Ok(Vec::new()) } else { self.held.process.extents(self.held.id, offset, length) }
     }
 
     fn hints(&self) -> Hints {
-        self.disk.hints()
+        self.hints
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use vmdk2kvm_plugin_api::model::{Hold, HoldWish, Link, PowerWish, Release, SourceRef, Way};
-use vmdk2kvm_plugin_api::{Hints, LogRecord, Manifest, PluginError};
+use vmdk2kvm_plugin_api::{ExtentKind, Hints, LogRecord, Manifest, PluginError};
 
 use crate::plugins::SearchKind;
 
@@ -22,8 +22,6 @@ pub(super) struct Start {
     pub manifest: Manifest,
     pub settings: Value,
     pub log_level: u8,
-    /// For sockets.
-    pub folder: PathBuf,
 }
 
 /// A word to the plugin's process.
@@ -144,11 +142,55 @@ impl Call {
     }
 }
 
-/// A source that is served.
+/// What is asked on a lane, of a source.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Ask {
+    /// The number of bytes is the answer; they are what the window begins with.
+    Read { source: Object, offset: u64, length: u32 },
+    /// [`Run`]s are the answer.
+    Extents { source: Object, offset: u64, length: u64 },
+}
+
+/// A run of bytes of one kind, by its length: each begins where the one before ends.
+pub(super) type Run = (u64, Holds);
+
+/// [`ExtentKind`], as short as a word can be: there are up to two million in an answer.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) enum Holds {
+    #[serde(rename = "D")]
+    Data,
+    #[serde(rename = "Z")]
+    Zero,
+    #[serde(rename = "H")]
+    Hole,
+}
+
+impl From<ExtentKind> for Holds {
+    fn from(kind: ExtentKind) -> Self {
+        match kind {
+            ExtentKind::Data => Self::Data,
+            ExtentKind::Zero => Self::Zero,
+            ExtentKind::Hole => Self::Hole,
+        }
+    }
+}
+
+impl From<Holds> for ExtentKind {
+    fn from(holds: Holds) -> Self {
+        match holds {
+            Holds::Data => Self::Data,
+            Holds::Zero => Self::Zero,
+            Holds::Hole => Self::Hole,
+        }
+    }
+}
+
+/// A source that is open.
 #[derive(Serialize, Deserialize)]
 pub(super) struct OpenedSource {
     pub id: Object,
-    pub socket: PathBuf,
+    pub size: u64,
     pub alignment: u32,
     pub request: u32,
     pub parallelism: u16,

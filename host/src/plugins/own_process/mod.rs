@@ -2,22 +2,26 @@
 //! meet those of other plugins.
 //!
 //! The worker starts the same program again (`start`), with the plugin's `environment`, and the two speak by documents (`message`) over a
-//! `channel`. In there, `serve` loads the plugin and answers calls, and `far_host` is the host as the plugin sees it. Out here, `process` is
-//! the process and the calls under way, `death` what is said of its end, and `faces` are the fetcher, as the pipeline sees it. Disks go by NBD on sockets in the private folder.
+//! `channel`. In there, `serve` loads the plugin, `home` has it and answers calls, and `far_host` is the host as the plugin sees it. Out here,
+//! `process` is the process and the calls under way, `death` what is said of its end, and `faces` are the fetcher, as the pipeline sees it.
+//! Disks are read on `lanes`, through memory that both have (`window`); `handover` brings a lane into the process, `serve_lanes` answers there.
 //! Whatever happens in there is an error out here that names the plugin and the call.
 
 mod channel;
 mod death;
 mod environment;
-mod error_text;
 mod faces;
 mod far_host;
+mod handover;
+mod home;
+mod lanes;
 mod message;
 mod process;
 mod serve;
+mod serve_lanes;
 mod start;
+mod window;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use vmdk2kvm_plugin_api::{Fetcher, HostServices, Kind, Manifest, PluginError, Result};
@@ -33,20 +37,19 @@ pub const PLUGIN_COMMAND: &str = "plugin-process";
 pub struct OwnProcess(Arc<process::Process>);
 
 impl OwnProcess {
-    /// Starts the process and loads the plugin there. `private` is a folder of mode 0700 for sockets.
+    /// Starts the process and loads the plugin there.
     pub fn start(
         candidate: &Candidate,
         manifest: &Manifest,
         services: Arc<dyn HostServices>,
         settings: &serde_json::Value,
-        private: &Path,
     ) -> Result<Self> {
         if let Some(kind) = manifest.known_kinds().find(|kind| *kind != Kind::Fetcher) {
             let message =
                 format!("it wants a process of its own and is a {}: only fetchers can have one", kind.as_str());
             return Err(PluginError::missing(message).hint("ask its author for one plugin for each"));
         }
-        process::Process::start(candidate, manifest, services, settings, private).map(Self)
+        process::Process::start(candidate, manifest, services, settings).map(Self)
     }
 
     /// Its FETCH; `None` when its settings leave it out.
@@ -80,7 +83,7 @@ mod tests {
         };
         let services = Services::new(EventSink::default(), Arc::default(), SecretStore::default(), LogLevel::Off);
         let services = services.for_plugin(&manifest);
-        let started = OwnProcess::start(&candidate, &manifest, services, &json!({}), Path::new("/nonexistent"));
+        let started = OwnProcess::start(&candidate, &manifest, services, &json!({}));
         let error = started.map(|_| ()).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Missing);
         assert_eq!(error.message, "it wants a process of its own and is a tester: only fetchers can have one");

@@ -1,9 +1,7 @@
 //! The process of a plugin as the host has it: calls under way, questions that are answered, and its end.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,20 +10,19 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use vmdk2kvm_plugin_api::{HostServices, Manifest, PluginError, Progress, Result, Slot};
+use vmdk2kvm_plugin_api::{Extent, HostServices, Manifest, PluginError, Progress, Result, Slot};
 
 use super::channel::{Channel, is_too_long, too_long_to_send};
 use super::death;
 use super::environment::variables;
+use super::lanes::{Lanes, Lost};
 use super::message::{Call, FromPlugin, News, Object, Question, Start, ToPlugin};
 use super::start::{End, start};
+use crate::copy::PATIENCE;
 use crate::plugins::discovery::Candidate;
 
 /// How often it is asked whether the run is to stop.
 const TICK: Duration = Duration::from_millis(100);
-
-/// So long after its connection broke off a process may take to be gone.
-const ENDING: Duration = Duration::from_millis(500);
 
 /// How long the process may take to end when its work is over: what it drops may say goodbye to a server far away.
 const GOODBYES: Duration = Duration::from_secs(10);
@@ -38,10 +35,9 @@ pub(super) struct Process {
     /// `name version` of the plugin.
     pub label: String,
     has_fetcher: bool,
-    /// For sockets; made for this process.
-    folder: PathBuf,
     pid: u32,
     link: Arc<Link>,
+    lanes: Lanes,
     end: Mutex<Ending>,
 }
 
@@ -71,13 +67,12 @@ impl Process {
         manifest: &Manifest,
         services: Arc<dyn HostServices>,
         settings: &Value,
-        private: &Path,
     ) -> Result<Arc<Self>> {
         let failed = |error: std::io::Error| PluginError::io(format!("its process cannot be started: {error}"));
         let variables = variables(manifest, settings)?;
-        let folder = make_folder(private)?;
         let (ours, theirs) = UnixStream::pair().map_err(failed)?;
-        let (pid, end) = start(&manifest.name, variables, theirs)?;
+        let (door, their_door) = UnixStream::pair().map_err(failed)?;
+        let (pid, end) = start(&manifest.name, variables, theirs, their_door)?;
         let first = Start {
             path: candidate.path.clone(),
             kind: candidate.kind,
@@ -85,7 +80,6 @@ impl Process {
             manifest: manifest.clone(),
             settings: settings.clone(),
             log_level: services.log_level(),
-            folder: folder.clone(),
         };
         let link = Arc::new(Link {
             channel: Channel::new(ours),
@@ -97,9 +91,9 @@ impl Process {
         let mut process = Self {
             label: format!("{} {}", manifest.name, manifest.version),
             has_fetcher: false,
-            folder,
             pid,
             link: Arc::clone(&link),
+            lanes: Lanes::new(door, PATIENCE),
             end: Mutex::new(Ending { coming: end, known: None }),
         };
         let (started, has_started) = channel();
@@ -121,7 +115,7 @@ impl Process {
     }
 
     /// Whether the run is to stop. The plugin is told, too.
-    pub(super) fn cancelled(&self) -> bool {
+    fn cancelled(&self) -> bool {
         self.pass_cancel_on();
         self.link.services.cancelled()
     }
@@ -190,19 +184,36 @@ impl Process {
         let _ = self.link.channel.send(&ToPlugin::Drop(object));
     }
 
-    /// The error for a call of a process that is gone, or that was made to go because it does not speak sense; `None` while it runs.
-    pub(super) fn death_if_over(&self, method: &'static str) -> Option<PluginError> {
-        let is_over = self.link.lock().over.is_some();
-        is_over.then(|| self.death(method))
+    /// Reads a part of a source.
+    pub(super) fn read(&self, source: Object, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let read = self.lanes.read(source, offset, buffer, &|| self.cancelled());
+        read.map_err(|lost| self.lost(lost, "BlockSource::read_at"))
     }
 
-    /// The same, of a process that may be about to end: waits a moment for it.
-    pub(super) fn death_if_ending(&self, method: &'static str) -> Option<PluginError> {
-        let has_ended = self.end.lock().unwrap_or_else(PoisonError::into_inner).within(ENDING).is_some();
-        if has_ended { Some(self.death(method)) } else { self.death_if_over(method) }
+    /// What a part of a source holds.
+    pub(super) fn extents(&self, source: Object, offset: u64, length: u64) -> Result<Vec<Extent>> {
+        let extents = self.lanes.extents(source, offset, length, &|| self.cancelled());
+        extents.map_err(|lost| self.lost(lost, "BlockSource::extents"))
     }
 
-    /// The same, of a process that was found to be gone.
+    /// The error for what was asked on a lane.
+    fn lost(&self, lost: Lost, method: &'static str) -> PluginError {
+        match lost {
+            Lost::Said(mut error) => {
+                error.plugin.get_or_insert_with(|| self.label.clone());
+                error
+            }
+            Lost::Cancelled => PluginError::interrupted(),
+            Lost::Late(_) => death::silent(&self.label, method),
+            Lost::Closed => self.death(method),
+            Lost::Broken(why) => death::error(&self.label, method, Some(&why), None),
+            Lost::Failed(why) => {
+                PluginError::io(format!("no memory can be shared with the process of the plugin {}: {why}", self.label))
+            }
+        }
+    }
+
+    /// The error for a call of a process that is gone, or that is made to go because it does not speak sense.
     fn death(&self, method: &'static str) -> PluginError {
         // The socket may be known to be closed before the listening thread knows.
         self.link.channel.close();
@@ -234,8 +245,6 @@ impl Drop for Process {
         if !ended {
             self.kill();
         }
-        // The private folder goes with all that is in it, at the latest when the run has ended.
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -328,15 +337,4 @@ impl Link {
         // A process that is gone needs no answer.
         let _ = self.channel.send_answer("the host's answer", answer, |answer| ToPlugin::Told(id, answer));
     }
-}
-
-/// A folder of the process's own, with a path that is short enough for sockets.
-fn make_folder(private: &Path) -> Result<PathBuf> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let folder = private.join(format!("p{}", NEXT.fetch_add(1, Ordering::Relaxed)));
-    std::fs::DirBuilder::new()
-        .mode(0o700)
-        .create(&folder)
-        .map_err(|error| PluginError::output(format!("{}: cannot be made: {error}", folder.display())))?;
-    Ok(folder)
 }

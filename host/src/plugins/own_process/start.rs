@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -23,17 +24,18 @@ pub(super) struct End {
     pub crumb: Option<Crumb>,
 }
 
-/// Starts the process. Its end comes on the second value, when all that it had to say has been read.
+/// Starts the process, with the channel as its standard input and the door for lanes as its standard output. Its end comes on the second value, when all that it had to say has been read.
 pub(super) fn start(
     name: &str,
     variables: BTreeMap<String, String>,
     channel_end: UnixStream,
+    door_end: UnixStream,
 ) -> Result<(u32, Receiver<End>)> {
     let (started, has_started) = channel();
     let (ended, end) = channel();
     // The process is told of the death of the thread that started it: this one lives as long as it does.
     let waiting = std::thread::Builder::new().name(format!("plugin-{name}")).spawn(move || {
-        let mut child = match spawn(variables, channel_end) {
+        let mut child = match spawn(variables, channel_end, door_end) {
             Ok(child) => child,
             Err(error) => return drop(started.send(Err(error))),
         };
@@ -51,11 +53,11 @@ pub(super) fn start(
     Ok((process.map_err(failed)?, end))
 }
 
-fn spawn(variables: BTreeMap<String, String>, channel_end: UnixStream) -> std::io::Result<Child> {
+fn spawn(variables: BTreeMap<String, String>, channel_end: UnixStream, door_end: UnixStream) -> std::io::Result<Child> {
     again(PLUGIN_COMMAND, Signal::KILL)
         .envs(variables)
-        .stdin(Stdio::from(std::os::fd::OwnedFd::from(channel_end)))
-        .stdout(Stdio::null())
+        .stdin(Stdio::from(OwnedFd::from(channel_end)))
+        .stdout(Stdio::from(OwnedFd::from(door_end)))
         .stderr(Stdio::piped())
         .spawn()
 }
