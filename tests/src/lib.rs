@@ -15,6 +15,7 @@ mod room;
 mod running;
 mod small_disk;
 mod turn;
+mod vcenter;
 
 pub use bad::{Library, lone_program, misbehaving, private_folder};
 pub use grow::grown_model;
@@ -27,3 +28,4 @@ pub use release::Release;
 pub use room::{Room, STAGES, contents, names};
 pub use running::{Running, Signal};
 pub use small_disk::SmallDisk;
+pub use vcenter::Vcenter;
