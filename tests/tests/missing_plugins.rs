@@ -109,7 +109,8 @@ fn the_table_has_no_other_plugins() {
     let names = table["plugin"].as_array().unwrap().iter().map(|plugin| plugin["name"].as_str().unwrap());
     let others = ["local", "guestfs-offline-linux", "linux-fixes", "dir", "qemu-img", "qemu-test", "exec"];
     let targets = ["target-libvirt", "target-qemu"];
-    let others = [&others[..], &targets].concat();
+    let vsphere = ["vsphere-soap", "vsphere-http"];
+    let others = [&others[..], &targets, &vsphere].concat();
     let is_tested = |name: &&str| others.contains(name) || FLATTENERS.iter().any(|(plugin, _)| plugin == name);
     let untested: Vec<_> = names.filter(|name| !is_tested(name)).collect();
     assert!(untested.is_empty(), "{untested:?} can be moved away, too");
@@ -127,6 +128,15 @@ fn without_local() {
         bundle.assert_wanting_output(&[command, &disk], "fetch", &message);
     }
     bundle.assert_doctor_knows();
+}
+
+#[test]
+fn without_a_catalog_or_a_transport_of_vsphere() {
+    let bundle = Bundle::without("vsphere-soap");
+    let source = "vsphere://root@vc.invalid/web";
+    bundle.assert_wanting(&["inventory", source], "fetch", &format!("no plugin can fetch from {source}"));
+    bundle.assert_doctor_knows();
+    Bundle::without("vsphere-http").assert_doctor_knows();
 }
 
 #[test]
