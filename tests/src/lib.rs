@@ -16,6 +16,7 @@ mod room;
 mod running;
 mod small_disk;
 mod turn;
+mod vcenter;
 mod windows;
 
 pub use bad::{Library, lone_program, misbehaving, private_folder};
@@ -29,4 +30,5 @@ pub use release::Release;
 pub use room::{Room, STAGES, contents, names};
 pub use running::{Running, Signal};
 pub use small_disk::SmallDisk;
+pub use vcenter::Vcenter;
 pub use windows::{Inside, PhonyWindows};

@@ -117,8 +117,19 @@ const TARGETS: [(&str, &str); 6] = [
 fn the_table_has_no_other_plugins() {
     let table: toml::Table = toml::from_str(include_str!("../../plugins/stock.toml")).unwrap();
     let names = table["plugin"].as_array().unwrap().iter().map(|plugin| plugin["name"].as_str().unwrap());
-    let others =
-        ["local", "guestfs-offline-linux", "native-offline", "linux-fixes", "windows-virtio", "dir", "qemu-img", "qemu-test", "exec"];
+    let others = [
+        "local",
+        "guestfs-offline-linux",
+        "native-offline",
+        "linux-fixes",
+        "windows-virtio",
+        "vsphere-soap",
+        "vsphere-http",
+        "dir",
+        "qemu-img",
+        "qemu-test",
+        "exec",
+    ];
     let is_target = |name: &str| TARGETS.iter().any(|(target, _)| name == format!("target-{target}"));
     let is_tested =
         |name: &&str| others.contains(name) || is_target(name) || FLATTENERS.iter().any(|(plugin, _)| plugin == name);
@@ -138,6 +149,15 @@ fn without_local() {
         bundle.assert_wanting_output(&[command, &disk], "fetch", &message);
     }
     bundle.assert_doctor_knows();
+}
+
+#[test]
+fn without_a_catalog_or_a_transport_of_vsphere() {
+    let bundle = Bundle::without("vsphere-soap");
+    let source = "vsphere://root@vc.invalid/web";
+    bundle.assert_wanting(&["inventory", source], "fetch", &format!("no plugin can fetch from {source}"));
+    bundle.assert_doctor_knows();
+    Bundle::without("vsphere-http").assert_doctor_knows();
 }
 
 #[test]

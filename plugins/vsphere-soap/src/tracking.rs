@@ -1,0 +1,149 @@
+//! Changed block tracking: turned on and off, and asked.
+
+use std::collections::BTreeMap;
+
+use vmdk2kvm_plugin_api::model::{Changed, Hold, HoldWish};
+use vmdk2kvm_plugin_api::text::escape;
+use vmdk2kvm_plugin_api::{PluginError, Result};
+use vmdk2kvm_vsphere::machine::Machine;
+use vmdk2kvm_vsphere::request::{Elements, Moref, Request};
+use vmdk2kvm_vsphere::session::Failed;
+use vmdk2kvm_vsphere::{Session, Tree, collector, task};
+
+use crate::catalog::SoapCatalog;
+use crate::hold::Notes;
+
+/// The key among a VM's own settings that says which run turned tracking on.
+const MARK: &str = "vmdk2kvm.tracking";
+
+/// The run that turned tracking on.
+fn marked(session: &Session, vm: &Moref) -> Result<Option<String>> {
+    let object = collector::read(session, vm, &["config.extraConfig"], "reading the VM's settings")?;
+    let all = object.get("config.extraConfig").map(|list| list.children.as_slice()).unwrap_or_default();
+    let own = all.iter().find(|option| option.text("key") == Some(MARK));
+    Ok(own.and_then(|option| option.text("value")).map(str::to_owned))
+}
+
+fn set(catalog: &SoapCatalog, vm: &Moref, on: bool, mark: &str, what: &str) -> Result<()> {
+    let option = Elements::new().text("key", MARK).any_text("value", mark);
+    let spec = Elements::new().group("extraConfig", option).switch("changeTrackingEnabled", on);
+    let request = Request::new("ReconfigVM_Task", vm, Elements::new().group("spec", spec));
+    let session = catalog.session()?;
+    task::run(session, None, &request, what).map(drop).map_err(|failed| session.error(failed, what))
+}
+
+/// Turns tracking on where that is wished and it is off. Whether this run turned it on.
+pub(crate) fn begin(catalog: &SoapCatalog, machine: &Machine, wish: &HoldWish) -> Result<bool> {
+    if machine.tracking == Some(true) {
+        return Ok(marked(catalog.session()?, &machine.moref)?.as_deref() == Some(&wish.run));
+    }
+    if wish.change_tracking {
+        let what = format!("turning change tracking of {} on", escape(&machine.spec.name));
+        set(catalog, &machine.moref, true, &wish.run, &what)?;
+    }
+    Ok(wish.change_tracking)
+}
+
+/// Turns tracking off again that this run turned on.
+pub(crate) fn end(catalog: &SoapCatalog, vm: &Moref, run: &str) -> Result<()> {
+    if marked(catalog.session()?, vm)?.as_deref() == Some(run) {
+        set(catalog, vm, false, "", "turning change tracking off again")?;
+    }
+    Ok(())
+}
+
+/// Of each disk by its key the word since which later changes can be asked for.
+pub(crate) fn change_ids(devices: &Tree) -> BTreeMap<String, String> {
+    let id = |device: &Tree| Some((device.text("key")?.to_owned(), device.text("backing.changeId")?.to_owned()));
+    devices.children.iter().filter_map(id).collect()
+}
+
+/// A page of the areas of a disk that changed since a word, or with `*` of those that were ever written.
+pub(crate) fn changed(catalog: &SoapCatalog, hold: &Hold, disk: &str, since: &str, from: u64) -> Result<Changed> {
+    let notes = Notes::of(hold)?;
+    let what = format!("asking for the changed areas of disk {}", escape(disk));
+    let vm = notes.machine();
+    let snapshot = notes.snapshot.ok_or_else(|| PluginError::cannot("telling changed areas without a snapshot"))?;
+    let snapshot = Moref::new("VirtualMachineSnapshot", snapshot);
+    let devices = catalog.devices(&snapshot)?;
+    let device = devices
+        .children
+        .iter()
+        .find(|device| device.text("key") == Some(disk) && device.find("capacityInKB").is_some());
+    let device = device.ok_or_else(|| PluginError::unusable(format!("{what}: the snapshot has no such disk")))?;
+    let kilobytes = device.number::<u64>("capacityInKB").unwrap_or_default();
+    let capacity = device.number("capacityInBytes").unwrap_or(kilobytes.saturating_mul(1024));
+    let key: i64 = disk.parse().map_err(|_| PluginError::defect(format!("{what}: that is no key")))?;
+    let arguments = Elements::new()
+        .object("snapshot", &snapshot)
+        .number("deviceKey", key)
+        .number("startOffset", from)
+        .text("changeId", since);
+    let session = catalog.session()?;
+    let answer = match session.try_ask(&Request::new("QueryChangedDiskAreas", &vm, arguments)) {
+        Err(Failed::Fault(fault)) if matches!(fault.kind.as_str(), "FileFault" | "InvalidArgument") => {
+            return Err(PluginError::unusable(format!("{what}: tracking began anew since then ({})", fault.kind))
+                .hint("the disk has to be copied in full again"));
+        }
+        answer => answer.map_err(|failed| session.error(failed, &what))?,
+    };
+    page(answer.find("returnval").unwrap_or(&Tree::default()), from, capacity).ok_or_else(|| {
+        PluginError::unusable(format!("{what}: {} answers with areas that make no sense", session.server()))
+    })
+}
+
+/// The areas of an answer; `None` when they are out of order, outside of the disk, or when the answer covers nothing.
+fn page(answer: &Tree, from: u64, capacity: u64) -> Option<Changed> {
+    let (start, length) = (answer.number::<u64>("startOffset")?, answer.number::<u64>("length")?);
+    let end = start.checked_add(length).filter(|end| start <= from && *end > from && *end <= capacity)?;
+    let (mut areas, mut at) = (Vec::new(), start);
+    for area in answer.all("changedArea") {
+        let (begin, length) = (area.number::<u64>("start")?, area.number::<u64>("length")?);
+        let stop = begin.checked_add(length).filter(|stop| begin >= at && length > 0 && *stop <= end)?;
+        areas.push((begin, length));
+        at = stop;
+    }
+    Some(Changed::new(areas).with(|it| it.next = (end < capacity).then_some(end)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(start: u64, length: u64, areas: &[(u64, u64)]) -> Tree {
+        let areas: String = areas
+            .iter()
+            .map(|(at, size)| format!("<changedArea><start>{at}</start><length>{size}</length></changedArea>"))
+            .collect();
+        Tree::parse(
+            &format!("<returnval><startOffset>{start}</startOffset><length>{length}</length>{areas}</returnval>"),
+            "vc",
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn pages_follow_each_other_to_the_end() {
+        let first = page(&answer(0, 60, &[(0, 10), (20, 40)]), 0, 100).unwrap();
+        assert_eq!((first.areas.as_slice(), first.next), (&[(0, 10), (20, 40)][..], Some(60)));
+        let last = page(&answer(60, 40, &[]), 60, 100).unwrap();
+        assert_eq!((last.areas.len(), last.next), (0, None), "a page without areas is no end by itself");
+    }
+
+    #[test]
+    fn answers_that_would_lose_data_or_never_end_are_refused() {
+        for (start, length, areas) in [
+            (0, 0, &[][..]),
+            (0, 101, &[]),
+            (10, 50, &[]),
+            (0, 60, &[(50, 20)]),
+            (0, 60, &[(20, 10), (10, 5)]),
+            (0, 60, &[(20, 0)]),
+            (0, 60, &[(u64::MAX, 2)]),
+            (u64::MAX, 2, &[]),
+        ] {
+            assert_eq!(page(&answer(start, length, areas), 0, 100), None, "{start} {length} {areas:?}");
+        }
+        assert_eq!(page(&Tree::default(), 0, 100), None);
+    }
+}
