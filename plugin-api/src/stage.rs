@@ -143,7 +143,8 @@ pub trait Inspector: Send + Sync {
     fn open(&self, request: &OpenGuest) -> Result<Opened>;
 
     /// Opens the guest to be read, from flat views of its disks, before anything was attached for [`Inspector::open`].
-    /// [`ErrorKind::Cannot`](crate::ErrorKind::Cannot) lets the next one try. No host of this version asks for it: it calls [`Inspector::open`].
+    /// [`ErrorKind::Cannot`](crate::ErrorKind::Cannot), of this call or of a later one to the guest, [`Guest::close`](crate::Guest::close) among them, lets
+    /// the next one try. It is asked for where a guest is only looked into, of a plugin with the word `sources` among its manifest's capabilities.
     fn open_sources(&self, request: &OpenGuest, disks: Vec<Arc<dyn BlockSource>>) -> Result<Opened> {
         let _ = (request, disks);
         Err(PluginError::cannot("reading a guest without attached disks"))

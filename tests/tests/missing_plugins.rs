@@ -180,6 +180,15 @@ fn without_a_flattener() {
 }
 
 #[test]
+fn without_native() {
+    let bundle = Bundle::without("native-offline");
+    let disk = bundle.disk("raw");
+    let only_native = ["plan", &disk, "--set", "inspect.reader=native"];
+    bundle.assert_wanting(&only_native, "inspect", "no plugin can read guests without an appliance");
+    bundle.assert_doctor_knows();
+}
+
+#[test]
 fn without_guestfs() {
     let bundle = Bundle::without("guestfs-offline-linux");
     let disk = bundle.disk("raw");

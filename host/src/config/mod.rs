@@ -19,4 +19,4 @@ pub use layer::{VARIABLE_PREFIX, parse_set};
 pub use resize::{NewSize, Resize};
 pub use resolve::{Layers, Request, Surroundings, job, resolve, settings, settings_folders};
 pub use settings::{MachineOptions, PluginOptions, Settings};
-pub use values::{ContainmentMode, KeySource, SecretSource, TargetFormat};
+pub use values::{ContainmentMode, GuestReader, KeySource, SecretSource, TargetFormat};

@@ -13,7 +13,7 @@ use super::command::Command::{Apply, Convert, Fix, Flatten, Inspect, Inventory, 
 use super::command::{Command, SKIPPABLE};
 use super::option::{Flag, Kind, options};
 use super::resize::Resize;
-use super::values::{ContainmentMode, KeySource, SecretSource, TargetFormat};
+use super::values::{ContainmentMode, GuestReader, KeySource, SecretSource, TargetFormat};
 use crate::events::{LogLevel, Stage};
 
 /// The commands that read a source.
@@ -58,6 +58,8 @@ options! {
         secrets: BTreeMap<String, SecretSource>, Kind::Secrets;
         /// Which of several systems: the device of its root as `inspect` names it, UUID=... or LABEL=...; else chosen by rule
         root: Option<String>, Kind::Text, Flag::new("root", "DEVICE").of(LOOK_INSIDE);
+        /// Looking into the guest.
+        inspect: InspectOptions, Kind::Section(InspectOptions::KEYS);
         /// The boot test.
         test: TestOptions, Kind::Section(TestOptions::KEYS);
         /// Which plugins do what. A stage without a name takes the plugin that suits the input best.
@@ -92,6 +94,14 @@ options! {
         enable_cbt: bool, Kind::Flag, Flag::new("enable-cbt", "").of(READ_DISKS);
         /// Allow the virtual machine to be shut down at the source
         power_off: bool, Kind::Flag, Flag::new("power-off", "").of(READ_DISKS);
+    }
+}
+
+options! {
+    /// Looking into the guest.
+    InspectOptions {
+        /// Who reads a guest for `inspect` and `plan`: `native` reads the disks' flat views in a moment, `appliance` starts an appliance; `auto`: the first, and the second when that cannot
+        reader: GuestReader, Kind::Word(|| vec!["auto", "native", "appliance"]);
     }
 }
 
@@ -273,6 +283,9 @@ until = "test"
 [containment]
 folders = []
 mode = "auto"
+
+[inspect]
+reader = "auto"
 
 [log]
 level = "warn"

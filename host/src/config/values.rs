@@ -37,6 +37,19 @@ impl TargetFormat {
     }
 }
 
+/// Who reads a guest that is only looked into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuestReader {
+    /// A reader of the disks' flat views; an appliance when it cannot.
+    #[default]
+    Auto,
+    /// A reader of the disks' flat views, or nobody.
+    Native,
+    /// An appliance.
+    Appliance,
+}
+
 /// Where a secret is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

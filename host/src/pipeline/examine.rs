@@ -1,10 +1,11 @@
 //! The commands `inspect` and `plan`: they copy no disk and leave nothing but their result.
 
 use serde_json::Value;
-use vmdk2kvm_plugin_api::model::{GuestFingerprint, PlanContext, Release};
-use vmdk2kvm_plugin_api::{PluginError, Result};
+use vmdk2kvm_plugin_api::model::{GuestFingerprint, Plan, PlanContext, Release};
+use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
 use super::attach;
+use super::direct::{self, Refused};
 use super::disk::Disk;
 use super::fetch::Fetched;
 use super::format::OVERLAY;
@@ -32,35 +33,75 @@ pub(super) fn examine(run: &Run<'_>) -> Result<Value, Failure> {
         *plugin = disks.iter().find_map(|disk| disk.plugin.clone());
         Ok(disks)
     })?;
-    let mut guest = open(run, &fetched, &disks)?;
-    let inspection = guest.opened.inspection.clone();
+    let mut document = look(run, &fetched, &disks)?;
+    held.release(Release::Done);
+    if let Some(plan) = &document.plan {
+        resize::warn(run, &disks, plan);
+    }
+    add_ways(&mut document.value, &disks);
+    if let Some(plan) = &document.plan {
+        plan::refuse_blocked(run, &fetched.vm, plan)
+            .map_err(|error| Failure { result: Some(document.value.clone()), ..Failure::new(Stage::Plan, error) })?;
+    }
+    Ok(document.value)
+}
+
+/// What was found in a guest, and what is planned for it where the job wants that.
+struct Document {
+    value: Value,
+    plan: Option<Plan>,
+}
+
+/// Looks into the guest: directly where somebody can, else through an appliance, and never by halves.
+fn look(run: &Run<'_>, fetched: &Fetched, disks: &[Disk]) -> Result<Document, Failure> {
+    let refused = match look_directly(run, fetched, disks) {
+        Ok(Some(document)) => return Ok(document),
+        Ok(None) => None,
+        Err(failure) => Some(Refused::of(run, failure)?),
+    };
+    let mut guest = open(run, fetched, disks)?;
+    if let Some(refused) = refused {
+        refused.note(&mut guest.opened.inspection);
+    }
+    inspect::tell(run, &guest.opened.inspection);
+    document(run, fetched, disks, &mut guest.opened)
+}
+
+fn look_directly(run: &Run<'_>, fetched: &Fetched, disks: &[Disk]) -> Result<Option<Document>, Failure> {
+    let Some(mut opened) = direct::open(run, fetched, disks)? else { return Ok(None) };
+    let document = document(run, fetched, disks, &mut opened)?;
+    // Until now somebody else could still have had to say what is there.
+    inspect::tell(run, &opened.inspection);
+    Ok(Some(document))
+}
+
+/// Asks the fixers where the job wants it, and closes the guest.
+fn document(run: &Run<'_>, fetched: &Fetched, disks: &[Disk], opened: &mut OpenedGuest) -> Result<Document, Failure> {
+    let inspection = opened.inspection.clone();
     if !run.job.wants(Stage::Plan) {
-        guest.opened.close().map_err(|error| Failure::new(Stage::Inspect, error))?;
-        held.release(Release::Done);
-        let mut document = serde_json::to_value(&inspection).map_err(|error| PluginError::defect(error.to_string()))?;
-        document["vm"] = serde_json::to_value(&fetched.vm).map_err(|error| PluginError::defect(error.to_string()))?;
-        add_ways(&mut document, &disks);
-        return Ok(document);
+        opened.close().map_err(|error| Failure::new(Stage::Inspect, error))?;
+        let mut value = serde_json::to_value(&inspection).map_err(|error| PluginError::defect(error.to_string()))?;
+        value["vm"] = serde_json::to_value(&fetched.vm).map_err(|error| PluginError::defect(error.to_string()))?;
+        return Ok(Document { value, plan: None });
     }
     let plan = run.stage(Stage::Plan, |_| {
         let fixers = run.registry.fixers(inspection.os.family, false)?;
         let source = &fetched.source;
-        let fingerprint = GuestFingerprint::new(absolute(&source.uri), states(&disks)?).with(|guest| {
+        let fingerprint = GuestFingerprint::new(absolute(&source.uri), states(disks)?).with(|guest| {
             guest.extra_disks = source.extra_disks.iter().map(|disk| absolute(disk)).collect();
             guest.vm.clone_from(&source.vm);
         });
-        let context =
-            PlanContext::new(fetched.vm.clone(), inspection).with(|context| context.grown = resize::grown(&disks));
-        plan::plan(run, &fixers, &context, Some(fingerprint), guest.opened.guest()?)
+        let context = PlanContext::new(fetched.vm.clone(), inspection.clone());
+        let context = context.with(|context| context.grown = resize::grown(disks));
+        let planned = plan::plan(run, &fixers, &context, Some(fingerprint), opened.guest()?);
+        match opened.close() {
+            // Who could not read on is the reason for whatever came of it.
+            Err(error) if planned.is_ok() || error.kind == ErrorKind::Cannot => Err(error),
+            _ => planned,
+        }
     })?;
-    guest.opened.close().map_err(|error| Failure::new(Stage::Plan, error))?;
-    held.release(Release::Done);
-    resize::warn(run, &disks, &plan);
-    let mut document = serde_json::to_value(&plan).map_err(|error| PluginError::defect(error.to_string()))?;
-    add_ways(&mut document, &disks);
-    plan::refuse_blocked(run, &fetched.vm, &plan)
-        .map_err(|error| Failure { result: Some(document.clone()), ..Failure::new(Stage::Plan, error) })?;
-    Ok(document)
+    let value = serde_json::to_value(&plan).map_err(|error| PluginError::defect(error.to_string()))?;
+    Ok(Document { value, plan: Some(plan) })
 }
 
 /// Says by which way each disk was read.
@@ -92,15 +133,16 @@ struct Looked {
 }
 
 fn open(run: &Run<'_>, fetched: &Fetched, disks: &[Disk]) -> Result<Looked, Failure> {
+    let request = |disks| inspect::request(run, fetched, disks, false, run.private);
     if disks.is_empty() {
-        return Ok(Looked { opened: inspect::inspect(run, fetched, None, false, run.private)?, _attached: None });
+        return Ok(Looked { opened: inspect::inspect(run, fetched, &request(Vec::new()), &[])?, _attached: None });
     }
     let attached = run
         .registry
         .converter(run.job.settings.plugins.converter.as_deref(), OVERLAY)
         .and_then(|converter| attach::attach(disks, run.private, run.private, converter.stage.as_ref()))
         .map_err(|error| Failure::new(Stage::Inspect, error))?;
-    let opened = inspect::inspect(run, fetched, Some(&attached), false, run.private);
+    let opened = inspect::inspect(run, fetched, &request(attached.disks.clone()), &attached.sources);
     let opened = opened.map_err(|failure| match attached.source_error() {
         Some(error) => Failure::new(Stage::Flatten, error),
         None => failure,

@@ -115,7 +115,10 @@ impl GuestStages<'_, '_> {
     ) -> Result<Option<FixRecord>, Failure> {
         let run = self.run;
         let writable = run.job.wants(Stage::Fix);
-        let mut opened = inspect::inspect(run, self.fetched, Some(attached), writable, &self.output.scratch)?;
+        let disks = attached.disks.clone();
+        let request = inspect::request(run, self.fetched, disks, writable, &self.output.scratch);
+        let mut opened = inspect::inspect(run, self.fetched, &request, &attached.sources)?;
+        inspect::tell(run, &opened.inspection);
         let inspection = opened.inspection.clone();
         summary.inspection = Some(inspection.clone());
         summary.findings.extend(inspection.findings.iter().cloned());

@@ -1,9 +1,10 @@
 //! INSPECT: opens the guest with all its disks attached, once; the same guest serves PLAN and FIX.
 
-use vmdk2kvm_plugin_api::model::{Finding, Inspection, OpenGuest, OsFamily, Severity};
-use vmdk2kvm_plugin_api::{Guest, Inspector, Opened, PluginError, Result};
+use std::sync::Arc;
 
-use super::attach::Attached;
+use vmdk2kvm_plugin_api::model::{AttachedDisk, Finding, Inspection, OpenGuest, OsFamily, Severity};
+use vmdk2kvm_plugin_api::{BlockSource, Guest, Inspector, Opened, PluginError, Result};
+
 use super::fetch::Fetched;
 use super::run::Run;
 use crate::config::KeySource;
@@ -36,38 +37,55 @@ impl Drop for OpenedGuest {
     }
 }
 
-/// Opens and inspects the guest.
-pub(super) fn inspect(
+/// What inspectors are asked.
+pub(super) fn request(
     run: &Run<'_>,
     fetched: &Fetched,
-    attached: Option<&Attached>,
+    disks: Vec<AttachedDisk>,
     writable: bool,
     work_dir: &std::path::Path,
-) -> Result<OpenedGuest, Failure> {
+) -> OpenGuest {
     let request = OpenGuest::new(fetched.vm.clone(), fetched.source.clone(), work_dir.to_string_lossy());
-    let request = request.with(|request| {
-        request.disks = attached.map_or_else(Vec::new, |attached| attached.disks.clone());
+    request.with(|request| {
+        request.disks = disks;
         request.writable = writable;
         request.socket_dir = run.private.to_string_lossy().into_owned();
         request.keys = run.job.settings.keys.iter().map(key).collect();
         request.root.clone_from(&run.job.settings.root);
-    });
+    })
+}
+
+/// Opens and inspects the guest.
+pub(super) fn inspect(
+    run: &Run<'_>,
+    fetched: &Fetched,
+    request: &OpenGuest,
+    sources: &[Arc<dyn BlockSource>],
+) -> Result<OpenedGuest, Failure> {
     let failed = |error| Failure::new(Stage::Inspect, error);
     run.services.set_stage(Stage::Inspect);
-    let sources = attached.map_or(&[][..], |attached| &attached.sources);
     let wanted = run.job.settings.plugins.inspector.as_deref();
-    let mut inspectors = run.registry.inspectors(wanted, &request, sources).map_err(failed)?;
+    let mut inspectors = run.registry.inspectors(wanted, request, sources).map_err(failed)?;
     inspectors.reverse();
     let mut began = run.begin(Stage::Inspect, inspectors.last().map(|inspector| inspector.label.as_str()));
-    let mut opened = open_first(run, inspectors, &request, &mut began.plugin).map_err(failed)?;
+    let opened = open_first(run, inspectors, request, &mut began.plugin).map_err(failed)?;
     began.end(StageStatus::Done, 0);
+    Ok(self::opened(fetched, opened))
+}
+
+/// An open guest, with what is to be said when no system was found on its disks.
+pub(super) fn opened(fetched: &Fetched, mut opened: Opened) -> OpenedGuest {
     if opened.inspection.os.family == OsFamily::Unknown && !fetched.vm.disks.is_empty() {
         opened.inspection.findings.push(no_system(opened.inspection.sealed));
     }
-    for finding in &opened.inspection.findings {
+    OpenedGuest { guest: Some(opened.guest), inspection: opened.inspection }
+}
+
+/// Tells everybody what was found.
+pub(super) fn tell(run: &Run<'_>, inspection: &Inspection) {
+    for finding in &inspection.findings {
         run.services.events().emit(Event::Finding(finding.clone()));
     }
-    Ok(OpenedGuest { guest: Some(opened.guest), inspection: opened.inspection })
 }
 
 /// The guest as the first of the inspectors, taken from the end, that recognises its system opens it; as the last one when none does.

@@ -10,6 +10,7 @@ mod convert;
 mod copying;
 mod deliver;
 mod digests;
+mod direct;
 mod disk;
 mod dispatch;
 mod examine;

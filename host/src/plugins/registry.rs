@@ -4,6 +4,8 @@
 
 mod stages;
 
+mod source_reader;
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
