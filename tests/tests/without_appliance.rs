@@ -8,6 +8,7 @@ use std::process::Command;
 
 use vmdk2kvm_tests::{plugin_folder, private_folder, run_with};
 
+const AUTO: [&str; 2] = ["--set", "inspect.reader=auto"];
 const NATIVE: [&str; 2] = ["--set", "inspect.reader=native"];
 
 /// A folder that looks like a Linux guest with something to fix.
@@ -39,7 +40,7 @@ fn a_plan_needs_no_appliance() {
     populate(&tree);
     image(&tree, &disk, "metadata_csum");
     let disk = disk.to_str().unwrap();
-    let plan = run_with(&program, &["plan", disk]).expect(0).json;
+    let plan = run_with(&program, &[&["plan", disk], &AUTO[..]].concat()).expect(0).json;
     let targets = |plan: &serde_json::Value| {
         let changes = plan["changes"].as_array().unwrap().iter();
         changes.map(|change| change["target"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
@@ -48,7 +49,7 @@ fn a_plan_needs_no_appliance() {
     assert_eq!(plan["inspection"]["root"], "/dev/sda");
     let asked = run_with(&program, &[&["plan", disk], &NATIVE[..]].concat()).expect(0).json;
     assert_eq!(asked["changes"], plan["changes"]);
-    let inspection = run_with(&program, &["inspect", disk]).expect(0).json;
+    let inspection = run_with(&program, &[&["inspect", disk], &AUTO[..]].concat()).expect(0).json;
     assert_eq!(inspection["os"]["distro"], "debian");
 }
 

@@ -285,7 +285,7 @@ folders = []
 mode = "auto"
 
 [inspect]
-reader = "auto"
+reader = "appliance"
 
 [log]
 level = "warn"

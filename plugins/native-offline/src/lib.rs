@@ -68,6 +68,10 @@ fn open(request: &OpenGuest, disks: Vec<Arc<dyn BlockSource>>, host: &Host) -> R
     if let Some(locked) = volumes.volumes.iter().find(|volume| volume.fstype == "crypto_LUKS") {
         return Err(bytes::cannot(format!("{} is encrypted", locked.device)));
     }
+    // A system that this does not know may be on it, and would be the one that is moved.
+    if let Some(other) = volumes.volumes.iter().find(|volume| matches!(volume.fstype.as_str(), "ntfs" | "BitLocker")) {
+        return Err(refused(&other.fstype));
+    }
     host.progress("mount", 0, 0);
     let devices = sources.clone();
     let open = move |volume: &Volume, subvolume: Option<&str>| {
