@@ -92,7 +92,10 @@ fn the_target_is_one_of_the_programs() {
     let render = |target: &str| room.run(room.command(&["render", out.to_str().unwrap(), "--target", target]));
     render("nimbus").expect(0);
     assert!(out.join("slow.nimbus.json").is_file());
-    assert_eq!(render("nowhere").expect(69).hint(), "known here: libvirt, nimbus, qemu");
+    assert_eq!(
+        render("nowhere").expect(69).hint(),
+        "known here: incus, kubevirt, libvirt, nimbus, openstack, proxmox, qemu"
+    );
     // Being installed makes it nobody's default.
     let plain = room.run(room.migrate("plain", &[])).expect(0);
     assert_eq!(plain.json["targets"][0]["name"], "libvirt");

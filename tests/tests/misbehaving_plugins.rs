@@ -42,7 +42,7 @@ const METHODS: [(&str, &str); 42] = [
     ("BlockSource::read_at", ""),
     ("Converter::create_overlay", ""),
     ("Plugin::inspector", ""),
-    ("Inspector::accepts", ""),
+    ("Inspector::accepts_disks", ""),
     ("Inspector::open", "inspect"),
     ("Plugin::fixers", ""),
     ("Fixer::name", ""),

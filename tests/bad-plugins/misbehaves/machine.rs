@@ -149,7 +149,7 @@ impl Flattener for Machine {
 
 impl Inspector for Machine {
     fn accepts(&self, request: &OpenGuest) -> Result<u32> {
-        self.fault.at("Inspector::accepts");
+        self.fault.at("Inspector::accepts_disks");
         Ok(if request.source.uri.starts_with("bad:") { 1000 } else { 0 })
     }
 
