@@ -1,6 +1,6 @@
 //! The configuration of an instance, and what its image says of itself, as the values that are written as YAML.
 //!
-//! Keys are from the manual: `incus init` reads the first, `incus image import` the second.
+//! Keys were written down from memory, and asked of no Incus: `incus init` reads the first, `incus image import` the second.
 
 use serde_json::{Map, Value, json};
 use vmdk2kvm_plugin_api::model::{Card, CardNetwork, Clock, DiskBus, Firmware, Machine, canonical_uuid, unicast_mac};

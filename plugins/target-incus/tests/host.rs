@@ -8,7 +8,7 @@ use vmdk2kvm_plugin_api::{Plugin, Result};
 use vmdk2kvm_plugin_testing::{FakeHost, Ran, Recorder, hostile, shapes};
 use vmdk2kvm_target_incus::{TARGET, TargetIncus};
 
-/// Keys that the manual has for a virtual machine.
+/// Keys of a virtual machine, from memory.
 const CONFIG: [&str; 8] = [
     "limits.cpu",
     "limits.memory",
@@ -19,7 +19,7 @@ const CONFIG: [&str; 8] = [
     "volatile.uuid",
     "volatile.uuid.generation",
 ];
-/// Keys that the manual has for devices, by their type.
+/// Keys of devices, by their type, from memory.
 const DEVICES: [(&str, &[&str]); 2] =
     [("nic", &["type", "network", "nictype", "parent", "vlan", "hwaddr"]), ("tpm", &["type", "path"])];
 
