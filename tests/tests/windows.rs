@@ -179,6 +179,26 @@ fn what_cannot_be_moved_is_refused_with_its_cause() {
     }
 }
 
+/// A 64-bit Windows stops when it is to start from a driver that was changed after it was signed.
+#[test]
+fn a_disk_driver_that_nobody_vouches_for_is_not_started_from() {
+    let (system, software) = (system("WinNT", "DriverDatabase\\DeviceIds"), software(19045, "Windows 10 Pro"));
+    let folder = TempDir::new().unwrap();
+    let vmx = PhonyWindows::new("Windows", &[("SYSTEM", &system), ("SOFTWARE", &software)]).make(folder.path(), &[]);
+    let drivers = drivers(folder.path());
+    for driver in ["viostor", "vioscsi"] {
+        let program = Path::new(&drivers).join(format!("{driver}/w10/amd64/{driver}.sys"));
+        let mut bytes = fs::read(&program).unwrap();
+        bytes.extend(b"changed");
+        fs::write(program, bytes).unwrap();
+    }
+    let plan = run(&["plan", vmx.to_str().unwrap(), "--virtio-win", &drivers]).expect(0).json;
+    let codes: Vec<_> =
+        plan["findings"].as_array().unwrap().iter().map(|finding| finding["code"].as_str().unwrap()).collect();
+    assert!(codes.contains(&"disk-driver-doubtful"), "{codes:?}");
+    assert_eq!(plan["machine"]["disks"][0]["bus"], "sata");
+}
+
 /// Hives that Windows made, where they are.
 #[test]
 fn hives_that_windows_made_are_changed_as_planned() {

@@ -116,10 +116,7 @@ fn of_disk(disk: &VirtualDisk, datastore: Option<&str>) -> Vec<Finding> {
         let why = if is_raw_device {
             "it is a raw device, whose bytes lie in no file of a datastore".to_owned()
         } else {
-            format!(
-                "it lies on a datastore of type {}, which has no file with its bytes",
-                datastore.unwrap_or_default()
-            )
+            format!("its datastore is of type {}, which keeps no file with its bytes", datastore.unwrap_or_default())
         };
         add("datastore-not-file", Severity::Block, why, "move its storage to a VMFS or NFS datastore");
     }

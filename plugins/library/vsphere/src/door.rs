@@ -100,7 +100,7 @@ impl Door {
 
     fn not_believed(&self, shown: &str) -> PluginError {
         let server = &self.server;
-        let see = "the server's own is told by `openssl x509 -noout -fingerprint -sha256 -in /etc/vmware-vpx/ssl/rui.crt` on a vCenter, \
+        let see = "to read the server's own, run `openssl x509 -noout -fingerprint -sha256 -in /etc/vmware-vpx/ssl/rui.crt` on a vCenter, \
                    /etc/vmware/ssl/rui.crt on a host";
         match &self.trust.pin {
             Some(pin) => PluginError::new(

@@ -54,7 +54,7 @@ impl Chunks {
         }
         let stripes = || (0..copies).map(|copy| CHUNK + copy * STRIPE);
         if stripes().any(|at| le64(item, at) != device) {
-            return Err(cannot("a chunk lies on another device"));
+            return Err(cannot("a chunk is on another device"));
         }
         let places: Vec<u64> = stripes().map(|at| le64(item, at + 8)).collect();
         let end = address.checked_add(length).ok_or_else(bad)?;

@@ -56,7 +56,7 @@ impl Superblock {
         known_only("its features for writing", le64(&raw, 0xb4), RO_COMPAT)?;
         known_only("the flags of its superblock", le64(&raw, 0x38), 1)?;
         if le64(&raw, 0x88) != 1 {
-            return Err(cannot(format!("it lies on {} devices", le64(&raw, 0x88))));
+            return Err(cannot(format!("it uses {} devices", le64(&raw, 0x88))));
         }
         if le64(&raw, 0x60) != 0 {
             return Err(cannot("its log tree has to be replayed, as after a power cut"));

@@ -74,6 +74,16 @@ pub fn plan(planning: &mut Planning<'_>, settings: &FixSettings) -> Result<Plann
     tell_what_is_missing(planning, &selection);
     let disk = [Device::Block, Device::Scsi].map(|device| selection.of(device));
     for package in disk.into_iter().flatten() {
+        // What nobody vouches for stops a 64-bit system that starts from it; the same driver can be installed once it runs.
+        if windows.architecture != Architecture::X86 && !package.doubts.is_empty() {
+            let message =
+                format!("the system does not start from {}: what is signed does not cover it", package.folder);
+            planning.tell(
+                Finding::new("disk-driver-doubtful", Severity::Warn, message)
+                    .hint("take another release of virtio-win"),
+            );
+            continue;
+        }
         planned.first_start |= boot(planning, &source, package, windows)?;
     }
     for package in selection.packages.iter().filter(|package| !LEFT_OUT.contains(&package.device)) {

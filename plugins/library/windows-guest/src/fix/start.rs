@@ -16,6 +16,7 @@ pub fn fallback(planning: &mut Planning<'_>) -> Result<()> {
     for bus in FALLBACK {
         let key = planning.hives.service(bus.service);
         let Some(start) = started(planning.hives, bus.service)? else { continue };
+        planning.plan.drives.push(bus.word.to_owned());
         if start == 0 {
             continue;
         }

@@ -49,7 +49,7 @@ pub fn drives(hives: &Hives) -> Result<Vec<String>> {
         }
     }
     for (service, word) in VIRTIO {
-        let is_disk = service.starts_with("vios") || service == "vioscsi";
+        let is_disk = matches!(service, "viostor" | "vioscsi");
         // A key that an imported but unused package left has no start at all.
         let start = started(hives, service)?;
         if start.is_some_and(|start| start == BOOT || !is_disk && start <= 3) {
