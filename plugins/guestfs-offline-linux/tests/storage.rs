@@ -8,7 +8,7 @@ use support::{file, image, request, storage_disks};
 use vmdk2kvm_appliance::Settings;
 use vmdk2kvm_guestfs_offline_linux::open::attach;
 use vmdk2kvm_plugin_api::Guest;
-use vmdk2kvm_plugin_api::model::AttachedDisk;
+use vmdk2kvm_plugin_api::model::{AttachedDisk, Severity};
 use vmdk2kvm_plugin_testing::FakeHost;
 
 #[test]
@@ -56,7 +56,9 @@ fn containers_are_opened_and_the_root_that_says_so_is_taken() {
     request.root = Some("/dev/sdb".to_owned());
     let (guest, found) = attach(&request, &Settings::default(), &host).unwrap();
     assert_eq!(found.mounts[0].device, "/dev/sdb");
-    assert!(found.findings.is_empty(), "{:?}", found.findings);
+    let told: Vec<(&str, Severity)> =
+        found.findings.iter().map(|finding| (finding.code.as_str(), finding.severity)).collect();
+    assert_eq!(told, [("read-only-subvolume", Severity::Block)], "its fixes would fail at the first file");
     drop(guest);
 
     // Without its disk's key the guest is another one; that the disk is locked is said.
@@ -73,7 +75,7 @@ fn containers_are_opened_and_the_root_that_says_so_is_taken() {
 #[test]
 fn disks_without_a_system_and_damaged_ones_are_said_to_be_so() {
     let folder = tempfile::tempdir().unwrap();
-    let disk = image(folder.path(), |tree| file(tree, "photos/1", "x"));
+    let disk = image(folder.path(), |tree| file(tree, "ostree/repo/config", "[core]\n"));
     let cut = folder.path().join("cut.raw");
     let mut bytes = vec![0u8; 1 << 20];
     bytes[512..520].copy_from_slice(b"EFI PART");
@@ -85,6 +87,7 @@ fn disks_without_a_system_and_damaged_ones_are_said_to_be_so() {
     request.disks.push(second);
     let (_guest, found) = attach(&request, &Settings::default(), &host).unwrap();
     assert!(found.mounts.is_empty());
-    assert_eq!(found.findings[0].code, "disk-table-damaged");
+    let told: Vec<&str> = found.findings.iter().map(|finding| finding.code.as_str()).collect();
+    assert_eq!(told, ["disk-table-damaged", "ostree-system"]);
     assert_eq!(found.volumes.disks.len(), 2);
 }

@@ -52,7 +52,7 @@ fn findings(machine: &Machine) -> Vec<Finding> {
     names.dedup();
     let lost = |name| {
         let message = format!("the script connects no card to the network {}: it has user networking", escape(name));
-        Finding::new("target-lost-network", Severity::Info, message)
+        Finding::new("target-lost-network", Severity::Warn, message)
             .hint("start it with QEMU_NETDEV, e.g. QEMU_NETDEV=bridge,br=br0")
     };
     names.into_iter().map(lost).collect()

@@ -29,12 +29,12 @@ pub fn find(volumes: &[Volume]) -> Option<Finding> {
     )
 }
 
-/// A finding on a subvolume that btrfs keeps read-only.
+/// A finding on a subvolume that btrfs keeps read-only. Only such are mounted as fixers write to, and the first write would fail.
 pub fn read_only_subvolume(mountpoint: &str) -> Finding {
     let message = format!(
         "{mountpoint} is a subvolume that btrfs keeps read-only (a snapshot, or a transactional system): no file in it can be changed"
     );
-    Finding::new("read-only-subvolume", Severity::Warn, message)
+    Finding::new("read-only-subvolume", Severity::Block, message)
         .hint("make it writable in the guest before (btrfs property set -ts / ro false), or move the guest as it is with --skip fix")
 }
 

@@ -84,8 +84,8 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
-/// Four disks: an encrypted one with a volume group that has an encrypted volume, a btrfs with a system in `@`, and the halves of a
-/// mirror.
+/// Four disks: an encrypted one with a volume group that has an encrypted volume, a btrfs with a system in `@`, a read-only snapshot,
+/// and the halves of a mirror.
 pub fn storage_disks(folder: &Path) -> Vec<PathBuf> {
     let disks: Vec<PathBuf> = ["luks", "btrfs", "half1", "half2"].iter().map(|name| folder.join(name)).collect();
     for disk in &disks {
@@ -127,10 +127,12 @@ pub fn storage_disks(folder: &Path) -> Vec<PathBuf> {
          umount /
          mkfs btrfs /dev/sdb
          mount /dev/sdb /
-         btrfs-subvolume-create /@
-         mkdir-p /@/etc
-         mkdir /@/usr
-         write /@/etc/os-release \"ID=other\\n\"
+         btrfs-subvolume-create /work
+         mkdir-p /work/etc
+         mkdir /work/usr
+         write /work/etc/os-release \"ID=other\\n\"
+         btrfs-subvolume-snapshot /work /@ ro:true
+         btrfs-subvolume-delete /work
          umount /
          md-create mirror \"/dev/sdc /dev/sdd\" level:raid1
          mkfs ext2 /dev/md/mirror label:mirrored
