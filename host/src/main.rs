@@ -138,11 +138,13 @@ fn look(invocation: &Invocation, action: &Action) -> anyhow::Result<(String, Val
             (render::untrusted(&lock, &removed), json!({ "lock": lock, "removed": removed }))
         }
         Action::Doctor => {
-            let mut needs = plugins::needs(&installed(&mut warnings)?);
+            let found = installed(&mut warnings)?;
+            let abilities = plugins::abilities(&found, &settings.plugins);
+            let mut needs = plugins::needs(&found);
             needs.push(plugins::containment(worker::offered()));
             let holds = journal::holds_left();
-            let text = render::doctor(&needs, plugins::Packaging::here()) + &render::holds(&holds);
-            (text, json!({ "needs": needs, "holds": holds }))
+            let text = render::doctor(&needs, &abilities, plugins::Packaging::here()) + &render::holds(&holds);
+            (text, json!({ "needs": needs, "abilities": abilities, "holds": holds }))
         }
         Action::ConfigShow => (events::escape_lines(&settings.masked_toml()), settings.masked()),
         Action::ConfigCheck => {

@@ -40,7 +40,7 @@ options! {
         format: TargetFormat, Kind::Word(formats), Flag::new("format", "FORMAT").of(MAKE_IMAGES);
         /// Compress the images where the format can
         compress: bool, Kind::Flag, Flag::new("compress", "").of(MAKE_IMAGES);
-        /// Make a disk, by its number or name, larger by SIZE (1=+20G) or as large as SIZE (1=40G), and what the root lies on with it where the guest allows it; repeatable
+        /// Grow a disk by SIZE (1=+20G) or to SIZE (1=40G); the root filesystem grows too where that is safe; repeatable
         resize: Vec<Resize>, Kind::Resizes, Flag::new("resize", "DISK=SIZE").of(&[Migrate, Plan, Flatten]);
         /// Do STAGE and what follows again, even if a former run finished it
         from: Option<Stage>, Kind::Word(stages), Flag::new("from", "STAGE").of(MAKE_MACHINES);
@@ -56,7 +56,7 @@ options! {
         keys: Vec<KeySource>, Kind::Keys, Flag::new("key", "SELECTOR:file:PATH").of(LOOK_INSIDE);
         /// Where secrets are, by the names under which plugins ask for them: a file, a variable, a credential
         secrets: BTreeMap<String, SecretSource>, Kind::Secrets;
-        /// Which of several systems: the device of its root as `inspect` names it, UUID=... or LABEL=...; else chosen by rule
+        /// Root filesystem to migrate when the disks hold several systems: a device from `inspect`, UUID=... or LABEL=...
         root: Option<String>, Kind::Text, Flag::new("root", "DEVICE").of(LOOK_INSIDE);
         /// Looking into the guest.
         inspect: InspectOptions, Kind::Section(InspectOptions::KEYS);
@@ -285,7 +285,7 @@ folders = []
 mode = "auto"
 
 [inspect]
-reader = "appliance"
+reader = "auto"
 
 [log]
 level = "warn"

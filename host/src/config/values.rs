@@ -42,11 +42,11 @@ impl TargetFormat {
 #[serde(rename_all = "snake_case")]
 pub enum GuestReader {
     /// A reader of the disks' flat views; an appliance when it cannot.
+    #[default]
     Auto,
     /// A reader of the disks' flat views, or nobody.
     Native,
     /// An appliance.
-    #[default]
     Appliance,
 }
 

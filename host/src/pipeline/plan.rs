@@ -40,7 +40,7 @@ pub(super) fn plan(
             promises.add(&answer);
         }
         let broken = |error: PluginError| {
-            let mut error = error.context(format_args!("the fixer {name} plans what cannot be done"));
+            let mut error = error.context(format_args!("the fixer {name} returned an invalid change"));
             error.kind = ErrorKind::Defect;
             error.plugin = Some(fixer.label.clone());
             error

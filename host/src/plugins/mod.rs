@@ -3,9 +3,10 @@
 //! `discovery` looks into folders, `trust` decides who may have written a file, `lock` whether its digest is one that the user allowed, `elf` reads the manifest without running anything,
 //! `gate` compares versions, `loader` opens the library, `own_process` does so in a process of its own, `registry` answers "who does this stage", `stock` knows what could be
 //! installed, `packages` how that is said on this machine, `services` is what a plugin gets from us, `secrets` where its secrets are and `slots` how many of it may work at once,
-//! `plugin_settings` compares a job's tables with the manifests, `check` holds one
+//! `ability` says which commands work with what is there, `plugin_settings` compares a job's tables with the manifests, `check` holds one
 //! plugin against the contract. Nothing here knows what any plugin is about.
 
+mod ability;
 mod check;
 mod discovery;
 mod elf;
@@ -26,6 +27,7 @@ mod survey;
 mod trust;
 mod trusting;
 
+pub use ability::abilities;
 pub use check::{CheckRequest, Checked, check};
 pub use discovery::{Candidate, SearchFolder, SearchKind, discover, search_folders};
 pub use elf::SharedObject;

@@ -102,7 +102,7 @@ pub fn bytes(place: &impl Place, name: &str, shown: &str) -> Result<Arc<dyn Bloc
         let last_fits = others.last().is_none_or(|last| last.size() <= first.size());
         if whole.iter().any(|chunk| chunk.size() != first.size()) || !last_fits {
             return Err(PluginError::unusable(format!("{shown}: its {} chunks are not of one size", files.len()))
-                .hint("a chunk is cut off: copy them again from where they came"));
+                .hint("a chunk is cut off: copy the files again"));
         }
     }
     Ok(Arc::new(Pieces::joined(shown.to_owned(), sources)?))

@@ -18,7 +18,7 @@ const HINTS: &[(&[&str], &str)] = &[
     (&["the path leads through a symbolic link"], "put the file itself in the place of the link"),
     (&["there is no such file in the archive"], "the package is incomplete: export or copy it again"),
     (&["there is no such file"], "copy all files of the virtual machine into one folder"),
-    (&["it is no archive that is read"], "tar, zip, and what gzip, xz, bzip2 and zstd compressed are read"),
+    (&["this is not a supported archive"], "tar, zip, and what gzip, xz, bzip2 and zstd compressed are read"),
     (&["x.vmdk: it is named like a VMDK"], "copy it again from the datastore; for the flat part of a disk give the small .vmdk beside it"),
     (&["it is named like a VMX"], "give the VMX of the virtual machine"),
     (&["it is named like a"], "copy it again from where it came"),

@@ -16,5 +16,7 @@ pub use holds::{holds, released};
 pub use inspection::inspection;
 pub use inventory::inventory;
 pub use plan::{plan, ways};
-pub use plugins::{Need, PluginRow, PluginState, checked, doctor, manifest, plugins, scaffold, trusted, untrusted};
+pub use plugins::{
+    Ability, Need, PluginRow, PluginState, checked, doctor, manifest, plugins, scaffold, trusted, untrusted,
+};
 pub use report::report;

@@ -64,6 +64,17 @@ pub struct Need {
     pub detail: String,
 }
 
+/// Whether a command works on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ability {
+    /// The command, or the part of one.
+    pub command: String,
+    /// Whether it can be done here.
+    pub works: bool,
+    /// The plugins that do it, or the reason why it cannot be done.
+    pub detail: String,
+}
+
 /// The plugins that were found, and the stock plugins that were not.
 pub fn plugins(rows: &[PluginRow], absent: &[Need]) -> String {
     let mut table = Table::new(&["PLUGIN", "VERSION", "API", "KINDS", "STATE", "SUMMARY"]);
@@ -166,8 +177,8 @@ fn locked(word: &str, plugins: &[Locked]) -> String {
     plugins.iter().map(|locked| format!("{word} {}\n", escape(&locked.path.to_string_lossy()))).collect()
 }
 
-/// What this machine has and lacks, and the command that would install the rest.
-pub fn doctor(needs: &[Need], packaging: Packaging) -> String {
+/// What this machine has and lacks, what can be done with it, and the command that would install the rest.
+pub fn doctor(needs: &[Need], abilities: &[Ability], packaging: Packaging) -> String {
     let mut table = Table::new(&["STATE", "KIND", "NAME", "NEEDED BY", "DETAIL"]);
     for need in needs {
         let state = if need.present { "ok" } else { "missing" };
@@ -182,6 +193,12 @@ pub fn doctor(needs: &[Need], packaging: Packaging) -> String {
     let missing: Vec<&Need> = needs.iter().filter(|need| !need.present).collect();
     let packages: BTreeSet<&str> = missing.iter().filter_map(|need| need.package.as_deref()).collect();
     let mut text = table.render("");
+    let mut table = Table::new(&["COMMAND", "HERE", "BY, OR WHY NOT"]);
+    for ability in abilities {
+        let works = if ability.works { "works" } else { "does not" };
+        table.row([ability.command.clone(), works.to_owned(), ability.detail.clone()]);
+    }
+    text.push_str(&format!("\n{}", table.render("")));
     if missing.is_empty() {
         text.push_str("\nnothing is missing\n");
     } else if !packages.is_empty() {
@@ -273,9 +290,9 @@ threads  integer  4        requests at once
             (Packaging::Rpm("dnf"), ": dnf install qemu-utils"),
             (Packaging::Other, ", as this system calls it: qemu-utils"),
         ] {
-            let text = doctor(&lacks, packaging);
+            let text = doctor(&lacks, &[], packaging);
             assert!(text.ends_with(&format!("\ninstall what is missing{said}\n")), "{text}");
         }
-        assert!(doctor(&[need("sh", true)], Packaging::Deb).ends_with("\nnothing is missing\n"));
+        assert!(doctor(&[need("sh", true)], &[], Packaging::Deb).ends_with("\nnothing is missing\n"));
     }
 }

@@ -20,7 +20,7 @@ pub fn report(report: &Report, dir: &Path) -> String {
     if !report.changes.is_empty() {
         let converged = match report.converged {
             Some(true) => ", nothing is left to do",
-            Some(false) => ", but planning again still wants more",
+            Some(false) => "; not settled: after the fixes, more would still change",
             None => "",
         };
         text.push_str(&format!("changes  {}{converged}\n", report.changes.len()));

@@ -69,7 +69,7 @@ impl Shelf {
         let kind = match magic::of(&object)? {
             Magic::Archive(kind) => kind,
             _ => {
-                return Err(PluginError::unusable(format!("{}: it is no archive that is read", object.name()))
+                return Err(PluginError::unusable(format!("{}: this is not a supported archive", object.name()))
                     .hint("tar, zip, and what gzip, xz, bzip2 and zstd compressed are read"));
             }
         };
