@@ -133,6 +133,16 @@ fn kubernetes_gets_an_indexed_job_that_retries_what_may_be_cured() {
 }
 
 #[test]
+fn the_manifest_is_the_one_that_the_api_servers_own_code_was_shown() {
+    let many = Many::new(0);
+    let of_tests = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("kubernetes-job");
+    fs::copy(of_tests.join("jobs.toml"), many.room.path("jobs.toml")).unwrap();
+    export(&many, "kubernetes", &["--image", "registry.example/vmdk2kvm:1", "--secret", "vcenter"]).expect(0);
+    // `tests/platforms` holds this file against it.
+    assert_eq!(read(&many, "job.yaml"), fs::read_to_string(of_tests.join("job.yaml")).unwrap());
+}
+
+#[test]
 fn nothing_secret_is_written_down() {
     let many = Many::new(1);
     many.list("", &keyed(1));

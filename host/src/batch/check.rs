@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use vmdk2kvm_plugin_api::text::escape;
-use vmdk2kvm_plugin_api::{PluginError, Result};
+use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
 use super::limits::SERVER;
 use super::list::{self, List, Row};
@@ -152,7 +152,7 @@ fn runnable(batch: &Batch, layer: &Layer, output: &PathBuf, around: &Around<'_>,
     let job = job(batch.defaults.as_ref(), &batch.limits, (layer, Some(output)), around, Command::Migrate)?;
     let places = format!("{:?} {:?}", job.settings.secrets, job.settings.keys);
     if seen.secrets.insert(places) {
-        SecretStore::of_job(&job).check()?;
+        SecretStore::of_job(&job).check().map_err(|error| error.of_kind(ErrorKind::Config))?;
     }
     Ok(job.settings.source.uri.unwrap_or_default())
 }

@@ -178,6 +178,11 @@ impl Totals {
 impl BatchEnd {
     /// The error of a batch that did not end with 0, as every command has one.
     pub fn error(&self) -> Option<ErrorDocument> {
+        // Whoever runs one VM wants to know what happened to that.
+        let one = self.jobs.first().filter(|job| self.jobs.len() == 1 && job.exit_code == Some(self.exit_code));
+        if let Some(error) = one.and_then(|job| job.error.clone()) {
+            return Some(error);
+        }
         let Totals { total, done, .. } = self.totals;
         let (kind, hint) = match self.exit_code {
             0 => return None,
