@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -43,7 +44,9 @@ impl Slurm {
         fs::write(at("munge.key"), &key[..1024.min(key.len())]).unwrap();
         fs::set_permissions(at("munge.key"), fs::Permissions::from_mode(0o600)).unwrap();
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_owned();
-        let base = 20_000 + std::process::id() % 20_000;
+        // Three ports for each cluster, of tests of this process and of others.
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let base = 20_000 + std::process::id() % 1000 * 12 + NUMBER.fetch_add(1, Ordering::Relaxed) % 4 * 3;
         let dir = folder.path().display();
         let mut conf = format!(
             "ClusterName=test\nSlurmctldHost={host}(127.0.0.1)\nSlurmctldPort={base}\nAuthType=auth/munge\nAuthInfo=socket={dir}/munge.socket\n\

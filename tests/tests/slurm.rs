@@ -176,7 +176,8 @@ fn a_lost_nodes_vm_is_done_elsewhere_and_a_cancelled_one_can_be_resumed() {
         cluster.slurm.ask("scancel", &[&task.id]).unwrap();
     }
     cluster.many.room.go();
-    cluster.slurm.wait_until("all over", |tasks| tasks.len() >= 12 && tasks.iter().all(is_over));
+    // A cancelled task that never ran is forgotten at once.
+    cluster.slurm.wait_until("all over", |tasks| !tasks.is_empty() && tasks.iter().all(is_over));
     let states: BTreeMap<String, String> =
         cluster.slurm.tasks().into_iter().map(|task| (task.id, task.state)).collect();
     for task in &lost {

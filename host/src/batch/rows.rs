@@ -9,7 +9,7 @@ use vmdk2kvm_plugin_api::{PluginError, Result};
 use super::limits::{BOOT, Limits};
 use super::list::Retries;
 use super::request::Around;
-use crate::config::{Command, Input, Job, Layer, Layers, Request, resolve};
+use crate::config::{Command, Input, Job, Layer, Layers, Request, Settings, resolve};
 use crate::journal::StageKey;
 
 /// A batch that was found to be without faults.
@@ -90,6 +90,8 @@ impl Batch {
 
 /// Identifies a job: a VM that is done under another one is looked at again, by its own journal.
 pub(super) fn key(job: &Job) -> Result<String> {
-    let text = serde_json::to_string(job).map_err(|error| PluginError::defect(error.to_string()))?;
+    // The folder is where the record lies, too: another machine may have it under another name.
+    let job = Job { settings: Settings { output: None, ..job.settings.clone() }, ..job.clone() };
+    let text = serde_json::to_string(&job).map_err(|error| PluginError::defect(error.to_string()))?;
     Ok(StageKey::new(&["batch", &text]).as_str().to_owned())
 }
