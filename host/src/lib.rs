@@ -2,6 +2,7 @@
 //!
 //! It knows stages, plugins, blocks and files; no format, no guest, no hypervisor.
 
+pub mod batch;
 pub mod cli;
 pub mod config;
 pub mod copy;
@@ -13,5 +14,6 @@ pub mod pipeline;
 pub mod plugins;
 pub mod report;
 pub mod scaffold;
+mod shell;
 mod uri;
 pub mod worker;

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use anyhow::Context;
 use serde_json::{Value, json};
-use vmdk2kvm::cli::{self, Action, EventsTo, Invocation, render};
+use vmdk2kvm::batch::{self, Around, Show};
+use vmdk2kvm::cli::{self, Action, BatchAction, EventsTo, Invocation, render};
 use vmdk2kvm::config::{self, Command, Input, Job, Request, Surroundings};
 use vmdk2kvm::events::{self, ErrorDocument, Event, EventSink};
 use vmdk2kvm::journal;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         Some(word) if word == worker::WORKER_COMMAND => {
             return worker::serve(Path::new(&arguments.next().unwrap_or_default())).into();
         }
+        Some(word) if word == batch::CHILD_COMMAND => return batch::serve_child().into(),
         Some(word) if word == plugins::PLUGIN_COMMAND => return plugins::serve_plugin().into(),
         _ => {}
     }
@@ -87,6 +89,7 @@ fn act(invocation: &Invocation) -> u8 {
     }
     match &invocation.action {
         Action::Run(request) => run(invocation, request, started),
+        Action::Batch(action) => many(invocation, action, started),
         Action::PluginCheck { file, sample } => check(invocation, file, sample.as_deref()),
         Action::Completions(shell) => document(invocation, || text(|out| cli::completions(*shell, out))),
         Action::Man => document(invocation, || text(|out| cli::manual(out))),
@@ -152,7 +155,7 @@ fn look(invocation: &Invocation, action: &Action) -> anyhow::Result<(String, Val
             warnings.extend(plugins::check_settings(&found, &settings.plugin)?);
             ("the settings are valid\n".to_owned(), json!({ "valid": true }))
         }
-        Action::Run(_) | Action::PluginCheck { .. } | Action::Completions(_) | Action::Man => {
+        Action::Run(_) | Action::Batch(_) | Action::PluginCheck { .. } | Action::Completions(_) | Action::Man => {
             (String::new(), Value::Null)
         }
     };
@@ -203,6 +206,33 @@ fn run(invocation: &Invocation, request: &Request, started: Instant) -> u8 {
             fail(invocation, &error, shown)
         }
         None => print_result(invocation, &show(invocation, &job, &result.unwrap_or(Value::Null))),
+    }
+}
+
+/// `batch`: many VMs, each in a process of its own.
+fn many(invocation: &Invocation, action: &BatchAction, started: Instant) -> u8 {
+    let surroundings = Surroundings::of_process();
+    let show = match (invocation.output.quiet, cli::watched(&invocation.output)) {
+        (true, _) => Show::Nothing,
+        (false, true) => Show::Screen,
+        (false, false) => Show::Lines,
+    };
+    let around = |events| Around { layers: &invocation.layers, surroundings: &surroundings, started, show, events };
+    let answer = match action {
+        BatchAction::Run { asked, which, plan } => cli::event_file(&invocation.output)
+            .and_then(|events| batch::run(asked, which, *plan, around(events)))
+            .map(|ran| (render::batch(&ran.end, ran.estimate.as_ref()), json!(ran), ran.end.error())),
+        BatchAction::Status { asked } => {
+            batch::status(asked).map(|status| (render::batch_status(&status), json!(status), None))
+        }
+        BatchAction::Export { asked, to, folder } => batch::export(to, asked, folder, &around(None))
+            .map(|exported| (render::exported(&exported), json!(exported), None)),
+    };
+    match answer {
+        Ok((text, value, Some(error))) => fail(invocation, &error, Some((value, text))),
+        Ok((_, value, None)) if invocation.output.json => print(&pretty(&value), 0),
+        Ok((text, _, None)) => print_result(invocation, &text),
+        Err(error) => fail(invocation, &ErrorDocument::new(&error, None), None),
     }
 }
 

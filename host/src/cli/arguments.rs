@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use vmdk2kvm_plugin_api::Kind;
 
+use super::batch::BatchVerb;
 use super::values::{kind, set};
 
 /// Ends `--help` and stands in the manual.
@@ -25,6 +26,7 @@ pub(super) const EXIT_CODES: &[(u8, &str)] = &[
     (78, "configuration error"),
     (80, "migrated, but the boot test failed or proved nothing"),
     (81, "the plan is blocked: a finding of severity `block`"),
+    (82, "a batch ended, and some of its VMs did not get through (their codes are in batch.json)"),
     (130, "interrupted"),
 ];
 
@@ -144,6 +146,9 @@ pub(super) enum Verb {
         #[command(flatten)]
         password: PasswordArgs,
     },
+    /// Migrate many virtual machines, by a list
+    #[command(subcommand)]
+    Batch(BatchVerb),
     /// Show, check, make or allow plugins
     #[command(subcommand)]
     Plugin(PluginVerb),

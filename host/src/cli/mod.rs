@@ -1,6 +1,7 @@
 //! Arguments to requests; no logic.
 
 mod arguments;
+mod batch;
 mod manual;
 mod options;
 mod parse;
@@ -11,9 +12,10 @@ mod request;
 mod resume;
 mod values;
 
+pub use batch::BatchAction;
 pub use manual::{completions, manual};
 pub use parse::{Stop, check_name, parse};
 pub use plugin_flags::{PluginFlag, plugin_layers};
-pub use reporters::reporters;
+pub use reporters::{event_file, reporters, watched};
 pub use request::{Action, EventsTo, Invocation, Output};
 pub use resume::resume_hint;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use vmdk2kvm_plugin_api::Kind;
 
 use super::arguments::{Arguments, Common, ConfigVerb, PasswordArgs, PluginVerb, SourceArgs, Verb};
+use super::batch::BatchAction;
 use super::options::set;
 use crate::config::{Command, Input, Layers, Request};
 
@@ -29,6 +30,8 @@ pub struct Invocation {
 pub enum Action {
     /// Run the pipeline, or a part of it.
     Run(Request),
+    /// `batch ...`.
+    Batch(BatchAction),
     /// `plugin list`.
     PluginList,
     /// `plugin show NAME`.
@@ -105,7 +108,7 @@ pub(super) fn invocation(arguments: Arguments, mut flags: Map<String, Value>) ->
     let events = events.map(|path| if path.as_os_str() == "-" { EventsTo::Stdout } else { EventsTo::File(path) });
     Invocation {
         action,
-        layers: Layers { files: config, sets: set, flags },
+        layers: Layers { files: config, listed: Vec::new(), sets: set, flags },
         output: Output { json, events, log_file, quiet, no_progress },
     }
 }
@@ -137,6 +140,7 @@ fn action(verb: Verb, flags: &mut Map<String, Value>) -> Action {
             password_file(flags, password);
             run(Command::Release, Input::Result { dir })
         }
+        Verb::Batch(verb) => Action::Batch(verb.into()),
         Verb::Plugin(PluginVerb::List) => Action::PluginList,
         Verb::Plugin(PluginVerb::Show { name }) => Action::PluginShow { name },
         Verb::Plugin(PluginVerb::Check { file, sample }) => Action::PluginCheck { file, sample },

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use crate::config::secret::mask_uri;
+use crate::shell::quoted;
 
 /// What a user can do after an interruption. `arguments` are the program's own, its name first.
 pub fn resume_hint(arguments: impl Iterator<Item = OsString>) -> String {
@@ -13,15 +14,6 @@ pub fn resume_hint(arguments: impl Iterator<Item = OsString>) -> String {
     }
     let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
     format!("to continue where this run stopped: {}", words.join(" "))
-}
-
-fn quoted(word: &str) -> String {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=@%+,".contains(letter);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 #[cfg(test)]

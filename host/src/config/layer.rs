@@ -33,6 +33,11 @@ pub struct Layer {
 
 /// Reads a settings file, TOML or YAML by its ending; `None` when there is none of that name.
 pub fn read_file(path: &Path) -> Result<Option<Layer>> {
+    read_tree(path, LARGEST_FILE)
+}
+
+/// Reads a file of at most so many bytes as a tree, TOML or YAML by its ending; `None` when there is none of that name.
+pub fn read_tree(path: &Path, largest: u64) -> Result<Option<Layer>> {
     let label = path.display().to_string();
     let parse: fn(&str) -> Result<Value, String> = match path.extension().and_then(|ending| ending.to_str()) {
         Some("toml") => parse_toml,
@@ -42,7 +47,7 @@ pub fn read_file(path: &Path) -> Result<Option<Layer>> {
                 .hint("rename the file so that it ends in .toml or .yaml"));
         }
     };
-    let text = match read_bounded(path) {
+    let text = match read_bounded(path, largest) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(PluginError::config(format!("{label}: {error}"))),
@@ -56,13 +61,13 @@ pub fn read_file(path: &Path) -> Result<Option<Layer>> {
     Ok(Some(Layer { label, base, tree }))
 }
 
-fn read_bounded(path: &Path) -> std::io::Result<String> {
+fn read_bounded(path: &Path, largest: u64) -> std::io::Result<String> {
     use std::io::{Error, ErrorKind, Read};
     let file = std::fs::File::open(path)?;
     let mut text = String::new();
-    file.take(LARGEST_FILE + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LARGEST_FILE {
-        return Err(Error::new(ErrorKind::FileTooLarge, format!("larger than {LARGEST_FILE} bytes")));
+    file.take(largest + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > largest {
+        return Err(Error::new(ErrorKind::FileTooLarge, format!("larger than {largest} bytes")));
     }
     Ok(text)
 }
@@ -184,7 +189,8 @@ fn parse_key(key: &str) -> Result<Vec<String>, String> {
     }
 }
 
-fn parse_value(text: &str) -> Value {
+/// A value as TOML has it; a text when it is not TOML.
+pub fn parse_value(text: &str) -> Value {
     let as_text = || Value::String(text.to_owned());
     let Ok(Value::Object(mut table)) = parse_toml(&format!("value = {text}")) else { return as_text() };
     match (table.remove("value"), table.is_empty()) {
@@ -194,7 +200,7 @@ fn parse_value(text: &str) -> Value {
 }
 
 /// Puts a value at a path. What is in the way, a value where a section is needed, is replaced: the later one wins.
-fn insert(tree: &mut Map<String, Value>, path: &[String], value: Value) {
+pub fn insert(tree: &mut Map<String, Value>, path: &[String], value: Value) {
     match path {
         [] => {}
         [name] => {

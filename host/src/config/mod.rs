@@ -15,7 +15,7 @@ mod yaml;
 
 pub use command::Command;
 pub use job::{Input, Job};
-pub use layer::{VARIABLE_PREFIX, parse_set};
+pub use layer::{Layer, VARIABLE_PREFIX, insert, parse_set, parse_value, read_tree};
 pub use resize::{NewSize, Resize};
 pub use resolve::{Layers, Request, Surroundings, job, resolve, settings, settings_folders};
 pub use settings::{MachineOptions, PluginOptions, Settings};

@@ -16,6 +16,8 @@ use crate::events::Stage;
 pub struct Layers {
     /// `-c`, in order; later wins.
     pub files: Vec<PathBuf>,
+    /// What a list of several machines says of all and of one. Lies above the files and below the environment.
+    pub listed: Vec<Layer>,
     /// `--set`, in order; later wins.
     pub sets: Vec<String>,
     /// Options that are settings too, by their keys. They win over everything.
@@ -71,6 +73,7 @@ pub fn settings(layers: &Layers, surroundings: &Surroundings) -> Result<Settings
             PluginError::config(format!("{}: there is no such file", path.display())).hint("-c names a settings file")
         })?);
     }
+    all.extend(layers.listed.iter().cloned());
     all.push(from_environment(surroundings.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))));
     all.push(from_sets(&layers.sets)?);
     all.push(Layer { label: "the command line".into(), base: None, tree: layers.flags.clone() });

@@ -7,6 +7,8 @@ mod event;
 mod layer;
 mod lines;
 mod ndjson;
+#[cfg(test)]
+pub(crate) mod paper;
 mod phases;
 mod show;
 mod sink;

@@ -21,6 +21,7 @@ pub use holds::{HoldNote, NotedHold, holds_left, holds_register};
 pub use lock::{LOCK_FILE, Lock};
 pub use log::Log;
 pub use patience::Patience;
+pub use process::Process;
 pub use promote::{create_private_folder, output_error, promote, remove_file, sync_folder, write_file};
 pub use record::{Records, StageKey};
 pub use state::{FINISHED, state_folder};

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// A process of some machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Process {
+pub struct Process {
     number: u32,
     /// In ticks since the machine started: two processes with one number do not begin in the same one.
     began: u64,

@@ -1,6 +1,7 @@
 //! The output folder: final names, the work folder that goes with it, the locks on both, and whether there is room.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha2::{Digest, Sha256};
 use vmdk2kvm_plugin_api::model::SourceRef;
@@ -40,6 +41,37 @@ pub(super) struct Output {
     is_new: bool,
     /// Held until the run ends.
     _locks: [Lock; 2],
+    /// Behind the locks: it goes when their files are closed.
+    rest: Rest,
+}
+
+/// What may be left of a work folder that was removed. Network file systems, and some in user space, keep a file that is open under another name
+/// until it is closed, as that of the lock is, and its folder with it.
+struct Rest {
+    work: PathBuf,
+    is_left: AtomicBool,
+}
+
+impl Rest {
+    /// The names of files that are removed and still open: of NFS, and of libfuse.
+    const NAMES: [&str; 2] = [".nfs", ".fuse_hidden"];
+
+    fn is_all(&self) -> bool {
+        let is_rest = |entry: std::io::Result<std::fs::DirEntry>| {
+            entry
+                .is_ok_and(|entry| Self::NAMES.iter().any(|name| entry.file_name().to_string_lossy().starts_with(name)))
+        };
+        std::fs::read_dir(&self.work).is_ok_and(|mut entries| entries.all(is_rest))
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        if self.is_left.load(Ordering::Relaxed) {
+            // Another machine may have one of its files open: then it goes there, or with the next run.
+            let _ = std::fs::remove_dir(&self.work);
+        }
+    }
 }
 
 impl Output {
@@ -64,7 +96,8 @@ impl Output {
         create_private_folder(&scratch)?;
         let records = Records::in_folder(&work, fence);
         let (name, kept, locks) = (String::new(), Kept::default(), [output_lock, work_lock]);
-        let output = Self { records, dir, name, work, scratch, kept, is_new, _locks: locks };
+        let rest = Rest { work: work.clone(), is_left: AtomicBool::new(false) };
+        let output = Self { records, dir, name, work, scratch, kept, is_new, _locks: locks, rest };
         // A supervisor that ended before the lock's file could name it has had this run cancelled.
         run.check_cancelled().inspect_err(|_| output.abandon())?;
         Ok(output)
@@ -162,7 +195,12 @@ impl Output {
             // What could not be given back is given back by its note.
             return Ok(());
         }
-        remove_folder(&self.work)
+        let removed = remove_folder(&self.work);
+        if removed.is_err() && self.rest.is_all() {
+            self.rest.is_left.store(true, Ordering::Relaxed);
+            return Ok(());
+        }
+        removed
     }
 
     /// After a failure: removes what the run needed for itself, and the folders when there is nothing to resume from.

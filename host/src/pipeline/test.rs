@@ -7,7 +7,7 @@ use vmdk2kvm_plugin_api::model::{
     CreateOverlay, Finding, Inspection, Machine, Severity, TestRequest, Verdict, VerdictKind,
 };
 use vmdk2kvm_plugin_api::text::escape;
-use vmdk2kvm_plugin_api::{ErrorKind, Result, Tester};
+use vmdk2kvm_plugin_api::{ErrorKind, Result, Slot, Tester};
 
 use super::format::OVERLAY;
 use super::output::EVIDENCE;
@@ -52,6 +52,7 @@ pub(super) fn test(run: &Run<'_>, subject: &Subject<'_>) -> Result<Tested, Failu
         let tester = run.registry.tester(run.job.settings.test.plugin.as_deref())?;
         *plugin = Some(tester.label.clone());
         let stage = tester.stage.as_ref();
+        let _place = run.job.settings.test.at_once.map(|limit| place(run, limit)).transpose()?;
         let verdict = boot(run, subject, subject.machine, stage, &subject.dir.join(EVIDENCE))?;
         let record = |verdict| TestRecord { plugin: tester.label.clone(), verdict };
         let second = match verdict.verdict {
@@ -63,6 +64,12 @@ pub(super) fn test(run: &Run<'_>, subject: &Subject<'_>) -> Result<Tested, Failu
             None => Tested { record: record(verdict), lesser: None },
         })
     })
+}
+
+/// Waits for one of so many places for guests that boot: too many at once take each other's processors until all seem to hang.
+fn place(run: &Run<'_>, limit: u32) -> Result<Slot> {
+    run.services.step("wait for a place to boot");
+    run.services.place("boot", limit)
 }
 
 /// Tries a lesser machine; `None` when there is none, or when the guest does not come up on it either.

@@ -53,6 +53,11 @@ impl SecretStore {
         self.sources.values().filter_map(|source| file(source).ok().flatten()).collect()
     }
 
+    /// Whether each of them is where it is said to be, and can be read.
+    pub fn check(&self) -> Result<()> {
+        self.sources.keys().try_for_each(|name| self.read(name).map(drop))
+    }
+
     /// The secret of this name; `None`: the job names none.
     pub(super) fn read(&self, name: &str) -> Result<Option<Found>> {
         let Some(source) = self.sources.get(name) else { return Ok(None) };

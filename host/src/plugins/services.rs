@@ -90,6 +90,12 @@ impl Services {
         self.cancel.load(Ordering::Relaxed) && !self.unheard.load(Ordering::Relaxed)
     }
 
+    /// Waits for one of so many places of this name, which all runs of this user on this machine share. It is given back when this is dropped.
+    pub fn place(&self, name: &str, limit: u32) -> Result<Slot> {
+        let stop = || self.cancel.load(Ordering::Relaxed);
+        slots::take(&slots::slots_folder()?, name, limit, &stop).map(Slot::new)
+    }
+
     /// Says which stage is in the foreground: what plugins report as progress belongs to it.
     pub fn set_stage(&self, stage: Stage) {
         self.stage.store(stage as u8, Ordering::Relaxed);

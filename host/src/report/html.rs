@@ -20,7 +20,7 @@ pub(super) fn html(report: &Report, screenshot: Option<&[u8]>) -> String {
             head.tag("meta", &[("name", "viewport"), ("content", "width=device-width, initial-scale=1")], |_| ());
             head.leaf("title", &[], &format!("{}: migration report", report.vm.name));
             head.tag("style", &[], |style| {
-                style.constant(include_str!("style.css"));
+                style.constant(Markup::STYLE);
             });
         });
         page.tag("body", &[], |body| {

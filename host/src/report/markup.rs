@@ -4,7 +4,7 @@ use crate::events::escape_lines;
 
 /// A growing HTML document. Element and attribute names are constants of this program; everything else is hostile.
 #[derive(Default)]
-pub(super) struct Markup {
+pub(crate) struct Markup {
     out: String,
 }
 
@@ -12,8 +12,11 @@ pub(super) struct Markup {
 const VOID: [&str; 3] = ["meta", "img", "br"];
 
 impl Markup {
+    /// The style sheet of every page.
+    pub(crate) const STYLE: &str = include_str!("style.css");
+
     /// An element with attributes and what `inside` writes.
-    pub(super) fn tag(
+    pub(crate) fn tag(
         &mut self,
         name: &'static str,
         attributes: &[(&'static str, &str)],
@@ -33,26 +36,26 @@ impl Markup {
     }
 
     /// An element that holds only text.
-    pub(super) fn leaf(&mut self, name: &'static str, attributes: &[(&'static str, &str)], text: &str) -> &mut Self {
+    pub(crate) fn leaf(&mut self, name: &'static str, attributes: &[(&'static str, &str)], text: &str) -> &mut Self {
         self.tag(name, attributes, |inside| {
             inside.text(text);
         })
     }
 
     /// Text.
-    pub(super) fn text(&mut self, text: &str) -> &mut Self {
+    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
         self.out.push_str(&escape_html(text));
         self
     }
 
     /// A constant of this program, as it is.
-    pub(super) fn constant(&mut self, text: &'static str) -> &mut Self {
+    pub(crate) fn constant(&mut self, text: &'static str) -> &mut Self {
         self.out.push_str(text);
         self
     }
 
     /// The document.
-    pub(super) fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         self.out
     }
 }

@@ -12,5 +12,6 @@ pub use document::{
     ChangeRecord, ChangeStatus, Containment, ImageRecord, Report, SCHEMA, Source, SourceDisk, StageRecord,
     TargetRecord, TestRecord, Tool, WayRecord,
 };
+pub(crate) use markup::Markup;
 pub use time::rfc3339;
 pub use write::write;

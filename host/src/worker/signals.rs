@@ -7,15 +7,22 @@ use std::sync::{Arc, OnceLock};
 const REQUESTS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
 static ASKED: AtomicU32 = AtomicU32::new(0);
+static AS_ONE: AtomicBool = AtomicBool::new(false);
 static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 /// Counts the requests to stop that this process has got.
-pub(super) fn count() -> u32 {
-    ASKED.load(Ordering::Relaxed)
+pub(crate) fn count() -> u32 {
+    let asked = ASKED.load(Ordering::Relaxed);
+    if AS_ONE.load(Ordering::Relaxed) { asked.min(1) } else { asked }
+}
+
+/// From now on all requests are one, however many come: a cluster's manager asks every process of a task, and its parent asks it, too.
+pub(crate) fn take_as_one() {
+    AS_ONE.store(true, Ordering::Relaxed);
 }
 
 /// From now on SIGINT, SIGTERM and SIGHUP are counted, and set the returned flag, instead of ending the process.
-pub(super) fn install() -> Arc<AtomicBool> {
+pub(crate) fn install() -> Arc<AtomicBool> {
     let flag = Arc::clone(FLAG.get_or_init(Arc::default));
     for signal in REQUESTS {
         // No SA_RESTART: a blocked read returns, so that the request is seen at once.

@@ -7,6 +7,7 @@
 
 mod guest;
 mod holds;
+mod rate;
 mod source;
 
 use std::path::PathBuf;

@@ -9,7 +9,7 @@ use vmdk2kvm_plugin_api::model::{
 };
 use vmdk2kvm_plugin_api::{BlockSource, Catalog, PluginError, Result, Transport};
 
-use crate::{SlowStages, holds};
+use crate::{SlowStages, holds, rate};
 
 /// Both faces of a source.
 pub(crate) struct SlowSource {
@@ -68,7 +68,7 @@ impl Transport for SlowSource {
     fn open(&self, object: &str) -> Result<Box<dyn BlockSource>> {
         let file = File::open(object).map_err(|error| PluginError::from_io(object, &error))?;
         let size = file.metadata().unwrap().len();
-        Ok(Box::new(SlowDisk { slow: self.slow.clone(), file, size }))
+        Ok(Box::new(SlowDisk { slow: self.slow.clone(), file, size, path: object.into() }))
     }
 
     fn resolve(&self, _: &str, name: &str) -> Result<String> {
@@ -85,6 +85,7 @@ struct SlowDisk {
     slow: SlowStages,
     file: File,
     size: u64,
+    path: std::path::PathBuf,
 }
 
 impl BlockSource for SlowDisk {
@@ -96,6 +97,7 @@ impl BlockSource for SlowDisk {
         if offset >= self.size / 2 {
             self.slow.stop_in("flatten")?;
         }
+        rate::serve(&self.path, buffer.len());
         self.file.read_at(buffer, offset).map_err(|error| PluginError::from_io("the disk", &error))
     }
 }

@@ -1,0 +1,141 @@
+//! The grammar of `batch`, and what it asks for.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::batch::{Asked, ExportTo, Limit, Which};
+
+/// Commands on many virtual machines.
+#[derive(Debug, Subcommand)]
+pub(super) enum BatchVerb {
+    /// Migrate every virtual machine of a list; the same command continues
+    Run {
+        #[command(flatten)]
+        list: ListArgs,
+        /// Migrate the one in this place of the list, counted from 0, and end with its exit code
+        #[arg(long, value_name = "N", conflicts_with = "only")]
+        index: Option<usize>,
+        /// Migrate the one of this name; repeatable
+        #[arg(long, value_name = "NAME")]
+        only: Vec<String>,
+        /// Plan all of them, show every finding, and reckon what the batch will take
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Show how far each virtual machine of a list is; reads only
+    Status {
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// Write the batch down for a cluster
+    #[command(subcommand)]
+    Export(ExportVerb),
+}
+
+/// Clusters.
+#[derive(Debug, Subcommand)]
+pub(super) enum ExportVerb {
+    /// Scripts for Slurm: an array for each set of places, which are licences
+    Slurm {
+        #[command(flatten)]
+        list: ListArgs,
+        /// Write into DIR
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Manifests for Kubernetes: a Job with an index for each virtual machine
+    Kubernetes {
+        #[command(flatten)]
+        list: ListArgs,
+        /// Write into DIR
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        /// The image that has this program
+        #[arg(long, value_name = "IMAGE")]
+        image: String,
+        /// The claim of the volume for the results
+        #[arg(long, value_name = "NAME", default_value = "vmdk2kvm-output")]
+        claim: String,
+        /// The secret to mount at /secrets, for places under [secrets]
+        #[arg(long, value_name = "NAME")]
+        secret: Option<String>,
+    },
+}
+
+/// The list and what stands beside it.
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// The list: TOML, YAML or CSV, or a folder with an inventory in CSV as RVTools writes it
+    #[arg(value_name = "JOBS")]
+    list: PathBuf,
+    /// Folder for the results, one folder in it for each virtual machine [default: that of the list, or the current one]
+    #[arg(short, long = "output", id = "batch_output", value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Run at most N at once of those with KEY: KIND:NAME, KIND:*, total, or boot; repeatable, wins over the list
+    #[arg(long, value_name = "KEY=N")]
+    limit: Vec<Limit>,
+    /// The source of those that name none, with {server}, {id}, {uuid} and {name} for what their row says
+    #[arg(long, value_name = "TEMPLATE")]
+    source: Option<String>,
+    /// Keep the places of each key in DIR, for all engines that share it
+    #[arg(long, value_name = "DIR")]
+    limit_dir: Option<PathBuf>,
+}
+
+/// What `batch` asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BatchAction {
+    /// `batch run`.
+    Run {
+        /// The list.
+        asked: Asked,
+        /// Which of it.
+        which: Which,
+        /// Whether they are only planned.
+        plan: bool,
+    },
+    /// `batch status`.
+    Status {
+        /// The list.
+        asked: Asked,
+    },
+    /// `batch export`.
+    Export {
+        /// The list.
+        asked: Asked,
+        /// For which cluster.
+        to: ExportTo,
+        /// Takes the files.
+        folder: PathBuf,
+    },
+}
+
+impl From<ListArgs> for Asked {
+    fn from(ListArgs { list, output, limit, source, limit_dir }: ListArgs) -> Self {
+        Self { list, output, limits: limit, source, limit_dir }
+    }
+}
+
+impl From<BatchVerb> for BatchAction {
+    fn from(verb: BatchVerb) -> Self {
+        match verb {
+            BatchVerb::Run { list, index, only, dry_run } => {
+                let which = match index {
+                    Some(index) => Which::Index(index),
+                    None if only.is_empty() => Which::All,
+                    None => Which::Only(only),
+                };
+                Self::Run { asked: list.into(), which, plan: dry_run }
+            }
+            BatchVerb::Status { list } => Self::Status { asked: list.into() },
+            BatchVerb::Export(ExportVerb::Slurm { list, to }) => {
+                Self::Export { asked: list.into(), to: ExportTo::Slurm, folder: to }
+            }
+            BatchVerb::Export(ExportVerb::Kubernetes { list, to, image, claim, secret }) => {
+                let cluster = ExportTo::Kubernetes { image, claim, secret };
+                Self::Export { asked: list.into(), to: cluster, folder: to }
+            }
+        }
+    }
+}
