@@ -1,37 +1,28 @@
 //! Boots the result under qemu and looks for evidence.
 //!
-//! One call: a machine like the new one ([`plan`], [`command`], [`firmware`]) is started on its overlays ([`machine`]) and watched ([`watch`]) until its consoles ([`terminal`], [`classify`], [`screen`]) or its network ([`sshd`])
-//! tell whether it came up.
+//! One call: a machine like the new one ([`plan`], [`command`], [`firmware`]) is started on its overlays ([`machine`]) and shown ([`window`])
+//! to the library that judges it, `boot-evidence`, until it is known whether the guest came up.
 
-pub mod classify;
 pub mod command;
 pub mod firmware;
 mod folder;
-mod log;
 pub mod machine;
 mod plan;
 mod process;
 pub mod qmp;
-mod screen;
-mod sshd;
-mod terminal;
-mod text;
-mod watch;
+mod window;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use vmdk2kvm_boot_evidence::{Log, Service, Watch, Watched, save};
 use vmdk2kvm_kvm::Accelerator;
-use vmdk2kvm_plugin_api::model::{Evidence, TestRequest, Verdict, VerdictKind};
+use vmdk2kvm_plugin_api::model::{TestRequest, Verdict};
 use vmdk2kvm_plugin_api::{Host, Plugin, Result, Tester, tracing};
 
 use machine::Running;
-use sshd::Sshd;
-use watch::{Seen, Watch};
-
-/// Name of the picture in the evidence folder.
-const PICTURE: &str = "screenshot.png";
+use window::Window;
 
 /// The plugin: its settings and the host.
 #[derive(Clone)]
@@ -105,29 +96,22 @@ impl Tester for QemuTest {
         let flash = uefi.map(|uefi| folder.flash(&uefi)).transpose()?;
         let limits = plan::Limits { memory_mib: self.settings.memory_mib, cpus: self.settings.cpus };
         let machine = plan::machine(request, limits, accelerator, flash, &reach)?;
-        let mut log = log::Log::create(evidence_dir)?;
+        let mut log = Log::create(evidence_dir)?;
 
         let mut running = Running::start(&self.settings.program, &command::render(&machine)?, &stop)?;
         let port = running.forwarded_port(&stop);
-        let watch = Watch {
-            host: &self.host,
-            folder: folder.path(),
-            classifier: classify::Classifier::new(plan::hostname(request)),
-            sshd: port.map(Sshd::new),
-            sshd_required: reach.required,
-            timeout: Duration::from_secs(request.timeout_seconds),
-        };
-        let seen = watch.run(&mut running, &mut log)?;
+        let mut window = Window { running: &mut running, folder: folder.path(), stop: &stop };
+        let timeout = Duration::from_secs(request.timeout_seconds);
+        let mut watch = Watch::new(&self.host, plan::hostname(request), timeout);
+        (watch.sshd, watch.sshd_required) = (port.map(Service::sshd), reach.required);
+        let seen = watch.run(&mut window, &mut log)?;
         log.finish(seen.screen.as_deref());
-        let picture = screen::save(&mut running, folder.path(), &evidence_dir.join(PICTURE), &stop);
+        let picture = window.picture().and_then(|picture| save(&picture, evidence_dir));
         let picture = picture.inspect_err(|error| tracing::warn!("no picture of the screen: {error}")).ok();
-        Ok(Verdict::new(if seen.up { VerdictKind::Passed } else { VerdictKind::Failed }, seen.reason.to_owned()).with(
-            |it| {
-                it.evidence = evidence(&seen, &reach, picture);
-                it.seconds = begin.elapsed().as_secs_f64();
-                it.accelerator = accelerator.name().to_owned();
-            },
-        ))
+        Ok(seen.verdict(&format!("{}:{}", reach.address, reach.port), picture).with(|it| {
+            it.seconds = begin.elapsed().as_secs_f64();
+            it.accelerator = accelerator.name().to_owned();
+        }))
     }
 }
 
@@ -139,25 +123,6 @@ impl QemuTest {
             Choice::Tcg => Ok(Accelerator::Tcg),
         }
     }
-}
-
-/// What a report shows: the deciding line first.
-fn evidence(seen: &Seen, reach: &plan::Reach, picture: Option<(u32, u32)>) -> Vec<Evidence> {
-    let detail = match (&seen.line, seen.up) {
-        (Some(line), _) => text::shown(line),
-        (None, true) => "nothing that decides".to_owned(),
-        (None, false) => "nothing at all".to_owned(),
-    };
-    let mut evidence = vec![Evidence::new("console", detail).with(|it| it.file = Some(log::NAME.into()))];
-    if let Some(banner) = &seen.banner {
-        let detail = format!("{banner} at {}:{}", reach.address, reach.port);
-        evidence.push(Evidence::new("network", detail));
-    }
-    if let Some((width, height)) = picture {
-        let detail = format!("{width} x {height} pixels");
-        evidence.push(Evidence::new("screenshot", detail).with(|it| it.file = Some(PICTURE.into())));
-    }
-    evidence
 }
 
 vmdk2kvm_plugin_api::export_plugin! {

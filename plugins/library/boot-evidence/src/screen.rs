@@ -3,37 +3,26 @@
 //! Text is read from the adapter's memory, not recognised: firmware, bootloaders and kernels without a framebuffer write there.
 //! In a graphics mode the same addresses hold no text, which shows in their bytes.
 
-use std::fs;
 use std::io::BufWriter;
 use std::path::Path;
 
-use serde_json::json;
 use tempfile::NamedTempFile;
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use crate::machine::Running;
-
-/// Physical address of the colour text page.
-const TEXT_PAGE: u64 = 0xb8000;
+/// Name of the picture in the evidence folder.
+pub const PICTURE: &str = "screenshot.png";
+/// Physical address of the adapter's colour text page.
+pub const TEXT_PAGE_ADDRESS: u64 = 0xb8000;
+/// Its size in bytes: 25 rows of 80 cells, each a character and an attribute.
+pub const TEXT_PAGE_BYTES: usize = COLUMNS * ROWS * 2;
 const COLUMNS: usize = 80;
 const ROWS: usize = 25;
 /// Larger pictures are not taken.
 const LARGEST_SIDE: usize = 8192;
 
-/// The text page without trailing blanks; `None` when the adapter shows none.
-///
-/// Reading it goes through the adapter and loads its latches. Only planar graphics modes care, where a pixel could be lost.
-pub fn text(machine: &mut Running, folder: &Path, stop: &dyn Fn() -> bool) -> Option<Vec<String>> {
-    let file = folder.join("text-page");
-    let arguments = json!({ "val": TEXT_PAGE, "size": COLUMNS * ROWS * 2, "filename": file });
-    machine.call("pmemsave", arguments, stop).ok()?;
-    let page = fs::read(&file).ok()?;
-    decode(&page)
-}
-
-/// Rows of a text page: a character and an attribute each two bytes.
-fn decode(page: &[u8]) -> Option<Vec<String>> {
-    if page.len() != COLUMNS * ROWS * 2 {
+/// The rows of a text page without trailing blanks; `None` when it holds no text.
+pub fn decode(page: &[u8]) -> Option<Vec<String>> {
+    if page.len() != TEXT_PAGE_BYTES {
         return None;
     }
     // A page of text has few attributes, and blanks have letters between them.
@@ -54,19 +43,12 @@ fn decode(page: &[u8]) -> Option<Vec<String>> {
     rows.iter().any(|row| !row.is_empty()).then_some(rows)
 }
 
-/// Saves a picture of the screen as PNG of mode 0600, and returns its size in pixels.
-///
-/// The monitor writes PPM, which every qemu can; PNG is known to newer ones only.
-pub fn save(machine: &mut Running, folder: &Path, target: &Path, stop: &dyn Fn() -> bool) -> Result<(u32, u32)> {
-    let file = folder.join("screen.ppm");
-    machine
-        .call("screendump", json!({ "filename": file }), stop)
-        .map_err(|error| PluginError::io(format!("the screen could not be saved: {error}")))?;
-    let bytes = fs::read(&file).map_err(|error| PluginError::from_io(file.display(), &error))?;
-    let picture = Picture::parse(&bytes).ok_or_else(|| PluginError::io("qemu's picture of the screen is not a PPM"))?;
+/// Saves a picture of the screen (a binary PPM of 8 bits) as [`PICTURE`] of mode 0600 in `folder`, and returns its size in pixels.
+pub fn save(picture: &[u8], folder: &Path) -> Result<(u32, u32)> {
+    let target = folder.join(PICTURE);
+    let picture = Picture::parse(picture).ok_or_else(|| PluginError::io("the picture of the screen is not a PPM"))?;
     // A picture of an earlier test may be there, and another test may be writing one.
-    let output = NamedTempFile::new_in(target.parent().unwrap_or(Path::new(".")))
-        .map_err(|error| PluginError::from_io(target.display(), &error))?;
+    let output = NamedTempFile::new_in(folder).map_err(|error| PluginError::from_io(target.display(), &error))?;
     let mut encoder = png::Encoder::new(BufWriter::new(&output), picture.width, picture.height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
@@ -74,7 +56,7 @@ pub fn save(machine: &mut Running, folder: &Path, target: &Path, stop: &dyn Fn()
         .write_header()
         .and_then(|mut writer| writer.write_image_data(picture.pixels))
         .map_err(|error| PluginError::output(format!("{}: {error}", target.display())))?;
-    output.persist(target).map_err(|error| PluginError::from_io(target.display(), &error.error))?;
+    output.persist(&target).map_err(|error| PluginError::from_io(target.display(), &error.error))?;
     Ok((picture.width, picture.height))
 }
 

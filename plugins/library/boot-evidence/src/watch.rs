@@ -1,26 +1,24 @@
 //! Watches a booting guest until it is known whether it came up.
 //!
-//! Five witnesses are heard again and again: the serial console, the text on the screen, the monitor's events, an sshd, and the
-//! qemu process itself. Passing takes a word of the guest's user space; silence never passes.
+//! Five witnesses are heard again and again: the serial console, the text on the screen, the machine's events, an sshd, and the
+//! machine itself, which may end. Passing takes a word of the guest's user space; silence never passes.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use vmdk2kvm_plugin_api::{Host, Result};
 
 use crate::classify::{Classifier, Sign};
 use crate::log::Log;
-use crate::machine::{Running, killed_error};
 use crate::screen;
-use crate::sshd::Sshd;
+use crate::seen::Seen;
+use crate::service::Service;
 use crate::terminal::Terminal;
 
 /// How long a silent console is waited for before the other witnesses are asked.
-const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+const TICK: Duration = Duration::from_millis(200);
 /// How long the console is heard at a time. Text comes through the terminal with megabytes a second, line feeds alone much slower.
 const LONGEST_SPEECH: Duration = Duration::from_millis(500);
-/// How often the screen is read: a dump goes through qemu's main loop.
+/// How often the screen is read: a machine does nothing else meanwhile.
 const SCREEN_EVERY: Duration = Duration::from_millis(500);
 /// Resets a guest may ask for: a fallback loader, an SELinux relabelling and a first boot ask for one each.
 const RESETS: u32 = 3;
@@ -30,36 +28,55 @@ const SSHD_AFTER_LOGIN: Duration = Duration::from_secs(180);
 /// After a failure the console is heard until it is silent for the first time, at most for the second: the cause often follows.
 const AFTERWORDS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
 
+/// A machine that runs, and whose guest is watched.
+pub trait Watched {
+    /// What the serial console said since the last call: 0 bytes when nothing. Does not wait.
+    fn console(&mut self, buffer: &mut [u8]) -> usize;
+
+    /// Waits until the console speaks, at most this long.
+    fn wait(&self, longest: Duration);
+
+    /// The oldest event not seen yet. Does not wait.
+    fn event(&mut self) -> Option<Event>;
+
+    /// The adapter's text page, [`crate::TEXT_PAGE_BYTES`] bytes; `None` when it cannot be read. Reading it may load the adapter's
+    /// latches: only planar graphics modes care, where a pixel could be lost.
+    fn text_page(&mut self) -> Option<Vec<u8>>;
+
+    /// A picture of the screen: a binary PPM of 8 bits.
+    fn picture(&mut self) -> Result<Vec<u8>>;
+
+    /// How and with what words the machine ended by itself, if it did. An error when its end says nothing about the guest.
+    fn ended(&mut self) -> Result<Option<String>>;
+}
+
+/// What happened to a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The guest reset it.
+    Reset,
+    /// The guest switched it off.
+    PoweredOff,
+    /// The guest told a device of its panic.
+    Panicked,
+}
+
 /// What is to be seen, and until when.
 pub struct Watch<'a> {
     /// The host, for cancellation.
-    pub host: &'a Host,
-    /// The run's own folder.
-    pub folder: &'a Path,
+    host: &'a Host,
     /// Reads the lines.
-    pub classifier: Classifier,
+    classifier: Classifier,
     /// The forwarded sshd.
-    pub sshd: Option<Sshd>,
+    pub sshd: Option<Service>,
     /// Its answer is required; otherwise it is one evidence among others.
     pub sshd_required: bool,
     /// Give up after this time.
-    pub timeout: Duration,
+    timeout: Duration,
 }
 
-/// How it ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    /// The guest came up.
-    pub up: bool,
-    /// Stable word.
-    pub reason: &'static str,
-    /// Line that proves it, on the console or the screen, or what happened.
-    pub line: Option<String>,
-    /// Identification of the sshd that answered.
-    pub banner: Option<String>,
-    /// Last text on the screen.
-    pub screen: Option<Vec<String>>,
-}
+/// Whether it came up, the stable word, and the line that proves it.
+type Ending = (bool, &'static str, Option<String>);
 
 /// What the watch has gathered so far.
 #[derive(Default)]
@@ -72,19 +89,22 @@ struct State {
     resets: u32,
 }
 
-impl Watch<'_> {
+impl<'a> Watch<'a> {
+    /// Waits for a guest of this host name (empty when not known); no sshd is looked for.
+    pub fn new(host: &'a Host, hostname: &str, timeout: Duration) -> Self {
+        Self { host, classifier: Classifier::new(hostname), sshd: None, sshd_required: false, timeout }
+    }
+
     /// Watches until it is known. An error means that the watching failed, or was interrupted.
-    pub fn run(mut self, machine: &mut Running, log: &mut Log) -> Result<Seen> {
+    pub fn run(mut self, machine: &mut dyn Watched, log: &mut Log) -> Result<Seen> {
         let begin = Instant::now();
         let mut state = State::default();
         loop {
             self.host.check_cancelled()?;
-            let ended = self.look(machine, log, &mut state, begin);
+            let ended = self.look(machine, log, &mut state, begin)?;
             if let Some((up, reason, mut line)) = ended {
-                if !up && machine.was_killed() {
-                    return Err(killed_error());
-                }
                 if !up {
+                    machine.ended()?;
                     self.afterwords(machine, log, &mut state, &mut line);
                 }
                 let unfinished = state.terminal.unfinished();
@@ -92,22 +112,22 @@ impl Watch<'_> {
                 let State { banner, screen, .. } = state;
                 return Ok(Seen { up, reason, line, banner, screen });
             }
-            wait(machine);
+            machine.wait(TICK);
         }
     }
 
     /// Lets the console finish what it says, and `line` with it.
-    fn afterwords(&self, machine: &mut Running, log: &mut Log, state: &mut State, line: &mut Option<String>) {
+    fn afterwords(&self, machine: &mut dyn Watched, log: &mut Log, state: &mut State, line: &mut Option<String>) {
         let (silence, longest) = AFTERWORDS;
         let begin = Instant::now();
         let mut heard = begin;
         let mut buffer = [0; 16 << 10];
         while heard.elapsed() < silence && begin.elapsed() < longest && !self.host.cancelled() {
-            wait(machine);
+            machine.wait(TICK);
             let read = machine.console(&mut buffer);
             if read > 0 {
                 heard = Instant::now();
-            } else if machine.died().is_some() {
+            } else if !matches!(machine.ended(), Ok(None)) {
                 return;
             }
             state.terminal.feed(&buffer[..read], |whole| {
@@ -122,53 +142,53 @@ impl Watch<'_> {
     /// Hears every witness once.
     fn look(
         &mut self,
-        machine: &mut Running,
+        machine: &mut dyn Watched,
         log: &mut Log,
         state: &mut State,
         begin: Instant,
-    ) -> Option<(bool, &'static str, Option<String>)> {
+    ) -> Result<Option<Ending>> {
         let mut sign = self.console(machine, log, state);
         if sign.is_none() {
             sign = self.screen(machine, state);
         }
         match sign {
-            Some((sign, line)) if !sign.up => return Some((false, sign.reason, Some(line))),
+            Some((sign, line)) if !sign.up => return Ok(Some((false, sign.reason, Some(line)))),
             Some((sign, line)) if state.login.is_none() => state.login = Some((sign, line, Instant::now())),
             _ => {}
         }
         if let Some((reason, line)) = events(machine, state) {
-            return Some((false, reason, Some(line)));
+            return Ok(Some((false, reason, Some(line))));
         }
         if state.banner.is_none() {
-            let banner = self.sshd.as_mut().and_then(Sshd::poll);
+            let banner = self.sshd.as_mut().and_then(Service::poll);
             // Inside an initramfs a dropbear may wait for a passphrase: no sign of a finished boot unless asked for.
             state.banner = banner.filter(|banner| self.sshd_required || !banner.contains("dropbear"));
         }
-        if let Some(words) = machine.died() {
-            return Some((false, "qemu-died", Some(words)));
+        if let Some(words) = machine.ended()? {
+            return Ok(Some((false, "qemu-died", Some(words))));
         }
         match (&state.login, &state.banner) {
             (Some((sign, line, _)), banner) if banner.is_some() || !self.sshd_required => {
-                return Some((true, sign.reason, Some(line.clone())));
+                return Ok(Some((true, sign.reason, Some(line.clone()))));
             }
-            (None, Some(_)) => return Some((true, "sshd", None)),
+            (None, Some(_)) => return Ok(Some((true, "sshd", None))),
             (Some((_, line, since)), None) if since.elapsed() > SSHD_AFTER_LOGIN => {
-                return Some((false, "sshd-silent", Some(line.clone())));
+                return Ok(Some((false, "sshd-silent", Some(line.clone()))));
             }
             _ => {}
         }
         if begin.elapsed() > self.timeout {
             let last = Some(log.last().to_owned()).filter(|line| !line.is_empty());
-            return Some(match &state.login {
+            return Ok(Some(match &state.login {
                 Some((_, line, _)) => (false, "sshd-silent", Some(line.clone())),
                 None => (false, "timeout", last),
-            });
+            }));
         }
-        None
+        Ok(None)
     }
 
     /// All that the serial console has to say now.
-    fn console(&self, machine: &mut Running, log: &mut Log, state: &mut State) -> Option<(Sign, String)> {
+    fn console(&self, machine: &mut dyn Watched, log: &mut Log, state: &mut State) -> Option<(Sign, String)> {
         let mut buffer = [0; 16 << 10];
         let mut found: Option<(Sign, String)> = None;
         let begin = Instant::now();
@@ -192,12 +212,12 @@ impl Watch<'_> {
     }
 
     /// The text on the screen, when it is time to read it. The last line is the one the cursor stands in.
-    fn screen(&self, machine: &mut Running, state: &mut State) -> Option<(Sign, String)> {
+    fn screen(&self, machine: &mut dyn Watched, state: &mut State) -> Option<(Sign, String)> {
         if state.screen_read.is_some_and(|read| read.elapsed() < SCREEN_EVERY) {
             return None;
         }
         state.screen_read = Some(Instant::now());
-        let rows = screen::text(machine, self.folder, &|| self.host.cancelled())?;
+        let rows = screen::decode(&machine.text_page()?)?;
         let last = rows.iter().rposition(|row| !row.is_empty())?;
         let found = rows[..=last]
             .iter()
@@ -208,27 +228,21 @@ impl Watch<'_> {
     }
 }
 
-/// Waits until the console speaks, or a moment.
-fn wait(machine: &Running) {
-    let console = machine.console_fd();
-    // A signal that ends the wait early does no harm.
-    let _ = poll(&mut [PollFd::new(&console, PollFlags::IN)], Some(&TICK));
-}
-
-/// What the monitor reported: resets that the guest asked for, a shutdown, a panic.
-fn events(machine: &mut Running, state: &mut State) -> Option<(&'static str, String)> {
+/// What the machine reported: resets that the guest asked for, a shutdown, a panic.
+fn events(machine: &mut dyn Watched, state: &mut State) -> Option<(&'static str, String)> {
     while let Some(event) = machine.event() {
-        match event["event"].as_str().unwrap_or_default() {
-            "RESET" if event["data"]["guest"] == true => {
+        match event {
+            Event::Reset => {
                 state.resets += 1;
                 state.login = None;
                 if state.resets > RESETS {
                     return Some(("reboot-loop", format!("the guest reset itself {} times", state.resets)));
                 }
             }
-            "SHUTDOWN" => return Some(("powered-off", "the guest switched itself off".to_owned())),
-            "GUEST_PANICKED" => return Some(("panic", "the guest reported a panic to its pvpanic device".to_owned())),
-            _ => {}
+            Event::PoweredOff => return Some(("powered-off", "the guest switched itself off".to_owned())),
+            Event::Panicked => {
+                return Some(("panic", "the guest reported a panic to its pvpanic device".to_owned()));
+            }
         }
     }
     None

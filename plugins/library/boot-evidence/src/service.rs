@@ -1,6 +1,6 @@
-//! Waits for an sshd of the guest to introduce itself through qemu's port forwarding.
+//! Waits for a service of the guest (an sshd) to introduce itself through a forwarded port.
 //!
-//! qemu accepts a connection at once and then tries the guest, so a connection proves nothing; only the guest's own words do.
+//! Who forwards accepts a connection at once and then tries the guest, so a connection proves nothing; only the guest's own words do.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -13,17 +13,17 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// RFC 4253, section 4.2: an identification string has at most 255 bytes; other lines may come before it.
 const LONGEST: usize = 4096;
 
-/// Looks for an sshd again and again.
+/// A service that is looked for again and again.
 #[derive(Debug)]
-pub struct Sshd {
+pub struct Service {
     address: SocketAddr,
     connection: Option<(TcpStream, Vec<u8>, Instant)>,
     next: Instant,
 }
 
-impl Sshd {
-    /// `port`: the forwarded port of this machine.
-    pub fn new(port: u16) -> Self {
+impl Service {
+    /// An sshd; `port`: the forwarded port of this machine.
+    pub fn sshd(port: u16) -> Self {
         Self { address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), connection: None, next: Instant::now() }
     }
 
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn it_tries_again_after_a_connection_that_ends() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut sshd = Sshd::new(listener.local_addr().unwrap().port());
+        let mut sshd = Service::sshd(listener.local_addr().unwrap().port());
         assert_eq!(sshd.poll(), None);
         drop(listener.accept().unwrap());
         let begin = Instant::now();
