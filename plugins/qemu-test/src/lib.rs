@@ -12,14 +12,15 @@ mod process;
 pub mod qmp;
 mod window;
 
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use vmdk2kvm_boot_evidence::{Log, Service, Watch, Watched, save};
+use vmdk2kvm_boot_evidence::{Agent, Log, Picture, Protocol, Service, Watch, Watched, Windows};
 use vmdk2kvm_kvm::Accelerator;
 use vmdk2kvm_plugin_api::model::{TestRequest, Verdict};
-use vmdk2kvm_plugin_api::{Host, Plugin, Result, Tester, tracing};
+use vmdk2kvm_plugin_api::{Host, Plugin, PluginError, Result, Tester, tracing};
 
 use machine::Running;
 use window::Window;
@@ -71,7 +72,7 @@ impl Plugin for QemuTest {
     fn new(host: Host) -> Result<Self> {
         let settings: Settings = host.settings()?;
         if settings.memory_mib < 64 || settings.cpus == 0 {
-            return Err(vmdk2kvm_plugin_api::PluginError::config(
+            return Err(PluginError::config(
                 "the plugin's settings: memory_mib must be 64 or more, and cpus 1 or more",
             ));
         }
@@ -95,24 +96,45 @@ impl Tester for QemuTest {
         let accelerator = self.accelerator(folder.path())?;
         let flash = uefi.map(|uefi| folder.flash(&uefi)).transpose()?;
         let limits = plan::Limits { memory_mib: self.settings.memory_mib, cpus: self.settings.cpus };
-        let machine = plan::machine(request, limits, accelerator, flash, &reach)?;
+        let socket = match plan::has_agent_channel(request) {
+            true => Some(folder::Socket::of(&folder, Path::new(&request.socket_dir))?),
+            false => None,
+        };
+        let agent = socket.as_ref().map(|socket| socket.path().to_owned());
+        let machine = plan::machine(request, limits, accelerator, flash, &reach, agent)?;
         let mut log = Log::create(evidence_dir)?;
 
         let mut running = Running::start(&self.settings.program, &command::render(&machine)?, &stop)?;
-        let port = running.forwarded_port(&stop);
+        let ports = running.forwarded_ports(&stop);
         let mut window = Window { running: &mut running, folder: folder.path(), stop: &stop };
         let timeout = Duration::from_secs(request.timeout_seconds);
         let mut watch = Watch::new(&self.host, plan::hostname(request), timeout);
-        (watch.sshd, watch.sshd_required) = (port.map(Service::sshd), reach.required);
+        (watch.sshd, watch.sshd_required) = (ports.get(&reach.port).copied().map(Service::sshd), reach.required);
+        if plan::is_windows(request) {
+            let service = |protocol: Protocol| Some(Service::new(protocol, *ports.get(&protocol.port())?));
+            let services = plan::services(request, &reach).into_iter().filter_map(service).collect();
+            let agent = socket.as_ref().map(|socket| agent_at(socket.path())).transpose()?;
+            watch.windows = Some(Windows::new(agent, services, plan::windows_build(request)));
+        }
         let seen = watch.run(&mut window, &mut log)?;
         log.finish(seen.screen.as_deref());
-        let picture = window.picture().and_then(|picture| save(&picture, evidence_dir));
+        let picture = window.picture().and_then(|picture| {
+            let picture =
+                Picture::parse(&picture).ok_or_else(|| PluginError::io("the picture of the screen is not a PPM"))?;
+            picture.save(evidence_dir).map(|()| (picture.width(), picture.height()))
+        });
         let picture = picture.inspect_err(|error| tracing::warn!("no picture of the screen: {error}")).ok();
         Ok(seen.verdict(&format!("{}:{}", reach.address, reach.port), picture).with(|it| {
             it.seconds = begin.elapsed().as_secs_f64();
             it.accelerator = accelerator.name().to_owned();
         }))
     }
+}
+
+/// The agent's channel, which qemu offers at this socket.
+fn agent_at(socket: &Path) -> Result<Agent> {
+    let connected = UnixStream::connect(socket).and_then(|stream| Agent::new(stream, Instant::now()));
+    connected.map_err(|error| PluginError::from_io(socket.display(), &error))
 }
 
 impl QemuTest {
@@ -131,7 +153,7 @@ vmdk2kvm_plugin_api::export_plugin! {
     summary: "Boots the result under qemu and looks for evidence",
     kinds: ["tester"],
     guests: [],
-    capabilities: ["bios", "uefi", "secure-boot", "serial-console", "text-screen", "sshd"],
+    capabilities: ["bios", "uefi", "secure-boot", "serial-console", "text-screen", "pictures", "sshd", "guest-agent"],
     libraries: [],
     programs: [("qemu-system-x86_64", "qemu-system-x86", "qemu-system-x86-core")],
     settings: [

@@ -5,14 +5,17 @@
 
 use std::time::{Duration, Instant};
 
+use vmdk2kvm_plugin_api::model::VerdictKind;
 use vmdk2kvm_plugin_api::{Host, Result};
 
 use crate::classify::{Classifier, Sign};
 use crate::log::Log;
+use crate::picture::Picture;
 use crate::screen;
-use crate::seen::Seen;
+use crate::seen::{Seen, Witness};
 use crate::service::Service;
 use crate::terminal::Terminal;
+use crate::windows::{self, Windows};
 
 /// How long a silent console is waited for before the other witnesses are asked.
 const TICK: Duration = Duration::from_millis(200);
@@ -43,7 +46,7 @@ pub trait Watched {
     /// latches: only planar graphics modes care, where a pixel could be lost.
     fn text_page(&mut self) -> Option<Vec<u8>>;
 
-    /// A picture of the screen: a binary PPM of 8 bits.
+    /// A picture of the screen: a binary PPM or a PNG of 8 bits.
     fn picture(&mut self) -> Result<Vec<u8>>;
 
     /// How and with what words the machine ended by itself, if it did. An error when its end says nothing about the guest.
@@ -71,12 +74,14 @@ pub struct Watch<'a> {
     pub sshd: Option<Service>,
     /// Its answer is required; otherwise it is one evidence among others.
     pub sshd_required: bool,
+    /// The guest is a Windows, which is heard and seen by other means, too. That it says nothing proves nothing then.
+    pub windows: Option<Windows>,
     /// Give up after this time.
     timeout: Duration,
 }
 
-/// Whether it came up, the stable word, and the line that proves it.
-type Ending = (bool, &'static str, Option<String>);
+/// The verdict, the stable word, and the line that proves it.
+type Ending = (VerdictKind, &'static str, Option<String>);
 
 /// What the watch has gathered so far.
 #[derive(Default)]
@@ -87,12 +92,13 @@ struct State {
     screen: Option<Vec<String>>,
     screen_read: Option<Instant>,
     resets: u32,
+    by: Witness,
 }
 
 impl<'a> Watch<'a> {
     /// Waits for a guest of this host name (empty when not known); no sshd is looked for.
     pub fn new(host: &'a Host, hostname: &str, timeout: Duration) -> Self {
-        Self { host, classifier: Classifier::new(hostname), sshd: None, sshd_required: false, timeout }
+        Self { host, classifier: Classifier::new(hostname), sshd: None, sshd_required: false, windows: None, timeout }
     }
 
     /// Watches until it is known. An error means that the watching failed, or was interrupted.
@@ -102,15 +108,23 @@ impl<'a> Watch<'a> {
         loop {
             self.host.check_cancelled()?;
             let ended = self.look(machine, log, &mut state, begin)?;
-            if let Some((up, reason, mut line)) = ended {
-                if !up {
+            if let Some((verdict, reason, mut line)) = ended {
+                if verdict != VerdictKind::Passed {
                     machine.ended()?;
                     self.afterwords(machine, log, &mut state, &mut line);
                 }
                 let unfinished = state.terminal.unfinished();
                 log.line(&unfinished);
-                let State { banner, screen, .. } = state;
-                return Ok(Seen { up, reason, line, banner, screen });
+                let State { banner, screen, by, .. } = state;
+                let mut more = Vec::new();
+                if let Some(windows) = &self.windows {
+                    more = windows.evidence(by);
+                    let rows = screen.as_deref().unwrap_or_default();
+                    if verdict == VerdictKind::Failed && by == Witness::Console {
+                        line = line.map(|line| windows::with_code(&line, rows));
+                    }
+                }
+                return Ok(Seen { verdict, reason, by, line, banner, screen, more });
             }
             machine.wait(TICK);
         }
@@ -151,13 +165,25 @@ impl<'a> Watch<'a> {
         if sign.is_none() {
             sign = self.screen(machine, state);
         }
+        if let (None, Some(windows)) = (&sign, &mut self.windows) {
+            let picture = || Picture::parse(&machine.picture().ok()?);
+            sign = windows.look(picture, Instant::now());
+            if let (Some((sign, _)), None) = (&sign, &state.login) {
+                state.by = windows::witness(sign.reason);
+            }
+        }
         match sign {
-            Some((sign, line)) if !sign.up => return Ok(Some((false, sign.reason, Some(line)))),
+            Some((sign, line)) if !sign.up => return Ok(Some((VerdictKind::Failed, sign.reason, Some(line)))),
             Some((sign, line)) if state.login.is_none() => state.login = Some((sign, line, Instant::now())),
             _ => {}
         }
-        if let Some((reason, line)) = events(machine, state) {
-            return Ok(Some((false, reason, Some(line))));
+        let resets = state.resets;
+        let event = events(machine, state);
+        if let (Some(windows), true) = (&mut self.windows, state.resets > resets) {
+            windows.restarted(Instant::now());
+        }
+        if let Some((reason, line)) = event {
+            return Ok(Some((VerdictKind::Failed, reason, Some(line))));
         }
         if state.banner.is_none() {
             let banner = self.sshd.as_mut().and_then(Service::poll);
@@ -165,26 +191,41 @@ impl<'a> Watch<'a> {
             state.banner = banner.filter(|banner| self.sshd_required || !banner.contains("dropbear"));
         }
         if let Some(words) = machine.ended()? {
-            return Ok(Some((false, "qemu-died", Some(words))));
+            return Ok(Some((VerdictKind::Failed, "qemu-died", Some(words))));
         }
         match (&state.login, &state.banner) {
             (Some((sign, line, _)), banner) if banner.is_some() || !self.sshd_required => {
-                return Ok(Some((true, sign.reason, Some(line.clone()))));
+                return Ok(Some((VerdictKind::Passed, sign.reason, Some(line.clone()))));
             }
-            (None, Some(_)) => return Ok(Some((true, "sshd", None))),
+            (None, Some(_)) => return Ok(Some((VerdictKind::Passed, "sshd", None))),
             (Some((_, line, since)), None) if since.elapsed() > SSHD_AFTER_LOGIN => {
-                return Ok(Some((false, "sshd-silent", Some(line.clone()))));
+                return Ok(Some((VerdictKind::Failed, "sshd-silent", Some(line.clone()))));
             }
             _ => {}
         }
         if begin.elapsed() > self.timeout {
-            let last = Some(log.last().to_owned()).filter(|line| !line.is_empty());
-            return Ok(Some(match &state.login {
-                Some((_, line, _)) => (false, "sshd-silent", Some(line.clone())),
-                None => (false, "timeout", last),
-            }));
+            return Ok(Some(self.too_late(log, state)));
         }
         Ok(None)
+    }
+
+    /// The time is over.
+    fn too_late(&self, log: &Log, state: &mut State) -> Ending {
+        if let Some((_, line, _)) = &state.login {
+            return (VerdictKind::Failed, "sshd-silent", Some(line.clone()));
+        }
+        let last = Some(log.last().to_owned()).filter(|line| !line.is_empty());
+        let Some(windows) = &self.windows else { return (VerdictKind::Failed, "timeout", last) };
+        if let Some((sign, line)) = windows.so_far() {
+            state.by = windows::witness(sign.reason);
+            return match self.sshd_required {
+                false => (VerdictKind::Passed, sign.reason, Some(line)),
+                true => (VerdictKind::Failed, "sshd-silent", Some(line)),
+            };
+        }
+        let shows = windows.shows();
+        state.by = if shows.is_some() { Witness::Picture } else { Witness::Console };
+        (VerdictKind::Inconclusive, "timeout", shows.or(last))
     }
 
     /// All that the serial console has to say now.
@@ -200,15 +241,21 @@ impl<'a> Watch<'a> {
             }
             state.terminal.feed(&buffer[..read], |line| {
                 log.line(line);
-                if let Some(sign) = self.classifier.line(line, true) {
+                if let Some(sign) = self.judge(line, true) {
                     found.get_or_insert((sign, line.to_owned()));
                 }
             });
         }
         found.or_else(|| {
             let line = state.terminal.unfinished();
-            self.classifier.line(&line, false).map(|sign| (sign, line))
+            self.judge(&line, false).map(|sign| (sign, line))
         })
+    }
+
+    /// What a line proves of this guest.
+    fn judge(&self, line: &str, ended: bool) -> Option<Sign> {
+        let windows = self.windows.as_ref().and_then(|_| windows::down(line));
+        windows.map(|reason| Sign { up: false, reason }).or_else(|| self.classifier.line(line, ended))
     }
 
     /// The text on the screen, when it is time to read it. The last line is the one the cursor stands in.
@@ -222,7 +269,7 @@ impl<'a> Watch<'a> {
         let found = rows[..=last]
             .iter()
             .enumerate()
-            .find_map(|(index, row)| self.classifier.line(row, index != last).map(|sign| (sign, row.clone())));
+            .find_map(|(index, row)| self.judge(row, index != last).map(|sign| (sign, row.clone())));
         state.screen = Some(rows);
         found
     }
@@ -247,3 +294,7 @@ fn events(machine: &mut dyn Watched, state: &mut State) -> Option<(&'static str,
     }
     None
 }
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;
