@@ -7,7 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The libraries, each of which may import those before it.
-const LIBRARIES: [&str; 11] = [
+const LIBRARIES: [&str; 12] = [
+    "boot-evidence",
     "child",
     "image-layout",
     "private-folder",

@@ -13,8 +13,8 @@ pub struct Verdict {
     pub schema: u32,
     /// Outcome.
     pub verdict: VerdictKind,
-    /// Stable word for what decided it: `login-prompt`, `systemd-target`, `sshd`; or `initramfs-prompt`, `grub-rescue`,
-    /// `emergency-mode`, `panic`, `no-bootable-device`, `timeout`, ...
+    /// Stable word for what decided it: `login-prompt`, `systemd-target`, `sshd`, `guest-agent`; or `initramfs-prompt`, `grub-rescue`,
+    /// `emergency-mode`, `panic`, `stop-screen`, `no-bootable-device`, `timeout`, ...
     pub reason: String,
     /// What was seen.
     pub evidence: Vec<Evidence>,
@@ -51,7 +51,7 @@ pub enum VerdictKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Evidence {
-    /// `console`, `screenshot`, `network`.
+    /// `console`, `screenshot`, `network`, `guest-agent`, `first-start`.
     pub kind: String,
     /// What was seen, control characters escaped.
     pub detail: String,

@@ -35,8 +35,19 @@ pub struct Machine {
     pub disks: Vec<Disk>,
     /// Cards in order; only the first is connected, to the test's own network.
     pub nics: Vec<Nic>,
-    /// An address of the guest and a port of it that can be reached from here.
-    pub forward: Option<(Ipv4Addr, u16)>,
+    /// Where the guest can be reached from here.
+    pub forward: Option<Forward>,
+    /// Socket of the channel of a guest agent, for a guest that has the driver for it.
+    pub agent: Option<PathBuf>,
+}
+
+/// An address of the guest and ports of it that can be reached from here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forward {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// The ports.
+    pub ports: Vec<u16>,
 }
 
 /// UEFI flash.
@@ -94,7 +105,7 @@ pub fn render(machine: &Machine) -> Result<Vec<String>> {
         line.pair("-device", format!("{place},drive=disk{index}{serial}{boot}"));
     }
     for (index, nic) in machine.nics.iter().enumerate() {
-        line.pair("-netdev", network(index, machine.forward));
+        line.pair("-netdev", network(index, machine.forward.as_ref()));
         let bus = match nic.model {
             CardModel::Virtio | CardModel::E1000e => line.port(),
             _ => line.bridge(),
@@ -170,6 +181,14 @@ fn basics(machine: &Machine, line: &mut Line) {
     line.pair("-object", "rng-random,id=entropy,filename=/dev/urandom");
     let port = line.port();
     line.pair("-device", format!("virtio-rng-pci{port},rng=entropy"));
+    if let Some(socket) = &machine.agent {
+        // A comma is doubled where it is none between options.
+        let path = socket.display().to_string().replace(',', ",,");
+        let port = line.port();
+        line.pair("-chardev", format!("socket,id=agent,path={path},server=on,wait=off"));
+        line.pair("-device", format!("virtio-serial-pci{port},id=channels"));
+        line.pair("-device", "virtserialport,bus=channels.0,chardev=agent,name=org.qemu.guest_agent.0");
+    }
 }
 
 /// Flushes are dropped: nothing of an overlay outlives the test. What lies below it stands in its own header.
@@ -191,20 +210,24 @@ fn flash_node(name: &str, path: &PathBuf, read_only: bool) -> Value {
 }
 
 /// The first card reaches nothing (`restrict=on`) but can be reached; the others are alone on their hubs.
-fn network(index: usize, forward: Option<(Ipv4Addr, u16)>) -> String {
+fn network(index: usize, forward: Option<&Forward>) -> String {
     if index > 0 {
         return format!("hubport,id=net{index},hubid={index}");
     }
-    let Some((address, port)) = forward else { return "user,id=net0,restrict=on".to_owned() };
+    let Some(Forward { address, ports }) = forward else { return "user,id=net0,restrict=on".to_owned() };
     // A guest with a static address believes in its own network: the test's is made to be that one. The gateway qemu plays
     // must not take the guest's address.
     let [a, b, c, host] = address.octets();
     let own = |wanted: u8, other: u8| Ipv4Addr::new(a, b, c, if host == wanted { other } else { wanted });
-    format!(
-        "user,id=net0,restrict=on,net={a}.{b}.{c}.0/24,host={},dns={},dhcpstart={address},hostfwd=tcp:127.0.0.1:0-{address}:{port}",
+    let mut words = format!(
+        "user,id=net0,restrict=on,net={a}.{b}.{c}.0/24,host={},dns={},dhcpstart={address}",
         own(2, 4),
         own(3, 5),
-    )
+    );
+    for port in ports {
+        words.push_str(&format!(",hostfwd=tcp:127.0.0.1:0-{address}:{port}"));
+    }
+    words
 }
 
 /// The arguments, and which places are taken.
@@ -281,8 +304,13 @@ mod tests {
                 Nic { mac: Some("00:50:56:2a:77:01".to_owned()), model: CardModel::Virtio },
                 Nic { mac: None, model: CardModel::Virtio },
             ],
-            forward: Some(("10.0.2.77".parse().unwrap(), 22)),
+            forward: Some(forward("10.0.2.77")),
+            agent: None,
         }
+    }
+
+    fn forward(address: &str) -> Forward {
+        Forward { address: address.parse().unwrap(), ports: vec![22] }
     }
 
     fn disk(overlay: &str, number: u32, bus: DiskBus) -> Disk {
@@ -363,8 +391,23 @@ mod tests {
     }
 
     #[test]
+    fn a_guest_agent_has_a_channel_and_several_ports_are_forwarded() {
+        let mut machine = machine();
+        machine.agent = Some("/s/a,b".into());
+        machine.forward = Some(Forward { ports: vec![22, 3389], ..forward("10.0.2.77") });
+        let line = render(&machine).unwrap().join(" ");
+        let channel = "-chardev socket,id=agent,path=/s/a,,b,server=on,wait=off -device virtio-serial-pci,bus=port2,id=channels \
+            -device virtserialport,bus=channels.0,chardev=agent,name=org.qemu.guest_agent.0";
+        assert!(line.contains(channel), "{line}");
+        assert!(
+            line.contains(",hostfwd=tcp:127.0.0.1:0-10.0.2.77:22,hostfwd=tcp:127.0.0.1:0-10.0.2.77:3389 "),
+            "{line}"
+        );
+    }
+
+    #[test]
     fn an_address_of_the_guest_is_never_the_gateways() {
-        let network = |address: &str| network(0, Some((address.parse().unwrap(), 22)));
+        let network = |address: &str| network(0, Some(&forward(address)));
         assert!(network("192.168.7.9").contains("net=192.168.7.0/24,host=192.168.7.2,dns=192.168.7.3,"));
         assert!(network("192.168.7.2").contains("host=192.168.7.4,dns=192.168.7.3,"));
         assert!(network("192.168.7.3").contains("host=192.168.7.2,dns=192.168.7.5,"));

@@ -52,6 +52,35 @@ impl Folder {
     }
 }
 
+/// A socket that is removed when the test is over.
+#[derive(Debug)]
+pub struct Socket(PathBuf);
+
+impl Socket {
+    /// Where it is to be: below `socket_dir`, under the name of this test's folder.
+    pub fn of(folder: &Folder, socket_dir: &Path) -> Result<Self> {
+        let created = fs::DirBuilder::new().recursive(true).mode(0o700).create(socket_dir);
+        created.map_err(|error| PluginError::from_io(socket_dir.display(), &error))?;
+        let path = socket_dir.join(folder.0.file_name().unwrap_or_default());
+        // A test that was killed may have left one of this name.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(PluginError::from_io(path.display(), &error)),
+            _ => Ok(Self(path)),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
 impl Drop for Folder {
     fn drop(&mut self) {
         // What is left is in the run's own work directory, which the host empties.

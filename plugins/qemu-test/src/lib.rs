@@ -1,37 +1,29 @@
 //! Boots the result under qemu and looks for evidence.
 //!
-//! One call: a machine like the new one ([`plan`], [`command`], [`firmware`]) is started on its overlays ([`machine`]) and watched ([`watch`]) until its consoles ([`terminal`], [`classify`], [`screen`]) or its network ([`sshd`])
-//! tell whether it came up.
+//! One call: a machine like the new one ([`plan`], [`command`], [`firmware`]) is started on its overlays ([`machine`]) and shown ([`window`])
+//! to the library that judges it, `boot-evidence`, until it is known whether the guest came up.
 
-pub mod classify;
 pub mod command;
 pub mod firmware;
 mod folder;
-mod log;
 pub mod machine;
 mod plan;
 mod process;
 pub mod qmp;
-mod screen;
-mod sshd;
-mod terminal;
-mod text;
-mod watch;
+mod window;
 
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use vmdk2kvm_boot_evidence::{Agent, Log, Picture, Protocol, Service, Watch, Watched, Windows};
 use vmdk2kvm_kvm::Accelerator;
-use vmdk2kvm_plugin_api::model::{Evidence, TestRequest, Verdict, VerdictKind};
-use vmdk2kvm_plugin_api::{Host, Plugin, Result, Tester, tracing};
+use vmdk2kvm_plugin_api::model::{TestRequest, Verdict};
+use vmdk2kvm_plugin_api::{Host, Plugin, PluginError, Result, Tester, tracing};
 
 use machine::Running;
-use sshd::Sshd;
-use watch::{Seen, Watch};
-
-/// Name of the picture in the evidence folder.
-const PICTURE: &str = "screenshot.png";
+use window::Window;
 
 /// The plugin: its settings and the host.
 #[derive(Clone)]
@@ -80,7 +72,7 @@ impl Plugin for QemuTest {
     fn new(host: Host) -> Result<Self> {
         let settings: Settings = host.settings()?;
         if settings.memory_mib < 64 || settings.cpus == 0 {
-            return Err(vmdk2kvm_plugin_api::PluginError::config(
+            return Err(PluginError::config(
                 "the plugin's settings: memory_mib must be 64 or more, and cpus 1 or more",
             ));
         }
@@ -104,31 +96,45 @@ impl Tester for QemuTest {
         let accelerator = self.accelerator(folder.path())?;
         let flash = uefi.map(|uefi| folder.flash(&uefi)).transpose()?;
         let limits = plan::Limits { memory_mib: self.settings.memory_mib, cpus: self.settings.cpus };
-        let machine = plan::machine(request, limits, accelerator, flash, &reach)?;
-        let mut log = log::Log::create(evidence_dir)?;
+        let socket = match plan::has_agent_channel(request) {
+            true => Some(folder::Socket::of(&folder, Path::new(&request.socket_dir))?),
+            false => None,
+        };
+        let agent = socket.as_ref().map(|socket| socket.path().to_owned());
+        let machine = plan::machine(request, limits, accelerator, flash, &reach, agent)?;
+        let mut log = Log::create(evidence_dir)?;
 
         let mut running = Running::start(&self.settings.program, &command::render(&machine)?, &stop)?;
-        let port = running.forwarded_port(&stop);
-        let watch = Watch {
-            host: &self.host,
-            folder: folder.path(),
-            classifier: classify::Classifier::new(plan::hostname(request)),
-            sshd: port.map(Sshd::new),
-            sshd_required: reach.required,
-            timeout: Duration::from_secs(request.timeout_seconds),
-        };
-        let seen = watch.run(&mut running, &mut log)?;
+        let ports = running.forwarded_ports(&stop);
+        let mut window = Window { running: &mut running, folder: folder.path(), stop: &stop };
+        let timeout = Duration::from_secs(request.timeout_seconds);
+        let mut watch = Watch::new(&self.host, plan::hostname(request), timeout);
+        (watch.sshd, watch.sshd_required) = (ports.get(&reach.port).copied().map(Service::sshd), reach.required);
+        if plan::is_windows(request) {
+            let service = |protocol: Protocol| Some(Service::new(protocol, *ports.get(&protocol.port())?));
+            let services = plan::services(request, &reach).into_iter().filter_map(service).collect();
+            let agent = socket.as_ref().map(|socket| agent_at(socket.path())).transpose()?;
+            watch.windows = Some(Windows::new(agent, services, plan::windows_build(request)));
+        }
+        let seen = watch.run(&mut window, &mut log)?;
         log.finish(seen.screen.as_deref());
-        let picture = screen::save(&mut running, folder.path(), &evidence_dir.join(PICTURE), &stop);
+        let picture = window.picture().and_then(|picture| {
+            let picture =
+                Picture::parse(&picture).ok_or_else(|| PluginError::io("the picture of the screen is not a PPM"))?;
+            picture.save(evidence_dir).map(|()| (picture.width(), picture.height()))
+        });
         let picture = picture.inspect_err(|error| tracing::warn!("no picture of the screen: {error}")).ok();
-        Ok(Verdict::new(if seen.up { VerdictKind::Passed } else { VerdictKind::Failed }, seen.reason.to_owned()).with(
-            |it| {
-                it.evidence = evidence(&seen, &reach, picture);
-                it.seconds = begin.elapsed().as_secs_f64();
-                it.accelerator = accelerator.name().to_owned();
-            },
-        ))
+        Ok(seen.verdict(&format!("{}:{}", reach.address, reach.port), picture).with(|it| {
+            it.seconds = begin.elapsed().as_secs_f64();
+            it.accelerator = accelerator.name().to_owned();
+        }))
     }
+}
+
+/// The agent's channel, which qemu offers at this socket.
+fn agent_at(socket: &Path) -> Result<Agent> {
+    let connected = UnixStream::connect(socket).and_then(|stream| Agent::new(stream, Instant::now()));
+    connected.map_err(|error| PluginError::from_io(socket.display(), &error))
 }
 
 impl QemuTest {
@@ -141,32 +147,13 @@ impl QemuTest {
     }
 }
 
-/// What a report shows: the deciding line first.
-fn evidence(seen: &Seen, reach: &plan::Reach, picture: Option<(u32, u32)>) -> Vec<Evidence> {
-    let detail = match (&seen.line, seen.up) {
-        (Some(line), _) => text::shown(line),
-        (None, true) => "nothing that decides".to_owned(),
-        (None, false) => "nothing at all".to_owned(),
-    };
-    let mut evidence = vec![Evidence::new("console", detail).with(|it| it.file = Some(log::NAME.into()))];
-    if let Some(banner) = &seen.banner {
-        let detail = format!("{banner} at {}:{}", reach.address, reach.port);
-        evidence.push(Evidence::new("network", detail));
-    }
-    if let Some((width, height)) = picture {
-        let detail = format!("{width} x {height} pixels");
-        evidence.push(Evidence::new("screenshot", detail).with(|it| it.file = Some(PICTURE.into())));
-    }
-    evidence
-}
-
 vmdk2kvm_plugin_api::export_plugin! {
     plugin: QemuTest,
     name: "qemu-test",
     summary: "Boots the result under qemu and looks for evidence",
     kinds: ["tester"],
     guests: [],
-    capabilities: ["bios", "uefi", "secure-boot", "serial-console", "text-screen", "sshd"],
+    capabilities: ["bios", "uefi", "secure-boot", "serial-console", "text-screen", "pictures", "sshd", "guest-agent"],
     libraries: [],
     programs: [("qemu-system-x86_64", "qemu-system-x86", "qemu-system-x86-core")],
     settings: [

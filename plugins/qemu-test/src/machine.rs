@@ -1,5 +1,6 @@
 //! A running qemu: its serial console and its monitor, each a socket pair that nobody else can connect to.
 
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -64,10 +65,10 @@ impl Running {
         self.monitor.call(command, arguments, stop)
     }
 
-    /// The port of this machine that leads to the guest's forwarded one. qemu chose a free one itself.
-    pub fn forwarded_port(&mut self, stop: &dyn Fn() -> bool) -> Option<u16> {
-        let answer = self.call("human-monitor-command", json!({ "command-line": "info usernet" }), stop).ok()?;
-        forwarded_port(answer.as_str()?)
+    /// The guest's ports that are forwarded, each with the port of this machine that leads to it. qemu chose free ones itself.
+    pub fn forwarded_ports(&mut self, stop: &dyn Fn() -> bool) -> BTreeMap<u16, u16> {
+        let answer = self.call("human-monitor-command", json!({ "command-line": "info usernet" }), stop);
+        answer.ok().as_ref().and_then(Value::as_str).map(forwarded_ports).unwrap_or_default()
     }
 
     /// Whether somebody killed qemu, most likely the kernel for want of memory: of itself it ends otherwise.
@@ -83,10 +84,14 @@ impl Running {
     }
 }
 
-/// `  TCP[HOST_FORWARD]  12  127.0.0.1  37323  10.0.2.15  22  0  0`: the fourth word.
-fn forwarded_port(table: &str) -> Option<u16> {
-    let row = table.lines().find(|line| line.contains("[HOST_FORWARD]"))?;
-    row.split_whitespace().nth(3)?.parse().ok()
+/// `  TCP[HOST_FORWARD]  12  127.0.0.1  37323  10.0.2.15  22  0  0`: the sixth word and the fourth.
+fn forwarded_ports(table: &str) -> BTreeMap<u16, u16> {
+    let rows = table.lines().filter(|line| line.contains("[HOST_FORWARD]"));
+    let pair = |row: &str| {
+        let words: Vec<&str> = row.split_whitespace().collect();
+        Some((words.get(5)?.parse().ok()?, words.get(3)?.parse().ok()?))
+    };
+    rows.filter_map(pair).collect()
 }
 
 fn was_killed(process: &mut Process) -> bool {
@@ -142,10 +147,11 @@ fn explain(program: &Path, process: &mut Process, error: &std::io::Error) -> Plu
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_forwarded_port_is_found_in_the_table() {
+    fn the_forwarded_ports_are_found_in_the_table() {
         let table = "Hub -1 (n0):\r\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r\n  \
-            TCP[HOST_FORWARD]   3       127.0.0.1 37323     192.168.7.9    22     0     0\r\n";
-        assert_eq!(super::forwarded_port(table), Some(37323));
-        assert_eq!(super::forwarded_port("none"), None);
+            TCP[HOST_FORWARD]   3       127.0.0.1 37323     192.168.7.9    22     0     0\r\n  \
+            TCP[HOST_FORWARD]   4       127.0.0.1 41001     192.168.7.9  3389     0     0\r\n";
+        assert_eq!(super::forwarded_ports(table), [(22, 37323), (3389, 41001)].into());
+        assert!(super::forwarded_ports("none").is_empty());
     }
 }

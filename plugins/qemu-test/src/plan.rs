@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
+use vmdk2kvm_boot_evidence::Protocol;
 use vmdk2kvm_kvm::Accelerator;
-use vmdk2kvm_plugin_api::model::{Card, Firmware, InterfaceInfo, MachineDisk, TestRequest, unicast_mac};
+use vmdk2kvm_plugin_api::model::{Card, Firmware, InterfaceInfo, MachineDisk, OsFamily, TestRequest, unicast_mac};
 use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result, tracing};
 
-use crate::command::{Disk, Flash, Machine, Nic};
+use crate::command::{Disk, Flash, Forward, Machine, Nic};
 use crate::firmware::{self, Uefi};
 
 /// The address that qemu's own DHCP gives.
@@ -97,13 +98,36 @@ pub fn hostname(request: &TestRequest) -> &str {
     request.inspection.as_ref().map_or("", |inspection| inspection.os.hostname.as_str())
 }
 
-/// The machine to boot.
+/// The guest is a Windows, as its disks say.
+pub fn is_windows(request: &TestRequest) -> bool {
+    request.inspection.as_ref().is_some_and(|inspection| inspection.os.family == OsFamily::Windows)
+}
+
+/// The number of its build, the last of its version.
+pub fn windows_build(request: &TestRequest) -> Option<u32> {
+    request.inspection.as_ref()?.os.version.rsplit('.').next()?.parse().ok()
+}
+
+/// The agent of this guest counts as evidence, and it has the driver for its channel. A Linux starts its own before it is known that
+/// the rest comes up.
+pub fn has_agent_channel(request: &TestRequest) -> bool {
+    is_windows(request) && request.machine.paravirtual
+}
+
+/// Services beside the sshd whose answer counts as evidence for this guest.
+pub fn services(request: &TestRequest, reach: &Reach) -> Vec<Protocol> {
+    let known = if is_windows(request) { &[Protocol::Rdp, Protocol::WinRm][..] } else { &[] };
+    known.iter().copied().filter(|protocol| protocol.port() != reach.port).collect()
+}
+
+/// The machine to boot; `agent`: the socket of its agent's channel.
 pub fn machine(
     request: &TestRequest,
     limits: Limits,
     accelerator: Accelerator,
     uefi: Option<Flash>,
     reach: &Reach,
+    agent: Option<PathBuf>,
 ) -> Result<Machine> {
     let wanted = &request.machine;
     if wanted.disks.is_empty() {
@@ -117,8 +141,13 @@ pub fn machine(
         memory_mib: (wanted.memory_bytes >> 20).clamp(64, limits.memory_mib),
         uefi,
         disks: wanted.disks.iter().map(disk).collect::<Result<_>>()?,
-        forward: (!nics.is_empty()).then_some((reach.address, reach.port)),
+        forward: (!nics.is_empty()).then(|| {
+            let others = services(request, reach);
+            let ports = std::iter::once(reach.port).chain(others.iter().map(|protocol| protocol.port())).collect();
+            Forward { address: reach.address, ports }
+        }),
         nics,
+        agent,
     })
 }
 

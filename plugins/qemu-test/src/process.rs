@@ -46,7 +46,7 @@ impl Process {
         let said = self.said.text();
         let line = said.lines().rev().map(str::trim).find(|line| !line.is_empty() && !line.contains(": warning: "));
         let line = line.unwrap_or_default();
-        crate::text::shown(line.split_once(": ").map_or(line, |(_, rest)| rest))
+        vmdk2kvm_boot_evidence::shown(line.split_once(": ").map_or(line, |(_, rest)| rest))
     }
 
     /// Takes what it has written to standard error, without waiting: a full pipe would stop it.

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[expect(dead_code, reason = "shared with the other tests")]
 mod support;
 
 use std::os::unix::fs::PermissionsExt;

@@ -1,5 +1,6 @@
 //! A host for the tests, and requests to test with.
 
+pub mod painted;
 pub mod sector;
 
 use std::os::unix::fs::PermissionsExt;
@@ -29,10 +30,15 @@ impl Bench {
     }
 
     pub fn of(sector: &[u8; 512]) -> Self {
+        Self::holding(sector)
+    }
+
+    /// A disk that begins with these bytes.
+    pub fn holding(content: &[u8]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("disk, \"1\":a=b %s.raw");
         let mut bytes = vec![0; 1 << 20];
-        bytes[..512].copy_from_slice(sector);
+        bytes[..content.len()].copy_from_slice(content);
         std::fs::write(&image, bytes).unwrap();
         std::fs::set_permissions(&image, std::fs::Permissions::from_mode(0o400)).unwrap();
         let request = request(folder.path(), &image, "raw", 1 << 20);

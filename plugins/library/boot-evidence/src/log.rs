@@ -10,7 +10,7 @@ use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
 /// Name of the file in the evidence folder.
-pub const NAME: &str = "console.log";
+pub const LOG: &str = "console.log";
 /// A guest that says more than this (8 MiB) is not listened to further.
 const LARGEST: usize = 8 << 20;
 
@@ -26,7 +26,7 @@ impl Log {
     /// Begins a log of mode 0600 in `folder`, in place of an earlier test's, and whole even where two tests run at once: each writes
     /// its own file, and the name is the last one's.
     pub fn create(folder: &Path) -> Result<Self> {
-        let path = folder.join(NAME);
+        let path = folder.join(LOG);
         let open = || {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
             Ok::<_, std::io::Error>(NamedTempFile::new_in(folder)?.persist(&path)?)

@@ -82,7 +82,7 @@ const TARGETS: [&str; 6] = [
 /// Lines that look like a login prompt and are none.
 const NOT_HOSTS: [&str; 3] = ["Last", "last", "Password"];
 
-/// Reads lines of one guest.
+/// Reads lines of one guest's consoles.
 #[derive(Debug, Clone, Default)]
 pub struct Classifier {
     /// First label of the guest's host name, when it is known.
