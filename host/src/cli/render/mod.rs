@@ -1,5 +1,6 @@
 //! Results as text for people. Takes finished documents; decides nothing.
 
+mod defined;
 mod error;
 mod findings;
 mod holds;
@@ -11,6 +12,7 @@ mod plugins;
 mod report;
 mod table;
 
+pub use defined::defined;
 pub use error::error;
 pub use holds::{holds, released};
 pub use inspection::inspection;
