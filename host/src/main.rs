@@ -291,6 +291,7 @@ fn show(invocation: &Invocation, job: &Job, result: &Value) -> String {
                 .and_then(|plan| Ok(render::plan(&plan, colour) + &render::ways(&ways()?)))
         }
         Command::Release => Ok(render::released(result)),
+        Command::Define => Ok(render::defined(result)),
         _ => {
             let dir = match &job.input {
                 Input::Result { dir } => dir.clone(),

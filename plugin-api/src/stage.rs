@@ -237,7 +237,7 @@ pub trait Converter: Send + Sync {
     }
 
     /// Defines the machine at its target, and starts nothing. What is there and not ours stays; doing it again changes nothing; a step
-    /// that fails leaves nothing behind. No host of this version asks for it: it writes what [`Converter::render`] gives beside the images.
+    /// that fails leaves nothing behind. The images in the request stay as they are.
     fn define(&self, request: &Define) -> Result<Defined> {
         let _ = request;
         Err(PluginError::cannot("defining a machine"))

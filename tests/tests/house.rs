@@ -7,12 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The libraries, each of which may import those before it.
-const LIBRARIES: [&str; 12] = [
+const LIBRARIES: [&str; 13] = [
     "boot-evidence",
     "child",
     "image-layout",
     "private-folder",
     "kvm",
+    "libvirt",
     "linux-guest",
     "windows-guest",
     "offline-guest",

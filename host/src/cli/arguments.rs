@@ -138,6 +138,12 @@ pub(super) enum Verb {
         #[arg(value_name = "DIR")]
         dir: PathBuf,
     },
+    /// Define what `migrate` left in a folder at its target; starts nothing, and replaces nothing that is not ours
+    Define {
+        /// The folder
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
     /// Give back what an abandoned run holds at its source: a snapshot, a lease
     Release {
         /// The folder that the run was to leave its result in

@@ -56,6 +56,8 @@ pub(super) enum Shape {
     Flag,
     /// With a value, as often as wanted.
     List,
+    /// With a name and what it becomes, as often as wanted.
+    Pairs,
     /// With a whole number.
     Number,
     /// With a text.
@@ -67,7 +69,7 @@ impl Shape {
     pub(super) fn action(self) -> ArgAction {
         match self {
             Self::Flag => ArgAction::SetTrue,
-            Self::List => ArgAction::Append,
+            Self::List | Self::Pairs => ArgAction::Append,
             Self::Number | Self::Text => ArgAction::Set,
         }
     }
@@ -79,6 +81,10 @@ pub(super) fn value(found: &ArgMatches, id: &str, shape: Shape) -> Option<Value>
     match shape {
         Shape::Flag => found.try_get_one::<bool>(id).ok().flatten().filter(|given| **given).map(|_| json!(true)),
         Shape::List => texts().map(|texts| texts.map(|text| json!(text)).collect()),
+        Shape::Pairs => texts().map(|texts| {
+            let pairs = texts.filter_map(|text| text.split_once('='));
+            Value::Object(pairs.map(|(name, value)| (name.to_owned(), json!(value))).collect())
+        }),
         Shape::Number => {
             texts()?.next_back().map(|text| text.parse::<i64>().map_or(json!(text), |number| json!(number)))
         }
@@ -108,6 +114,7 @@ impl SettingOption {
         match self.key.kind {
             Kind::Flag => Shape::Flag,
             Kind::Number(..) => Shape::Number,
+            Kind::Networks => Shape::Pairs,
             Kind::Texts | Kind::Words(_) | Kind::Paths | Kind::Uris | Kind::Keys | Kind::Resizes => Shape::List,
             _ => Shape::Text,
         }
@@ -127,6 +134,7 @@ impl SettingOption {
             }
             Kind::Keys => argument.value_name(self.flag.value).value_parser(kept::<KeySource>),
             Kind::Resizes => argument.value_name(self.flag.value).value_parser(kept::<Resize>),
+            Kind::Networks => argument.value_name(self.flag.value).value_parser(pair),
             _ => argument.value_name(self.flag.value),
         }
     }
@@ -135,4 +143,10 @@ impl SettingOption {
 /// A value that is checked while clap can still point at it, and kept as text: settings files write it the same way.
 fn kept<T: std::str::FromStr<Err = String>>(text: &str) -> Result<String, String> {
     text.parse::<T>().map(|_| text.to_owned())
+}
+
+/// A name and what it becomes.
+fn pair(text: &str) -> Result<String, String> {
+    let is_whole = text.split_once('=').is_some_and(|(name, value)| !name.is_empty() && !value.is_empty());
+    if is_whole { Ok(text.to_owned()) } else { Err("it is not OLD=NEW".to_owned()) }
 }

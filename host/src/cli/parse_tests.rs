@@ -120,6 +120,12 @@ fn commands_become_requests_and_flags_become_settings() {
             json!({"targets": ["a"]}),
         ),
         (
+            "define out --connect far:///x --pool p --replace --network Old=new --network a=b=c --target a",
+            Request { command: Command::Define, input: Input::Result { dir: "out".into() }, plan_out: None },
+            json!({"define": {"connect": "far:///x", "pool": "p", "replace": true}, "targets": ["a"],
+                "machine": {"networks": {"Old": "new", "a": "b=c"}}}),
+        ),
+        (
             "migrate far://h/web --password-file /p --transport far --snapshot --enable-cbt --power-off",
             source(Command::Migrate),
             json!({"source": {"uri": "far://h/web", "snapshot": true, "enable_cbt": true, "power_off": true},
@@ -235,6 +241,7 @@ fn usage_errors_are_one_sentence_and_exit_with_2() {
             "migrate x --key all:/k",
             "invalid value 'all:/k' for '--key <SELECTOR:file:PATH>': `all:/k` is not SELECTOR:file:PATH",
         ),
+        ("define x --network lan", "invalid value 'lan' for '--network <OLD=NEW>': it is not OLD=NEW"),
         ("migrate x --set name", "invalid value 'name' for '--set <KEY=VALUE>': there is no `=` between key and value"),
         (
             "plugin new a --kind teleporter",

@@ -136,6 +136,7 @@ fn action(verb: Verb, flags: &mut Map<String, Value>) -> Action {
         Verb::Convert { images } => run(Command::Convert, Input::Images { paths: images }),
         Verb::Test { dir } => run(Command::Test, Input::Result { dir }),
         Verb::Render { dir } => run(Command::Render, Input::Result { dir }),
+        Verb::Define { dir } => run(Command::Define, Input::Result { dir }),
         Verb::Release { dir, password } => {
             password_file(flags, password);
             run(Command::Release, Input::Result { dir })

@@ -28,13 +28,15 @@ pub enum Command {
     Test,
     /// The definition of a finished result for further targets.
     Render,
+    /// No stage: defines a finished result at its target.
+    Define,
     /// No stage: gives back what a former run holds at its source.
     Release,
 }
 
 impl Command {
     /// Every command that works on a machine.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Migrate,
         Self::Inventory,
         Self::Inspect,
@@ -45,6 +47,7 @@ impl Command {
         Self::Convert,
         Self::Test,
         Self::Render,
+        Self::Define,
     ];
 
     /// The word on the command line.
@@ -60,6 +63,7 @@ impl Command {
             Self::Convert => "convert",
             Self::Test => "test",
             Self::Render => "render",
+            Self::Define => "define",
             Self::Release => "release",
         }
     }
@@ -76,8 +80,7 @@ impl Command {
             Self::Flatten | Self::Convert => &[Fetch, Flatten, Convert],
             Self::Fix => &[Fetch, Flatten, Inspect, Plan, Fix, Convert],
             Self::Test => &[Stage::Test],
-            Self::Render => &[],
-            Self::Release => &[],
+            Self::Render | Self::Define | Self::Release => &[],
         }
     }
 

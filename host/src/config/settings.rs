@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use vmdk2kvm_plugin_api::model::{CardModel, CardNetwork, Chipset, Clock, DiskBus, Firmware, TestExpectation, Video};
 
-use super::command::Command::{Apply, Convert, Fix, Flatten, Inspect, Inventory, Migrate, Plan, Render, Test};
+use super::command::Command::{Apply, Convert, Define, Fix, Flatten, Inspect, Inventory, Migrate, Plan, Render, Test};
 use super::command::{Command, SKIPPABLE};
 use super::option::{Flag, Kind, options};
 use super::resize::Resize;
@@ -67,9 +67,11 @@ options! {
         /// Each plugin's own settings: see `vmdk2kvm plugin show NAME`
         plugin: BTreeMap<String, Value>, Kind::Tables("plugin");
         /// Write the machine down for the target NAME of an installed plugin; repeatable [default: the preferred one]
-        targets: Vec<String>, Kind::Texts, Flag::new("target", "NAME").of(&[Migrate, Apply, Render]);
+        targets: Vec<String>, Kind::Texts, Flag::new("target", "NAME").of(&[Migrate, Apply, Render, Define]);
         /// Each target's own options
         target: BTreeMap<String, Value>, Kind::Tables("target");
+        /// Defining a result at its target.
+        define: DefineOptions, Kind::Section(DefineOptions::KEYS);
         /// The new machine. What is not said is decided from the guest.
         machine: MachineOptions, Kind::Section(MachineOptions::KEYS);
         /// Whether and how the worker is shut in.
@@ -155,10 +157,22 @@ options! {
 }
 
 options! {
+    /// Defining a result at its target.
+    DefineOptions {
+        /// Where the target is, as its plugin takes it [default: its usual place]
+        connect: Option<String>, Kind::Text, Flag::new("connect", "URI").of(&[Define]);
+        /// Copy the images into the target's pool NAME [default: they stay where they are]
+        pool: Option<String>, Kind::Text, Flag::new("pool", "NAME").of(&[Define]);
+        /// Replace a machine that this program defined there; what is not ours is never replaced
+        replace: bool, Kind::Flag, Flag::new("replace", "").of(&[Define]);
+    }
+}
+
+options! {
     /// The new machine. What is not said is decided from the guest.
     MachineOptions {
         /// Networks of the new host by the names of the old ones; `*` for all others
-        networks: BTreeMap<String, CardNetwork>, Kind::Networks;
+        networks: BTreeMap<String, CardNetwork>, Kind::Networks, Flag::new("network", "OLD=NEW").of(&[Define]);
         /// Bus of all disks; else the best that the guest drives
         disk_bus: Option<DiskBus>, Kind::Word(|| vec!["virtio", "virtio-scsi", "sata", "ide"]);
         /// The disk that is booted from, counted from 1
@@ -285,6 +299,9 @@ until = "test"
 [containment]
 folders = []
 mode = "auto"
+
+[define]
+replace = false
 
 [inspect]
 reader = "auto"

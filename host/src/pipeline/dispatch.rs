@@ -5,7 +5,7 @@ use std::path::Path;
 use vmdk2kvm_plugin_api::ErrorKind;
 
 use super::run::Run;
-use super::{examine, inventory, migrate, release, render, retest};
+use super::{define, examine, inventory, migrate, release, render, retest};
 use crate::config::{Command, Job};
 use crate::plugins::{self, Services};
 use crate::report::Containment;
@@ -30,6 +30,7 @@ pub fn run(
         }
         Command::Test => retest::retest(&run),
         Command::Render => render::render(&run),
+        Command::Define => define::define(&run),
         Command::Release => release::release(&run),
     };
     outcome.map_err(|mut failure| {

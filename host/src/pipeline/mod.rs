@@ -8,6 +8,7 @@ mod chain;
 mod conclude;
 mod convert;
 mod copying;
+mod define;
 mod deliver;
 mod digests;
 mod direct;

@@ -76,6 +76,9 @@ impl Territory {
             Input::Result { dir } => territory.write.push(dir.clone()),
             Input::Source | Input::Images { .. } => {}
         }
+        if let Some(uri) = &job.settings.define.connect {
+            territory.add_place(uri);
+        }
         territory.write.extend(
             job.settings.output.iter().chain(&job.settings.work_dir).chain(&job.settings.containment.folders).cloned(),
         );
@@ -127,6 +130,17 @@ impl Territory {
             }
         } else {
             self.read.extend(source_folder(uri));
+        }
+    }
+
+    /// The paths in the query of a target's URI: a driver that runs in this process has a folder there.
+    fn add_place(&mut self, uri: &str) {
+        let query = uri.split_once('?').map_or("", |(_, query)| query);
+        let values = query.split(['&', ';']).filter_map(|pair| pair.split_once('=')).map(|(_, value)| value);
+        for path in values.filter_map(unescape).map(|path| PathBuf::from(OsStr::from_bytes(&path))) {
+            if path.is_absolute() {
+                if path.is_dir() { &mut self.write } else { &mut self.read }.push(path);
+            }
         }
     }
 
@@ -217,6 +231,16 @@ mod tests {
             territory.add_source(uri);
         }
         assert_eq!((territory.read, territory.list), (vec!["/run/store/s 1".into()], vec!["/run/store".into()]));
+    }
+
+    #[test]
+    fn a_targets_uri_opens_the_paths_in_its_query() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, socket) = (folder.path().display(), folder.path().join("sock"));
+        let mut territory = Territory::default();
+        territory.add_place(&format!("far:///etc/x?root={root}&socket={}&mode=direct", socket.display()));
+        territory.add_place("far://h/etc?name=etc");
+        assert_eq!((territory.write, territory.read), (vec![folder.path().to_owned()], vec![socket]));
     }
 
     #[test]

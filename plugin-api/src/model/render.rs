@@ -79,12 +79,15 @@ pub struct Define {
     /// One of ours may be replaced.
     #[serde(default)]
     pub replace: bool,
+    /// The store of the target that takes the images (`--pool`); `None`: they stay where they are.
+    #[serde(default)]
+    pub pool: Option<String>,
 }
 
 impl Define {
-    /// Define at the usual place, and replace nothing.
+    /// Define at the usual place, with the images where they are, and replace nothing.
     pub fn new(render: Render, run: impl Into<String>) -> Self {
-        Self { render, run: run.into(), connect: None, replace: false }
+        Self { render, run: run.into(), connect: None, replace: false, pool: None }
     }
 }
 

@@ -1,29 +1,37 @@
-//! The target `libvirt`: a machine as the domain XML of libvirt's QEMU driver.
+//! The target `libvirt`: a machine as the domain XML of libvirt's QEMU driver, and its definition at a daemon.
 //!
-//! Pure functions from a machine to XML: [`domain`] is the document, `devices` its devices, `xml` the one way from elements to text.
+//! Rendering is pure; the document is the library's. [`define`] speaks with a daemon: [`known`] says whose a domain is that is there
+//! already, [`pool`] brings images in, [`reach`] says what would keep the domain from starting, [`undo`] takes back what was done.
 
-mod devices;
-pub mod domain;
-mod xml;
+mod define;
+mod known;
+mod options;
+mod pool;
+mod reach;
+mod undo;
 
-use vmdk2kvm_plugin_api::model::{Finding, Machine, Render, Rendered, RenderedFile, Severity};
+use vmdk2kvm_libvirt::DEFAULT_NETWORK;
+use vmdk2kvm_libvirt::domain::{self, Words};
+use vmdk2kvm_plugin_api::model::{Define, Defined, Finding, Machine, Render, Rendered, RenderedFile, Severity};
 use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{Converter, Host, Plugin, Result};
+
+use options::Options;
 
 /// The name of the target.
 const TARGET: &str = "libvirt";
 
 /// The plugin.
-#[derive(Clone, Copy)]
-pub struct TargetLibvirt;
+#[derive(Clone)]
+pub struct TargetLibvirt(Host);
 
 impl Plugin for TargetLibvirt {
-    fn new(_: Host) -> Result<Self> {
-        Ok(Self)
+    fn new(host: Host) -> Result<Self> {
+        Ok(Self(host))
     }
 
     fn converter(&self) -> Option<Box<dyn Converter>> {
-        Some(Box::new(*self))
+        Some(Box::new(self.clone()))
     }
 }
 
@@ -33,9 +41,14 @@ impl Converter for TargetLibvirt {
     }
 
     fn render(&self, request: &Render) -> Result<Rendered> {
-        let xml = domain::domain_xml(&request.machine)?;
+        let words = Words { hypervisor: Options::of(request)?.hypervisor(), mark: None };
+        let xml = domain::domain_xml(&request.machine, &words)?;
         let file = RenderedFile::new(format!("{}.xml", request.file_name), xml);
         Ok(Rendered::new(vec![file]).with(|rendered| rendered.findings = findings(&request.machine)))
+    }
+
+    fn define(&self, request: &Define) -> Result<Defined> {
+        define::define(&self.0, request)
     }
 }
 
@@ -61,7 +74,7 @@ fn findings(machine: &Machine) -> Vec<Finding> {
     findings.extend(networks.into_iter().map(|name| {
         let which =
             if name.is_empty() { "a network without a name".into() } else { format!("the network {}", escape(name)) };
-        let default = devices::DEFAULT_NETWORK;
+        let default = DEFAULT_NETWORK;
         let message =
             format!("{which} has no counterpart in `machine.networks`: its cards go to the network `{default}`");
         Finding::new("network-unmapped", Severity::Warn, message)
@@ -73,9 +86,10 @@ fn findings(machine: &Machine) -> Vec<Finding> {
 vmdk2kvm_plugin_api::export_plugin! {
     plugin: TargetLibvirt,
     name: "target-libvirt",
-    summary: "Writes a machine down as a libvirt domain",
+    summary: "Writes a machine down as a libvirt domain, and defines it there",
     kinds: ["converter"],
     capabilities: ["libvirt"],
+    libraries: [("libvirt.so.0", "libvirt0", "libvirt-libs")],
     preference: 100,
 }
 

@@ -1,6 +1,7 @@
 //! Results as text for people. Takes finished documents; decides nothing.
 
 mod batch;
+mod defined;
 mod error;
 mod findings;
 mod holds;
@@ -13,6 +14,7 @@ mod report;
 mod table;
 
 pub use batch::{batch, batch_status, exported};
+pub use defined::defined;
 pub use error::error;
 pub use holds::{holds, released};
 pub use inspection::inspection;

@@ -55,7 +55,7 @@ fn validate(xml: &str) -> std::result::Result<(), String> {
 
 /// The document of a machine, which fits the schema.
 fn valid(shape: &str, machine: &Machine) -> String {
-    let xml = domain_xml(machine).unwrap();
+    let xml = domain_xml(machine, &Words::default()).unwrap();
     validate(&xml).unwrap_or_else(|error| panic!("{shape}: {error}\n{xml}"));
     xml
 }
@@ -63,7 +63,7 @@ fn valid(shape: &str, machine: &Machine) -> String {
 #[test]
 fn libvirt_opens_the_formats_that_its_schema_knows() {
     for format in ["qcow2", "raw", "vdi", "vmdk", "vhdx"] {
-        let xml = domain_xml(&machine(1, format, DiskBus::Virtio)).unwrap();
+        let xml = domain_xml(&machine(1, format, DiskBus::Virtio), &Words::default()).unwrap();
         assert_eq!(validate(&xml).is_ok(), opens(format), "{format}");
     }
 }
@@ -199,7 +199,7 @@ fn hostile_descriptions_stay_text() {
 fn an_image_path_that_xml_cannot_carry_is_refused() {
     let mut machine = machine(1, "qcow2", DiskBus::Virtio);
     machine.disks[0].image = "/out\n/web-disk1.qcow2".to_owned();
-    let error = domain_xml(&machine).unwrap_err();
+    let error = domain_xml(&machine, &Words::default()).unwrap_err();
     assert_eq!(error.message, "/out\\n/web-disk1.qcow2: the path of an image cannot be written into a domain");
     assert_eq!(error.kind.exit_code(), 73);
 }

@@ -12,10 +12,10 @@ use vmdk2kvm_plugin_api::{PluginError, Result};
 use super::xml::{Element, element};
 
 /// The network that libvirt itself sets up.
-pub(super) const DEFAULT_NETWORK: &str = "default";
+pub const DEFAULT_NETWORK: &str = "default";
 
-/// The disks in order, then empty CD-ROM drives.
-pub(super) fn drives(machine: &Machine) -> Result<Vec<Element>> {
+/// The disks in order, then empty CD-ROM drives. What is written to disks that are thrown away need not last.
+pub(super) fn drives(machine: &Machine, thrown_away: bool) -> Result<Vec<Element>> {
     let mut drives = Vec::new();
     // Names of the same letters must not be given twice, whatever hangs on which bus.
     let mut taken: Vec<(&str, usize)> = Vec::new();
@@ -33,7 +33,7 @@ pub(super) fn drives(machine: &Machine) -> Result<Vec<Element>> {
     let mut scsi = 0;
     for disk in &machine.disks {
         let bus = bus(disk.bus);
-        drives.push(self::disk(disk, bus, &name(bus), &mut scsi)?);
+        drives.push(self::disk(disk, bus, &name(bus), &mut scsi, thrown_away)?);
     }
     let cdroms = machine.drives.iter().filter(|drive| drive.kind == RemovableKind::Cdrom);
     drives.extend(cdroms.map(|drive: &MachineDrive| {
@@ -65,7 +65,7 @@ fn prefix(bus: DiskBus) -> &'static str {
     }
 }
 
-fn disk(disk: &MachineDisk, bus: DiskBus, name: &str, scsi: &mut usize) -> Result<Element> {
+fn disk(disk: &MachineDisk, bus: DiskBus, name: &str, scsi: &mut usize, thrown_away: bool) -> Result<Element> {
     // XML cannot carry these, and another path would be another file.
     if disk.image.chars().any(is_unsafe) || !Path::new(&disk.image).is_absolute() {
         let path = escape(&disk.image).into_owned();
@@ -73,11 +73,16 @@ fn disk(disk: &MachineDisk, bus: DiskBus, name: &str, scsi: &mut usize) -> Resul
             .hint("choose an output folder whose name has no control characters"));
     }
     let driver = element("driver").with("name", "qemu").with("type", &disk.format);
+    let driver = if thrown_away {
+        driver.with("cache", "unsafe")
+    } else {
+        // Past the host's page cache: what the guest synced is on the disk, and the memory is not spent twice.
+        driver.with("cache", "none").with("io", "native")
+    };
     let element_of = element("disk")
         .with("type", "file")
         .with("device", "disk")
-        // Past the host's page cache: what the guest synced is on the disk, and the memory is not spent twice.
-        .child(driver.with("cache", "none").with("io", "native").with("discard", "unmap"))
+        .child(driver.with("discard", "unmap"))
         .child(element("source").with("file", &disk.image))
         .child(element("target").with("dev", name).with("bus", word(bus)))
         .children(disk.plain_serial().map(|serial| super::xml::text("serial", serial)))
@@ -118,17 +123,21 @@ pub(super) fn nic(card: &Card) -> Element {
         Some(CardNetwork::Network(network)) => ("network", element("source").with("network", network)),
         _ => ("network", element("source").with("network", DEFAULT_NETWORK)),
     };
-    let model = match card.model {
-        CardModel::Virtio => "virtio",
-        CardModel::E1000e => "e1000e",
-        CardModel::Rtl8139 => "rtl8139",
-        _ => "e1000",
-    };
     element("interface")
         .with("type", kind)
         .children(card.mac.as_deref().and_then(unicast_mac).map(|mac| element("mac").with("address", mac)))
         .child(source)
-        .child(element("model").with("type", model))
+        .child(element("model").with("type", model_word(card.model)))
+}
+
+/// libvirt's word for a card's model.
+pub(super) fn model_word(model: CardModel) -> &'static str {
+    match model {
+        CardModel::Virtio => "virtio",
+        CardModel::E1000e => "e1000e",
+        CardModel::Rtl8139 => "rtl8139",
+        _ => "e1000",
+    }
 }
 
 /// What every machine gets: consoles, the agent's channel, input, graphics, and what virtio offers.

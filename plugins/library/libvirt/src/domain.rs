@@ -6,27 +6,58 @@ use vmdk2kvm_plugin_api::model::{Chipset, Clock, Firmware, Machine, canonical_uu
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use super::devices::{controllers, drives, nic, others};
+use super::mark::Mark;
 use super::xml::{Element, element, text};
 
+/// What a domain says beside its machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Words<'a> {
+    /// Who runs the guest's instructions.
+    pub hypervisor: Hypervisor,
+    /// Whose it is.
+    pub mark: Option<&'a Mark>,
+}
+
+/// Who runs a guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hypervisor {
+    /// The processor.
+    #[default]
+    Kvm,
+    /// qemu's translator.
+    Tcg,
+}
+
+impl Hypervisor {
+    /// libvirt's word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "qemu",
+        }
+    }
+}
+
 /// The domain XML of a machine with its images in place.
-pub fn domain_xml(machine: &Machine) -> Result<String> {
+pub fn domain_xml(machine: &Machine, words: &Words<'_>) -> Result<String> {
     let devices = element("devices")
-        .children(drives(machine)?)
+        .children(drives(machine, false)?)
         .children(controllers(machine))
         .children(machine.cards.iter().map(nic))
         .children(others(machine));
     let id = machine.uuid.as_deref().and_then(uuid);
     let genid = machine.genid.as_deref().and_then(uuid);
     element("domain")
-        .with("type", "kvm")
+        .with("type", words.hypervisor.word())
         .child(text("name", domain_name(&machine.name)))
         .children(id.map(|id| text("uuid", id)))
         .children(genid.map(|id| text("genid", id)))
+        .children(words.mark.map(|mark| element("metadata").child(mark.element())))
         .child(text("memory", machine.memory_bytes.div_ceil(1024).max(1).to_string()).with("unit", "KiB"))
         .child(text("vcpu", machine.cpus.consistent().count.to_string()))
         .child(os(machine))
         .child(features(machine))
-        .child(cpu(machine))
+        .child(cpu(machine, words.hypervisor))
         .child(clock(machine))
         .child(text("on_poweroff", "destroy"))
         .child(text("on_reboot", "restart"))
@@ -42,20 +73,20 @@ pub fn opens(format: &str) -> bool {
     matches!(format, "qcow2" | "raw" | "vdi" | "vmdk")
 }
 
-/// libvirt refuses slashes and empty names; control characters are the writer's business.
-fn domain_name(name: &str) -> String {
-    let name = name.trim().replace('/', "_");
+/// A machine's name as a domain has it: libvirt refuses slashes and empty names; control characters are the writer's business.
+pub fn domain_name(name: &str) -> String {
+    let name = super::xml::clean(name.trim()).replace('/', "_");
     if name.is_empty() { "vm".to_owned() } else { name }
 }
 
 /// A UUID. libvirt takes those whose octets are all the same for a mistake.
-fn uuid(text: &str) -> Option<String> {
+pub fn uuid(text: &str) -> Option<String> {
     let uuid = canonical_uuid(text)?;
     let digits = uuid.replace('-', "");
     digits.as_bytes().chunks(2).any(|octet| octet != &digits.as_bytes()[..2]).then_some(uuid)
 }
 
-fn os(machine: &Machine) -> Element {
+pub(crate) fn os(machine: &Machine) -> Element {
     let board = if machine.chipset == Chipset::Pc { "pc" } else { "q35" };
     let kind = text("type", "hvm").with("arch", "x86_64").with("machine", board);
     let Firmware::Uefi = machine.firmware else { return element("os").child(kind) };
@@ -67,7 +98,7 @@ fn os(machine: &Machine) -> Element {
     element("os").with("firmware", "efi").child(kind).child(firmware)
 }
 
-fn features(machine: &Machine) -> Element {
+pub(crate) fn features(machine: &Machine) -> Element {
     let state = |name| element(name).with("state", "on");
     let mut features = element("features").child(element("acpi")).child(element("apic"));
     if machine.enlightenments {
@@ -80,17 +111,23 @@ fn features(machine: &Machine) -> Element {
 
 /// `host-model`, not `host-passthrough`: it names what the guest sees, so that the machine can move to another host
 /// later.
-fn cpu(machine: &Machine) -> Element {
+pub(crate) fn cpu(machine: &Machine, hypervisor: Hypervisor) -> Element {
     let cpus = machine.cpus.consistent();
     let topology = element("topology")
         .with("sockets", cpus.sockets.to_string())
         .with("dies", "1")
         .with("cores", cpus.cores_per_socket.to_string())
         .with("threads", "1");
-    element("cpu").with("mode", "host-model").with("check", "partial").child(topology)
+    let cpu = element("cpu");
+    match hypervisor {
+        Hypervisor::Kvm => cpu.with("mode", "host-model").with("check", "partial"),
+        // Nothing of this host's processor is in the translated one.
+        Hypervisor::Tcg => cpu.with("mode", "maximum").with("check", "none"),
+    }
+    .child(topology)
 }
 
-fn clock(machine: &Machine) -> Element {
+pub(crate) fn clock(machine: &Machine) -> Element {
     let timer = |name| element("timer").with("name", name);
     let clock = element("clock")
         .with("offset", if machine.clock == Clock::Local { "localtime" } else { "utc" })

@@ -71,7 +71,7 @@ impl Element {
 }
 
 /// XML cannot hold most control characters, not even escaped; what could hide text from a reader goes too.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     let forbidden = |letter| vmdk2kvm_plugin_api::text::is_unsafe(letter) || matches!(letter, '\u{fffe}' | '\u{ffff}');
     text.chars().map(|letter| if forbidden(letter) { '_' } else { letter }).collect()
 }
