@@ -31,4 +31,4 @@ pub use room::{Room, STAGES, contents, names};
 pub use running::{Running, Signal};
 pub use small_disk::SmallDisk;
 pub use vcenter::Vcenter;
-pub use windows::{Inside, PhonyWindows};
+pub use windows::{Beside, Inside, PhonyWindows, write_inside};
