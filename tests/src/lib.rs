@@ -37,4 +37,4 @@ pub use running::{Running, Signal};
 pub use slurm::{Slurm, Task};
 pub use small_disk::SmallDisk;
 pub use vcenter::Vcenter;
-pub use windows::{Inside, PhonyWindows};
+pub use windows::{Beside, Inside, PhonyWindows, write_inside};

@@ -7,8 +7,12 @@ use std::process::{Command, Stdio};
 
 use std::os::unix::fs::FileExt;
 
+use vmdk2kvm_windows_guest::hive;
+
 /// Bytes of a disk: two partitions of file systems and some room.
 const DISK: u64 = 3 << 30;
+/// Bytes of a disk beside it.
+const BESIDE: u64 = 64 << 20;
 /// Where the partition before the system's begins, as Windows makes it.
 const FIRST: u64 = 1 << 20;
 
@@ -28,6 +32,23 @@ pub struct PhonyWindows {
     pub boot: Vec<(String, Vec<u8>)>,
     /// Writes over the first bytes of the system's partition: another file system's mark.
     pub mark: Option<Vec<u8>>,
+    /// Further disks of the VM.
+    pub beside: Vec<Beside>,
+}
+
+/// A further disk.
+pub enum Beside {
+    /// Without anything on it.
+    Blank,
+    /// With one partition, at the first MiB: the line of sfdisk's script that makes its table, and the partition's type.
+    Partition {
+        /// `label: dos`, `label: gpt`, with `label-id` where it matters.
+        label: String,
+        /// What sfdisk calls the type.
+        kind: &'static str,
+        /// Files of an NTFS in it; `None`: nothing is made in it.
+        files: Option<Vec<(String, Vec<u8>)>>,
+    },
 }
 
 impl PhonyWindows {
@@ -37,6 +58,7 @@ impl PhonyWindows {
             hives.iter().map(|(name, bytes)| (format!("{folder}/System32/config/{name}"), bytes.to_vec())).collect();
         for (path, content) in [
             ("System32/cmd.exe", &b"MZ"[..]),
+            ("System32/WindowsPowerShell/v1.0/powershell.exe", b"MZ"),
             ("System32/drivers/disk.sys", b"MZ"),
             ("System32/DriverStore/FileRepository/disk.inf_amd64_0/disk.inf", b"[Version]"),
             ("INF/disk.inf", b"[Version]"),
@@ -52,8 +74,9 @@ impl PhonyWindows {
             partition: "1e178d94-4f79-41e9-865d-2e5b4328cd23".to_owned(),
             start: 525_336_576,
             files,
-            boot: vec![("Boot/BCD".to_owned(), b"regf".to_vec()), ("bootmgr".to_owned(), b"MZ".to_vec())],
+            boot: vec![("Boot/BCD".to_owned(), boot_data("exe")), ("bootmgr".to_owned(), b"MZ".to_vec())],
             mark: None,
+            beside: Vec::new(),
         }
     }
 
@@ -62,7 +85,7 @@ impl PhonyWindows {
     pub fn for_uefi(mut self) -> Self {
         self.uefi = true;
         self.boot = vec![
-            ("EFI/Microsoft/Boot/BCD".to_owned(), b"regf".to_vec()),
+            ("EFI/Microsoft/Boot/BCD".to_owned(), boot_data("efi")),
             ("EFI/Microsoft/Boot/bootmgfw.efi".to_owned(), b"MZ the loader".to_vec()),
         ];
         self
@@ -90,8 +113,70 @@ impl PhonyWindows {
             disk.write_all_at(mark, self.start).unwrap();
         }
         disk.sync_all().unwrap();
+        for (index, beside) in self.beside.iter().enumerate() {
+            beside.make(&folder.join(flat(index + 1)), &parts.join(format!("beside{index}")));
+        }
         fs::remove_dir_all(&parts).unwrap();
-        describe(folder, if self.uefi { "efi" } else { "bios" }, nics)
+        describe(folder, if self.uefi { "efi" } else { "bios" }, nics, self.beside.len())
+    }
+
+    /// Packs the disks that were made in a folder into an OVA there, and takes them away.
+    pub fn pack(&self, folder: &Path, mac: &str) -> PathBuf {
+        let disks: Vec<String> = (0..=self.beside.len()).map(|index| format!("disk{index}.vmdk")).collect();
+        for (index, disk) in disks.iter().enumerate() {
+            let mut convert = Command::new("qemu-img");
+            convert.args(["convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized"]);
+            tool(convert.arg(folder.join(flat(index))).arg(folder.join(disk)), "qemu-utils");
+            fs::remove_file(folder.join(flat(index))).unwrap();
+        }
+        fs::write(folder.join("windows.ovf"), self.envelope(&disks, mac)).unwrap();
+        let archive = folder.join("windows.ova");
+        tool(Command::new("tar").arg("-cf").arg(&archive).arg("-C").arg(folder).arg("windows.ovf").args(&disks), "tar");
+        disks.iter().for_each(|disk| fs::remove_file(folder.join(disk)).unwrap());
+        archive
+    }
+
+    fn envelope(&self, disks: &[String], mac: &str) -> String {
+        let item = |id: usize, kind: u32, rest: &str| {
+            format!(
+                "<Item><rasd:ElementName>item</rasd:ElementName><rasd:InstanceID>{id}</rasd:InstanceID><rasd:ResourceType>{kind}</rasd:ResourceType>{rest}</Item>"
+            )
+        };
+        let (mut files, mut described, mut items) = (String::new(), String::new(), String::new());
+        items += &item(1, 3, "<rasd:VirtualQuantity>2</rasd:VirtualQuantity>");
+        items += &item(
+            2,
+            4,
+            "<rasd:AllocationUnits>byte * 2^20</rasd:AllocationUnits><rasd:VirtualQuantity>2048</rasd:VirtualQuantity>",
+        );
+        items += &item(3, 6, "<rasd:Address>0</rasd:Address><rasd:ResourceSubType>lsilogicsas</rasd:ResourceSubType>");
+        for (index, disk) in disks.iter().enumerate() {
+            let capacity = if index == 0 { DISK } else { BESIDE };
+            files += &format!("<File ovf:id=\"f{index}\" ovf:href=\"{disk}\"/>");
+            described += &format!(
+                "<Disk ovf:diskId=\"d{index}\" ovf:fileRef=\"f{index}\" ovf:capacity=\"{capacity}\" \
+                 ovf:format=\"http://www.vmware.com/interfaces/specifications/vmdk.html#streamOptimized\"/>"
+            );
+            let rest = format!(
+                "<rasd:AddressOnParent>{index}</rasd:AddressOnParent><rasd:HostResource>ovf:/disk/d{index}</rasd:HostResource><rasd:Parent>3</rasd:Parent>"
+            );
+            items += &item(10 + index, 17, &rest);
+        }
+        let card = format!(
+            "<rasd:AddressOnParent>7</rasd:AddressOnParent><rasd:Address>{mac}</rasd:Address>\
+             <rasd:Connection>VM Network</rasd:Connection><rasd:ResourceSubType>E1000e</rasd:ResourceSubType>"
+        );
+        items += &item(30, 10, &card);
+        format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Envelope xmlns=\"http://schemas.dmtf.org/ovf/envelope/1\" \
+             xmlns:ovf=\"http://schemas.dmtf.org/ovf/envelope/1\" \
+             xmlns:rasd=\"http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ResourceAllocationSettingData\" \
+             xmlns:vmw=\"http://www.vmware.com/schema/ovf\"><References>{files}</References>\
+             <DiskSection><Info/>{described}</DiskSection><VirtualSystem ovf:id=\"vm\"><Info/><Name>windows</Name>\
+             <VirtualHardwareSection>{items}<vmw:Config vmw:key=\"firmware\" vmw:value=\"{}\"/></VirtualHardwareSection>\
+             </VirtualSystem></Envelope>\n",
+            if self.uefi { "efi" } else { "bios" }
+        )
     }
 
     fn partition_table(&self, image: &Path) {
@@ -109,25 +194,67 @@ impl PhonyWindows {
                 "label: dos\nlabel-id: 0x{signature:08x}\nstart={first}, size={length}, type=7, bootable\nstart={system}, size={rest}, type=7\n"
             )
         };
-        let mut sfdisk = Command::new("sfdisk").args(["-q", "--no-reread"]).arg(image).stdin(Stdio::piped()).spawn();
-        let sfdisk = sfdisk.as_mut().expect("sfdisk (package fdisk)");
-        std::io::Write::write_all(sfdisk.stdin.as_mut().unwrap(), table.as_bytes()).unwrap();
-        drop(sfdisk.stdin.take());
-        assert!(sfdisk.wait().unwrap().success(), "sfdisk: {table}");
+        sfdisk(image, &table);
     }
 }
 
-fn describe(folder: &Path, firmware: &str, nics: &[(&str, u32)]) -> PathBuf {
-    let descriptor = format!(
-        "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\n\
-         RW {} FLAT \"windows-flat.vmdk\" 0\nddb.adapterType = \"lsilogic\"\n",
-        DISK / 512
-    );
-    fs::write(folder.join("windows.vmdk"), descriptor).unwrap();
+impl Beside {
+    fn make(&self, image: &Path, part: &Path) {
+        let disk = File::create(image).unwrap();
+        disk.set_len(BESIDE).unwrap();
+        let Self::Partition { label, kind, files } = self else { return };
+        let length = BESIDE - (2 << 20);
+        sfdisk(image, &format!("{label}\nstart={}, size={}, type={kind}\n", FIRST / 512, length / 512));
+        if let Some(files) = files {
+            ntfs(part, length, FIRST, files);
+            copy_into(part, &disk, FIRST);
+        }
+    }
+}
+
+fn sfdisk(image: &Path, table: &str) {
+    let mut sfdisk = Command::new("sfdisk").args(["-q", "--no-reread"]).arg(image).stdin(Stdio::piped()).spawn();
+    let sfdisk = sfdisk.as_mut().expect("sfdisk (package fdisk)");
+    std::io::Write::write_all(sfdisk.stdin.as_mut().unwrap(), table.as_bytes()).unwrap();
+    drop(sfdisk.stdin.take());
+    assert!(sfdisk.wait().unwrap().success(), "sfdisk: {table}");
+}
+
+/// Boot data that start a Windows from the partition that the firmware started from.
+fn boot_data(ending: &str) -> Vec<u8> {
+    let id = "{6c9d1b2a-0000-11ee-8000-000000000001}";
+    let device = [vec!["00"; 16].join(","), "05,00,00,00,00,00,00,00,48,00,00,00".to_owned(), vec!["00"; 60].join(",")]
+        .join(",");
+    hive::build(&format!(
+        "[Objects\\{{9dea862c-5cdd-4e70-acc1-f32b344d4795}}\\Elements\\23000003]\n\"Element\"=\"{id}\"\n\
+         [Objects\\{id}\\Description]\n\"Type\"=dword:10200003\n\
+         [Objects\\{id}\\Elements\\12000002]\n\"Element\"=\"\\\\Windows\\\\system32\\\\winload.{ending}\"\n\
+         [Objects\\{id}\\Elements\\21000001]\n\"Element\"=hex(3):{device}\n"
+    ))
+    .unwrap()
+}
+
+/// Name of the file with a disk's bytes.
+fn flat(index: usize) -> String {
+    if index == 0 { "windows-flat.vmdk".to_owned() } else { format!("windows-{index}-flat.vmdk") }
+}
+
+fn describe(folder: &Path, firmware: &str, nics: &[(&str, u32)], beside: usize) -> PathBuf {
+    let mut disks = String::new();
+    for index in 0..=beside {
+        let name = flat(index).replace("-flat", "");
+        let descriptor = format!(
+            "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\n\
+             RW {} FLAT \"{}\" 0\nddb.adapterType = \"lsilogic\"\n",
+            if index == 0 { DISK } else { BESIDE } / 512,
+            flat(index)
+        );
+        fs::write(folder.join(&name), descriptor).unwrap();
+        disks += &format!("scsi0:{index}.present = \"TRUE\"\nscsi0:{index}.fileName = \"{name}\"\n");
+    }
     let mut vmx = format!(
         ".encoding = \"UTF-8\"\nconfig.version = \"8\"\nvirtualHW.version = \"19\"\ndisplayName = \"windows\"\nguestOS = \"windows9-64\"\n\
-         firmware = \"{firmware}\"\nmemsize = \"2048\"\nnumvcpus = \"2\"\nscsi0.present = \"TRUE\"\nscsi0.virtualDev = \"lsisas1068\"\n\
-         scsi0:0.present = \"TRUE\"\nscsi0:0.fileName = \"windows.vmdk\"\n"
+         firmware = \"{firmware}\"\nmemsize = \"2048\"\nnumvcpus = \"2\"\nscsi0.present = \"TRUE\"\nscsi0.virtualDev = \"lsisas1068\"\n{disks}"
     );
     for (index, (mac, slot)) in nics.iter().enumerate() {
         vmx += &format!(
@@ -235,6 +362,24 @@ impl Inside {
     pub fn path(&self) -> PathBuf {
         self.folder.path().join("mounted")
     }
+}
+
+/// Writes a file of the NTFS that begins at `start` of a raw image.
+pub fn write_inside(image: &Path, start: u64, path: &str, content: &[u8]) {
+    let folder = tempfile::tempdir().unwrap();
+    let offset = start.to_string();
+    let length = (DISK - start - (1 << 20)).to_string();
+    let mut attach = Command::new("losetup");
+    attach.args(["--find", "--show", "--offset", &offset, "--sizelimit", &length]).arg(image);
+    let attached = attach.output().expect("losetup (package mount)");
+    assert!(attached.status.success(), "losetup: {}", String::from_utf8_lossy(&attached.stderr));
+    let device = String::from_utf8_lossy(&attached.stdout).trim().to_owned();
+    let mounted = Command::new("ntfs-3g").arg(&device).arg(folder.path()).status().expect("ntfs-3g (package ntfs-3g)");
+    let written = mounted.success().then(|| fs::write(folder.path().join(path), content));
+    let unmounted = Command::new("umount").arg(folder.path()).status();
+    tool(Command::new("losetup").arg("--detach").arg(&device), "mount");
+    written.expect("ntfs-3g").unwrap();
+    assert!(unmounted.unwrap().success());
 }
 
 impl Drop for Inside {

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use vmdk2kvm_tests::{Inside, Outcome, PhonyWindows, digest, run};
+use vmdk2kvm_plugin_api::model::{RegistryEdit, RegistryValue};
+use vmdk2kvm_tests::{Beside, Inside, Outcome, PhonyWindows, digest, run, write_inside};
 use vmdk2kvm_windows_guest::hive::{self, Differs};
-use vmdk2kvm_windows_guest::testing::{Layout, RECENT, source};
+use vmdk2kvm_windows_guest::testing::{Layout, OLDER, RECENT, Release, source};
 
 const MAC: &str = "00:50:56:3f:00:01";
 const SLOT: u32 = 192;
@@ -28,8 +29,12 @@ fn software(build: u32, product: &str) -> Vec<u8> {
 
 /// A SYSTEM hive with one card that has a static address, VMware Tools, and drivers that wait for their device.
 fn system(product_type: &str, database: &str) -> Vec<u8> {
+    hive::build(&system_text(product_type, database)).unwrap()
+}
+
+fn system_text(product_type: &str, database: &str) -> String {
     let cs = "ControlSet002";
-    hive::build(&format!(
+    format!(
         "[Select]\n\"Current\"=dword:00000002\n\
          [{cs}\\Control\\ProductOptions]\n\"ProductType\"=\"{product_type}\"\n\
          [{cs}\\Control\\Session Manager\\Environment]\n\"PROCESSOR_ARCHITECTURE\"=\"AMD64\"\n\
@@ -48,13 +53,12 @@ fn system(product_type: &str, database: &str) -> Vec<u8> {
          [{cs}\\Services\\Tcpip\\Parameters\\Interfaces\\{{AAAA}}]\n\"EnableDHCP\"=dword:00000000\n\"IPAddress\"=multi:\"10.0.2.77\"\n\
          \"SubnetMask\"=multi:\"255.255.255.0\"\n\"DefaultGateway\"=multi:\"10.0.2.2\"\n\"NameServer\"=\"10.0.2.3\"\n\
          [MountedDevices]\n\"\\\\DosDevices\\\\C:\"=hex(3):ae,46,45,df,00,00,50,1f,00,00,00,00\n"
-    ))
-    .unwrap()
+    )
 }
 
-fn drivers(folder: &Path) -> String {
+fn drivers(folder: &Path, releases: &[Release]) -> String {
     let path = folder.join("virtio-win");
-    source(&path, Layout::Iso, &RECENT);
+    source(&path, Layout::Iso, releases);
     path.to_str().unwrap().to_owned()
 }
 
@@ -110,9 +114,21 @@ fn is_as_planned(old: &[u8], new: &[u8], report: &Value, name: &str) {
 fn moves(disk: &PhonyWindows, folder: &TempDir, hives: &[(&str, &[u8])], windows: &str) -> Value {
     let vmx = disk.make(folder.path(), &[(MAC, SLOT)]);
     let flat = folder.path().join("windows-flat.vmdk");
-    let before = digest(&flat);
-    let report = migrate(folder.path(), &vmx, &["--virtio-win", &drivers(folder.path())]).expect(0).json;
-    assert_eq!(digest(&flat), before, "the source was changed");
+    is_moved((&vmx, &flat), disk, folder, hives, (windows, &RECENT))
+}
+
+/// The same of a source that is made: what is named, and the file that holds the disk.
+fn is_moved(
+    (named, holds): (&Path, &Path),
+    disk: &PhonyWindows,
+    folder: &TempDir,
+    hives: &[(&str, &[u8])],
+    (windows, releases): (&str, &[Release]),
+) -> Value {
+    let before = digest(holds);
+    let drivers = drivers(folder.path(), releases);
+    let report = migrate(folder.path(), named, &["--virtio-win", &drivers]).expect(0).json;
+    assert_eq!(digest(holds), before, "the source was changed");
     assert_eq!(report["converged"], true, "{:#}", report["warnings"]);
     let inside = Inside::ntfs(&image(folder.path(), &report), disk.start);
     for (name, old) in hives {
@@ -162,21 +178,92 @@ fn a_client_of_a_uefi_gets_a_loader_that_every_firmware_finds() {
     assert_eq!((&report["machine"]["firmware"], &report["machine"]["tpm"]), (&"uefi".into(), &true.into()));
 }
 
-/// What only a Windows opens, or a session that sleeps, is refused with its cause before a byte of the guest is changed.
+/// A server as an OVA with three disks: its own, one with a letter, and one without anything.
 #[test]
-fn what_cannot_be_moved_is_refused_with_its_cause() {
+fn an_older_server_with_three_disks_comes_out_of_an_ova() {
+    let folder = TempDir::new().unwrap();
+    let system = system_text("ServerNT", "DriverDatabase\\DeviceIds")
+        // The card of this one is known by its serial number: an OVF says no slots.
+        .replace("FF005056003F0100", "005056FFFF3F000100")
+        + "\"\\\\DosDevices\\\\E:\"=hex(3):44,33,22,11,00,00,10,00,00,00,00,00\n";
+    let (system, software) = (hive::build(&system).unwrap(), software(9600, "Windows Server 2012 R2 Standard"));
+    let hives: [(&str, &[u8]); 2] = [("SYSTEM", &system), ("SOFTWARE", &software)];
+    let mut disk = PhonyWindows::new("Windows", &hives);
+    let data = Beside::Partition {
+        label: "label: dos\nlabel-id: 0x11223344".to_owned(),
+        kind: "7",
+        files: Some(vec![("data.txt".to_owned(), b"kept".to_vec())]),
+    };
+    disk.beside = vec![data, Beside::Blank];
+    disk.make(folder.path(), &[]);
+    let archive = disk.pack(folder.path(), MAC);
+    let report = is_moved((&archive, &archive), &disk, &folder, &hives, ("Windows", &OLDER));
+    let letters: Vec<_> =
+        report["inspection"]["disks"].as_array().unwrap().iter().flat_map(|disk| disk["devices"].as_array().unwrap());
+    let letters: Vec<_> =
+        letters.filter_map(|device| Some((device["device"].as_str()?, device["last_mounted"].as_str()?))).collect();
+    assert_eq!(letters, [("/dev/sda2", "C:"), ("/dev/sdb1", "E:")]);
+    let buses: Vec<_> =
+        report["machine"]["disks"].as_array().unwrap().iter().map(|disk| disk["bus"].as_str().unwrap()).collect();
+    assert_eq!(buses, ["virtio"; 3]);
+    assert_eq!(report["images"].as_array().unwrap().len(), 3);
+    let inside = Inside::ntfs(&image(folder.path(), &report), disk.start);
+    let network = fs::read_to_string(inside.path().join("Windows/vmdk2kvm/network.ps1")).unwrap();
+    assert!(network.contains("mac = '00:50:56:3F:00:01'"), "{network}");
+}
+
+/// The findings of an inspection, each with something to do about it.
+fn findings(inspection: &Value) -> Vec<(&str, &str, &str)> {
+    let all = inspection["findings"].as_array().unwrap();
+    assert!(all.iter().all(|finding| finding["hint"].as_str().is_some_and(|hint| !hint.is_empty())), "{all:#?}");
+    all.iter()
+        .map(|one| {
+            let [severity, code, message] = ["severity", "code", "message"].map(|name| one[name].as_str().unwrap());
+            (severity, code, message)
+        })
+        .collect()
+}
+
+/// What only a Windows opens is refused with its cause before a byte of the guest is changed.
+#[test]
+fn what_only_a_windows_opens_is_refused_with_its_cause() {
     let (system, software) = (system("WinNT", "DriverDatabase\\DeviceIds"), software(19045, "Windows 10 Pro"));
     let hives: [(&str, &[u8]); 2] = [("SYSTEM", &system), ("SOFTWARE", &software)];
-    let encrypted =
+    let mut locked =
         PhonyWindows { mark: Some(b"\xeb\x58\x90-FVE-FS-".to_vec()), ..PhonyWindows::new("Windows", &hives) };
-    let mut asleep = PhonyWindows::new("Windows", &hives);
-    asleep.files.push(("hiberfil.sys".to_owned(), [b"HIBR".to_vec(), vec![0; 8192]].concat()));
-    for (disk, part) in [(encrypted, "/dev/sda2 is encrypted by BitLocker"), (asleep, "the system is hibernated")] {
-        let folder = TempDir::new().unwrap();
-        let vmx = disk.make(folder.path(), &[]);
-        let refused = run(&["plan", vmx.to_str().unwrap()]).expect(81);
-        assert!(refused.message().contains(part), "{}", refused.message());
+    let partition = |label: &str, kind| Beside::Partition { label: label.to_owned(), kind, files: None };
+    locked.beside =
+        vec![partition("label: dos", "42"), partition("label: gpt", "E75CAF8F-F680-4CEE-AFA3-B001E56EFC2D")];
+    let folder = TempDir::new().unwrap();
+    let vmx = locked.make(folder.path(), &[]);
+    let inspected = run(&["inspect", vmx.to_str().unwrap()]).expect(0).json;
+    assert_eq!(inspected["os"]["family"], "windows");
+    let found = findings(&inspected);
+    for (code, device) in [("bitlocker", "/dev/sda2"), ("dynamic-disk", "/dev/sdb1"), ("storage-spaces", "/dev/sdc1")] {
+        let is_it = |(severity, own, message): &&(&str, &str, &str)| {
+            *severity == "block" && *own == code && message.starts_with(device)
+        };
+        assert!(found.iter().any(|one| is_it(&one)), "{code}: {found:?}");
     }
+}
+
+/// A session that sleeps, and two systems of which nobody chose: the plan is blocked, and says both.
+#[test]
+fn a_session_that_sleeps_and_a_second_system_block_the_plan() {
+    let (system, software) = (system("WinNT", "DriverDatabase\\DeviceIds"), software(19045, "Windows 10 Pro"));
+    let mut asleep = PhonyWindows::new("Windows", &[("SYSTEM", &system), ("SOFTWARE", &software)]);
+    asleep.files.push(("hiberfil.sys".to_owned(), [b"HIBR".to_vec(), vec![0; 8192]].concat()));
+    asleep.files.push(("WINNT/System32/config/SYSTEM".to_owned(), system.clone()));
+    let folder = TempDir::new().unwrap();
+    let vmx = asleep.make(folder.path(), &[]);
+    let refused = run(&["plan", vmx.to_str().unwrap()]).expect(81);
+    let message = refused.message();
+    assert!(
+        message.contains("the disks hold several Windows systems: /dev/sda2 (WINNT), /dev/sda2 (Windows)"),
+        "{message}"
+    );
+    assert!(message.contains("(and "), "{message}");
+    assert!(refused.hint().contains("--root"), "{}", refused.hint());
 }
 
 /// A 64-bit Windows stops when it is to start from a driver that was changed after it was signed.
@@ -185,18 +272,32 @@ fn a_disk_driver_that_nobody_vouches_for_is_not_started_from() {
     let (system, software) = (system("WinNT", "DriverDatabase\\DeviceIds"), software(19045, "Windows 10 Pro"));
     let folder = TempDir::new().unwrap();
     let vmx = PhonyWindows::new("Windows", &[("SYSTEM", &system), ("SOFTWARE", &software)]).make(folder.path(), &[]);
-    let drivers = drivers(folder.path());
+    let drivers = drivers(folder.path(), &RECENT);
     for driver in ["viostor", "vioscsi"] {
         let program = Path::new(&drivers).join(format!("{driver}/w10/amd64/{driver}.sys"));
         let mut bytes = fs::read(&program).unwrap();
         bytes.extend(b"changed");
         fs::write(program, bytes).unwrap();
     }
-    let plan = run(&["plan", vmx.to_str().unwrap(), "--virtio-win", &drivers]).expect(0).json;
+    let saved = folder.path().join("plan.json");
+    let saved = saved.to_str().unwrap();
+    let plan = run(&["plan", vmx.to_str().unwrap(), "--virtio-win", &drivers, "--out", saved]).expect(0).json;
     let codes: Vec<_> =
         plan["findings"].as_array().unwrap().iter().map(|finding| finding["code"].as_str().unwrap()).collect();
     assert!(codes.contains(&"disk-driver-doubtful"), "{codes:?}");
     assert_eq!(plan["machine"]["disks"][0]["bus"], "sata");
+
+    // Somebody changes the registry before the plan is carried out: nothing is overwritten.
+    let edit =
+        RegistryEdit::new("ControlSet002\\Services\\VMTools", "New", None, Some(RegistryValue::new(4, &[1, 0, 0, 0])));
+    let changed = hive::edit(system, &[edit]).unwrap();
+    write_inside(&folder.path().join("windows-flat.vmdk"), 525_336_576, "Windows/System32/config/SYSTEM", &changed);
+    let before = digest(&folder.path().join("windows-flat.vmdk"));
+    let out = folder.path().join("applied");
+    let refused = run(&["apply", saved, "-o", out.to_str().unwrap()]).expect(65);
+    assert!(refused.message().ends_with("disk 1 changed since the plan was made"), "{}", refused.message());
+    assert_eq!(digest(&folder.path().join("windows-flat.vmdk")), before);
+    assert!(!out.join("windows-disk1.qcow2").exists());
 }
 
 /// Hives that Windows made, where they are.
@@ -208,23 +309,32 @@ fn hives_that_windows_made_are_changed_as_planned() {
         eprintln!("{} is not there: tested with made hives only", folder.display());
         return;
     }
-    for (name, build, product, uefi) in [
-        ("SYSTEM-win10-18362-x64-vmware", 18362, "Windows 10 Pro", false),
-        ("SYSTEM-win10-19041-x64-vmware-nvme", 19041, "Windows 10 Pro", true),
+    for (name, build, product, uefi, logs, told) in [
+        ("SYSTEM-win10-18362-x64-vmware", 18362, "Windows 10 Pro", false, false, Some("hive-settled")),
+        ("SYSTEM-win10-19041-x64-vmware-nvme", 19041, "Windows 10 Pro", true, false, None),
+        ("dirty/SYSTEM-win10-16299-x64-laptop", 16299, "Windows 10 Pro", false, true, Some("hive-replayed")),
     ] {
-        let system = unpacked(&folder.join(format!("{name}.xz")));
+        let packed = |ending: &str| unpacked(&folder.join(format!("{name}{ending}.xz")));
+        let system = packed("");
         let software = software(build, product);
         let settled = match hive::replay(&system, &[]).unwrap() {
+            _ if logs => packed(".replayed"),
             hive::Replayed::Settled { hive } => hive,
             _ => system.clone(),
         };
-        let disk = PhonyWindows::new("Windows", &[("SYSTEM", &system), ("SOFTWARE", &software)]);
+        let mut hives: Vec<(&str, &[u8])> = vec![("SYSTEM", &system), ("SOFTWARE", &software)];
+        let files = if logs { [packed(".LOG1"), packed(".LOG2")] } else { [Vec::new(), Vec::new()] };
+        hives.extend([("SYSTEM.LOG1", files[0].as_slice()), ("SYSTEM.LOG2", &files[1])]);
+        let disk = PhonyWindows::new("Windows", &hives);
         let mut disk = if uefi { disk.for_uefi() } else { disk };
         if uefi {
             disk.start = 1 << 28;
         }
         let folder = TempDir::new().unwrap();
-        moves(&disk, &folder, &[("SYSTEM", &settled), ("SOFTWARE", &software)], "Windows");
+        let report = moves(&disk, &folder, &[("SYSTEM", &settled), ("SOFTWARE", &software)], "Windows");
+        let codes: Vec<&str> = findings(&report["inspection"]).into_iter().map(|(_, code, _)| code).collect();
+        let of_hives: Vec<_> = codes.iter().filter(|code| code.starts_with("hive-")).copied().collect();
+        assert_eq!(of_hives, told.into_iter().collect::<Vec<_>>(), "{name}");
     }
 }
 

@@ -17,7 +17,7 @@ pub struct Inspection {
     /// Firmware that the disks are made for, whatever the VM's description says.
     #[serde(default)]
     pub firmware: Option<Firmware>,
-    /// `grub2`, `grub-legacy`, `systemd-boot`, `extlinux`, or `None` when none was recognised.
+    /// `grub2`, `grub-legacy`, `systemd-boot`, `extlinux`, `bootmgr`, `ntldr`, or `None` when none was recognised.
     #[serde(default)]
     pub bootloader: Option<String>,
     /// Path in the guest of the configuration that the bootloader really reads.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use vmdk2kvm_plugin_api::Result;
 use vmdk2kvm_plugin_api::model::{Action, Change, RegistryEdit, RegistryValue};
 
+use crate::hive::Value;
 use crate::registry::Registry;
 
 /// Text.
@@ -79,11 +80,40 @@ impl<'a> Edits<'a> {
         Ok(())
     }
 
+    /// A value as it will be.
+    pub fn planned(&self, key: &str, name: &str) -> Result<Option<Value>> {
+        let edit = self.edits.iter().find(|(_, edit)| is_of(edit, key, name));
+        let Some((_, edit)) = edit else { return self.registry.value(key, name) };
+        let value =
+            |value: &RegistryValue| Value { name: name.to_owned(), type_number: value.type_number, data: bytes(value) };
+        Ok(edit.new.as_ref().map(value))
+    }
+
+    /// What the edits of a concern change, as it was before, in the form in which the registry's editor takes it.
+    pub fn before(&self, concern: &str) -> String {
+        let (mut out, mut key) = (String::new(), None);
+        // A name of several lines could say more than itself.
+        let is_plain =
+            |edit: &RegistryEdit| !edit.key.contains(char::is_control) && !edit.name.contains(char::is_control);
+        for (_, edit) in self.edits.iter().filter(|(about, edit)| *about == concern && is_plain(edit)) {
+            if key != Some(edit.key.as_str()) {
+                key = Some(&edit.key);
+                let _ = writeln!(out, "\n[{}\\{}]", self.name, edit.key);
+            }
+            let name = match edit.name.as_str() {
+                "" => "@".to_owned(),
+                name => format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\"")),
+            };
+            let old = edit.old.as_ref().map_or_else(|| "-".to_owned(), exported);
+            let _ = writeln!(out, "{name}={old}");
+        }
+        out
+    }
+
     fn change(&mut self, key: &str, name: &str, new: Option<RegistryValue>) -> Result<()> {
         let old = self.registry.stored(key, name)?;
-        let is_there = |edit: &RegistryEdit| edit.key.eq_ignore_ascii_case(key) && edit.name.eq_ignore_ascii_case(name);
         // Whoever asks last is right: a driver's own word on its service counts more than a general rule's.
-        self.edits.retain(|(_, edit)| !is_there(edit));
+        self.edits.retain(|(_, edit)| !is_of(edit, key, name));
         if old != new {
             self.edits.push((self.concern, RegistryEdit::new(key, name, old, new)));
         }
@@ -114,6 +144,21 @@ impl<'a> Edits<'a> {
     }
 }
 
+fn is_of(edit: &RegistryEdit, key: &str, name: &str) -> bool {
+    edit.key.eq_ignore_ascii_case(key) && edit.name.eq_ignore_ascii_case(name)
+}
+
+/// A value as the registry's editor writes it: numbers of 32 bits as numbers, all else as bytes, which no text can break out of.
+fn exported(value: &RegistryValue) -> String {
+    let bytes = bytes(value);
+    if let (DWORD, [a, b, c, d]) = (value.type_number, bytes.as_slice()) {
+        return format!("dword:{:08x}", u32::from_le_bytes([*a, *b, *c, *d]));
+    }
+    let kind = if value.type_number == BINARY { "hex".to_owned() } else { format!("hex({:x})", value.type_number) };
+    let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{kind}:{}", digits.join(","))
+}
+
 /// The edits as lines of a `.reg` file, old ones with `-` and new ones with `+` before them.
 fn diff(hive: &str, edits: &[(&'static str, RegistryEdit)]) -> String {
     let (mut out, mut concern, mut key) = (String::new(), "", None);
@@ -139,7 +184,7 @@ fn diff(hive: &str, edits: &[(&'static str, RegistryEdit)]) -> String {
 
 /// A value as it is written in a `.reg` file; texts as texts, whatever that file would do.
 fn shown(value: &RegistryValue) -> String {
-    let bytes: Vec<u8> = value.hex.as_bytes().chunks_exact(2).filter_map(byte).collect();
+    let bytes = bytes(value);
     let text = || {
         let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
         String::from_utf16(&units).ok().map(|text| text.trim_end_matches('\0').to_owned())
@@ -160,6 +205,10 @@ fn shown(value: &RegistryValue) -> String {
             format!("{kind}:{}{rest}", digits.join(","))
         }
     }
+}
+
+fn bytes(value: &RegistryValue) -> Vec<u8> {
+    value.hex.as_bytes().chunks_exact(2).filter_map(byte).collect()
 }
 
 fn byte(pair: &[u8]) -> Option<u8> {

@@ -5,10 +5,15 @@ mod driver_database;
 mod drivers;
 mod first_boot;
 mod loader;
+mod minimal;
 mod network;
+mod old_ide;
 mod package;
 mod plan;
+mod products;
 mod start;
+#[cfg(test)]
+mod tests;
 mod tools;
 mod user;
 
@@ -112,12 +117,14 @@ impl Fixer for WindowsFixer {
         planning.packages = self.settings.driver_packages;
         replays(&mut planning);
         let mut planned = drivers::plan(&mut planning, &self.settings)?;
+        old_ide::plan(&mut planning)?;
         start::fallback(&mut planning)?;
         start::disks_and_crashes(&mut planning)?;
         loader::plan(&mut planning)?;
         if self.settings.remove_vmware_tools {
-            tools::plan(&mut planning)?;
+            planned.staged.extend(tools::plan(&mut planning)?);
         }
+        planned.staged.extend(minimal::script(&planning.minimal));
         planned.staged.extend(network::plan(&mut planning)?);
         planned.staged.extend(user::scripts(&self.settings.first_boot)?);
         first_boot::plan(&mut planning, planned)?;
@@ -128,14 +135,11 @@ impl Fixer for WindowsFixer {
 
 /// Hives that wait for their logs are brought up to date first: everything else was planned on what they then hold.
 fn replays(planning: &mut Planning<'_>) {
-    let hives = planning.hives;
-    for hive in [Some(&hives.system), Some(&hives.software), hives.drivers.as_ref()].into_iter().flatten() {
-        planning.plan.changes.extend(replay(hive));
-    }
+    planning.plan.changes.extend(planning.hives.all().filter_map(replay));
 }
 
 fn replay(hive: &Registry) -> Option<Change> {
-    let old_sha256 = hive.waited.clone()?;
+    let old_sha256 = hive.waited.as_ref()?.sha256.clone();
     let change = Change::new(
         Action::ReplayLog { old_sha256 },
         &hive.path,

@@ -1,5 +1,7 @@
 //! What a Windows guest says about itself.
 
+mod boot;
+mod hives;
 mod letters;
 pub(crate) mod storage;
 pub(crate) mod system;
@@ -66,7 +68,12 @@ pub fn inspect(guest: &dyn Guest, layout: &Layout) -> Result<Inspection> {
     inspection.network = shown(&interfaces, &layout.vm);
     inspection.vmware_tools = tools::read(&hives)?;
     inspection.drives = storage::drives(&hives)?;
+    let boot = boot::read(guest, layout)?;
+    inspection.bootloader = boot.loader.map(str::to_owned);
+    inspection.bootloader_config = boot.config;
     inspection.findings = weaknesses::find(guest, &hives, layout)?;
+    inspection.findings.extend(hives::find(&hives));
+    inspection.findings.extend(boot.findings);
     inspection.findings.extend(letters.iter().filter_map(letters::without_disk));
     inspection.findings.extend(contradiction(layout));
     Ok(inspection)

@@ -1,5 +1,7 @@
 //! The network cards that a system knows, with their settings, and which card of the VM each of them is.
 
+mod ipv6;
+
 use std::net::Ipv4Addr;
 
 use vmdk2kvm_plugin_api::Result;
@@ -37,6 +39,10 @@ pub struct Interface {
     pub domain: String,
     /// WINS servers.
     pub wins: Vec<String>,
+    /// Addresses of IPv6 with the lengths of their prefixes that were set by hand: `fd00::7/64`.
+    pub ipv6: Vec<String>,
+    /// Name servers of IPv6 that were set by hand.
+    pub ipv6_name_servers: Vec<String>,
 }
 
 impl Interface {
@@ -46,16 +52,18 @@ impl Interface {
             || !self.name_servers.is_empty()
             || !self.domain.is_empty()
             || !self.wins.is_empty()
+            || !self.ipv6.is_empty()
+            || !self.ipv6_name_servers.is_empty()
     }
 
-    /// Addresses as a person writes them: `10.0.2.7/24`.
+    /// Addresses as a person writes them: `10.0.2.7/24`, those of IPv6 last.
     pub fn with_prefixes(&self) -> Vec<String> {
         let prefix = |mask: &str| mask.parse::<Ipv4Addr>().ok().map(|mask| u32::from(mask).count_ones());
         let shown = |(address, mask): &(String, String)| match prefix(mask) {
             Some(length) => format!("{address}/{length}"),
             None => address.clone(),
         };
-        self.addresses.iter().map(shown).collect()
+        self.addresses.iter().map(shown).chain(self.ipv6.iter().cloned()).collect()
     }
 }
 
@@ -69,7 +77,7 @@ pub fn read(hives: &Hives) -> Result<Vec<Interface>> {
         let device = hives.system.text(&key, "DeviceInstanceID")?;
         // What software makes (tunnels, WAN ports) is on no bus that a machine has.
         let (Some(guid), Some(device)) = (guid, device.filter(|device| is_on_a_bus(device))) else { continue };
-        found.push(one(hives, guid, device)?);
+        found.push(one(hives, &key, guid, device)?);
     }
     Ok(found)
 }
@@ -78,7 +86,7 @@ fn is_on_a_bus(device: &str) -> bool {
     device.split('\\').next().is_some_and(|bus| bus.eq_ignore_ascii_case("PCI") || bus.eq_ignore_ascii_case("USB"))
 }
 
-fn one(hives: &Hives, guid: String, device: String) -> Result<Interface> {
+fn one(hives: &Hives, class: &str, guid: String, device: String) -> Result<Interface> {
     let system = &hives.system;
     let settings = hives.current(&format!("Services\\Tcpip\\Parameters\\Interfaces\\{guid}"));
     let netbios = hives.current(&format!("Services\\NetBT\\Parameters\\Interfaces\\Tcpip_{guid}"));
@@ -95,7 +103,11 @@ fn one(hives: &Hives, guid: String, device: String) -> Result<Interface> {
         let own = system.texts(&settings, "DefaultGateway")?.into_iter().filter(given).enumerate();
         gateways = own.map(|(index, gateway)| (gateway, metric(index))).collect();
     }
-    let servers = system.text(&settings, "NameServer")?.unwrap_or_default();
+    let list = |text: Option<String>| -> Vec<String> {
+        let text = text.unwrap_or_default();
+        text.split([',', ' ']).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    };
+    let of_ipv6 = hives.current(&format!("Services\\Tcpip6\\Parameters\\Interfaces\\{guid}"));
     Ok(Interface {
         mac: mac(hives, &guid, &device)?,
         slot: slot(hives, &device)?,
@@ -103,9 +115,11 @@ fn one(hives: &Hives, guid: String, device: String) -> Result<Interface> {
         dhcp,
         addresses,
         gateways,
-        name_servers: servers.split([',', ' ']).filter(|part| !part.is_empty()).map(str::to_owned).collect(),
+        name_servers: list(system.text(&settings, "NameServer")?),
         domain: system.text(&settings, "Domain")?.unwrap_or_default(),
         wins: system.texts(&netbios, "NameServerList")?,
+        ipv6: ipv6::addresses(hives, class)?,
+        ipv6_name_servers: list(system.text(&of_ipv6, "NameServer")?),
         guid,
         device,
     })

@@ -14,12 +14,21 @@ pub fn logs_of(hive: &str) -> [String; 3] {
     [".LOG1", ".LOG2", ".LOG"].map(|ending| format!("{hive}{ending}"))
 }
 
+/// A hive that was left in the midst of being written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waited {
+    /// The digest of the file as it is.
+    pub sha256: String,
+    /// How many steps its logs hold for it; `None`: nothing, so that it is taken as it is.
+    pub steps: Option<usize>,
+}
+
 /// A hive of a guest.
 pub struct Registry {
     /// Its path in the guest.
     pub path: String,
-    /// The digest of the file, when it waits for what its logs hold: everything here is as it will be then.
-    pub waited: Option<String>,
+    /// Set when it has to be brought up to date: everything here is as it will be then.
+    pub waited: Option<Waited>,
     hive: Hive,
 }
 
@@ -37,12 +46,22 @@ impl Registry {
             }
             let logs: Vec<&[u8]> = logs.iter().map(Vec::as_slice).collect();
             let replayed = replay(hive.bytes(), &logs).map_err(|error| PluginError::from(error).context(path))?;
-            if let Replayed::Applied { hive: bytes, .. } | Replayed::Settled { hive: bytes } = replayed {
-                waited = Some(crate::sha256(hive.bytes()));
+            let new = match replayed {
+                Replayed::Whole => None,
+                Replayed::Applied { hive, steps } => Some((hive, Some(steps))),
+                Replayed::Settled { hive } => Some((hive, None)),
+            };
+            if let Some((bytes, steps)) = new {
+                waited = Some(Waited { sha256: crate::sha256(hive.bytes()), steps });
                 hive = Hive::open(bytes).map_err(broken)?;
             }
         }
         Ok(Some(Self { path: path.to_owned(), waited, hive }))
+    }
+
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        self.hive.bytes().len() as u64
     }
 
     fn key(&self, key: &str) -> Result<Option<Key<'_>>> {
@@ -113,12 +132,16 @@ impl Hives {
     pub fn read(guest: &dyn Guest, system: &System) -> Result<Self> {
         let must = |name: &str| {
             let path = system.hive(name);
-            Registry::read(guest, &path)?.ok_or_else(|| PluginError::unusable(format!("{path}: the hive is not there")))
+            Registry::read(guest, &path)?.ok_or_else(|| {
+                PluginError::unusable(format!("{path}: the hive is not there"))
+                    .hint("restore it from a backup (\\Windows\\System32\\config\\RegBack), or finish the installation of Windows")
+            })
         };
         let registry = must("SYSTEM")?;
         let number = registry.number("Select", "Current")?.filter(|number| (1..=999).contains(number));
         let number = number.ok_or_else(|| {
             PluginError::unusable(format!("{}: Select does not say which control set is current", registry.path))
+                .hint("start Windows once, or restore the hive from a backup")
         })?;
         Ok(Self {
             control_set: format!("ControlSet{number:03}"),
@@ -126,6 +149,11 @@ impl Hives {
             software: must("SOFTWARE")?,
             drivers: Registry::read(guest, &system.hive("DRIVERS"))?,
         })
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Registry> {
+        [&self.system, &self.software].into_iter().chain(&self.drivers)
     }
 
     /// A key of the current control set.

@@ -44,6 +44,10 @@ pub struct Loader {
     pub system_root: String,
     /// Where Windows lies; none when the object does not say.
     pub system_device: Option<Device>,
+    /// Drivers that carry a test's signature load.
+    pub test_signing: bool,
+    /// Drivers load whatever their signature.
+    pub no_integrity_checks: bool,
 }
 
 impl BootData {
@@ -76,6 +80,8 @@ impl Loader {
     fn read(object: &Key) -> Result<Self, HiveError> {
         let text = |name| Ok::<_, HiveError>(element(object, name)?.and_then(|value| value.text()).unwrap_or_default());
         let device = |name| Ok::<_, HiveError>(element(object, name)?.map(|value| Device::parse(&value.data)));
+        let is_set =
+            |name| Ok::<_, HiveError>(element(object, name)?.is_some_and(|value| value.data.first() == Some(&1)));
         Ok(Self {
             id: object.name().to_lowercase(),
             description: text("12000004")?,
@@ -83,6 +89,8 @@ impl Loader {
             device: device("11000001")?,
             system_root: text("22000002")?,
             system_device: device("21000001")?,
+            test_signing: is_set("16000049")?,
+            no_integrity_checks: is_set("16000048")?,
         })
     }
 

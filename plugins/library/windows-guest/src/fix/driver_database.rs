@@ -7,6 +7,7 @@ use vmdk2kvm_plugin_api::model::RegistryValue;
 
 use super::DriverPackages;
 use super::boot_driver::{stored, values};
+use super::minimal::Entries;
 use super::package::Package;
 use super::plan::Planning;
 use crate::edits::{BINARY, SZ, number, text, texts};
@@ -45,7 +46,11 @@ pub fn plan(planning: &mut Planning<'_>, package: &Package<'_>, install: &Instal
         let key = format!("{root}\\Descriptors\\{id}");
         edits.set(&key, "Configuration", text(SZ, &install.section))?;
     }
-    if whole { the_rest(planning, package, install, service, &root) } else { Ok(()) }
+    if whole {
+        return the_rest(planning, package, install, service, &root);
+    }
+    planning.minimal.push(Entries::of(package));
+    Ok(())
 }
 
 /// What the start does not need, and an upgrade or a list of drivers does.

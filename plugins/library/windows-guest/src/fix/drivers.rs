@@ -40,7 +40,10 @@ pub fn plan(planning: &mut Planning<'_>, settings: &FixSettings) -> Result<Plann
     if windows.folders().is_empty() {
         let message =
             format!("there are no virtio drivers for {}: it gets IDE disks and an old network card", windows.name());
-        planning.tell(Finding::new("no-drivers-for-windows", Severity::Warn, message));
+        planning.tell(
+            Finding::new("no-drivers-for-windows", Severity::Warn, message)
+                .hint("nothing is to be done; a newer Windows in its place would be faster"),
+        );
         return Ok(planned);
     }
     let source = match settings.virtio_win.as_str() {
@@ -67,7 +70,10 @@ pub fn plan(planning: &mut Planning<'_>, settings: &FixSettings) -> Result<Plann
             windows.build,
             windows.name()
         );
-        planning.tell(Finding::new("windows-newer-than-known", Severity::Warn, message));
+        planning.tell(
+            Finding::new("windows-newer-than-known", Severity::Warn, message)
+                .hint("look for a newer version of this program, or test the new machine before it is relied on"),
+        );
     }
     let wanted = Wanted { windows, secure_boot: planning.context.vm.secure_boot };
     let selection = source.choose(&wanted);
@@ -105,11 +111,14 @@ pub fn plan(planning: &mut Planning<'_>, settings: &FixSettings) -> Result<Plann
                 &format!("{FOLDER}/agent.msi"),
                 "the host asks the guest through its agent",
             )?,
-            None => planning.tell(Finding::new(
-                "no-guest-agent",
-                Severity::Info,
-                "the drivers' source has no installer of the guest agent",
-            )),
+            None => planning.tell(
+                Finding::new(
+                    "no-guest-agent",
+                    Severity::Info,
+                    "the drivers' source has no installer of the guest agent",
+                )
+                .hint("name one by the setting guest_agent, or install it in the guest later"),
+            ),
         }
     }
     Ok(planned)
@@ -145,7 +154,9 @@ fn tell_what_is_missing(planning: &mut Planning<'_>, selection: &Selection) {
     for package in &selection.packages {
         for doubt in &package.doubts {
             let message = format!("{}: {doubt}", package.folder);
-            planning.tell(Finding::new("driver-doubtful", Severity::Warn, message));
+            planning.tell(
+                Finding::new("driver-doubtful", Severity::Warn, message).hint("take another release of virtio-win"),
+            );
         }
         if let Some(needs) = &package.needs {
             let message = format!("{} only loads when the guest has {needs}", package.folder);

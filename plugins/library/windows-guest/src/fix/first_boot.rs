@@ -71,8 +71,10 @@ fn tools(planning: &Planning<'_>) -> Option<Staged> {
     if planning.removed.is_empty() {
         return None;
     }
-    let mut script = String::from("@echo off\n");
+    let mut script = String::from("@echo off\nif not exist \"%OUT%\\removed\" mkdir \"%OUT%\\removed\"\n");
     for service in &planning.removed {
+        let key = format!("HKLM\\SYSTEM\\CurrentControlSet\\Services\\{service}");
+        let _ = writeln!(script, "reg export \"{key}\" \"%OUT%\\removed\\{service}.reg\"");
         let _ = writeln!(script, "sc delete \"{service}\"");
     }
     script.push_str(

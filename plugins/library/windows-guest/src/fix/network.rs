@@ -12,20 +12,39 @@ use crate::network::{Interface, paired, read};
 
 const SCRIPT: &str = include_str!("first_boot/network.ps1");
 
+/// What runs the script, below the Windows folder.
+const POWERSHELL: &str = "System32/WindowsPowerShell/v1.0/powershell.exe";
+
 /// The script for the first start; `None` when every card asks for its settings.
 pub fn plan(planning: &mut Planning<'_>) -> Result<Option<Staged>> {
     let interfaces = read(planning.hives)?;
     let macs = paired(&interfaces, &planning.context.vm.nics);
-    let mut cards = String::new();
+    let (mut cards, mut has_ipv6) = (String::new(), false);
     for (interface, mac) in interfaces.iter().zip(macs).filter(|(interface, _)| interface.is_static()) {
         let Some(mac) = mac else {
             let finding = unpaired(interface);
             planning.tell(finding);
             continue;
         };
+        has_ipv6 |= !interface.ipv6.is_empty();
         let _ = writeln!(cards, "    {}", card(interface, &mac));
     }
     if cards.is_empty() {
+        return Ok(None);
+    }
+    if has_ipv6 {
+        let message = "addresses of IPv6 that were set by hand are carried over, but not their gateways and routes";
+        planning.tell(Finding::new("ipv6-routes-left", Severity::Info, message).hint(
+            "where no router announces itself, set them again after the first start (netsh interface ipv6 add route)",
+        ));
+    }
+    if planning.guest.stat(&planning.place.path(POWERSHELL))?.is_none() {
+        let message =
+            "addresses that were set by hand are not carried over: the system has no PowerShell, which does it";
+        planning.tell(
+            Finding::new("network-settings-left", Severity::Warn, message)
+                .hint("set them again after the first start, or install PowerShell in the guest and migrate again"),
+        );
         return Ok(None);
     }
     let script = format!("$cards = @(\n{}\n)\n{SCRIPT}", cards.trim_end().trim_end_matches(','));
@@ -56,9 +75,10 @@ fn card(interface: &Interface, mac: &str) -> String {
     let strings = |all: &[&str]| format!("@({})", all.iter().map(|one| quoted(one)).collect::<Vec<_>>().join(", "));
     let owned = |all: &[String]| strings(&all.iter().map(String::as_str).collect::<Vec<_>>());
     format!(
-        "@{{ mac = {}; name = {}; ghost = {}; addresses = {}; masks = {}; gateways = {}; metrics = [uint16[]]@({}); servers = {}; domain = {}; wins = {} }},",
+        "@{{ mac = {}; name = {}; guid = {}; ghost = {}; addresses = {}; masks = {}; gateways = {}; metrics = [uint16[]]@({}); servers = {}; domain = {}; wins = {}; ipv6 = {}; servers6 = {} }},",
         quoted(&mac.to_uppercase()),
         quoted(&interface.name),
+        quoted(&interface.guid),
         quoted(&interface.device),
         strings(&addresses),
         strings(&masks),
@@ -67,6 +87,8 @@ fn card(interface: &Interface, mac: &str) -> String {
         owned(&interface.name_servers),
         quoted(&interface.domain),
         owned(&interface.wins),
+        owned(&interface.ipv6),
+        owned(&interface.ipv6_name_servers),
     )
 }
 
@@ -104,6 +126,8 @@ mod tests {
     fn a_card_with_all_it_had() {
         let interface = Interface {
             name: "Local Area Connection".to_owned(),
+            guid: "{AAAA}".to_owned(),
+            ipv6: vec!["fd00::7/64".to_owned()],
             device: "PCI\\VEN_8086\\4&1".to_owned(),
             addresses: vec![
                 ("10.0.0.5".to_owned(), "255.0.0.0".to_owned()),
@@ -113,9 +137,10 @@ mod tests {
             name_servers: vec!["10.0.0.9".to_owned()],
             ..Interface::default()
         };
-        let wanted = "@{ mac = '00:50:56:00:00:0A'; name = 'Local Area Connection'; ghost = 'PCI\\VEN_8086\\4&1'; \
+        let wanted = "@{ mac = '00:50:56:00:00:0A'; name = 'Local Area Connection'; guid = '{AAAA}'; ghost = 'PCI\\VEN_8086\\4&1'; \
              addresses = @('10.0.0.5', '10.0.0.6'); masks = @('255.0.0.0', '255.0.0.0'); gateways = @('10.0.0.1', '10.0.0.2'); \
-             metrics = [uint16[]]@(1, 20); servers = @('10.0.0.9'); domain = ''; wins = @() },";
+             metrics = [uint16[]]@(1, 20); servers = @('10.0.0.9'); domain = ''; wins = @(); \
+             ipv6 = @('fd00::7/64'); servers6 = @() },";
         assert_eq!(card(&interface, "00:50:56:00:00:0a"), wanted);
     }
 }

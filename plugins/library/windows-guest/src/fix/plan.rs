@@ -1,12 +1,13 @@
 //! What the concerns of a plan work on together.
 
-use vmdk2kvm_plugin_api::model::{Action, Change, Finding, FixerPlan, PlanContext};
+use vmdk2kvm_plugin_api::model::{Action, Change, Finding, FixerPlan, PlanContext, Severity};
 use vmdk2kvm_plugin_api::{Guest, Result};
 
 use super::DriverPackages;
+use super::minimal::Entries;
 use crate::edits::Edits;
 use crate::places::System;
-use crate::registry::Hives;
+use crate::registry::{Hives, Registry};
 
 /// Largest file of the guest that is read to see whether it is already as wanted, in bytes.
 const LIMIT: u64 = 64 << 20;
@@ -32,6 +33,8 @@ pub struct Planning<'a> {
     pub removed: Vec<String>,
     /// How boot drivers are made known.
     pub packages: DriverPackages,
+    /// Entries of boot drivers that the first start takes away again.
+    pub minimal: Vec<Entries>,
     /// What the first start puts back.
     pub put_back: Vec<PutBack>,
     /// Files and findings, and what the guest will drive and wants.
@@ -50,6 +53,7 @@ impl<'a> Planning<'a> {
             software: Edits::new(&hives.software, "HKEY_LOCAL_MACHINE\\SOFTWARE"),
             removed: Vec::new(),
             packages: DriverPackages::Whole,
+            minimal: Vec::new(),
             put_back: Vec::new(),
             plan: FixerPlan::default(),
         }
@@ -85,6 +89,36 @@ impl<'a> Planning<'a> {
     pub fn finish(mut self) -> FixerPlan {
         self.plan.changes.extend(self.software.into_change());
         self.plan.changes.extend(self.system.into_change());
+        let hives = self.hives;
+        self.plan.findings.extend(room(&self.plan.changes, hives, self.context));
         self.plan
     }
+}
+
+/// What a system needs for its first start, in bytes.
+const FOR_THE_START: u64 = 20 << 20;
+
+/// A finding when the files do not fit on the system's drive. A hive is written beside the old one, one at a time.
+fn room(changes: &[Change], hives: &Hives, context: &PlanContext) -> Option<Finding> {
+    let drive = context.inspection.mounts.first()?;
+    let free = drive.free_bytes?;
+    let is_there = |change: &&Change| change.target.starts_with(&format!("{}/", drive.mountpoint));
+    let bytes = |change: &Change| match &change.action {
+        Action::CopyIn { bytes, .. } => *bytes,
+        Action::WriteFile { content, .. } => content.to_bytes().map_or(0, |bytes| bytes.len() as u64),
+        _ => 0,
+    };
+    let files: u64 = changes.iter().filter(is_there).map(bytes).sum();
+    let is_written = |hive: &&Registry| changes.iter().any(|change| change.target == hive.path);
+    let hive = hives.all().filter(is_written).map(Registry::size).max().unwrap_or(0);
+    let needed = files + hive + FOR_THE_START;
+    (files + hive > 0 && free < needed).then(|| {
+        let message = format!(
+            "the system's drive has {} MiB free, and {} MiB are needed for drivers, registry and the first start",
+            free >> 20,
+            needed.div_ceil(1 << 20)
+        );
+        Finding::new("no-room-for-drivers", Severity::Block, message)
+            .hint("make room on drive C: in the guest, and migrate again")
+    })
 }

@@ -22,6 +22,9 @@ pub enum HiveError {
 }
 
 impl HiveError {
+    /// What a person does about a hive that is not whole.
+    pub(super) const REMEDY: &str = "start Windows once and shut it down with: shutdown /s /t 0; if it does not start, restore the hive from a backup";
+
     pub(super) fn damaged(at: u32, what: impl Into<String>) -> Self {
         Self::Damaged { at, what: what.into() }
     }
@@ -31,9 +34,7 @@ impl fmt::Display for HiveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoHive(what) => write!(f, "not a registry hive: {what}"),
-            Self::TornHeader => f.write_str(
-                "the checksum of the hive's header is wrong: start Windows once and shut it down, or restore the hive",
-            ),
+            Self::TornHeader => f.write_str("the checksum of the hive's header is wrong"),
             Self::Damaged { at, what } => write!(f, "the registry hive is damaged at {at:#x}: {what}"),
         }
     }
@@ -43,7 +44,7 @@ impl std::error::Error for HiveError {}
 
 impl From<HiveError> for PluginError {
     fn from(error: HiveError) -> Self {
-        Self::unusable(error.to_string())
+        Self::unusable(error.to_string()).hint(HiveError::REMEDY)
     }
 }
 

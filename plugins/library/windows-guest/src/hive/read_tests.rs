@@ -155,10 +155,7 @@ fn what_is_no_hive_is_not_opened() {
     assert!(with(|bytes| bytes[36] = 0).starts_with("the registry hive is damaged at 0x0: "));
     let mut torn = whole.clone();
     torn[508] ^= 1;
-    assert_eq!(
-        Hive::open(torn).unwrap_err().to_string(),
-        "the checksum of the hive's header is wrong: start Windows once and shut it down, or restore the hive"
-    );
+    assert_eq!(Hive::open(torn).unwrap_err().to_string(), "the checksum of the hive's header is wrong");
 }
 
 #[test]

@@ -56,6 +56,11 @@ pub fn without_disk(letter: &Letter) -> Option<Finding> {
 fn by_signature(data: &[u8], disks: &[GuestDiskInfo]) -> Option<String> {
     let signature = u32::from_le_bytes(data.get(..4)?.try_into().ok()?);
     let start = u64::from_le_bytes(data.get(4..12)?.try_into().ok()?);
+    with_signature(signature, start, disks)
+}
+
+/// The device that begins there on the disk with this signature.
+pub fn with_signature(signature: u32, start: u64, disks: &[GuestDiskInfo]) -> Option<String> {
     let is_it = |device: &&GuestBlockDevice| {
         let signed = device.partuuid.as_deref().is_some_and(|own| own.starts_with(&format!("{signature:08x}-")));
         signed && device.start_bytes == Some(start)
@@ -74,7 +79,12 @@ fn by_partition(raw: &[u8], disks: &[GuestDiskInfo]) -> Option<String> {
         hex(&mut raw.get(10..16)?.iter()),
     ]
     .join("-");
-    let is_it = |device: &&GuestBlockDevice| device.partuuid.as_deref() == Some(guid.as_str());
+    with_guid(&guid, disks)
+}
+
+/// The device that is the partition with this GUID, in lower case.
+pub fn with_guid(guid: &str, disks: &[GuestDiskInfo]) -> Option<String> {
+    let is_it = |device: &&GuestBlockDevice| device.partuuid.as_deref() == Some(guid);
     devices(disks).find(is_it).map(|device| device.device.clone())
 }
 

@@ -78,16 +78,20 @@ fn virtualisation_based_security(hives: &Hives) -> Result<Option<Finding>> {
     }))
 }
 
-/// Drivers of other hypervisors that claim devices which the new machine has.
+/// Tools of other hypervisors: some are switched off with VMware's, and some have drivers for the same devices as the new machine's.
 fn other_hypervisors(hives: &Hives) -> Result<Vec<Finding>> {
+    const OFF: &str = "the fix switches them off with VMware Tools (remove_vmware_tools); what is to go for good is uninstalled in the guest";
+    const SAME: &str = "uninstall them in the guest before: their drivers claim the same devices as the new ones";
     let mut findings = Vec::new();
-    for (service, product) in [("xenbus", "Xen"), ("VBoxGuest", "VirtualBox"), ("NutanixGuestAgent", "Nutanix")] {
+    for (service, product, hint) in [
+        ("xenbus", "Xen", OFF),
+        ("VBoxGuest", "VirtualBox", OFF),
+        ("prl_tg", "Parallels", OFF),
+        ("NutanixGuestAgent", "Nutanix", SAME),
+    ] {
         if hives.system.number(&hives.service(service), "Start")?.is_some_and(|start| start < 4) {
             let message = format!("drivers of another hypervisor are installed ({product}, service {service})");
-            findings.push(
-                Finding::new("other-hypervisor-drivers", Severity::Warn, message)
-                    .hint("uninstall them in the guest; they may claim the same devices as the new ones"),
-            );
+            findings.push(Finding::new("other-hypervisor-drivers", Severity::Warn, message).hint(hint));
         }
     }
     Ok(findings)
@@ -105,5 +109,6 @@ fn second_system(guest: &dyn Guest, layout: &Layout) -> Result<Option<Finding>> 
     Ok(guest.stat(&old)?.map(|_| {
         let message = "an upgrade left the former system behind (Windows.old): it is moved as it is, and not changed";
         Finding::new("former-system", Severity::Info, message)
+            .hint("remove it in the guest (Disk Cleanup, Previous Windows installations) to move less")
     }))
 }

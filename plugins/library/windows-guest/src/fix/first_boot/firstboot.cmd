@@ -21,6 +21,7 @@ if %RUNS% GTR 3 goto finish
 
 if exist "%HERE%\drivers" for /d %%D in ("%HERE%\drivers\*") do for %%I in ("%%D\*.inf") do call :driver "%%~nxD" "%%I"
 
+set CODE=
 if not exist "%HERE%\network.ps1" goto tools
 call :step network "%SystemRoot%\System32\WindowsPowerShell\v1.0\powershell.exe" -NoProfile -ExecutionPolicy Bypass -File "%HERE%\network.ps1"
 if not "%CODE%"=="3" goto tools
@@ -35,8 +36,10 @@ exit /b 0
 :tools
 if exist "%HERE%\tools.cmd" call :step tools "%HERE%\tools.cmd"
 if exist "%HERE%\agent.msi" call :step agent "%SystemRoot%\System32\msiexec.exe" /i "%HERE%\agent.msi" /qn /norestart
-if exist "%HERE%\user" for %%S in ("%HERE%\user\*.cmd" "%HERE%\user\*.bat") do call :step "%%~nxS" "%%S"
-if exist "%HERE%\user" for %%S in ("%HERE%\user\*.ps1") do call :step "%%~nxS" "%SystemRoot%\System32\WindowsPowerShell\v1.0\powershell.exe" -NoProfile -ExecutionPolicy Bypass -File "%%S"
+rem Their names are numbers, and a folder lists them in that order.
+if exist "%HERE%\user" for %%S in ("%HERE%\user\*.*") do call :user "%%S"
+if exist "%HERE%\minimal.cmd" call :step minimal "%HERE%\minimal.cmd"
+if exist "%HERE%\undo.reg" copy /y "%HERE%\undo.reg" "%OUT%\undo.reg" >nul
 if exist "%HERE%\restore.cmd" call :step restore "%HERE%\restore.cmd"
 
 :finish
@@ -56,11 +59,25 @@ if exist "%HERE%\done\driver-%~1" exit /b 0
 >>"%LOG%" echo driver %~1
 "%SystemRoot%\System32\pnputil.exe" -i -a "%~2" >>"%LOG%" 2>&1
 set CODE=%ERRORLEVEL%
+set INSTALLED=yes
+rem 259 says that one as good was there: it may be the one that this start needed, whose entries then stay.
+if "%CODE%"=="259" set INSTALLED=
 rem Installed before, restart wanted, restart begun: all of them mean that the driver is there.
 if "%CODE%"=="259" set CODE=0
 if "%CODE%"=="3010" set CODE=0
 if "%CODE%"=="1641" set CODE=0
+if "%CODE%"=="0" if defined INSTALLED >"%HERE%\done\installed-%~1" echo 1
 >>"%HERE%\steps" echo {"name":"driver %~1","code":%CODE%},
+exit /b 0
+
+:user
+rem In a process of its own, since one may end it.
+if /i "%~x1"==".ps1" goto powershell
+call :step "%~nx1" "%SystemRoot%\System32\cmd.exe" /c "%~1"
+exit /b 0
+
+:powershell
+call :step "%~nx1" "%SystemRoot%\System32\WindowsPowerShell\v1.0\powershell.exe" -NoProfile -ExecutionPolicy Bypass -File "%~1"
 exit /b 0
 
 :step

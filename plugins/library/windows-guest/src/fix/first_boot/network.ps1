@@ -17,6 +17,11 @@ foreach ($card in $cards) {
     if ([Environment]::OSVersion.Version.Build -ge 19041) {
         & "$env:SystemRoot\System32\pnputil.exe" /remove-device $card.ghost
     }
+    elseif ($card.name) {
+        # Earlier ones only give its name away: it is kept in the old card's own settings.
+        $old = 'HKLM\SYSTEM\CurrentControlSet\Control\Network\{4D36E972-E325-11CE-BFC1-08002BE10318}\' + $card.guid + '\Connection'
+        & "$env:SystemRoot\System32\reg.exe" add $old /v Name /t REG_SZ /d "$($card.name) (before the migration)" /f
+    }
     $settings = Get-WmiObject Win32_NetworkAdapterConfiguration -Filter "Index=$($adapter.Index)"
     $results = @()
     if ($card.addresses.Count) { $results += $settings.EnableStatic($card.addresses, $card.masks).ReturnValue }
@@ -27,8 +32,18 @@ foreach ($card in $cards) {
     Write-Output "$($card.mac): $results"
     # 0 is done, 1 is done after a restart.
     if ($results | Where-Object { $_ -gt 1 }) { $code = 1 }
+    $netsh = "$env:SystemRoot\System32\netsh.exe"
+    foreach ($address in $card.ipv6) {
+        if ($settings.IPAddress -contains ($address -split '/')[0]) { continue }
+        & $netsh interface ipv6 add address interface=$($adapter.InterfaceIndex) address=$address store=persistent
+        if ($LASTEXITCODE) { $code = 1 }
+    }
+    foreach ($server in $card.servers6) {
+        & $netsh interface ipv6 add dnsserver $adapter.InterfaceIndex $server validate=no
+        if ($LASTEXITCODE) { $code = 1 }
+    }
     if ($card.name -and $adapter.NetConnectionID -ne $card.name) {
-        & "$env:SystemRoot\System32\netsh.exe" interface set interface name="$($adapter.NetConnectionID)" newname="$($card.name)"
+        & $netsh interface set interface name="$($adapter.NetConnectionID)" newname="$($card.name)"
     }
 }
 exit $code

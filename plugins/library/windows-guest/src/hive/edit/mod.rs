@@ -59,19 +59,16 @@ impl fmt::Display for EditError {
             Self::Hive(error) => error.fmt(f),
             Self::Unsound(faults) => {
                 let first = faults.first().map(|fault| format!(" ({fault})")).unwrap_or_default();
-                write!(
-                    f,
-                    "the registry hive is not sound{first}: start Windows once and shut it down, or restore the hive"
-                )
+                write!(f, "the registry hive is not sound{first}")
             }
             Self::Drift { key, name: Some(name) } => write!(
                 f,
-                "the value \"{}\" of {} is not what it was when the change was planned: plan again",
+                "the value \"{}\" of {} is not what it was when the change was planned",
                 printable(name),
                 printable(key)
             ),
             Self::Drift { key, name: None } => {
-                write!(f, "the key {} holds other values than when the change was planned: plan again", printable(key))
+                write!(f, "the key {} holds other values than when the change was planned", printable(key))
             }
             Self::Unfit { key, name, what } => {
                 write!(f, "the value \"{}\" of {} cannot be changed: {what}", printable(name), printable(key))
@@ -94,7 +91,10 @@ impl From<EditError> for PluginError {
     fn from(error: EditError) -> Self {
         match error {
             EditError::Defect(_) => Self::defect(error.to_string()),
-            _ => Self::unusable(error.to_string()),
+            EditError::Hive(error) => error.into(),
+            EditError::Unsound(_) => Self::unusable(error.to_string()).hint(HiveError::REMEDY),
+            EditError::Drift { .. } => Self::unusable(error.to_string()).hint("make a new plan"),
+            EditError::Unfit { .. } | EditError::Full => Self::unusable(error.to_string()),
         }
     }
 }

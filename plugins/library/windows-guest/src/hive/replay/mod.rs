@@ -75,20 +75,18 @@ impl From<HiveError> for ReplayError {
 
 impl fmt::Display for ReplayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const REMEDY: &str = "start Windows once and shut it down";
         match self {
             Self::Hive(error) => error.fmt(f),
             Self::Log { log, what } => {
-                write!(f, "the hive was not written to its end, and its log {} {what}: {REMEDY}", log + 1)
+                write!(f, "the hive was not written to its end, and its log {} {what}", log + 1)
             }
             Self::Gap { last, next } => write!(
                 f,
-                "the hive was not written to its end, and its logs lack what is between their entries {last} and {next}: {REMEDY}"
+                "the hive was not written to its end, and its logs lack what is between their entries {last} and {next}"
             ),
             Self::Unsound(faults) => {
                 f.write_str("the hive was not written to its end, and is not sound with what its logs hold")?;
-                let first = faults.first().map(|fault| format!(" ({fault})")).unwrap_or_default();
-                write!(f, "{first}: {REMEDY}")
+                faults.first().map_or(Ok(()), |fault| write!(f, " ({fault})"))
             }
         }
     }
@@ -98,7 +96,10 @@ impl std::error::Error for ReplayError {}
 
 impl From<ReplayError> for PluginError {
     fn from(error: ReplayError) -> Self {
-        Self::unusable(error.to_string())
+        match error {
+            ReplayError::Hive(error) => error.into(),
+            _ => Self::unusable(error.to_string()).hint(HiveError::REMEDY),
+        }
     }
 }
 
