@@ -1,7 +1,7 @@
-//! Reads Linux guests offline without an appliance: filesystems parsed in Rust alone, over block sources, for reading only.
+//! Reads guests offline without an appliance: filesystems parsed in Rust alone, over block sources, for reading only.
 //!
-//! Owns the readers of filesystems and what they refuse. What the guest on these filesystems is says `vmdk2kvm-offline-guest`, as for every
-//! other reader. Whatever is not understood for sure is "cannot": an appliance reads that guest then, from the start.
+//! Owns the readers of filesystems and what they refuse. What the guest on these filesystems is say `vmdk2kvm-offline-guest` and
+//! `vmdk2kvm-windows-guest`, as for every other reader. Whatever is not understood for sure is "cannot": an appliance reads that guest then, from the start.
 #![forbid(unsafe_code)]
 
 mod btrfs;
@@ -9,14 +9,17 @@ mod bytes;
 mod cache;
 mod ext;
 mod fat;
+mod ntfs;
 mod tree;
 mod xfs;
 
 use std::sync::Arc;
 
 use vmdk2kvm_offline_guest::{Filesystem, Found, OfflineGuest, Reader, Sources, Volume, scan, storage};
-use vmdk2kvm_plugin_api::model::OpenGuest;
+use vmdk2kvm_plugin_api::model::{Inspection, OpenGuest, OsFamily, Storage};
 use vmdk2kvm_plugin_api::{BlockSource, ErrorKind, Guest, Host, Inspector, Opened, Plugin, PluginError, Result};
+
+use vmdk2kvm_windows_guest::{self as windows, may_hold_windows};
 
 use cache::Cache;
 
@@ -68,26 +71,46 @@ fn open(request: &OpenGuest, disks: Vec<Arc<dyn BlockSource>>, host: &Host) -> R
     if let Some(locked) = volumes.volumes.iter().find(|volume| volume.fstype == "crypto_LUKS") {
         return Err(bytes::cannot(format!("{} is encrypted", locked.device)));
     }
-    // A system that this does not know may be on it, and would be the one that is moved.
-    if let Some(other) = volumes.volumes.iter().find(|volume| matches!(volume.fstype.as_str(), "ntfs" | "BitLocker")) {
-        return Err(refused(&other.fstype));
+    let storage = storage(sources.as_ref(), &sizes, &[], host)?;
+    // As of inspectors that are given images, that of Windows goes first where one may be there.
+    if may_hold_windows(&volumes.disks) {
+        let mut reader = reader(&sources);
+        let found = windows::Found::mount(&mut reader, volumes.clone(), request, host);
+        let opened = inspected(&reader, storage.clone(), host, |guest| found?.inspect(guest, request))?;
+        if opened.inspection.os.family != OsFamily::Unknown {
+            return Ok(opened);
+        }
     }
     host.progress("mount", 0, 0);
-    let devices = sources.clone();
-    let open = move |volume: &Volume, subvolume: Option<&str>| {
-        open_filesystem(&volume.fstype, devices.get(&volume.device)?, subvolume)
-    };
-    let mut reader = Reader::new(Box::new(open));
+    let mut reader = reader(&sources);
     let found = Found::mount(&mut reader, volumes, request, host);
-    // Of what failed because something could not be read, that is the reason.
+    inspected(&reader, storage, host, |guest| {
+        let found = found?;
+        if found.mounts.is_empty() {
+            return Err(bytes::cannot("no system that is known here was found on the disks"));
+        }
+        found.inspect(guest, request)
+    })
+}
+
+fn reader(sources: &Arc<Sources>) -> Reader {
+    let devices = sources.clone();
+    Reader::new(Box::new(move |volume: &Volume, subvolume: Option<&str>| {
+        open_filesystem(&volume.fstype, devices.get(&volume.device)?, subvolume)
+    }))
+}
+
+/// The guest of what was mounted. Of what failed because something could not be read, that is the reason.
+fn inspected(
+    reader: &Reader,
+    storage: Storage,
+    host: &Host,
+    inspect: impl FnOnce(&dyn Guest) -> Result<Inspection>,
+) -> Result<Opened> {
     reader.view().check()?;
-    let found = found?;
-    if found.mounts.is_empty() {
-        return Err(bytes::cannot("no system that is known here was found on the disks"));
-    }
     host.progress("inspect", 0, 0);
-    let guest = OfflineGuest::new(reader.view(), storage(sources.as_ref(), &sizes, &[], host)?);
-    let inspection = found.inspect(&guest, request);
+    let guest = OfflineGuest::new(reader.view(), storage);
+    let inspection = inspect(&guest);
     guest.close()?;
     Ok(Opened::new(guest, inspection?))
 }
@@ -101,6 +124,7 @@ pub fn open_filesystem(
     Ok(Some(match fstype {
         "ext2" | "ext3" | "ext4" => Arc::new(ext::Ext::open(source)?),
         "xfs" => Arc::new(tree::Tree::new(xfs::Xfs::open(source)?)),
+        "ntfs" => Arc::new(tree::Tree::new(ntfs::Ntfs::open(source)?)),
         "vfat" => Arc::new(tree::Tree::new(fat::Fat::open(source)?)),
         "btrfs" => {
             let Some(opened) = btrfs::Btrfs::open(source, subvolume)? else { return Ok(None) };
@@ -117,8 +141,8 @@ fn refused(fstype: &str) -> PluginError {
 vmdk2kvm_plugin_api::export_plugin! {
     plugin: NativeOffline,
     name: "native-offline",
-    summary: "Linux guests read offline in a moment, without an appliance",
+    summary: "Linux and Windows guests read offline in a moment, without an appliance",
     kinds: ["inspector"],
-    guests: ["linux"],
-    capabilities: ["sources", "lvm", "md", "btrfs"],
+    guests: ["linux", "windows"],
+    capabilities: ["sources", "lvm", "md", "btrfs", "ntfs"],
 }

@@ -1,4 +1,4 @@
-//! A filesystem of numbered nodes, looked up by path: what XFS, btrfs and FAT have in common.
+//! A filesystem of numbered nodes, looked up by path: what XFS, btrfs, FAT and NTFS have in common.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,12 +32,24 @@ pub trait Nodes: Send + Sync {
     /// The content of a regular file of at most [`MAX_FILE`] bytes.
     fn read(&self, id: Self::Id) -> Result<Vec<u8>>;
 
+    /// The first bytes of a regular file, however large it is.
+    fn head(&self, id: Self::Id, bytes: u64) -> Result<Vec<u8>> {
+        let mut content = self.read(id)?;
+        content.truncate(usize::try_from(bytes).unwrap_or(usize::MAX));
+        Ok(content)
+    }
+
     /// The target of a symlink of at most [`MAX_TARGET`] bytes.
     fn read_link(&self, id: Self::Id) -> Result<Vec<u8>>;
 
     /// The form of a name by which names are compared.
     fn key(&self, name: &[u8]) -> Vec<u8> {
         name.to_vec()
+    }
+
+    /// By which names the nodes in a folder are found.
+    fn keys(&self, id: Self::Id) -> Result<Vec<(Vec<u8>, Self::Id)>> {
+        Ok(self.list(id)?.into_iter().map(|entry| (self.key(&entry.name), entry.id)).collect())
     }
 
     /// The room that is left.
@@ -90,9 +102,7 @@ impl<N: Nodes> Tree<N> {
                 if self.nodes.stat(id)?.kind != FileKind::Dir {
                     return Ok(None);
                 }
-                let entries = self.nodes.list(id)?;
-                let folder: Folder<N::Id> =
-                    Arc::new(entries.into_iter().map(|entry| (self.nodes.key(&entry.name), entry.id)).collect());
+                let folder: Folder<N::Id> = Arc::new(self.nodes.keys(id)?.into_iter().collect());
                 let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
                 if folders.len() >= MAX_FOLDERS {
                     folders.clear();
@@ -116,6 +126,10 @@ impl<N: Nodes> Filesystem for Tree<N> {
 
     fn read(&self, path: &str) -> Result<Vec<u8>> {
         self.nodes.read(self.need(path)?)
+    }
+
+    fn head(&self, path: &str, bytes: u64) -> Result<Vec<u8>> {
+        self.nodes.head(self.need(path)?, bytes)
     }
 
     fn list(&self, path: &str) -> Result<Vec<Entry>> {

@@ -1,11 +1,8 @@
 //! Windows guests: opened offline in a libguestfs appliance, and given the drivers and settings that they need on KVM.
 //!
-//! Owns the choice of the system and of what is mounted ([`open`]), what is refused because only a Windows can read it ([`locked`]), and
-//! the settings table. The appliance is the library crate `vmdk2kvm-appliance`; all else that is known of Windows is in
+//! Owns the settings table. The appliance is the library crate `vmdk2kvm-appliance`; all that is known of Windows is in
 //! `vmdk2kvm-windows-guest`.
 
-mod locked;
-mod open;
 mod settings;
 
 use std::sync::Arc;
@@ -14,7 +11,7 @@ use vmdk2kvm_appliance::Settings;
 use vmdk2kvm_offline_guest::glance;
 use vmdk2kvm_plugin_api::model::OpenGuest;
 use vmdk2kvm_plugin_api::{BlockSource, Fixer, Host, Inspector, Opened, Plugin, Result};
-use vmdk2kvm_windows_guest::{FixSettings, WindowsFixer};
+use vmdk2kvm_windows_guest::{FixSettings, Found, WindowsFixer, may_hold_windows};
 
 /// How well it suits disks that a Windows may be on: better than an inspector that takes any.
 const SUITS: u32 = 80;
@@ -49,11 +46,16 @@ impl Inspector for WindowsVirtio {
     }
 
     fn accepts_disks(&self, request: &OpenGuest, disks: Vec<Arc<dyn BlockSource>>) -> Result<u32> {
-        Ok(if !request.disks.is_empty() && locked::may_hold_windows(&glance(&disks)?) { SUITS } else { 0 })
+        Ok(if !request.disks.is_empty() && may_hold_windows(&glance(&disks)?) { SUITS } else { 0 })
     }
 
     fn open(&self, request: &OpenGuest) -> Result<Opened> {
-        open::open(request, &self.appliance, &self.host)
+        let (mut mounts, volumes) = vmdk2kvm_appliance::open(request, &self.appliance, &self.host)?;
+        let found = Found::mount(&mut mounts, volumes, request, &self.host)?;
+        self.host.progress("inspect", 0, 0);
+        let guest = mounts.into_guest(&found.volumes);
+        let inspection = found.inspect(&guest, request)?;
+        Ok(Opened::new(guest, inspection))
     }
 }
 

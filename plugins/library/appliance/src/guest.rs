@@ -91,15 +91,6 @@ impl Guest for ApplianceGuest {
 }
 
 impl ApplianceGuest {
-    /// The first bytes of a regular file, however large it is; `None` when there is nothing.
-    pub fn head(&self, path: &str, bytes: u64) -> Result<Option<Vec<u8>>> {
-        let Place::Found { path, stat } = self.files.resolve(path, true)? else { return Ok(None) };
-        if stat.stat.kind != FileKind::File {
-            return Err(PluginError::unusable(format!("{path}: not a regular file")));
-        }
-        self.files.fetch(&path, stat.stat.size.min(bytes)).map(Some)
-    }
-
     /// The filesystem type at a resolved path.
     pub(crate) fn fstype_at(&self, path: &str) -> &str {
         self.mounts

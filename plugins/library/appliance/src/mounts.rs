@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use vmdk2kvm_offline_guest::{Mounter, Volume, Volumes};
 use vmdk2kvm_plugin_api::model::{MountInfo, OpenGuest};
-use vmdk2kvm_plugin_api::{Guest, Host, PluginError, Result};
+use vmdk2kvm_plugin_api::{FileKind, Guest, Host, PluginError, Result};
 
 use crate::appliance::Appliance;
 use crate::devices::{ApplianceDevices, disk_sizes};
-use crate::files::Files;
+use crate::files::{Files, Place};
 use crate::guest::ApplianceGuest;
 use crate::settings::Settings;
 
@@ -99,6 +99,24 @@ impl Mounter for Mounts {
         Ok(())
     }
 
+    fn mount_beside(&mut self, volume: &Volume, mountpoint: &str) -> Result<()> {
+        self.look_away()?;
+        self.files.appliance.call(|handle| handle.mkmountpoint(mountpoint))?;
+        self.mount(volume, mountpoint, "")
+    }
+
+    fn fold_case(&mut self) {
+        self.files.fold_case();
+    }
+
+    fn head(&self, path: &str, bytes: u64) -> Result<Option<Vec<u8>>> {
+        let Place::Found { path, stat } = self.files.resolve(path, true)? else { return Ok(None) };
+        if stat.stat.kind != FileKind::File {
+            return Err(PluginError::unusable(format!("{path}: not a regular file")));
+        }
+        self.files.fetch(&path, stat.stat.size.min(bytes)).map(Some)
+    }
+
     fn read_only_subvolumes(&self) -> Result<Vec<String>> {
         let mut found = Vec::new();
         for mount in self.mounts.iter().filter(|mount| mount.fstype == "btrfs") {
@@ -130,18 +148,6 @@ impl Mounter for Mounts {
 }
 
 impl Mounts {
-    /// Mounts a filesystem at a place of its own directly below `/`, for a guest that has no one root. Not together with a root.
-    pub fn mount_beside(&mut self, volume: &Volume, mountpoint: &str, extra: &str) -> Result<()> {
-        self.look_away()?;
-        self.files.appliance.call(|handle| handle.mkmountpoint(mountpoint))?;
-        self.mount(volume, mountpoint, extra)
-    }
-
-    /// Names of files are compared without their case from now on.
-    pub fn fold_case(&self) {
-        self.files.fold_case();
-    }
-
     fn info(&self, mount: &Mount) -> Result<MountInfo> {
         let (bytes, inodes) = self.files.appliance.call(|handle| handle.free(&mount.mountpoint))?;
         Ok(MountInfo::new(mount.device.clone(), mount.mountpoint.clone(), mount.fstype.clone()).with(|it| {

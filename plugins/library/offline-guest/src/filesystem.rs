@@ -12,6 +12,13 @@ pub trait Filesystem: Send + Sync {
     /// The content of a regular file, whose size the caller has looked at.
     fn read(&self, path: &str) -> Result<Vec<u8>>;
 
+    /// The first bytes of a regular file, however large it is.
+    fn head(&self, path: &str, bytes: u64) -> Result<Vec<u8>> {
+        let mut content = self.read(path)?;
+        content.truncate(usize::try_from(bytes).unwrap_or(usize::MAX));
+        Ok(content)
+    }
+
     /// What is in a folder, without `.` and `..`, in any order.
     fn list(&self, path: &str) -> Result<Vec<Entry>>;
 

@@ -29,11 +29,20 @@ struct Mounted {
     filesystem: Arc<dyn Filesystem>,
 }
 
+impl Mounted {
+    /// With the room that is left, which is not counted before somebody asks.
+    fn info(&self) -> MountInfo {
+        let free = self.filesystem.free();
+        self.info.clone().with(|it| (it.free_bytes, it.free_inodes) = (free.bytes, free.inodes))
+    }
+}
+
 /// What is shown at the moment: filesystems at their places, the first at `/`. The first error of reading ends it for good, since whoever
 /// goes on after it may take what cannot be read for what is not there.
 #[derive(Default)]
 pub struct View {
     mounts: Vec<Mounted>,
+    folds_case: bool,
     kept: Mutex<Kept>,
     failure: Arc<Mutex<Option<PluginError>>>,
 }
@@ -47,8 +56,23 @@ struct Kept {
 }
 
 impl View {
-    fn of(mounts: Vec<Mounted>, failure: &Arc<Mutex<Option<PluginError>>>) -> Arc<Self> {
-        Arc::new(Self { mounts, kept: Mutex::default(), failure: failure.clone() })
+    fn of(mounts: Vec<Mounted>, folds_case: bool, failure: &Arc<Mutex<Option<PluginError>>>) -> Arc<Self> {
+        Arc::new(Self { mounts, folds_case, kept: Mutex::default(), failure: failure.clone() })
+    }
+
+    /// Whether a path is the top of a guest that has no root there, but filesystems beside each other.
+    fn is_bare_top(&self, path: &str) -> bool {
+        path == "/" && !self.mounts.is_empty() && self.mounts.iter().all(|mount| mount.place != "/")
+    }
+
+    /// The rest of a path below the place of a mount.
+    fn below<'a>(&self, mount: &Mounted, path: &'a str) -> Option<&'a str> {
+        if mount.place == "/" {
+            return Some(path);
+        }
+        let (begin, rest) = path.split_at_checked(mount.place.len())?;
+        let is_it = begin == mount.place || self.folds_case && begin.eq_ignore_ascii_case(&mount.place);
+        Some(rest).filter(|rest| is_it && (rest.is_empty() || rest.starts_with('/')))
     }
 
     /// The first error of reading, as an answer that lets another reader try.
@@ -63,11 +87,7 @@ impl View {
 
     /// The filesystem that a path lies in, its device, and the path in it.
     fn inside<'a>(&self, path: &'a str) -> Result<(&Mounted, &'a str)> {
-        let below = |mount: &Mounted| match mount.place.as_str() {
-            "/" => Some(path),
-            at => path.strip_prefix(at).filter(|rest| rest.is_empty() || rest.starts_with('/')),
-        };
-        let found = self.mounts.iter().filter_map(|mount| Some((mount, below(mount)?)));
+        let found = self.mounts.iter().filter_map(|mount| Some((mount, self.below(mount, path)?)));
         let (mount, rest) = found
             .max_by_key(|(mount, _)| mount.place.len())
             .ok_or_else(|| PluginError::unusable(format!("{path}: nothing is mounted")))?;
@@ -89,7 +109,13 @@ impl View {
         if let Some(known) = self.kept().stats.get(path) {
             return Ok(*known);
         }
-        let found = self.ask(path, |filesystem, path| filesystem.stat(path))?;
+        let found = if self.is_bare_top(path) {
+            Some(Stat::new(FileKind::Dir, 0, 0o755))
+        } else if self.is_bare_top("/") && self.inside(path).is_err() {
+            None
+        } else {
+            self.ask(path, |filesystem, path| filesystem.stat(path))?
+        };
         self.kept().stats.insert(path.to_owned(), found);
         Ok(found)
     }
@@ -98,7 +124,12 @@ impl View {
         if let Some(known) = self.kept().folders.get(path) {
             return Ok(known.clone());
         }
-        let mut entries = self.ask(path, |filesystem, path| filesystem.list(path))?;
+        let mut entries = if self.is_bare_top(path) {
+            let place = |mount: &Mounted| Entry::new(mount.place.trim_start_matches('/'), FileKind::Dir);
+            self.mounts.iter().map(place).collect()
+        } else {
+            self.ask(path, |filesystem, path| filesystem.list(path))?
+        };
         if entries.len() > MAX_ENTRIES {
             return Err(PluginError::unusable(format!("{path}: more than {MAX_ENTRIES} entries")));
         }
@@ -190,6 +221,10 @@ impl Guest for OfflineGuest {
         }
     }
 
+    fn folds_case(&self) -> bool {
+        self.view.folds_case
+    }
+
     fn read_link(&self, path: &str) -> Result<String> {
         match paths::resolve(self.view.as_ref(), path, false)? {
             Place::Found { path, kind: FileKind::Symlink } => self.view.link(&path),
@@ -216,13 +251,14 @@ pub struct Reader {
     open: Box<Open>,
     shown: Option<(String, String, Arc<dyn Filesystem>)>,
     mounts: Vec<Mounted>,
+    folds_case: bool,
     view: Arc<View>,
 }
 
 impl Reader {
     /// Nothing is shown yet.
     pub fn new(open: Box<Open>) -> Self {
-        Self { open, shown: None, mounts: Vec::new(), view: Arc::default() }
+        Self { open, shown: None, mounts: Vec::new(), folds_case: false, view: Arc::default() }
     }
 
     /// What is mounted.
@@ -243,7 +279,7 @@ impl Reader {
     }
 
     fn show(&mut self, mounts: Vec<Mounted>) {
-        self.view = View::of(mounts, &self.view.failure);
+        self.view = View::of(mounts, self.folds_case, &self.view.failure);
     }
 }
 
@@ -292,6 +328,27 @@ impl Mounter for Reader {
         Ok(())
     }
 
+    fn mount_beside(&mut self, volume: &Volume, mountpoint: &str) -> Result<()> {
+        self.look_away()?;
+        let nothing = || self.failed(PluginError::unusable(format!("{}: nothing is there", volume.device)));
+        let filesystem = self.open(volume, "")?.ok_or_else(nothing)?;
+        self.mounts.push(mounted(volume, mountpoint, filesystem));
+        self.show(self.mounts.clone());
+        Ok(())
+    }
+
+    fn fold_case(&mut self) {
+        self.folds_case = true;
+    }
+
+    fn head(&self, path: &str, bytes: u64) -> Result<Option<Vec<u8>>> {
+        let Place::Found { path, kind } = paths::resolve(self.view.as_ref(), path, true)? else { return Ok(None) };
+        if kind != FileKind::File {
+            return Err(PluginError::unusable(format!("{path}: not a regular file")));
+        }
+        self.view.ask(&path, |filesystem, path| filesystem.head(path, bytes)).map(Some)
+    }
+
     fn files(&self) -> Box<dyn Guest> {
         Box::new(OfflineGuest::new(self.view.clone(), Storage::unknown()))
     }
@@ -302,17 +359,13 @@ impl Mounter for Reader {
     }
 
     fn infos(&self) -> Result<Vec<MountInfo>> {
-        Ok(self.mounts.iter().map(|mount| mount.info.clone()).collect())
+        Ok(self.mounts.iter().map(Mounted::info).collect())
     }
 }
 
 fn mounted(volume: &Volume, mountpoint: &str, filesystem: Arc<dyn Filesystem>) -> Mounted {
-    let free = filesystem.free();
-    let info = MountInfo::new(volume.device.clone(), mountpoint, volume.fstype.clone()).with(|it| {
-        it.uuid = volume.uuid.clone();
-        it.free_bytes = free.bytes;
-        it.free_inodes = free.inodes;
-    });
+    let info = MountInfo::new(volume.device.clone(), mountpoint, volume.fstype.clone());
+    let info = info.with(|it| it.uuid = volume.uuid.clone());
     Mounted { info, place: mountpoint.to_owned(), filesystem }
 }
 

@@ -19,6 +19,15 @@ pub trait Mounter {
     /// Mounts a filesystem on a folder of the root.
     fn mount(&mut self, volume: &Volume, mountpoint: &str, extra: &str) -> Result<()>;
 
+    /// Mounts a filesystem at a place of its own directly below `/`, for a guest that has no one root. Not together with a root.
+    fn mount_beside(&mut self, volume: &Volume, mountpoint: &str) -> Result<()>;
+
+    /// Names of files are compared without their case from now on, whatever the filesystems say.
+    fn fold_case(&mut self);
+
+    /// The first bytes of a regular file of what is mounted, however large it is; `None` when there is nothing.
+    fn head(&self, path: &str, bytes: u64) -> Result<Option<Vec<u8>>>;
+
     /// The files of what is shown or mounted now, for reading.
     fn files(&self) -> Box<dyn Guest>;
 

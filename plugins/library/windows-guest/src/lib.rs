@@ -6,6 +6,7 @@
 
 pub mod bcd;
 pub mod catalogue;
+mod disks;
 mod edits;
 mod fix;
 pub mod hive;
@@ -20,9 +21,8 @@ pub mod testing;
 pub mod version;
 pub mod virtio_win;
 
+pub use disks::{Found, may_hold_windows};
 pub use fix::{DriverPackages, FixSettings, WindowsFixer};
-pub use inspect::{Hibernation, Layout, inspect};
-pub use places::System;
 pub use registry::logs_of;
 
 fn sha256(bytes: &[u8]) -> String {

@@ -30,6 +30,11 @@ impl System {
         Ok(found)
     }
 
+    /// The system in a folder of a drive.
+    pub fn on_drive_of(drive: &str, folder: &str) -> Self {
+        Self { drive: drive.to_owned(), folder: join(drive, folder) }
+    }
+
     /// A hive of the system: `SYSTEM`, `SOFTWARE`, `DRIVERS`.
     pub fn hive(&self, name: &str) -> String {
         format!("{}/System32/config/{name}", self.folder)

@@ -1,8 +1,10 @@
 //! Whole trees read from filesystems that the real tools made, against what they were made of; and what is refused.
-//! Requires e2fsprogs, xfsprogs, btrfs-progs, dosfstools, mtools.
+//! Requires e2fsprogs, xfsprogs, btrfs-progs, dosfstools, mtools, ntfs-3g and FUSE.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod damage;
+mod ntfs;
+mod ntfs_state;
 mod support;
 
 use std::fs;
