@@ -6,7 +6,6 @@
 
 mod embedded;
 mod leftover;
-mod picture;
 mod running;
 
 use std::collections::hash_map::RandomState;
@@ -15,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use vmdk2kvm_boot_evidence::{Log, Watch, Watched, save};
+use vmdk2kvm_boot_evidence::{Log, Picture, Watch, Watched, Windows, is_windows, windows_build};
 use vmdk2kvm_kvm::Accelerator;
 use vmdk2kvm_libvirt::Connection;
 use vmdk2kvm_libvirt::domain::{Hypervisor, opens};
@@ -128,10 +127,14 @@ impl Tester for LibvirtTest {
         let machine = Machine::start(&connection, &xml, is_daemon)?;
         let mut running = machine.run(&console)?;
         let hostname = request.inspection.as_ref().map_or("", |inspection| inspection.os.hostname.as_str());
-        let watch = Watch::new(&self.host, hostname, Duration::from_secs(request.timeout_seconds));
+        let mut watch = Watch::new(&self.host, hostname, Duration::from_secs(request.timeout_seconds));
+        if is_windows(request) {
+            // Neither its agent nor its services can be asked through a daemon: it is judged by its screen.
+            watch.windows = Some(Windows::new(None, Vec::new(), windows_build(request)));
+        }
         let seen = watch.run(&mut running, &mut log)?;
         log.finish(seen.screen.as_deref());
-        let picture = running.picture().and_then(|picture| save(&picture, evidence));
+        let picture = running.picture().and_then(|picture| Picture::keep(&picture, evidence));
         let picture = picture.inspect_err(|error| tracing::warn!("no picture of the screen: {error}")).ok();
         Ok(seen.verdict("", picture).with(|it| {
             it.seconds = begin.elapsed().as_secs_f64();

@@ -11,8 +11,6 @@ use vmdk2kvm_boot_evidence::{Event, TEXT_PAGE_ADDRESS, TEXT_PAGE_BYTES, Watched}
 use vmdk2kvm_libvirt::{Connection, Domain, Events, Stop};
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
-use crate::picture::as_ppm;
-
 /// How often the daemon is asked whether it still knows the machine.
 const ASK_EVERY: Duration = Duration::from_secs(2);
 /// How long a machine may take to open its console: it does so before it is there.
@@ -162,8 +160,7 @@ impl Watched for Running<'_> {
 
     fn picture(&mut self) -> Result<Vec<u8>> {
         let shot = self.machine.domain.screenshot(self.machine.connection);
-        let (kind, bytes) = shot.map_err(|error| error.during("no picture of the screen"))?;
-        as_ppm(&kind, bytes)
+        shot.map_err(|error| error.during("no picture of the screen"))
     }
 
     fn ended(&mut self) -> Result<Option<String>> {

@@ -17,7 +17,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use vmdk2kvm_boot_evidence::{Agent, Log, Picture, Protocol, Service, Watch, Watched, Windows};
+use vmdk2kvm_boot_evidence::{
+    Agent, Log, Picture, Protocol, Service, Watch, Watched, Windows, is_windows, windows_build,
+};
 use vmdk2kvm_kvm::Accelerator;
 use vmdk2kvm_plugin_api::model::{TestRequest, Verdict};
 use vmdk2kvm_plugin_api::{Host, Plugin, PluginError, Result, Tester, tracing};
@@ -110,19 +112,15 @@ impl Tester for QemuTest {
         let timeout = Duration::from_secs(request.timeout_seconds);
         let mut watch = Watch::new(&self.host, plan::hostname(request), timeout);
         (watch.sshd, watch.sshd_required) = (ports.get(&reach.port).copied().map(Service::sshd), reach.required);
-        if plan::is_windows(request) {
+        if is_windows(request) {
             let service = |protocol: Protocol| Some(Service::new(protocol, *ports.get(&protocol.port())?));
             let services = plan::services(request, &reach).into_iter().filter_map(service).collect();
             let agent = socket.as_ref().map(|socket| agent_at(socket.path())).transpose()?;
-            watch.windows = Some(Windows::new(agent, services, plan::windows_build(request)));
+            watch.windows = Some(Windows::new(agent, services, windows_build(request)));
         }
         let seen = watch.run(&mut window, &mut log)?;
         log.finish(seen.screen.as_deref());
-        let picture = window.picture().and_then(|picture| {
-            let picture =
-                Picture::parse(&picture).ok_or_else(|| PluginError::io("the picture of the screen is not a PPM"))?;
-            picture.save(evidence_dir).map(|()| (picture.width(), picture.height()))
-        });
+        let picture = window.picture().and_then(|picture| Picture::keep(&picture, evidence_dir));
         let picture = picture.inspect_err(|error| tracing::warn!("no picture of the screen: {error}")).ok();
         Ok(seen.verdict(&format!("{}:{}", reach.address, reach.port), picture).with(|it| {
             it.seconds = begin.elapsed().as_secs_f64();

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use vmdk2kvm_boot_evidence::Protocol;
+use vmdk2kvm_boot_evidence::{Protocol, is_windows};
 use vmdk2kvm_kvm::Accelerator;
-use vmdk2kvm_plugin_api::model::{Card, Firmware, InterfaceInfo, MachineDisk, OsFamily, TestRequest, unicast_mac};
+use vmdk2kvm_plugin_api::model::{Card, Firmware, InterfaceInfo, MachineDisk, TestRequest, unicast_mac};
 use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result, tracing};
 
@@ -96,16 +96,6 @@ pub fn firmware(request: &TestRequest, folders: &[PathBuf]) -> Result<Option<Uef
 /// The host name that the guest's disks say, or nothing.
 pub fn hostname(request: &TestRequest) -> &str {
     request.inspection.as_ref().map_or("", |inspection| inspection.os.hostname.as_str())
-}
-
-/// The guest is a Windows, as its disks say.
-pub fn is_windows(request: &TestRequest) -> bool {
-    request.inspection.as_ref().is_some_and(|inspection| inspection.os.family == OsFamily::Windows)
-}
-
-/// The number of its build, the last of its version.
-pub fn windows_build(request: &TestRequest) -> Option<u32> {
-    request.inspection.as_ref()?.os.version.rsplit('.').next()?.parse().ok()
 }
 
 /// The agent of this guest counts as evidence, and it has the driver for its channel. A Linux starts its own before it is known that

@@ -31,4 +31,4 @@ pub use service::{Protocol, Service};
 pub use terminal::Terminal;
 pub use text::shown;
 pub use watch::{Event, Watch, Watched};
-pub use windows::{Look, Windows, look};
+pub use windows::{Look, Windows, is_windows, look, windows_build};

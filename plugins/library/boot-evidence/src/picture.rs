@@ -96,6 +96,13 @@ impl Picture {
         self.pixels.chunks_exact(3).map(|pixel| [pixel[0], pixel[1], pixel[2]])
     }
 
+    /// Saves what a machine gave as its picture; its width and height.
+    pub fn keep(bytes: &[u8], folder: &Path) -> Result<(usize, usize)> {
+        let picture = Self::parse(bytes)
+            .ok_or_else(|| PluginError::io("the picture of the screen is neither a PPM nor a PNG"))?;
+        picture.save(folder).map(|()| (picture.width(), picture.height()))
+    }
+
     /// Saves it as [`PICTURE`] of mode 0600 in `folder`.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let target = folder.join(PICTURE);

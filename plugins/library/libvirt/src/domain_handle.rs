@@ -112,13 +112,13 @@ impl Domain {
         self.handle.check(unsafe { (self.handle.functions.domain_resume)(self.object()) }).map(|_| ())
     }
 
-    /// A picture of its first screen: media type and bytes.
-    pub fn screenshot(&self, connection: &Connection) -> Result<(String, Vec<u8>), Error> {
+    /// A picture of its first screen: a PNG, or a PPM of older versions.
+    pub fn screenshot(&self, connection: &Connection) -> Result<Vec<u8>, Error> {
         let stream = Stream::new(connection)?;
         // SAFETY: domain and stream live.
         let kind = unsafe { (self.handle.functions.domain_screenshot)(self.object(), stream.object(), 0, 0) };
-        let kind = self.handle.text(kind)?;
-        Ok((kind, stream.receive(LARGEST_PICTURE)?))
+        self.handle.text(kind)?;
+        stream.receive(LARGEST_PICTURE)
     }
 
     /// Reads physical memory.

@@ -12,7 +12,7 @@ mod text;
 
 use std::time::{Duration, Instant};
 
-use vmdk2kvm_plugin_api::model::Evidence;
+use vmdk2kvm_plugin_api::model::{Evidence, OsFamily, TestRequest};
 
 pub use look::{Look, look};
 use still::Still;
@@ -35,6 +35,16 @@ const BUILD_OF_8: u32 = 9200;
 const FIRST_START: Duration = Duration::from_secs(300);
 /// An agent that is to come speaks within this time of another sign, even translated on a busy machine.
 const AGENT_AFTER_SIGN: Duration = Duration::from_secs(120);
+
+/// The guest is a Windows, as its disks say.
+pub fn is_windows(request: &TestRequest) -> bool {
+    request.inspection.as_ref().is_some_and(|inspection| inspection.os.family == OsFamily::Windows)
+}
+
+/// The number of its build, the last of its version.
+pub fn windows_build(request: &TestRequest) -> Option<u32> {
+    request.inspection.as_ref()?.os.version.rsplit('.').next()?.parse().ok()
+}
 
 fn answers(system: &str) -> String {
     shown(&format!("the guest agent answers for {system}"))
