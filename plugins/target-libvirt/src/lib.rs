@@ -89,7 +89,6 @@ vmdk2kvm_plugin_api::export_plugin! {
     summary: "Writes a machine down as a libvirt domain, and defines it there",
     kinds: ["converter"],
     capabilities: ["libvirt"],
-    libraries: [("libvirt.so.0", "libvirt0", "libvirt-libs")],
     preference: 100,
 }
 
