@@ -61,7 +61,13 @@ fn of_two_writers_that_see_no_lock_of_each_other_one_commits() {
         }
         many.room.go();
         let late = first.end();
-        assert!([73, 75].contains(&late.code), "{stage}: {}\n{:#}", late.stderr, late.json);
+        // Of the last one it was its program that was ended, which is an I/O error.
+        assert!(
+            [73, 75].contains(&late.code) || (stage == "convert" && late.code == 74),
+            "{stage}: {}\n{:#}",
+            late.stderr,
+            late.json
+        );
         assert_eq!(result("vm0"), made, "the late one has changed nothing, stopped in {stage}");
         // And whoever comes next finds it done.
         let again = many.room.run(there.run(&many)).expect(0);

@@ -1,6 +1,5 @@
 //! A batch that is interrupted or killed, in whichever part: nothing is left behind, the same command ends with the same images, and nothing that
 //! was finished is done twice.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::time::Duration;
 

@@ -165,9 +165,11 @@ fn base(label: &str) -> PathBuf {
 
 /// The name that a source has by itself: the last part of its path, without an ending.
 fn named_by(source: &str) -> Option<String> {
-    let path = source.split_once("://").map_or(source, |(_, rest)| rest.split(['?', '#']).next().unwrap_or_default());
-    let has_path = !source.contains("://") || path.contains('/');
-    let last = path.trim_end_matches('/').rsplit('/').next().filter(|last| has_path && !last.is_empty())?;
+    let path = match source.split_once("://") {
+        Some((_, rest)) => rest.split(['?', '#']).next()?.split_once('/')?.1,
+        None => source,
+    };
+    let last = path.trim_end_matches('/').rsplit('/').next().filter(|last| !last.is_empty())?;
     let name = crate::uri::unescape(last).and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or(last.to_owned());
     let stem = Path::new(&name).file_stem()?.to_string_lossy().into_owned();
     Some(stem)

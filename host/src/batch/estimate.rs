@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn the_slowest_place_decides() {
         let mut limits = Limits::default();
-        ["total=8", "host:a=1", "host:b=2"].iter().for_each(|text| limits.set(text.parse().unwrap()));
+        ["total=8", "host:a=1", "host:b=4"].iter().for_each(|text| limits.set(text.parse().unwrap()));
         let batch = Batch {
             label: String::new(),
             dir: Default::default(),
@@ -148,7 +148,7 @@ mod tests {
         let work: Vec<Work> =
             (0..12).map(|n| Work { keys: vec![format!("host:{}", ["a", "b", "b"][n % 3])], bytes: 100 }).collect();
         let (seconds, key) = reckon(&batch, &work, Rates { bytes_per_second: 10.0, beside: 5.0 });
-        // Four of 15 s one after the other at each of the two.
+        // Four of 15 s, one after the other; the eight elsewhere go four at a time.
         assert_eq!((seconds.round(), key.as_deref()), (60.0, Some("host:a")));
     }
 }

@@ -2,6 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+type Rows<'a> = Vec<(&'a [&'a str], u64)>;
+
 fn work(rows: &[(&[&str], u64)]) -> Vec<Work> {
     let keys = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect();
     rows.iter().map(|(of, bytes)| Work { keys: keys(of), bytes: *bytes }).collect()
@@ -30,11 +32,11 @@ fn the_longest_go_first_as_far_as_there_are_places() {
     assert_eq!(started(&mut scheduler, 1), [4], "the smaller one of the free place, not that of a full host");
     assert_eq!(scheduler.limited_by(4, at(1)), Some(TOTAL));
     assert_eq!(scheduler.ended(4, 65, at(2)), Next::Failed);
-    assert_eq!(started(&mut scheduler, 2), []);
+    assert!(started(&mut scheduler, 2).is_empty());
     scheduler.ended(1, 0, at(3));
     assert_eq!(started(&mut scheduler, 3), [0]);
     assert_eq!(scheduler.limited_by(0, at(3)), Some("host:a"));
-    [0, 3].map(|index| scheduler.ended(index, 0, at(4)));
+    [0, 3].into_iter().for_each(|index| _ = scheduler.ended(index, 0, at(4)));
     assert!(scheduler.is_over());
 }
 
@@ -75,7 +77,7 @@ fn only_what_a_retry_may_cure_is_tried_again_after_its_pause() {
 
 #[test]
 fn a_place_that_keeps_failing_is_left_alone_and_the_others_go_on() {
-    let rows: Vec<(&[&str], u64)> = vec![(&["host:a"], 9); 4];
+    let rows: Rows = vec![(&["host:a"], 9); 4];
     let mut work = work(&rows);
     work.push(Work { keys: vec!["host:b".to_owned()], bytes: 1 });
     let none = Retries { pauses: Vec::new(), ..Retries::default() };
@@ -94,7 +96,7 @@ fn a_place_that_keeps_failing_is_left_alone_and_the_others_go_on() {
 #[test]
 fn a_success_between_failures_pauses_nothing() {
     let mut scheduler = Scheduler::new(
-        &work(&[(&["host:a"], 1); 6]),
+        &work(&Rows::from([(&["host:a"][..], 1); 6])),
         &limits(&["total=1"]),
         Retries { pauses: vec![], ..Retries::default() },
     );
@@ -122,7 +124,8 @@ fn a_server_that_refused_a_login_gets_no_further_one() {
 
 #[test]
 fn a_stopped_batch_ends_with_what_runs() {
-    let mut scheduler = Scheduler::new(&work(&[(&[], 1); 3]), &limits(&["total=1"]), Retries::default());
+    let mut scheduler =
+        Scheduler::new(&work(&Rows::from([(&[][..], 1); 3])), &limits(&["total=1"]), Retries::default());
     assert_eq!(started(&mut scheduler, 0), [0]);
     scheduler.stop();
     assert!(!scheduler.is_over());

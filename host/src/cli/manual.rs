@@ -34,13 +34,7 @@ fn write_manual(out: &mut dyn Write) -> std::io::Result<()> {
     page.render_options_section(out)?;
     writeln!(out, ".SH COMMANDS")?;
     for verb in command.get_subcommands() {
-        let mut nested = verb.get_subcommands().peekable();
-        if nested.peek().is_none() {
-            command_section("vmdk2kvm", verb, out)?;
-        }
-        for inner in nested {
-            command_section(&format!("vmdk2kvm {}", verb.get_name()), inner, out)?;
-        }
+        command_sections("vmdk2kvm", verb, out)?;
     }
     settings_section(out)?;
     writeln!(out, ".SH EXIT STATUS")?;
@@ -48,6 +42,15 @@ fn write_manual(out: &mut dyn Write) -> std::io::Result<()> {
         writeln!(out, ".TP\n\\fB{code}\\fR\n{}", roff(meaning))?;
     }
     files_section(out)
+}
+
+/// A command, or those below it.
+fn command_sections(prefix: &str, command: &clap::Command, out: &mut dyn Write) -> std::io::Result<()> {
+    if !command.has_subcommands() {
+        return command_section(prefix, command, out);
+    }
+    let prefix = format!("{prefix} {}", command.get_name());
+    command.get_subcommands().try_for_each(|inner| command_sections(&prefix, inner, out))
 }
 
 /// One command as a subsection: its own sections go one level down.
@@ -123,7 +126,18 @@ mod tests {
     #[test]
     fn the_manual_has_every_command_setting_and_exit_code() {
         let page = page();
-        for command in ["migrate", "inspect", "plan", "apply", "plugin list", "plugin new", "config show", "doctor"] {
+        for command in [
+            "migrate",
+            "inspect",
+            "plan",
+            "apply",
+            "plugin list",
+            "plugin new",
+            "config show",
+            "doctor",
+            "batch run",
+            "batch export slurm",
+        ] {
             assert!(page.contains(&format!(".SS \"vmdk2kvm {command}\"")), "{command}");
         }
         for (path, _) in paths(Settings::KEYS) {

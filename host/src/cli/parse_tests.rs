@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use vmdk2kvm_plugin_api::Kind;
 
 use super::super::arguments::EXIT_CODES;
-use super::super::{Action, EventsTo, Output};
+use super::super::{Action, BatchAction, EventsTo, Output};
 use super::*;
+use crate::batch::{Asked, ExportTo, Which};
 use crate::config::{Command, Input, Request};
 
 fn line(text: &str) -> Result<Invocation, Stop> {
@@ -18,6 +19,11 @@ fn ran(text: &str) -> (Request, Value) {
     let invocation = line(text).unwrap();
     let Action::Run(request) = invocation.action else { panic!("{text} runs nothing") };
     (request, Value::Object(invocation.layers.flags))
+}
+
+fn run(which: Which, plan: bool) -> BatchAction {
+    let asked = Asked { list: "jobs.toml".into(), limits: vec!["total=2".parse().unwrap()], ..Asked::default() };
+    BatchAction::Run { asked, which, plan }
 }
 
 #[test]
@@ -193,6 +199,26 @@ fn other_commands_are_told_apart() {
         ("plugin trust", Action::PluginTrust { files: vec![] }),
         ("plugin trust a.so b.so", Action::PluginTrust { files: vec!["a.so".into(), "b.so".into()] }),
         ("plugin untrust a.so", Action::PluginUntrust { files: vec!["a.so".into()] }),
+        ("batch run jobs.toml --index 3 --limit total=2", Action::Batch(run(Which::Index(3), false))),
+        (
+            "batch run jobs.toml --only a --only b --limit total=2",
+            Action::Batch(run(Which::Only(vec!["a".into(), "b".into()]), false)),
+        ),
+        ("batch run --dry-run --limit total=2 jobs.toml", Action::Batch(run(Which::All, true))),
+        (
+            "batch status jobs.csv -o out",
+            Action::Batch(BatchAction::Status {
+                asked: Asked { list: "jobs.csv".into(), output: Some("out".into()), ..Asked::default() },
+            }),
+        ),
+        (
+            "batch export kubernetes jobs.csv --to k --image i",
+            Action::Batch(BatchAction::Export {
+                asked: Asked { list: "jobs.csv".into(), ..Asked::default() },
+                to: ExportTo::Kubernetes { image: "i".into(), claim: "vmdk2kvm-output".into(), secret: None },
+                folder: "k".into(),
+            }),
+        ),
         ("doctor", Action::Doctor),
         ("config show -c a.toml", Action::ConfigShow),
         ("config check", Action::ConfigCheck),
@@ -274,6 +300,8 @@ fn help_ends_with_the_exit_codes_of_the_contract() {
         K::Blocked,
         K::Interrupted,
     ];
-    let codes: Vec<u8> = std::iter::once(0).chain(of_kinds.map(K::exit_code)).collect();
+    let mut codes: Vec<u8> = std::iter::once(0).chain(of_kinds.map(K::exit_code)).collect();
+    // That of a batch, which is no error of one kind.
+    codes.insert(codes.len() - 1, 82);
     assert_eq!(EXIT_CODES.iter().map(|(code, _)| *code).collect::<Vec<_>>(), codes);
 }
