@@ -14,6 +14,7 @@ mod program;
 mod release;
 mod room;
 mod running;
+mod site;
 mod small_disk;
 mod turn;
 mod vcenter;
@@ -29,6 +30,7 @@ pub use program::{Outcome, alone, binary, command, example, outcome, plugin_fold
 pub use release::Release;
 pub use room::{Room, STAGES, contents, names};
 pub use running::{Running, Signal};
+pub use site::{By, DISK, Site, disk_name, uri_path, vm};
 pub use small_disk::SmallDisk;
 pub use vcenter::Vcenter;
 pub use windows::{Inside, PhonyWindows};
