@@ -43,8 +43,10 @@ impl From<PluginError> for Broken {
     }
 }
 
+/// What was sent may be right, and changed on its way: it may be worth another try.
 fn wrong(why: &str) -> Broken {
-    Broken::Wrong(PluginError::unusable(format!("the stream is no streamOptimized VMDK: {why}")))
+    let error = PluginError::io(format!("the stream is no streamOptimized VMDK: {why}"));
+    Broken::Wrong(error.hint("run the same command again; if it stays so, something in between changes what is sent"))
 }
 
 /// Decodes a stream to its marker of the end. What follows is the caller's to look at.
