@@ -4,9 +4,10 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
-use vmdk2kvm_tests::{By, DISK, Running, Site, digest, disk_name, uri_path, vm};
+use vmdk2kvm_tests::{By, DISK, Running, Site, Vcenter, binary, digest, disk_name, uri_path, vm};
 
 /// The beginning of the lab's password, as it is in every form of writing it.
 const PASSWORD: &[u8] = b"lab-P4ss";
@@ -387,6 +388,35 @@ fn what_the_server_says_before_a_byte_moves_is_found() {
         site.lab.fault(&json!({"method": "HasPrivilegeOnEntities", "fault": "NotSupported", "count": 2}));
         site.flatten("/off", "", "out", &[]).expect(0);
         std::fs::remove_dir_all(site.results.path().join("out")).unwrap();
+        site.nothing_is_left();
+    }
+}
+
+#[test]
+fn govc_asks_where_it_is_and_either_catalog_can_be_forced() {
+    let site = Site::new(By::Soap, &[vm("web", "", false)], &[]);
+    let uri = site.lab.uri("/web", "");
+    let here = format!("/usr/bin:/bin:{}", Vcenter::govc().parent().unwrap().display());
+    let logs_in = || site.lab.state()["stats"]["calls"]["CreateFilter"].as_u64().unwrap_or_default();
+    for (path, forced, plugin, by_govc) in [
+        (here.as_str(), None, By::Govc, true),
+        ("/usr/bin:/bin", None, By::Soap, false),
+        (here.as_str(), Some(By::Soap), By::Soap, false),
+        (here.as_str(), Some(By::Govc), By::Govc, true),
+        ("/usr/bin:/bin", Some(By::Govc), By::Govc, false),
+    ] {
+        let before = logs_in();
+        let mut all = Command::new(binary());
+        all.args(["inventory", &uri, "--password-file", site.lab.password_file()]).env("PATH", path);
+        if let Some(forced) = forced {
+            all.args(["--set", &format!("plugins.fetcher={}", forced.plugin())]);
+        }
+        let outcome = Running::start(site.alone(all)).end().expect(0);
+        assert_eq!(outcome.json["vms"][0]["origin"]["fetcher"], plugin.plugin(), "{path} {forced:?}");
+        // Of the two govc alone collects by filters.
+        assert_eq!(logs_in() > before, by_govc, "{path} {forced:?}");
+        let falls_back = outcome.stderr.contains("govc is not on this machine: the SOAP API is asked in its place");
+        assert_eq!(falls_back, plugin == By::Govc && !by_govc, "{}", outcome.stderr);
         site.nothing_is_left();
     }
 }
