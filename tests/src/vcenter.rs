@@ -38,6 +38,11 @@ impl Vcenter {
         Self { lab, ready, folder }
     }
 
+    /// The real govc.
+    pub fn govc() -> PathBuf {
+        programs().join("govc")
+    }
+
     /// A member of the line that it prints when it is ready.
     pub fn fact(&self, name: &str) -> &str {
         self.ready[name].as_str().unwrap()

@@ -124,7 +124,9 @@ fn the_table_has_no_other_plugins() {
         "linux-fixes",
         "windows-virtio",
         "vsphere-soap",
+        "vsphere-govc",
         "vsphere-http",
+        "vsphere-lease",
         "dir",
         "qemu-img",
         "qemu-test",
@@ -153,11 +155,16 @@ fn without_local() {
 
 #[test]
 fn without_a_catalog_or_a_transport_of_vsphere() {
+    Bundle::without("vsphere-govc").assert_doctor_knows();
     let bundle = Bundle::without("vsphere-soap");
+    bundle.assert_doctor_knows();
+    // Without the other catalog, too.
+    let name = "libvmdk2kvm_vsphere_govc.so";
+    fs::remove_file(bundle.program.path().join(name)).unwrap();
     let source = "vsphere://root@vc.invalid/web";
     bundle.assert_wanting(&["inventory", source], "fetch", &format!("no plugin can fetch from {source}"));
-    bundle.assert_doctor_knows();
     Bundle::without("vsphere-http").assert_doctor_knows();
+    Bundle::without("vsphere-lease").assert_doctor_knows();
 }
 
 #[test]

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -53,6 +54,7 @@ type lab struct {
 	sessions   map[string]time.Time
 	tickets    map[string]string // one-time ticket -> URL it is good for
 	faults     []*fault
+	denied     map[string]bool // privileges that the user does not have
 	stats      stats
 	inFlight   int
 }
@@ -69,7 +71,7 @@ func (l *lab) Unlock() {}
 var ours = map[string]bool{
 	"CreateSnapshot_Task": true, "CreateSnapshotEx_Task": true, "RemoveSnapshot_Task": true, "RemoveAllSnapshots_Task": true,
 	"RevertToSnapshot_Task": true, "QueryChangedDiskAreas": true, "ConsolidateVMDisks_Task": true, "ExportVm": true, "ExportSnapshot": true,
-	"CreateDescriptor": true, "AcquireGenericServiceTicket": true,
+	"CreateDescriptor": true, "AcquireGenericServiceTicket": true, "HasPrivilegeOnEntities": true,
 }
 
 // hook sees every SOAP call before the simulator does.
@@ -96,11 +98,26 @@ func (l *lab) hook(ctx *simulator.Context, m *simulator.Method) (mo.Reference, t
 	if vm != nil && vm.exporting && (m.Name == "PowerOnVM_Task" || m.Name == "ReconfigVM_Task" || m.Name == "ExportVm") {
 		return nil, &types.TaskInProgress{}
 	}
-	if ours[m.Name] && (vm != nil || m.This.Type == "SessionManager" || m.This.Type == "OvfManager") {
+	if ours[m.Name] && (vm != nil || m.This.Type == "SessionManager" || m.This.Type == "OvfManager" || m.This.Type == "AuthorizationManager") {
 		m.This = l.Reference() // unknown to the registry, which is why the simulator takes the object returned here
 		return l, nil
 	}
 	return nil, nil
+}
+
+// HasPrivilegeOnEntities says which privileges the user has: all that no test took away.
+func (l *lab) HasPrivilegeOnEntities(_ *simulator.Context, req *types.HasPrivilegeOnEntities) soap.HasFault {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	res := &types.HasPrivilegeOnEntitiesResponse{}
+	for _, entity := range req.Entity {
+		all := types.EntityPrivilege{Entity: entity}
+		for _, id := range req.PrivId {
+			all.PrivAvailability = append(all.PrivAvailability, types.PrivilegeAvailability{PrivId: id, IsGranted: !l.denied[id]})
+		}
+		res.Returnval = append(res.Returnval, all)
+	}
+	return &methods.HasPrivilegeOnEntitiesBody{Res: res}
 }
 
 // namedFault makes a fault from its name in the API, e.g. FileFault.
@@ -176,6 +193,16 @@ func (l *lab) refresh(ctx *simulator.Context, m *machine) {
 		}
 	}
 	vm.RefreshStorageInfo(ctx, nil)
+	if vm.Summary.Storage != nil { // the simulator does not see through links, nor holes
+		vm.Summary.Storage.Committed = 0
+		for _, d := range m.disks {
+			for _, layer := range d.layers {
+				if info, err := layer.file.Stat(); err == nil {
+					vm.Summary.Storage.Committed += info.Sys().(*syscall.Stat_t).Blocks * sector
+				}
+			}
+		}
+	}
 	for i := range vm.LayoutEx.File { // the simulator calls every extent "-flat"
 		f := &vm.LayoutEx.File[i]
 		for _, d := range m.disks {

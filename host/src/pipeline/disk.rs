@@ -63,6 +63,7 @@ impl Disk {
             disk: self.name.clone(),
             scheme: way.way.scheme.clone(),
             plugin: way.plugin.clone(),
+            reason: way.way.reason.clone(),
             refused: way.refused.clone(),
         })
     }

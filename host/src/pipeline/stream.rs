@@ -52,7 +52,8 @@ pub(super) fn bring(
             delivered
         }
     };
-    let way = Way::new(&link.way.scheme, &delivered.file, &delivered.format);
+    let way = Way::new(&link.way.scheme, &delivered.file, &delivered.format)
+        .with(|way| way.reason.clone_from(&link.way.reason));
     Ok((way, Box::new(Folder::new(folder))))
 }
 

@@ -85,6 +85,9 @@ pub struct WayRecord {
     pub scheme: String,
     /// `name version` of the plugin that carried it.
     pub plugin: String,
+    /// Why the source's plugin puts it before others; empty: it does not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
     /// Why no better one was taken: the ways and the plugins that were asked before, each with its reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,

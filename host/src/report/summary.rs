@@ -39,9 +39,12 @@ pub(super) fn outcome(report: &Report) -> (Mood, String) {
     }
 }
 
-/// By which way the bytes of each disk came: disk, way, and the reasons against the better ones.
+/// By which way the bytes of each disk came: disk, way with its reason, and the reasons against the better ones.
 pub(super) fn ways(report: &Report) -> Vec<[String; 3]> {
-    let row = |way: &WayRecord| [way.disk.clone(), format!("{} by {}", way.scheme, way.plugin), way.refused.join("; ")];
+    let because = |way: &WayRecord| if way.reason.is_empty() { String::new() } else { format!(": {}", way.reason) };
+    let row = |way: &WayRecord| {
+        [way.disk.clone(), format!("{} by {}{}", way.scheme, way.plugin, because(way)), way.refused.join("; ")]
+    };
     report.ways.iter().map(row).collect()
 }
 

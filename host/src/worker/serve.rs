@@ -47,14 +47,20 @@ pub fn serve(private: &Path) -> u8 {
     code
 }
 
-/// A permission that is missing may be ours to give.
+/// A permission that is missing may be ours to give, where it is one for a file of this machine and not a server's.
 fn explain(mut failure: Failure, contained: bool) -> Failure {
-    if contained && failure.error.kind == ErrorKind::Auth {
+    if contained && failure.error.kind == ErrorKind::Auth && names_a_file(&failure.error.message) {
         let ours = "if it is a folder that the job does not name, add it to containment.folders";
         let hint = failure.error.hint.take().map_or_else(|| ours.to_owned(), |hint| format!("{hint}; {ours}"));
         failure.error.hint = Some(hint);
     }
     failure
+}
+
+/// Whether a message is about a file or folder of this machine: `what: /its/path: why`. Who may not read it may still look whether it is there.
+fn names_a_file(message: &str) -> bool {
+    let parts = message.split(": ").map(|part| part.trim_matches(['\'', '`', '"']));
+    parts.filter(|part| part.starts_with('/')).any(|part| Path::new(part).try_exists().unwrap_or(true))
 }
 
 /// Keeps standard output for messages; what anything else prints goes to standard error, which is the log.
@@ -91,13 +97,21 @@ mod tests {
 
     #[test]
     fn a_missing_permission_may_be_ours_to_give() {
-        let hint = |kind, contained| {
-            let error = PluginError::new(kind, "/data/x: no permission to read it").hint("become its owner");
+        let hint = |kind, message: &str, contained| {
+            let error = PluginError::new(kind, message).hint("become its owner");
             explain(Failure::from(error), contained).error.hint.unwrap_or_default()
         };
         let ours = "become its owner; if it is a folder that the job does not name, add it to containment.folders";
-        assert_eq!(hint(ErrorKind::Auth, true), ours);
-        assert_eq!(hint(ErrorKind::Auth, false), "become its owner");
-        assert_eq!(hint(ErrorKind::Io, true), "become its owner");
+        let (file, told) = ("/etc/shadow: no permission to read it", "become its owner");
+        assert_eq!(hint(ErrorKind::Auth, file, true), ours);
+        assert_eq!(hint(ErrorKind::Auth, "opening it: '/etc/shadow': Permission denied", true), ours);
+        assert_eq!(hint(ErrorKind::Auth, file, false), told);
+        assert_eq!(hint(ErrorKind::Io, file, true), told);
+        // A server's word, and a path in its inventory.
+        assert_eq!(
+            hint(ErrorKind::Auth, "logging in as root: vc refuses it with InvalidLogin: /etc is no file", true),
+            told
+        );
+        assert_eq!(hint(ErrorKind::Auth, "vc: /DC0/vm/web: no permission to read it", true), told);
     }
 }

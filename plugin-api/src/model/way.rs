@@ -24,6 +24,9 @@ pub struct Way {
     /// It can only be read from its beginning to its end: [`crate::Fetcher::deliver`] brings it, [`crate::Fetcher::transport`] does not.
     #[serde(default)]
     pub stream: bool,
+    /// Why it stands before those behind it, for people; empty: nobody says.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
     /// Further words for the transport.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extra: BTreeMap<String, String>,
@@ -37,6 +40,7 @@ impl Way {
             object: object.into(),
             format: format.into(),
             stream: false,
+            reason: String::new(),
             extra: BTreeMap::new(),
         }
     }

@@ -1,49 +1,33 @@
 //! The control plane of a vCenter or an ESXi host over its SOAP API: no program is needed.
 //!
-//! [`catalog`] says which VMs are there and what one of them is; [`hold`] takes what reading it needs and gives it back; [`tracking`] is about
-//! changed blocks, [`power`] about the VM's state. The API itself is the library's, `vmdk2kvm-vsphere`.
-
-pub mod catalog;
-pub mod hold;
-pub mod power;
-pub mod tracking;
-
-use std::sync::Arc;
+//! The catalog and the API are the library's, `vmdk2kvm-vsphere`; here a session of its own asks.
 
 use serde::Deserialize;
 use vmdk2kvm_plugin_api::model::SourceRef;
-use vmdk2kvm_plugin_api::{Catalog, Fetcher, Host, Plugin, PluginError, Result};
-use vmdk2kvm_vsphere::Address;
+use vmdk2kvm_plugin_api::{Catalog, Fetcher, Host, Plugin, Result};
+use vmdk2kvm_vsphere::catalog::{Open, Options};
+use vmdk2kvm_vsphere::{Address, Session, VmCatalog};
 
 /// The plugin's settings.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// A file with certificates of authorities.
+struct Settings {
     ca: Option<String>,
-    /// Whether the guest's filesystems are to be at rest in a snapshot.
     #[serde(default)]
     quiesce: bool,
-}
-
-impl Settings {
-    fn authorities(&self) -> Result<Option<String>> {
-        let read = |path: &String| std::fs::read_to_string(path).map_err(|error| PluginError::from_io(path, &error));
-        self.ca.as_ref().map(read).transpose()
-    }
 }
 
 /// The plugin.
 #[derive(Clone)]
 pub struct VsphereSoap {
     host: Host,
-    settings: Arc<Settings>,
+    options: Options,
 }
 
 impl Plugin for VsphereSoap {
     fn new(host: Host) -> Result<Self> {
-        let settings = Arc::new(host.settings()?);
-        Ok(Self { host, settings })
+        let Settings { ca, quiesce } = host.settings()?;
+        Ok(Self { host, options: Options { ca, quiesce } })
     }
 
     fn fetcher(&self) -> Option<Box<dyn Fetcher>> {
@@ -57,7 +41,8 @@ impl Fetcher for VsphereSoap {
     }
 
     fn catalog(&self, source: &SourceRef) -> Result<Box<dyn Catalog>> {
-        Ok(Box::new(catalog::SoapCatalog::new(self.host.clone(), Arc::clone(&self.settings), source)?))
+        let open: Open = Box::new(|_, door, login| Ok(Box::new(Session::begin(door, login)?)));
+        Ok(Box::new(VmCatalog::new(self.host.clone(), self.options.clone(), source, open)?))
     }
 }
 

@@ -44,6 +44,9 @@ pub fn ways(ways: &[WayRecord]) -> String {
     let mut text = String::new();
     for way in ways {
         text.push_str(&format!("\n{}: {} by {}\n", escape(&way.disk), escape(&way.scheme), escape(&way.plugin)));
+        if !way.reason.is_empty() {
+            text.push_str(&format!("     because {}\n", escape(&way.reason)));
+        }
         for reason in &way.refused {
             text.push_str(&format!("     not {}\n", escape(reason)));
         }
@@ -121,9 +124,11 @@ warning: odd [x]
             disk: "scsi0:0".into(),
             scheme: "far-stream".into(),
             plugin: "far 0.1.0".into(),
+            reason: "it is near".into(),
             refused: vec!["far-disk: no plugin carries it".into()],
         };
-        let text = "\nscsi0:0: far-stream by far 0.1.0\n     not far-disk: no plugin carries it\n";
+        let text =
+            "\nscsi0:0: far-stream by far 0.1.0\n     because it is near\n     not far-disk: no plugin carries it\n";
         assert_eq!(ways(&[way]), text);
     }
 

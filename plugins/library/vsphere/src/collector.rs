@@ -18,14 +18,23 @@ pub struct Object {
     /// The object.
     pub moref: Moref,
     properties: BTreeMap<String, Tree>,
+    /// Those that the user may not read.
+    pub forbidden: Vec<String>,
 }
 
 impl Object {
-    /// That of an `ObjectContent`.
+    /// That of an `ObjectContent`, or of an `ObjectUpdate`, which tells the same by other names.
     pub fn of(content: &Tree) -> Option<Self> {
         let moref = content.find("obj").and_then(Moref::of)?;
         let property = |set: &Tree| Some((set.text("name")?.to_owned(), set.find("val")?.clone()));
-        Some(Self { moref, properties: content.all("propSet").filter_map(property).collect() })
+        let sets = content.children.iter().filter(|child| matches!(child.name.as_str(), "propSet" | "changeSet"));
+        let is_forbidden = |set: &&Tree| set.find("fault.fault").is_some_and(|fault| fault.kind == "NoPermission");
+        let forbidden = content.all("missingSet").filter(is_forbidden).filter_map(|set| set.text("path"));
+        Some(Self {
+            moref,
+            properties: sets.filter_map(property).collect(),
+            forbidden: forbidden.map(str::to_owned).collect(),
+        })
     }
 
     /// A property by the path that it was asked for by.

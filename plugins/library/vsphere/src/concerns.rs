@@ -2,17 +2,20 @@
 
 use vmdk2kvm_plugin_api::model::{Finding, Severity};
 use vmdk2kvm_plugin_api::text::escape;
+use vmdk2kvm_plugin_api::{ErrorKind, PluginError};
 
 use crate::disks::VirtualDisk;
 use crate::inventory::shown_path;
 use crate::machine::Machine;
+use crate::tree::Tree;
+use crate::{datastore, ways};
 
 /// Whether files on a datastore of this type are the bytes of disks. What is not known is tried.
 fn has_files(kind: &str) -> bool {
     !matches!(kind.to_ascii_lowercase().as_str(), "vsan" | "vsand" | "vvol")
 }
 
-/// The findings of a VM. Disks that cannot be read as files lose that way.
+/// The findings of a VM. Disks lose the ways by which they cannot be read.
 pub fn examine(machine: &mut Machine) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !machine.connected {
@@ -40,6 +43,30 @@ pub fn examine(machine: &mut Machine) -> Vec<Finding> {
             .hint("consolidate its disks in the vSphere client"),
         );
     }
+    if !machine.forbidden.is_empty() {
+        let message = format!("this user may not read all of it: {}", escape(&machine.forbidden.join(", ")));
+        findings.push(
+            Finding::new("privilege-missing", Severity::Block, message)
+                .hint("give the user a role with the privilege System > Read on the VM and on what is above it"),
+        );
+    }
+    if machine.runs() && !machine.tools_run {
+        let message = "VMware's tools do not run in its guest: it cannot be asked to shut down";
+        findings.push(
+            Finding::new("tools-absent", Severity::Warn, message)
+                .hint("for a cut-over shut it down from within, or start the tools"),
+        );
+    }
+    if let Some(why) = &machine.not_trackable {
+        let message = format!("its changed blocks cannot be tracked: {why}");
+        findings.push(
+            Finding::new("cbt-unsupported", Severity::Info, message)
+                .hint("migrate it in one go; for rounds while it runs upgrade its virtual hardware first"),
+        );
+    }
+    if let Some(busy) = resting(machine) {
+        findings.push(busy.finding());
+    }
     if machine.spec.tpm {
         findings.push(
             Finding::new("tpm-secrets-stay", Severity::Warn, "the secrets in its virtual TPM stay behind")
@@ -56,8 +83,13 @@ pub fn examine(machine: &mut Machine) -> Vec<Finding> {
     for (index, kind) in kinds.into_iter().enumerate() {
         let disk = &machine.disks[index];
         let found = of_disk(disk, kind.as_deref());
-        if found.iter().any(|finding| finding.code == "datastore-not-file") {
-            machine.spec.disks[index].ways.clear();
+        let is_found = |code: &str| found.iter().any(|finding| finding.code == code);
+        let open = &mut machine.spec.disks[index].ways;
+        if is_found("datastore-not-file") {
+            open.retain(|way| way.scheme != datastore::SCHEME);
+        }
+        if is_found("disk-encrypted") || is_found("disk-rdm-physical") {
+            open.retain(|way| way.scheme == ways::DISK);
         }
         findings.extend(found);
     }
@@ -118,7 +150,11 @@ fn of_disk(disk: &VirtualDisk, datastore: Option<&str>) -> Vec<Finding> {
         } else {
             format!("its datastore is of type {}, which keeps no file with its bytes", datastore.unwrap_or_default())
         };
-        add("datastore-not-file", Severity::Block, why, "move its storage to a VMFS or NFS datastore");
+        // A lease streams what no file has.
+        let is_exported = disk.disk.ways.iter().any(|way| way.scheme == ways::LEASE);
+        let severity = if is_exported { Severity::Warn } else { Severity::Block };
+        let hint = "it is exported as a stream, which only a command that copies it can read; or move its storage to a VMFS or NFS datastore";
+        add("datastore-not-file", severity, why, hint);
     }
     if backing.files.is_empty() {
         add(
@@ -138,6 +174,47 @@ fn of_disk(disk: &VirtualDisk, datastore: Option<&str>) -> Vec<Finding> {
         );
     }
     findings
+}
+
+/// What goes on with a VM, and has to end before it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Busy {
+    code: &'static str,
+    why: String,
+}
+
+impl Busy {
+    /// For whoever only looks.
+    pub fn finding(&self) -> Finding {
+        Finding::new(self.code, Severity::Warn, &self.why).hint(LATER)
+    }
+
+    /// For whoever is about to read.
+    pub fn error(&self, vm: &str) -> PluginError {
+        let message = format!("{}: {} ({})", escape(vm), self.why, self.code);
+        PluginError::new(ErrorKind::Temporary, message).hint(LATER)
+    }
+}
+
+const LATER: &str = "run the same command again when that is over";
+
+/// That of a host that is being maintained: VMs are moved away from it, and tasks refused.
+pub fn resting(machine: &Machine) -> Option<Busy> {
+    let host = machine.host.as_deref().filter(|_| machine.host_rests)?;
+    Some(Busy { code: "host-in-maintenance", why: format!("its host {} is in maintenance mode", escape(host)) })
+}
+
+/// That of a task by its `info`, unless it has ended.
+pub fn working(info: &Tree) -> Option<Busy> {
+    if !matches!(info.text("state"), Some("queued" | "running")) {
+        return None;
+    }
+    let kind = info.text("descriptionId").unwrap_or("a task");
+    let moves = ["relocate", "migrate", "vmotion"].iter().any(|word| kind.to_ascii_lowercase().contains(word));
+    Some(match moves {
+        true => Busy { code: "vm-migrating", why: "it is being moved to another host or datastore".to_owned() },
+        false => Busy { code: "task-running", why: format!("a task works on it: {}", escape(kind)) },
+    })
 }
 
 /// The finding of a VM that runs, for a list: whether that is in the way is for a run to say.

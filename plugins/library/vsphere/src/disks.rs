@@ -4,6 +4,7 @@ use vmdk2kvm_plugin_api::model::{Controller, Disk, Removable, RemovableKind};
 
 use crate::datastore::{self, File};
 use crate::tree::Tree;
+use crate::ways;
 
 /// The longest chain that is followed.
 const CHAIN: usize = 256;
@@ -87,12 +88,12 @@ fn controller_of<'a>(devices: &'a Tree, device: &Tree) -> Option<(&'a Tree, Cont
 }
 
 /// The disks of `config.hardware.device`, in the order in which the machine's firmware sees them.
-pub fn disks(devices: &Tree, datacenter: &str) -> Vec<VirtualDisk> {
+pub fn disks(devices: &Tree, vm: &str, datacenter: &str) -> Vec<VirtualDisk> {
     let mut found: Vec<VirtualDisk> = devices
         .children
         .iter()
         .filter(|device| is_disk(device))
-        .map(|device| disk(devices, device, datacenter))
+        .map(|device| disk(devices, device, vm, datacenter))
         .collect();
     found.sort_by_key(|it| (it.disk.controller, it.disk.bus, it.disk.unit));
     // A name tells a disk in messages and progress.
@@ -105,7 +106,7 @@ pub fn disks(devices: &Tree, datacenter: &str) -> Vec<VirtualDisk> {
     found
 }
 
-fn disk(devices: &Tree, device: &Tree, datacenter: &str) -> VirtualDisk {
+fn disk(devices: &Tree, device: &Tree, vm: &str, datacenter: &str) -> VirtualDisk {
     let backing = device.find("backing").map(Backing::of).unwrap_or_default();
     let key: i64 = device.number("key").unwrap_or_default();
     let on = controller_of(devices, device);
@@ -123,6 +124,13 @@ fn disk(devices: &Tree, device: &Tree, datacenter: &str) -> VirtualDisk {
         if let Some((top, parents)) = backing.files.split_first() {
             it.ways.push(datastore::way(top, datacenter, parents));
         }
+        if let Some((on, _)) = &on {
+            let bus = on.number::<u32>("busNumber").unwrap_or_default();
+            let place = format!("{}{bus}:{}", on.kind, it.unit);
+            let content = device.text("backing.contentId").unwrap_or_default();
+            it.ways.push(ways::lease(vm, key, content, &place));
+        }
+        it.ways.push(ways::disk(vm, key));
     });
     let shared_bus = on.is_some_and(|(found, _)| found.text("sharedBus").is_some_and(|word| word != "noSharing"));
     VirtualDisk { key, disk, backing, shared_bus }

@@ -48,6 +48,12 @@ impl Door {
         &self.server
     }
 
+    /// Host and port, the port even where it is that of HTTPS.
+    pub fn endpoint(&self) -> String {
+        let has_port = self.server.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
+        if has_port { self.server.clone() } else { format!("{}:443", self.server) }
+    }
+
     /// Whom it believes.
     pub fn trust(&self) -> &Trust {
         &self.trust

@@ -17,7 +17,11 @@ pub struct Fault {
 impl Fault {
     /// That of a SOAP answer; `None` when it is no fault.
     pub fn of_answer(envelope: &Tree) -> Option<Self> {
-        let fault = envelope.find("Body.Fault")?;
+        Self::of_element(envelope.find("Body.Fault")?)
+    }
+
+    /// That of the element `Fault` of an answer.
+    pub fn of_element(fault: &Tree) -> Option<Self> {
         let detail = fault.find("detail").and_then(|detail| detail.children.first());
         // The element's name is TYPEFault; its xsi:type is the type itself.
         let kind = detail.map(|detail| {
@@ -27,10 +31,9 @@ impl Fault {
                 &detail.kind
             }
         });
-        Some(Self {
-            kind: kind.unwrap_or_default().to_owned(),
-            text: fault.text("faultstring").unwrap_or_default().to_owned(),
-        })
+        let text = fault.text("faultstring").unwrap_or_default().to_owned();
+        let kind = kind.unwrap_or_default().to_owned();
+        (!kind.is_empty() || !text.is_empty()).then_some(Self { kind, text })
     }
 
     /// That of a task's `info.error`.
@@ -85,6 +88,9 @@ impl Fault {
         if !self.text.is_empty() {
             message.push_str(&format!(": {}", escape(self.text.trim_end_matches('.'))));
         }
+        if self.kind == "NoPermission" {
+            message.push_str(" (privilege-missing)");
+        }
         let error = PluginError::new(kind, message);
         if hint.is_empty() { error } else { error.hint(hint) }
     }
@@ -114,7 +120,8 @@ mod tests {
             let fault = Fault::of_answer(&Tree::parse(&answer(kind), "vc").unwrap()).unwrap();
             let error = fault.error("making a snapshot of web", "vc");
             assert_eq!((error.kind, error.kind.exit_code()), (expected, code));
-            assert_eq!(error.message, format!("making a snapshot of web: vc refuses it with {kind}: No way"));
+            let code = if kind == "NoPermission" { " (privilege-missing)" } else { "" };
+            assert_eq!(error.message, format!("making a snapshot of web: vc refuses it with {kind}: No way{code}"));
         }
         let untyped = answer("X").replace(" xsi:type=\"X\"", "");
         assert_eq!(Fault::of_answer(&Tree::parse(&untyped, "vc").unwrap()).unwrap().kind, "X");

@@ -1,15 +1,15 @@
 //! Names and places: folders, datacenters, hosts, datastores and networks by their ids, the paths of VMs, and the VM that a user means.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use crate::address::{Address, Wanted};
-use crate::collector::{self, Object};
+use crate::api::Api;
+use crate::collector::Object;
 use crate::escape::{path_part, shown_name};
-use crate::request::{Elements, Moref, Request};
-use crate::session::Session;
+use crate::request::Moref;
 
 /// The deepest a folder may lie.
 const DEPTH: usize = 64;
@@ -21,6 +21,8 @@ const LISTED: usize = 20;
 pub struct Names {
     places: HashMap<String, Place>,
     datastores: HashMap<String, Datastore>,
+    /// Hosts that are being maintained.
+    resting: HashSet<String>,
     others: HashMap<String, String>,
 }
 
@@ -43,23 +45,23 @@ pub struct Datastore {
 
 impl Names {
     /// Reads them.
-    pub fn read(session: &Session) -> Result<Self> {
+    pub fn read(api: &dyn Api) -> Result<Self> {
         let place: &[&str] = &["name", "parent"];
         let types: [(&str, &[&str]); 6] = [
             ("Folder", place),
             ("Datacenter", place),
             ("VirtualApp", &["name", "parentFolder"]),
-            ("HostSystem", &["name"]),
+            ("HostSystem", &["name", "runtime.inMaintenanceMode"]),
             ("Network", &["name"]),
             ("Datastore", &["name", "summary.type"]),
         ];
         let mut names = Self::default();
-        collector::read_all(session, &types, "reading the inventory", &mut |object| {
+        api.read_all(&types, "reading the inventory", &mut |object| {
             names.add(&object);
             Ok(())
         })?;
         // A view has what is in its container, and not the container.
-        let root = collector::read(session, &session.service("rootFolder")?, place, "reading the inventory")?;
+        let root = api.read(&api.session().service("rootFolder")?, place, "reading the inventory")?;
         names.add(&root);
         Ok(names)
     }
@@ -77,6 +79,9 @@ impl Names {
                 self.datastores.insert(id, Datastore { name, kind });
             }
             _ => {
+                if object.is_on("runtime.inMaintenanceMode") == Some(true) {
+                    self.resting.insert(id.clone());
+                }
                 self.others.insert(id, name);
             }
         }
@@ -85,6 +90,11 @@ impl Names {
     /// The name of a host or a network.
     pub fn other(&self, id: &str) -> Option<&str> {
         self.others.get(id).map(String::as_str)
+    }
+
+    /// Whether a host is being maintained.
+    pub fn rests(&self, host: &str) -> bool {
+        self.resting.contains(host)
     }
 
     /// A datastore by its id.
@@ -135,10 +145,10 @@ pub fn shown_path(parts: &[String]) -> String {
 }
 
 /// The VM that is wanted. `vm` is the word of `--vm`: a name, a moref or a UUID where the URI names no VM.
-pub fn find(session: &Session, names: &Names, address: &Address, vm: Option<&str>) -> Result<Moref> {
+pub fn find(api: &dyn Api, names: &Names, address: &Address, vm: Option<&str>) -> Result<Moref> {
     let parts = match (&address.wanted, vm) {
         (Wanted::Moref(id), _) => return Ok(Moref::new("VirtualMachine", id)),
-        (Wanted::Uuid(uuid), _) => return by_uuid(session, uuid),
+        (Wanted::Uuid(uuid), _) => return by_uuid(api, uuid),
         (Wanted::Path(parts), None) => parts.clone(),
         (Wanted::Any, Some(name)) => vec![name.to_owned()],
         (Wanted::Path(_), Some(name)) => {
@@ -149,16 +159,16 @@ pub fn find(session: &Session, names: &Names, address: &Address, vm: Option<&str
             return Err(twice.hint("leave one of them out"));
         }
         (Wanted::Any, None) => {
-            return Err(PluginError::unusable(format!("{}: the source names no VM", session.server()))
+            return Err(PluginError::unusable(format!("{}: the source names no VM", api.server()))
                 .hint("`vmdk2kvm inventory` lists them with their paths: put one behind the host"));
         }
     };
     let mut all = Vec::new();
-    collector::read_all(session, &[("VirtualMachine", &PLACE)], "looking for the VM", &mut |object| {
+    api.read_all(&[("VirtualMachine", &PLACE)], "looking for the VM", &mut |object| {
         all.push((names.path(&object), object.moref));
         Ok(())
     })?;
-    choose(session.server(), &parts, all)
+    choose(api.server(), &parts, all)
 }
 
 /// The VM of this path, or the only one of this name.
@@ -190,19 +200,9 @@ fn choose(server: &str, wanted: &[String], all: Vec<(Vec<String>, Moref)>) -> Re
     }
 }
 
-fn by_uuid(session: &Session, uuid: &str) -> Result<Moref> {
-    let mut found: Vec<Moref> = Vec::new();
-    for instance in [false, true] {
-        let arguments = Elements::new().text("uuid", uuid).switch("vmSearch", true).switch("instanceUuid", instance);
-        let answer = session
-            .ask(&Request::new("FindAllByUuid", &session.service("searchIndex")?, arguments), "looking for the VM")?;
-        for moref in answer.all("returnval").filter_map(Moref::of) {
-            if !found.contains(&moref) {
-                found.push(moref);
-            }
-        }
-    }
-    let server = session.server();
+fn by_uuid(api: &dyn Api, uuid: &str) -> Result<Moref> {
+    let found = api.with_uuid(uuid)?;
+    let server = api.server();
     match found.as_slice() {
         [one] => Ok(one.clone()),
         [] => Err(PluginError::unusable(format!("{server} has no VM with the UUID {} (vm-not-found)", escape(uuid)))

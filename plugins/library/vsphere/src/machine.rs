@@ -10,7 +10,7 @@ use crate::tree::Tree;
 use crate::{cards, escape};
 
 /// The properties that this is made of.
-pub const PROPERTIES: [&str; 25] = [
+pub const PROPERTIES: [&str; 27] = [
     "name",
     "parent",
     "parentVApp",
@@ -36,6 +36,8 @@ pub const PROPERTIES: [&str; 25] = [
     "guest.toolsRunningStatus",
     "summary.storage.committed",
     "config.version",
+    "capability.changeTrackingSupported",
+    "recentTask",
 ];
 
 /// A VM.
@@ -55,6 +57,8 @@ pub struct Machine {
     pub snapshots: Vec<Snapshot>,
     /// Whether changed blocks are tracked.
     pub tracking: Option<bool>,
+    /// Why they cannot be; `None` where they can, or nobody says.
+    pub not_trackable: Option<String>,
     /// Redo logs are left that no snapshot needs.
     pub consolidation_needed: bool,
     /// VMware's tools run in the guest, so that it can be asked to shut down.
@@ -63,6 +67,12 @@ pub struct Machine {
     pub connected: bool,
     /// The host's name.
     pub host: Option<String>,
+    /// The host is being maintained.
+    pub host_rests: bool,
+    /// Tasks that were begun lately, which may run.
+    pub tasks: Vec<Moref>,
+    /// Properties that the user may not read.
+    pub forbidden: Vec<String>,
     /// The datastores that it lies on: name and type.
     pub datastores: Vec<(String, String)>,
     /// Bytes that it takes there.
@@ -84,7 +94,7 @@ impl Machine {
         let none = Tree::default();
         let devices = devices.or_else(|| object.get("config.hardware.device")).unwrap_or(&none);
         let datacenter = names.datacenter(object);
-        let disks = disks::disks(devices, &datacenter);
+        let disks = disks::disks(devices, &object.moref.id, &datacenter);
         let datastore =
             |tree: &Tree| names.datastore(tree.text.trim()).map(|found| (found.name.clone(), found.kind.clone()));
         let datastores = object
@@ -99,9 +109,16 @@ impl Machine {
             power: power(object),
             snapshots: object.get("snapshot").map(snapshots).unwrap_or_default(),
             tracking: object.is_on("config.changeTrackingEnabled"),
+            not_trackable: not_trackable(object),
             consolidation_needed: object.is_on("runtime.consolidationNeeded") == Some(true),
             tools_run: object.text("guest.toolsRunningStatus") == Some("guestToolsRunning"),
             connected: object.text("runtime.connectionState").is_none_or(|state| state == "connected"),
+            host_rests: object.text("runtime.host").is_some_and(|id| names.rests(id)),
+            tasks: object
+                .get("recentTask")
+                .map(|list| list.children.iter().filter_map(Moref::of).collect())
+                .unwrap_or_default(),
+            forbidden: object.forbidden.clone(),
             host: object.text("runtime.host").map(|id| names.other(id).unwrap_or(id).to_owned()),
             datastores,
             used_bytes: object.number("summary.storage.committed"),
@@ -116,6 +133,20 @@ impl Machine {
     /// The type of a datastore.
     pub fn datastore_kind(&self, name: &str) -> Option<&str> {
         self.datastores.iter().find(|(known, _)| known == name).map(|(_, kind)| kind.as_str())
+    }
+}
+
+/// The oldest hardware version whose changed blocks can be tracked.
+const TRACKABLE: u32 = 7;
+
+fn not_trackable(object: &Object) -> Option<String> {
+    let version = object.text("config.version").and_then(|text| text.strip_prefix("vmx-")?.parse::<u32>().ok());
+    match version.filter(|version| *version < TRACKABLE) {
+        Some(version) => Some(format!("its hardware version is {version}, and {TRACKABLE} is needed")),
+        None if object.is_on("capability.changeTrackingSupported") == Some(false) => {
+            Some("its host says that they cannot".to_owned())
+        }
+        None => None,
     }
 }
 

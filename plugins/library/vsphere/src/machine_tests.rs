@@ -1,7 +1,7 @@
 use vmdk2kvm_plugin_api::model::{Controller, Severity};
 
 use super::*;
-use crate::{concerns, datastore};
+use crate::{concerns, datastore, privileges, ways};
 
 /// A VM as a vCenter 8 writes it, shortened; `disk` stands in its second disk's backing.
 fn object(disk: &str) -> Object {
@@ -106,7 +106,7 @@ fn what_stands_in_the_way_has_its_code() {
     let mut machine = Machine::new(&object(""), &Names::default(), None);
     let codes =
         |findings: Vec<vmdk2kvm_plugin_api::model::Finding>| findings.into_iter().map(|it| it.code).collect::<Vec<_>>();
-    assert_eq!(codes(concerns::examine(&mut machine)), ["snapshots-present", "tpm-secrets-stay"]);
+    assert_eq!(codes(concerns::examine(&mut machine)), ["snapshots-present", "tools-absent", "tpm-secrets-stay"]);
     machine.datastores = vec![("ds 1".to_owned(), "vsan".to_owned())];
     (machine.consolidation_needed, machine.connected) = (true, false);
     machine.disks[1].backing.kind = "VirtualDiskRawDiskMappingVer1BackingInfo".to_owned();
@@ -117,6 +117,7 @@ fn what_stands_in_the_way_has_its_code() {
             "host-disconnected",
             "snapshots-present",
             "consolidation-needed",
+            "tools-absent",
             "tpm-secrets-stay",
             "datastore-not-file",
             "disk-rdm-physical",
@@ -124,5 +125,140 @@ fn what_stands_in_the_way_has_its_code() {
             "datastore-not-file"
         ]
     );
-    assert!(machine.spec.disks.iter().all(|disk| disk.ways.is_empty()), "no file has their bytes");
+    let ways = |disk: usize| machine.spec.disks[disk].ways.iter().map(|way| way.scheme.as_str()).collect::<Vec<_>>();
+    assert_eq!(
+        (ways(0), ways(1)),
+        (vec!["nfc-lease", "vsphere-disk"], vec!["vsphere-disk"]),
+        "no file has their bytes, and nobody exports a physical device"
+    );
+}
+
+/// The VM with further elements beside its properties.
+fn object_with(more: &str) -> Object {
+    let text = format!(
+        "<objects xmlns:xsi=\"x\"><obj type=\"VirtualMachine\">vm-7</obj><propSet><name>name</name><val>web</val></propSet>{more}</objects>"
+    );
+    Object::of(&Tree::parse(&text, "vc").unwrap()).unwrap()
+}
+
+#[test]
+fn what_a_property_says_before_a_byte_moves_has_its_code() {
+    let set = |name: &str, value: &str| format!("<propSet><name>{name}</name><val>{value}</val></propSet>");
+    let on = set("runtime.powerState", "poweredOn");
+    let off = set("runtime.powerState", "poweredOff");
+    let tools = set("guest.toolsRunningStatus", "guestToolsRunning");
+    let missing =
+        |kind: &str| format!("<missingSet><path>config</path><fault><fault xsi:type=\"{kind}\"/></fault></missingSet>");
+    for (properties, expected) in [
+        (off.clone(), None),
+        (on.clone(), Some(("tools-absent", Severity::Warn))),
+        (format!("{on}{tools}"), None),
+        (format!("{off}{}", set("config.version", "vmx-04")), Some(("cbt-unsupported", Severity::Info))),
+        (format!("{off}{}", set("config.version", "vmx-07")), None),
+        (
+            format!("{off}{}", set("capability.changeTrackingSupported", "false")),
+            Some(("cbt-unsupported", Severity::Info)),
+        ),
+        (format!("{off}{}", missing("NoPermission")), Some(("privilege-missing", Severity::Block))),
+        (format!("{off}{}", missing("InvalidProperty")), None),
+        (
+            format!("{off}{}", set("runtime.connectionState", "disconnected")),
+            Some(("host-disconnected", Severity::Block)),
+        ),
+    ] {
+        let mut machine = Machine::new(&object_with(&properties), &Names::default(), None);
+        let findings = concerns::examine(&mut machine);
+        let found: Vec<_> = findings.iter().map(|it| (it.code.as_str(), it.severity)).collect();
+        assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{properties}");
+        assert!(findings.iter().all(|it| !it.hint.is_empty()));
+    }
+}
+
+#[test]
+fn what_the_user_lacks_closes_ways_and_blocks_where_none_is_left() {
+    let (browse, export, snapshot) = ("Datastore.Browse", "VApp.Export", "VirtualMachine.State.CreateSnapshot");
+    for (lacking, expected, ways) in [
+        (vec![], vec![], vec!["datastore-file", "nfc-lease"]),
+        (vec![browse], vec![Severity::Warn], vec!["nfc-lease"]),
+        (vec![export], vec![Severity::Warn], vec!["datastore-file"]),
+        (vec![browse, export], vec![Severity::Block, Severity::Block], vec![]),
+        (vec![snapshot], vec![Severity::Warn], vec!["datastore-file", "nfc-lease"]),
+    ] {
+        let mut machine = Machine::new(&object(""), &Names::default(), None);
+        let findings = privileges::examine(&mut machine, &lacking);
+        assert_eq!(findings.iter().map(|it| it.severity).collect::<Vec<_>>(), expected, "{lacking:?}");
+        assert!(findings.iter().all(|it| it.code == "privilege-missing" && !it.hint.is_empty()));
+        for disk in &machine.spec.disks {
+            let open: Vec<_> = disk.ways.iter().map(|way| way.scheme.as_str()).collect();
+            assert_eq!(open, [ways.as_slice(), &["vsphere-disk"]].concat(), "{lacking:?}");
+        }
+    }
+}
+
+#[test]
+fn a_mostly_empty_machine_is_streamed_and_others_are_read_as_files() {
+    for (used, closed, first, reason) in [
+        (None, "", "datastore-file", "files of a datastore are read at random, over several connections"),
+        (Some(2 << 20), "", "datastore-file", "files of a datastore are read at random, over several connections"),
+        (Some(600 << 10), "", "nfc-lease", "about 0 of 3 MiB are used, and a lease sends no others"),
+        (
+            Some(600 << 10),
+            "nfc-lease",
+            "datastore-file",
+            "files of a datastore are read at random, over several connections",
+        ),
+        (None, "datastore-file", "nfc-lease", "no file of a datastore has its bytes, or none may be read"),
+    ] {
+        let mut machine = Machine::new(&object(""), &Names::default(), None);
+        machine.used_bytes = used;
+        machine.spec.disks.iter_mut().for_each(|disk| disk.ways.retain(|way| way.scheme != closed));
+        ways::order(&mut machine);
+        for disk in &machine.spec.disks {
+            assert_eq!(
+                (disk.ways[0].scheme.as_str(), disk.ways[0].reason.as_str()),
+                (first, reason),
+                "{used:?} {closed}"
+            );
+            assert_eq!(disk.ways.last().unwrap().scheme, ways::DISK);
+        }
+    }
+}
+
+#[test]
+fn what_works_on_a_vm_is_said_to_end() {
+    let info = |state: &str, kind: &str| {
+        let text = format!("<info><state>{state}</state><descriptionId>{kind}</descriptionId></info>");
+        concerns::working(&Tree::parse(&text, "vc").unwrap())
+    };
+    for (state, kind, expected) in [
+        ("success", "VirtualMachine.relocate", None),
+        ("error", "VirtualMachine.createSnapshot", None),
+        (
+            "running",
+            "VirtualMachine.relocate",
+            Some(("vm-migrating", "web: it is being moved to another host or datastore (vm-migrating)")),
+        ),
+        (
+            "queued",
+            "Drm.ExecuteVMotionLRO",
+            Some(("vm-migrating", "web: it is being moved to another host or datastore (vm-migrating)")),
+        ),
+        (
+            "running",
+            "VirtualMachine.createSnapshot",
+            Some(("task-running", "web: a task works on it: VirtualMachine.createSnapshot (task-running)")),
+        ),
+    ] {
+        let found = info(state, kind);
+        let told = found.as_ref().map(|busy| (busy.finding().code, busy.error("web")));
+        let told = told.as_ref().map(|(code, error)| (code.as_str(), error.message.as_str()));
+        assert_eq!(told, expected);
+        assert!(found.is_none_or(|busy| busy.error("web").kind.exit_code() == 75));
+    }
+    let mut machine = Machine::new(&object_with(""), &Names::default(), None);
+    assert_eq!(concerns::resting(&machine), None);
+    (machine.host, machine.host_rests) = (Some("esx1".to_owned()), true);
+    let busy = concerns::resting(&machine).unwrap();
+    assert_eq!(busy.error("web").message, "web: its host esx1 is in maintenance mode (host-in-maintenance)");
+    assert_eq!(busy.finding().severity, Severity::Warn);
 }

@@ -19,7 +19,7 @@ use crate::tree::Tree;
 use crate::trust::Trust;
 
 /// The cookie of a session, whose value is sent back as it came, quotes included.
-const COOKIE_NAME: &str = "vmware_soap_session";
+pub const COOKIE_NAME: &str = "vmware_soap_session";
 /// The longest answer, in bytes.
 const LIMIT: u64 = 256 << 20;
 /// How often a question is asked of a server that has too much to do.
@@ -52,6 +52,18 @@ pub enum Failed {
     Unheard(PluginError),
 }
 
+impl Failed {
+    /// The error of `what` at `server`.
+    pub fn error(self, what: &str, server: &str) -> PluginError {
+        match self {
+            Self::Fault(fault) => fault.error(what, server),
+            // Whom nobody believes was asked nothing.
+            Self::Unheard(error) if error.kind == ErrorKind::Auth => error,
+            Self::Unheard(error) => error.context(what),
+        }
+    }
+}
+
 /// A session.
 pub struct Session {
     door: Door,
@@ -66,12 +78,13 @@ pub struct Session {
 impl Session {
     /// Logs in.
     pub fn begin(door: Door, login: Login) -> Result<Self> {
-        let session = Self::without_login(door, login)?;
+        let session = Self::meet(door, login)?;
         session.log_in()?;
         Ok(session)
     }
 
-    fn without_login(door: Door, login: Login) -> Result<Self> {
+    /// Asks the server what it is, which is when its certificate is believed or not. Nobody is logged in yet.
+    pub fn meet(door: Door, login: Login) -> Result<Self> {
         let mut session = Self {
             door,
             login,
@@ -99,9 +112,14 @@ impl Session {
     pub fn borrow(lent: &[u8]) -> Result<Self> {
         let lent: Lent =
             serde_json::from_slice(lent).map_err(|_| PluginError::defect("what was lent as a session is none"))?;
-        let session = Self::without_login(Door::new(&lent.server, lent.trust)?, lent.login)?;
-        *session.cookie.lock().unwrap_or_else(PoisonError::into_inner) = lent.cookie;
+        let session = Self::meet(Door::new(&lent.server, lent.trust)?, lent.login)?;
+        session.take_over(lent.cookie);
         Ok(session)
+    }
+
+    /// Goes on with a login that somebody else made and ends, by its cookie as it is sent.
+    pub fn take_over(&self, cookie: String) {
+        *self.cookie.lock().unwrap_or_else(PoisonError::into_inner) = cookie;
     }
 
     /// What another plugin needs to go on with it. A secret.
@@ -220,12 +238,7 @@ impl Session {
 
     /// The error of `what`.
     pub fn error(&self, failed: Failed, what: &str) -> PluginError {
-        match failed {
-            Failed::Fault(fault) => fault.error(what, self.server()),
-            // Whom nobody believes was asked nothing.
-            Failed::Unheard(error) if error.kind == ErrorKind::Auth => error,
-            Failed::Unheard(error) => error.context(what),
-        }
+        failed.error(what, self.server())
     }
 
     fn once(&self, request: &Request) -> Result<Tree, Failed> {

@@ -4,38 +4,44 @@ use std::collections::BTreeMap;
 
 use vmdk2kvm_plugin_api::model::{Changed, Hold, HoldWish};
 use vmdk2kvm_plugin_api::text::escape;
-use vmdk2kvm_plugin_api::{PluginError, Result};
-use vmdk2kvm_vsphere::machine::Machine;
-use vmdk2kvm_vsphere::request::{Elements, Moref, Request};
-use vmdk2kvm_vsphere::session::Failed;
-use vmdk2kvm_vsphere::{Session, Tree, collector, task};
+use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
-use crate::catalog::SoapCatalog;
-use crate::hold::Notes;
+use super::VmCatalog;
+use super::hold::Notes;
+use crate::api::Api;
+use crate::machine::Machine;
+use crate::request::{Elements, Moref, Request};
+use crate::session::Failed;
+use crate::{Tree, task};
 
 /// The key among a VM's own settings that says which run turned tracking on.
 const MARK: &str = "vmdk2kvm.tracking";
 
 /// The run that turned tracking on.
-fn marked(session: &Session, vm: &Moref) -> Result<Option<String>> {
-    let object = collector::read(session, vm, &["config.extraConfig"], "reading the VM's settings")?;
+fn marked(api: &dyn Api, vm: &Moref) -> Result<Option<String>> {
+    let object = api.read(vm, &["config.extraConfig"], "reading the VM's settings")?;
     let all = object.get("config.extraConfig").map(|list| list.children.as_slice()).unwrap_or_default();
     let own = all.iter().find(|option| option.text("key") == Some(MARK));
     Ok(own.and_then(|option| option.text("value")).map(str::to_owned))
 }
 
-fn set(catalog: &SoapCatalog, vm: &Moref, on: bool, mark: &str, what: &str) -> Result<()> {
+fn set(catalog: &VmCatalog, vm: &Moref, on: bool, mark: &str, what: &str) -> Result<()> {
     let option = Elements::new().text("key", MARK).any_text("value", mark);
     let spec = Elements::new().group("extraConfig", option).switch("changeTrackingEnabled", on);
     let request = Request::new("ReconfigVM_Task", vm, Elements::new().group("spec", spec));
-    let session = catalog.session()?;
+    let session = catalog.api()?.session();
     task::run(session, None, &request, what).map(drop).map_err(|failed| session.error(failed, what))
 }
 
 /// Turns tracking on where that is wished and it is off. Whether this run turned it on.
-pub(crate) fn begin(catalog: &SoapCatalog, machine: &Machine, wish: &HoldWish) -> Result<bool> {
+pub(super) fn begin(catalog: &VmCatalog, machine: &Machine, wish: &HoldWish) -> Result<bool> {
     if machine.tracking == Some(true) {
-        return Ok(marked(catalog.session()?, &machine.moref)?.as_deref() == Some(&wish.run));
+        return Ok(marked(catalog.api()?, &machine.moref)?.as_deref() == Some(&wish.run));
+    }
+    if let (true, Some(why)) = (wish.change_tracking, &machine.not_trackable) {
+        let vm = escape(&machine.spec.name);
+        let message = format!("changed blocks of {vm} cannot be tracked: {why} (cbt-unsupported)");
+        return Err(PluginError::new(ErrorKind::Blocked, message).hint("leave --enable-cbt out"));
     }
     if wish.change_tracking {
         let what = format!("turning change tracking of {} on", escape(&machine.spec.name));
@@ -45,21 +51,21 @@ pub(crate) fn begin(catalog: &SoapCatalog, machine: &Machine, wish: &HoldWish) -
 }
 
 /// Turns tracking off again that this run turned on.
-pub(crate) fn end(catalog: &SoapCatalog, vm: &Moref, run: &str) -> Result<()> {
-    if marked(catalog.session()?, vm)?.as_deref() == Some(run) {
+pub(super) fn end(catalog: &VmCatalog, vm: &Moref, run: &str) -> Result<()> {
+    if marked(catalog.api()?, vm)?.as_deref() == Some(run) {
         set(catalog, vm, false, "", "turning change tracking off again")?;
     }
     Ok(())
 }
 
 /// Of each disk by its key the word since which later changes can be asked for.
-pub(crate) fn change_ids(devices: &Tree) -> BTreeMap<String, String> {
+pub(super) fn change_ids(devices: &Tree) -> BTreeMap<String, String> {
     let id = |device: &Tree| Some((device.text("key")?.to_owned(), device.text("backing.changeId")?.to_owned()));
     devices.children.iter().filter_map(id).collect()
 }
 
 /// A page of the areas of a disk that changed since a word, or with `*` of those that were ever written.
-pub(crate) fn changed(catalog: &SoapCatalog, hold: &Hold, disk: &str, since: &str, from: u64) -> Result<Changed> {
+pub(super) fn changed(catalog: &VmCatalog, hold: &Hold, disk: &str, since: &str, from: u64) -> Result<Changed> {
     let notes = Notes::of(hold)?;
     let what = format!("asking for the changed areas of disk {}", escape(disk));
     let vm = notes.machine();
@@ -79,7 +85,7 @@ pub(crate) fn changed(catalog: &SoapCatalog, hold: &Hold, disk: &str, since: &st
         .number("deviceKey", key)
         .number("startOffset", from)
         .text("changeId", since);
-    let session = catalog.session()?;
+    let session = catalog.api()?.session();
     let answer = match session.try_ask(&Request::new("QueryChangedDiskAreas", &vm, arguments)) {
         Err(Failed::Fault(fault)) if matches!(fault.kind.as_str(), "FileFault" | "InvalidArgument") => {
             return Err(PluginError::unusable(format!("{what}: tracking began anew since then ({})", fault.kind))

@@ -5,38 +5,34 @@ use std::time::{Duration, Instant};
 use vmdk2kvm_plugin_api::model::{PowerState, PowerWish};
 use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
-use vmdk2kvm_vsphere::machine::Machine;
-use vmdk2kvm_vsphere::request::{Elements, Request};
-use vmdk2kvm_vsphere::{collector, machine, task};
 
-use crate::catalog::SoapCatalog;
+use super::VmCatalog;
+use crate::machine::{self, Machine};
 
 /// How long a guest may take to shut down.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Does what is asked, and tells the state.
-pub(crate) fn switch(catalog: &SoapCatalog, machine: &Machine, wish: PowerWish) -> Result<PowerState> {
+pub(super) fn switch(catalog: &VmCatalog, machine: &Machine, wish: PowerWish) -> Result<PowerState> {
     match wish {
         PowerWish::ShutDown if machine.runs() => shut_down(catalog, machine)?,
         PowerWish::On if machine.power != PowerState::On => {
             let what = format!("switching {} on", escape(&machine.spec.name));
-            let request = Request::new("PowerOnVM_Task", &machine.moref, Elements::new());
-            let session = catalog.session()?;
-            task::run(session, Some(&catalog.host), &request, &what).map_err(|failed| session.error(failed, &what))?;
+            let api = catalog.api()?;
+            api.power_on(&catalog.host, &machine.moref).map_err(|failed| failed.error(&what, api.server()))?;
         }
         _ => return Ok(machine.power),
     }
     state(catalog, machine)
 }
 
-fn state(catalog: &SoapCatalog, machine: &Machine) -> Result<PowerState> {
-    let object =
-        collector::read(catalog.session()?, &machine.moref, &["runtime.powerState"], "asking for the power state")?;
+fn state(catalog: &VmCatalog, machine: &Machine) -> Result<PowerState> {
+    let object = catalog.api()?.read(&machine.moref, &["runtime.powerState"], "asking for the power state")?;
     Ok(machine::power(&object))
 }
 
 /// Asks the guest to shut down, and waits until it is off.
-pub(crate) fn shut_down(catalog: &SoapCatalog, machine: &Machine) -> Result<()> {
+pub(super) fn shut_down(catalog: &VmCatalog, machine: &Machine) -> Result<()> {
     let vm = escape(&machine.spec.name);
     let blocked = |why: &str| PluginError::new(ErrorKind::Blocked, format!("{vm} cannot be asked to shut down: {why}"));
     if machine.power == PowerState::Suspended {
@@ -46,10 +42,11 @@ pub(crate) fn shut_down(catalog: &SoapCatalog, machine: &Machine) -> Result<()> 
         return Err(blocked("VMware's tools do not run in its guest (tools-absent)")
             .hint("shut it down from within, then run the same command again"));
     }
-    let session = catalog.session()?;
-    let asked = session.order(&Request::new("ShutdownGuest", &machine.moref, Elements::new()));
+    let api = catalog.api()?;
+    let asked = api.shut_down(&machine.moref);
     // Whether it was heard shows in what becomes of it.
-    let unheard = asked.err().map(|failed| session.error(failed, &format!("asking the guest of {vm} to shut down")));
+    let unheard =
+        asked.err().map(|failed| failed.error(&format!("asking the guest of {vm} to shut down"), api.server()));
     let began = Instant::now();
     loop {
         if state(catalog, machine)? == PowerState::Off {

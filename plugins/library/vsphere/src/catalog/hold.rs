@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 use vmdk2kvm_plugin_api::model::{Hold, HoldWish, PowerState};
 use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
-use vmdk2kvm_vsphere::collector::Object;
-use vmdk2kvm_vsphere::datastore::SESSION_NOTE;
-use vmdk2kvm_vsphere::machine::{Machine, Snapshot};
-use vmdk2kvm_vsphere::request::{Elements, Moref, Request};
-use vmdk2kvm_vsphere::session::Failed;
-use vmdk2kvm_vsphere::{collector, machine, task};
 
-use crate::catalog::{Seen, SoapCatalog, files};
-use crate::{power, tracking};
+use super::{Seen, VmCatalog, files, power, tracking};
+use crate::api::NewSnapshot;
+use crate::collector::Object;
+use crate::concerns;
+use crate::datastore::SESSION_NOTE;
+use crate::machine::{self, Machine, Snapshot};
+use crate::request::Moref;
+use crate::session::Failed;
 
 /// What the names of our snapshots begin with.
 const PREFIX: &str = "vmdk2kvm ";
@@ -26,7 +26,7 @@ const ATTEMPTS: u32 = 4;
 
 /// What is noted of a hold beside the handle of its session.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Notes {
+pub(super) struct Notes {
     /// The VM.
     pub vm: String,
     /// The snapshot that is read.
@@ -51,12 +51,12 @@ impl Notes {
 }
 
 /// Whether a snapshot was made by this program.
-pub(crate) fn is_ours(name: &str) -> bool {
+pub(super) fn is_ours(name: &str) -> bool {
     name.strip_prefix(PREFIX).is_some_and(|run| run.len() >= 8 && run.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Takes what reading the VM needs. What was taken before something else failed is given back at once.
-pub(crate) fn hold(catalog: &SoapCatalog, wish: &HoldWish) -> Result<Hold> {
+pub(super) fn hold(catalog: &VmCatalog, wish: &HoldWish) -> Result<Hold> {
     let seen = catalog.present()?;
     let mut hold = Hold::nothing();
     let mut notes = Notes { vm: seen.machine.moref.id.clone(), ..Notes::default() };
@@ -69,13 +69,17 @@ pub(crate) fn hold(catalog: &SoapCatalog, wish: &HoldWish) -> Result<Hold> {
             Ok(()) => Err(error),
         };
     }
-    hold.notes[SESSION_NOTE] = catalog.host.lend_secret(&catalog.session()?.lend()?)?.into();
+    hold.notes[SESSION_NOTE] = catalog.host.lend_secret(&catalog.api()?.session().lend()?)?.into();
     Ok(hold)
 }
 
-fn take(catalog: &SoapCatalog, wish: &HoldWish, seen: &Seen, hold: &mut Hold, notes: &mut Notes) -> Result<()> {
+fn take(catalog: &VmCatalog, wish: &HoldWish, seen: &Seen, hold: &mut Hold, notes: &mut Notes) -> Result<()> {
     let machine = &seen.machine;
     let vm = escape(&machine.spec.name);
+    catalog.check_findings(&machine.spec.name)?;
+    if let Some(busy) = concerns::resting(machine).map_or_else(|| catalog.busy(machine), |busy| Ok(Some(busy)))? {
+        return Err(busy.error(&machine.spec.name));
+    }
     let name = format!("{PREFIX}{}", wish.run);
     let own = machine.snapshots.iter().find(|snapshot| snapshot.name == name).cloned();
     let mut snapshot = match &own {
@@ -136,19 +140,13 @@ fn refuse(machine: &Machine, wish: &HoldWish, has_snapshot: bool) -> Result<()> 
 }
 
 /// Makes a snapshot. What is not sure to have been made is looked for first.
-fn make(catalog: &SoapCatalog, machine: &Machine, name: &str) -> Result<Snapshot> {
+fn make(catalog: &VmCatalog, machine: &Machine, name: &str) -> Result<Snapshot> {
     let what = format!("making a snapshot of {}", escape(&machine.spec.name));
-    let request = |quiesce| {
-        let arguments = Elements::new()
-            .text("name", name)
-            .text("description", "made by vmdk2kvm to read the disks; it removes it when they have been read")
-            .switch("memory", false)
-            .switch("quiesce", quiesce);
-        Request::new("CreateSnapshot_Task", &machine.moref, arguments)
-    };
-    let session = catalog.session()?;
-    let mut made = task::run(session, Some(&catalog.host), &request(catalog.settings.quiesce), &what);
-    if let (true, Err(Failed::Fault(fault))) = (catalog.settings.quiesce, &made) {
+    let description = "made by vmdk2kvm to read the disks; it removes it when they have been read";
+    let api = catalog.api()?;
+    let make = |quiesce| api.make_snapshot(&catalog.host, &machine.moref, &NewSnapshot { name, description, quiesce });
+    let mut made = make(catalog.options.quiesce);
+    if let (true, Err(Failed::Fault(fault))) = (catalog.options.quiesce, &made) {
         if !fault.is_gone() {
             let why = if fault.kind.is_empty() { &fault.text } else { &fault.kind };
             catalog.host.warn(format!(
@@ -156,18 +154,18 @@ fn make(catalog: &SoapCatalog, machine: &Machine, name: &str) -> Result<Snapshot
                 escape(&machine.spec.name),
                 escape(why)
             ));
-            made = task::run(session, Some(&catalog.host), &request(false), &what);
+            made = make(false);
         }
     }
     match made {
-        Ok(result) => match Moref::of(&result) {
+        Ok(moref) => match moref {
             Some(moref) => Ok(Snapshot { moref, name: name.to_owned() }),
             None => find(catalog, &machine.moref, name)?
                 .ok_or_else(|| PluginError::io(format!("{what}: it was made, and is not there"))),
         },
         Err(failed) => {
             let unheard = matches!(failed, Failed::Unheard(_));
-            let error = session.error(failed, &what);
+            let error = failed.error(&what, api.server());
             match find(catalog, &machine.moref, name) {
                 Ok(Some(snapshot)) if unheard && error.kind != ErrorKind::Interrupted => Ok(snapshot),
                 _ => Err(error),
@@ -177,8 +175,8 @@ fn make(catalog: &SoapCatalog, machine: &Machine, name: &str) -> Result<Snapshot
 }
 
 /// The snapshot of this name.
-fn find(catalog: &SoapCatalog, vm: &Moref, name: &str) -> Result<Option<Snapshot>> {
-    let object = collector::read(catalog.session()?, vm, &["snapshot"], "looking for the snapshot")?;
+fn find(catalog: &VmCatalog, vm: &Moref, name: &str) -> Result<Option<Snapshot>> {
+    let object = catalog.api()?.read(vm, &["snapshot"], "looking for the snapshot")?;
     Ok(named(&object, name))
 }
 
@@ -188,16 +186,16 @@ fn named(vm: &Object, name: &str) -> Option<Snapshot> {
 }
 
 /// Gives back what a run took: what is gone already is no error.
-pub(crate) fn release(catalog: &SoapCatalog, hold: &Hold) -> Result<()> {
+pub(super) fn release(catalog: &VmCatalog, hold: &Hold) -> Result<()> {
     if hold.is_nothing() {
         return Ok(());
     }
     let vm = Notes::of(hold)?.machine();
     let name = format!("{PREFIX}{}", hold.id);
-    let session = catalog.session()?;
-    let object = match collector::try_read(session, &vm, &["snapshot"]) {
+    let api = catalog.api()?;
+    let object = match api.try_read(&vm, &["snapshot"]) {
         Err(Failed::Fault(fault)) if fault.is_gone() => return Ok(()),
-        object => object.map_err(|failed| session.error(failed, "looking for the snapshot"))?,
+        object => object.map_err(|failed| failed.error("looking for the snapshot", api.server()))?,
     };
     let found = named(&object, &name);
     if let Some(snapshot) = found {
@@ -206,16 +204,14 @@ pub(crate) fn release(catalog: &SoapCatalog, hold: &Hold) -> Result<()> {
     tracking::end(catalog, &vm, &hold.id)
 }
 
-fn remove(catalog: &SoapCatalog, vm: &Moref, snapshot: &Snapshot) -> Result<()> {
+fn remove(catalog: &VmCatalog, vm: &Moref, snapshot: &Snapshot) -> Result<()> {
     let what = format!("removing the snapshot \"{}\"", escape(&snapshot.name));
-    let session = catalog.session()?;
-    let arguments = Elements::new().switch("removeChildren", false).switch("consolidate", true);
-    let request = Request::new("RemoveSnapshot_Task", &snapshot.moref, arguments);
+    let api = catalog.api()?;
     for attempt in 1.. {
-        let failed = match task::run(session, None, &request, &what) {
+        let failed = match api.remove_snapshot(vm, &snapshot.moref) {
             Ok(_) => break,
             Err(Failed::Fault(fault)) if fault.is_gone() => break,
-            Err(failed) => session.error(failed, &what),
+            Err(failed) => failed.error(&what, api.server()),
         };
         // Whatever the answer says: is it there?
         if matches!(find(catalog, vm, &snapshot.name), Ok(None)) {
@@ -228,12 +224,12 @@ fn remove(catalog: &SoapCatalog, vm: &Moref, snapshot: &Snapshot) -> Result<()> 
         }
         std::thread::sleep(Duration::from_secs(1 << attempt));
     }
-    let after = collector::read(session, vm, &["runtime.consolidationNeeded"], "looking at the VM")?;
+    let after = api.read(vm, &["runtime.consolidationNeeded"], "looking at the VM")?;
     if after.is_on("runtime.consolidationNeeded") == Some(true) {
         catalog.host.warn(format!(
             "the VM {} at {} needs its disks consolidated: the snapshot is gone, and its redo logs are not (consolidation-needed)",
             vm.id,
-            session.server()
+            api.server()
         ));
     }
     Ok(())

@@ -1,53 +1,82 @@
-//! Which VMs there are, and what one of them is.
+//! Which VMs there are, and what one of them is; what reading one needs is taken, and given back. Nothing here depends on who asks the server: see
+//! [`Api`].
+
+mod hold;
+mod power;
+mod tracking;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use vmdk2kvm_plugin_api::model::{
-    Changed, Hold, HoldWish, PowerState, PowerWish, Release, SourceRef, VmSpec, VmSummary,
+    Changed, Finding, Hold, HoldWish, PowerState, PowerWish, Release, Severity, SourceRef, VmSpec, VmSummary,
 };
 use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{Catalog, ErrorKind, Host, PluginError, Result};
-use vmdk2kvm_vsphere::collector::{self, Object};
-use vmdk2kvm_vsphere::datastore::File;
-use vmdk2kvm_vsphere::inventory::{self, Names, shown_path};
-use vmdk2kvm_vsphere::machine::{Machine, PROPERTIES, Snapshot};
-use vmdk2kvm_vsphere::request::Moref;
-use vmdk2kvm_vsphere::session::Login;
-use vmdk2kvm_vsphere::trust::Trust;
-use vmdk2kvm_vsphere::{Address, Door, Session, Tree, Wanted, concerns};
 
-use crate::{Settings, hold, power, tracking};
+use crate::api::Api;
+use crate::collector::Object;
+use crate::concerns::Busy;
+use crate::datastore::File;
+use crate::inventory::{self, Names, shown_path};
+use crate::machine::{Machine, PROPERTIES, Snapshot};
+use crate::request::Moref;
+use crate::session::{Failed, Login};
+use crate::trust::Trust;
+use crate::{Address, Door, Tree, Wanted, concerns, privileges, ways};
 
-/// The catalog of one source. Logs in when it is asked the first question, and out when it is dropped.
-pub struct SoapCatalog {
-    pub(crate) host: Host,
-    pub(crate) settings: Arc<Settings>,
-    address: Address,
-    vm: Option<String>,
-    session: OnceLock<Session>,
-    beginning: Mutex<()>,
-    described: Mutex<Option<Files>>,
+/// What the user may set of a catalog.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// A file with certificates of authorities, in place of this machine's.
+    pub ca: Option<String>,
+    /// Whether the guest's filesystems are to be at rest in a snapshot.
+    pub quiesce: bool,
 }
 
+/// How a catalog logs in: at a door, as somebody.
+pub type Open = Box<dyn Fn(&Host, Door, Login) -> Result<Box<dyn Api>> + Send + Sync>;
+
+/// The catalog of one source. Logs in when it is asked the first question, and out when it is dropped.
+pub struct VmCatalog {
+    host: Host,
+    options: Options,
+    address: Address,
+    vm: Option<String>,
+    open: Open,
+    api: OnceLock<Box<dyn Api>>,
+    beginning: Mutex<()>,
+    described: Mutex<Option<Described>>,
+}
+
+/// So many of a VM's last tasks are looked at.
+const TASKS: usize = 8;
+
 /// The topmost file of each disk, by the disk's key.
-pub(crate) type Files = BTreeMap<i64, Option<File>>;
+type Files = BTreeMap<i64, Option<File>>;
+
+/// What a VM was when it was described.
+struct Described {
+    files: Files,
+    /// Why it is not read, one sentence each.
+    blocked: Vec<Finding>,
+}
 
 /// Those of a VM, or of a snapshot of it.
-pub(crate) fn files(machine: &Machine) -> Files {
+fn files(machine: &Machine) -> Files {
     machine.disks.iter().map(|disk| (disk.key, disk.backing.files.first().cloned())).collect()
 }
 
 /// A VM and what it was made from.
-pub(crate) struct Seen {
+struct Seen {
     pub names: Names,
     pub object: Object,
     pub machine: Machine,
 }
 
-impl SoapCatalog {
+impl VmCatalog {
     /// The catalog of a source; asks nobody yet.
-    pub fn new(host: Host, settings: Arc<Settings>, source: &SourceRef) -> Result<Self> {
+    pub fn new(host: Host, options: Options, source: &SourceRef, open: Open) -> Result<Self> {
         let address = Address::parse(&source.uri)?;
         if !source.extra_disks.is_empty() {
             return Err(PluginError::new(
@@ -58,20 +87,21 @@ impl SoapCatalog {
         }
         Ok(Self {
             host,
-            settings,
+            options,
             address,
             vm: source.vm.clone(),
-            session: OnceLock::new(),
+            open,
+            api: OnceLock::new(),
             beginning: Mutex::default(),
             described: Mutex::default(),
         })
     }
 
-    /// The session, which begins with the first question.
-    pub(crate) fn session(&self) -> Result<&Session> {
+    /// Whoever asks the server: logged in with the first question.
+    fn api(&self) -> Result<&dyn Api> {
         let _one = self.beginning.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(session) = self.session.get() {
-            return Ok(session);
+        if let Some(api) = self.api.get() {
+            return Ok(api.as_ref());
         }
         let user = self.address.user.clone().ok_or_else(|| {
             PluginError::new(ErrorKind::Usage, "the source names no user")
@@ -81,30 +111,58 @@ impl SoapCatalog {
             PluginError::new(ErrorKind::Auth, format!("no password of {} is given", escape(&user)))
                 .hint("name a file of mode 0600 that holds it with --password-file, or in [secrets] of a job")
         })?;
-        let trust = Trust { pin: self.address.thumbprint.clone(), authorities: self.settings.authorities()? };
-        let session = Session::begin(Door::new(&self.address.server(), trust)?, Login { user, password })?;
-        Ok(self.session.get_or_init(|| session))
+        let read = |path: &String| std::fs::read_to_string(path).map_err(|error| PluginError::from_io(path, &error));
+        let authorities = self.options.ca.as_ref().map(read).transpose()?;
+        let trust = Trust { pin: self.address.thumbprint.clone(), authorities };
+        let api = (self.open)(&self.host, Door::new(&self.address.server(), trust)?, Login { user, password })?;
+        Ok(self.api.get_or_init(|| api).as_ref())
     }
 
     /// The VM as it is now.
-    pub(crate) fn present(&self) -> Result<Seen> {
-        let session = self.session()?;
-        let names = Names::read(session)?;
-        let moref = inventory::find(session, &names, &self.address, self.vm.as_deref())?;
-        let object = collector::read(session, &moref, &PROPERTIES, "reading the VM")?;
+    fn present(&self) -> Result<Seen> {
+        let api = self.api()?;
+        let names = Names::read(api)?;
+        let moref = inventory::find(api, &names, &self.address, self.vm.as_deref())?;
+        let object = api.read(&moref, &PROPERTIES, "reading the VM")?;
         let machine = Machine::new(&object, &names, None);
         Ok(Seen { names, object, machine })
     }
 
+    /// What works on a VM at the moment.
+    fn busy(&self, machine: &Machine) -> Result<Option<Busy>> {
+        let api = self.api()?;
+        for task in machine.tasks.iter().rev().take(TASKS) {
+            let found = match api.try_read(task, &["info"]) {
+                // Old ones are forgotten.
+                Err(Failed::Fault(fault)) if fault.is_gone() => continue,
+                found => found.map_err(|failed| failed.error("looking at the VM's tasks", api.server()))?,
+            };
+            if let Some(busy) = found.get("info").and_then(concerns::working) {
+                return Ok(Some(busy));
+            }
+        }
+        Ok(None)
+    }
+
     /// The snapshot that the user named.
-    pub(crate) fn named_snapshot(&self, machine: &Machine) -> Result<Option<Snapshot>> {
+    fn named_snapshot(&self, machine: &Machine) -> Result<Option<Snapshot>> {
         self.address.snapshot.as_ref().map(|wanted| choose(machine, wanted)).transpose()
     }
 
-    /// Refuses to read other files than those that were described.
-    pub(crate) fn check_files(&self, machine: &Machine, now: &Files) -> Result<()> {
+    /// Refuses to read what was found not to be readable: nothing is taken for it, and no byte moves.
+    fn check_findings(&self, vm: &str) -> Result<()> {
         let described = self.described.lock().unwrap_or_else(PoisonError::into_inner);
-        if described.as_ref().is_none_or(|described| described == now) {
+        let blocked = described.as_ref().map(|described| described.blocked.as_slice()).unwrap_or_default();
+        let Some(first) = blocked.first() else { return Ok(()) };
+        let told: Vec<String> = blocked.iter().map(|it| format!("{} ({})", it.message, it.code)).collect();
+        let message = format!("{} is not read: {}", escape(vm), told.join("; "));
+        Err(PluginError::new(ErrorKind::Blocked, message).hint(&first.hint))
+    }
+
+    /// Refuses to read other files than those that were described.
+    fn check_files(&self, machine: &Machine, now: &Files) -> Result<()> {
+        let described = self.described.lock().unwrap_or_else(PoisonError::into_inner);
+        if described.as_ref().is_none_or(|described| described.files == *now) {
             return Ok(());
         }
         let vm = escape(&machine.spec.name);
@@ -118,8 +176,8 @@ impl SoapCatalog {
     }
 
     /// The devices of a snapshot.
-    pub(crate) fn devices(&self, snapshot: &Moref) -> Result<Tree> {
-        let found = collector::read(self.session()?, snapshot, &["config.hardware.device"], "reading the snapshot")?;
+    fn devices(&self, snapshot: &Moref) -> Result<Tree> {
+        let found = self.api()?.read(snapshot, &["config.hardware.device"], "reading the snapshot")?;
         Ok(found.get("config.hardware.device").cloned().unwrap_or_default())
     }
 
@@ -168,12 +226,12 @@ fn summary(mut machine: Machine) -> VmSummary {
     })
 }
 
-impl Catalog for SoapCatalog {
+impl Catalog for VmCatalog {
     fn inventory(&self) -> Result<Vec<VmSummary>> {
-        let session = self.session()?;
-        let names = Names::read(session)?;
+        let api = self.api()?;
+        let names = Names::read(api)?;
         let mut all = Vec::new();
-        collector::read_all(session, &[("VirtualMachine", &PROPERTIES)], "reading the VMs", &mut |object| {
+        api.read_all(&[("VirtualMachine", &PROPERTIES)], "reading the VMs", &mut |object| {
             if self.is_listed(&names.path(&object)) {
                 all.push(summary(Machine::new(&object, &names, None)));
             }
@@ -191,10 +249,21 @@ impl Catalog for SoapCatalog {
             let devices = self.devices(&snapshot.moref)?;
             machine = Machine::new(&object, &names, Some(&devices));
         }
-        *self.described.lock().unwrap_or_else(PoisonError::into_inner) = Some(files(&machine));
+        let files = files(&machine);
         // Ours says nothing to anybody: it goes.
         machine.snapshots.retain(|snapshot| !hold::is_ours(&snapshot.name));
-        let findings = concerns::examine(&mut machine);
+        let mut findings = concerns::examine(&mut machine);
+        let api = self.api()?;
+        let datastores: Vec<Moref> = object
+            .get("datastore")
+            .map(|list| list.children.iter().filter_map(Moref::of).collect())
+            .unwrap_or_default();
+        let lacking = privileges::lacking(api.session(), &machine.moref, &datastores);
+        findings.extend(privileges::examine(&mut machine, &lacking));
+        findings.extend(self.busy(&machine)?.map(|busy| busy.finding()));
+        ways::order(&mut machine);
+        let blocked = findings.iter().filter(|finding| finding.severity == Severity::Block).cloned().collect();
+        *self.described.lock().unwrap_or_else(PoisonError::into_inner) = Some(Described { files, blocked });
         Ok(machine.spec.with(|spec| spec.findings = findings))
     }
 
