@@ -121,7 +121,7 @@ options! {
         ssh_port: Option<u16>, Kind::Number(1, 65_535);
         /// Boot at most so many guests at once on this machine, whichever runs they belong to; others wait for their turn
         at_once: Option<u32>, Kind::Number(1, 1000);
-        /// Try a guest that does not come up once more, on a lesser machine, and deliver that
+        /// Try a guest that does not come up, or of which nothing is proven, once more on a lesser machine, and deliver that
         fallback: bool, Kind::Flag;
     }
 }

@@ -10,7 +10,7 @@ use super::test::{self, Subject};
 use super::{conclude, former};
 use crate::config::Input;
 use crate::events::Stage;
-use crate::report::Report;
+use crate::report::{Report, TestedMachine};
 use crate::worker::Failure;
 
 /// Runs the test and brings the report up to date.
@@ -25,7 +25,7 @@ pub(super) fn retest(run: &Run<'_>) -> Result<Value, Failure> {
 pub(super) fn again(run: &Run<'_>, dir: &Path, mut report: Report, work: &Path) -> Result<Value, Failure> {
     let machine = former::machine(dir, &report)?;
     let subject = Subject { machine: &machine, inspection: report.inspection.as_ref(), dir, work };
-    let tested = test::test(run, &subject)?;
+    let mut tested = test::test(run, &subject)?;
     report.stages.retain(|record| record.name != Stage::Test);
     report.stages.extend(run.records().into_iter().filter(|record| record.name == Stage::Test));
     if let Some(lesser) = tested.lesser {
@@ -33,6 +33,10 @@ pub(super) fn again(run: &Run<'_>, dir: &Path, mut report: Report, work: &Path) 
         former::render(run, dir, &mut report, &names, &lesser.machine)?;
         report.machine = Some(lesser.machine);
         report.findings.push(lesser.finding);
+    }
+    // A lesser machine that was delivered before stays one.
+    if report.test.as_ref().is_some_and(|before| before.machine == TestedMachine::Lesser) {
+        tested.record.machine = TestedMachine::Lesser;
     }
     report.test = Some(tested.record);
     crate::report::write(dir, &report)?;

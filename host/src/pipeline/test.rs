@@ -1,5 +1,5 @@
-//! TEST: boots a throw-away copy of the result and waits for evidence. A guest that does not come up may be tried once more, on a lesser
-//! machine.
+//! TEST: boots a throw-away copy of the result and waits for evidence. A guest that does not come up, or of which nothing is proven, may
+//! be tried once more, on a lesser machine.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use super::run::Run;
 use crate::events::{Event, Stage};
 use crate::journal::{create_private_folder, output_error};
 use crate::machine::lesser;
-use crate::report::TestRecord;
+use crate::report::{TestRecord, TestedMachine};
 use crate::worker::Failure;
 
 /// Takes the evidence of the second boot until it is known which of the two counts.
@@ -40,7 +40,7 @@ pub(super) struct Tested {
     pub lesser: Option<Lesser>,
 }
 
-/// A machine that the guest came up on, when it did not on its best one.
+/// A machine that the guest came up on, when nothing showed that of its best one.
 pub(super) struct Lesser {
     pub machine: Machine,
     pub finding: Finding,
@@ -54,14 +54,15 @@ pub(super) fn test(run: &Run<'_>, subject: &Subject<'_>) -> Result<Tested, Failu
         let stage = tester.stage.as_ref();
         let _place = run.job.settings.test.at_once.map(|limit| place(run, limit)).transpose()?;
         let verdict = boot(run, subject, subject.machine, stage, &subject.dir.join(EVIDENCE))?;
-        let record = |verdict| TestRecord { plugin: tester.label.clone(), verdict };
+        let record = |verdict, machine| TestRecord { plugin: tester.label.clone(), verdict, machine };
         let second = match verdict.verdict {
-            VerdictKind::Failed if run.job.settings.test.fallback => second(run, subject, stage, &verdict)?,
+            VerdictKind::Passed => None,
+            _ if run.job.settings.test.fallback => second(run, subject, stage, &verdict)?,
             _ => None,
         };
         Ok(match second {
-            Some((verdict, lesser)) => Tested { record: record(verdict), lesser: Some(lesser) },
-            None => Tested { record: record(verdict), lesser: None },
+            Some((verdict, lesser)) => Tested { record: record(verdict, TestedMachine::Lesser), lesser: Some(lesser) },
+            None => Tested { record: record(verdict, TestedMachine::Best), lesser: None },
         })
     })
 }
@@ -94,14 +95,24 @@ fn second(
                 run.services.warn(format!("the lesser machine could not be tried: {}", error.message));
                 Ok(None)
             }
-            Ok(_) => Ok(None),
+            Ok(verdict) => {
+                let outcome = match verdict.verdict {
+                    VerdictKind::Failed => "the guest does not come up on a lesser machine either",
+                    _ => "the boot test on a lesser machine was inconclusive",
+                };
+                run.services.warn(format!("{outcome}: {}", escape(&verdict.reason)));
+                Ok(None)
+            }
         };
     }
     remove_folder(&evidence)?;
     std::fs::rename(&beside, &evidence).map_err(|error| output_error(evidence.display(), &error))?;
+    let best = match first.verdict {
+        VerdictKind::Failed => "the guest did not come up on its best machine",
+        _ => "nothing shows that the guest comes up on its best machine",
+    };
     let message = format!(
-        "the guest did not come up on its best machine ({}); it does with its disks on SATA, e1000e network cards and VGA, \
-         and that machine is delivered",
+        "{best} ({}); it does with its disks on SATA, e1000e network cards and VGA, and that machine is delivered",
         escape(&first.reason)
     );
     let finding = Finding::new("lesser-machine", Severity::Warn, message)

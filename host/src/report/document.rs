@@ -271,4 +271,18 @@ pub struct TestRecord {
     /// What it saw; its members are members of this one.
     #[serde(flatten)]
     pub verdict: Verdict,
+    /// Which machine it saw.
+    #[serde(default)]
+    pub machine: TestedMachine,
+}
+
+/// The machine of a boot test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TestedMachine {
+    /// The one that was decided for the guest.
+    #[default]
+    Best,
+    /// The one that is tried when nothing shows that the guest comes up on its best one.
+    Lesser,
 }

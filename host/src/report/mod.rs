@@ -10,7 +10,7 @@ mod write;
 
 pub use document::{
     ChangeRecord, ChangeStatus, Containment, ImageRecord, Report, SCHEMA, Source, SourceDisk, StageRecord,
-    TargetRecord, TestRecord, Tool, WayRecord,
+    TargetRecord, TestRecord, TestedMachine, Tool, WayRecord,
 };
 pub(crate) use markup::Markup;
 pub use time::rfc3339;

@@ -2,7 +2,7 @@
 
 use vmdk2kvm_plugin_api::model::{Firmware, Severity, VerdictKind, VmSpec};
 
-use super::{ChangeStatus, Containment, Report, WayRecord};
+use super::{ChangeStatus, Containment, Report, TestedMachine, WayRecord};
 use crate::events::{Phase, StageStatus, bytes, duration};
 
 /// How a run ended, for colours.
@@ -57,11 +57,10 @@ pub(super) fn marks(report: &Report) -> Vec<(&'static str, String, Mood)> {
             VerdictKind::Failed => ("", Mood::Bad),
             _ => ("inconclusive: ", Mood::Odd),
         };
-        let how = if test.verdict.accelerator.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", test.verdict.accelerator)
-        };
+        let lesser = (test.machine == TestedMachine::Lesser).then_some("lesser machine");
+        let accelerator = Some(test.verdict.accelerator.as_str()).filter(|word| !word.is_empty());
+        let how: Vec<&str> = accelerator.into_iter().chain(lesser).collect();
+        let how = if how.is_empty() { String::new() } else { format!(" ({})", how.join(", ")) };
         marks.push(("Boot test", format!("{word}{}{how}", test.verdict.reason), mood));
     }
     if let Some(converged) = report.converged {

@@ -176,6 +176,18 @@ fn a_test_that_proved_nothing_is_called_so() {
 }
 
 #[test]
+fn a_lesser_machine_is_named_beside_its_verdict() {
+    let mut report = report("web");
+    report.test.as_mut().unwrap().machine = super::TestedMachine::Lesser;
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &report).unwrap();
+    for name in ["report.html", "report.md"] {
+        let text = std::fs::read_to_string(dir.path().join(name)).unwrap();
+        assert!(text.contains("login-prompt (tcg, lesser machine)"), "{name}: {text}");
+    }
+}
+
+#[test]
 fn a_folder_that_is_not_there_is_named() {
     let error = write(Path::new("/nonexistent/out"), &report("web")).unwrap_err();
     assert!(error.message.starts_with("/nonexistent/out/report.html: "), "{}", error.message);

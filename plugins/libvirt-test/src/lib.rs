@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use vmdk2kvm_boot_evidence::{Log, Picture, Watch, Watched, Windows, is_windows, windows_build};
+use vmdk2kvm_boot_evidence::{Log, Watch, Watched, Windows, is_windows, save, windows_build};
 use vmdk2kvm_kvm::Accelerator;
 use vmdk2kvm_libvirt::Connection;
 use vmdk2kvm_libvirt::domain::{Hypervisor, opens};
@@ -134,7 +134,7 @@ impl Tester for LibvirtTest {
         }
         let seen = watch.run(&mut running, &mut log)?;
         log.finish(seen.screen.as_deref());
-        let picture = running.picture().and_then(|picture| Picture::keep(&picture, evidence));
+        let picture = running.picture().and_then(|picture| save(&picture, evidence));
         let picture = picture.inspect_err(|error| tracing::warn!("no picture of the screen: {error}")).ok();
         Ok(seen.verdict("", picture).with(|it| {
             it.seconds = begin.elapsed().as_secs_f64();

@@ -17,9 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use vmdk2kvm_boot_evidence::{
-    Agent, Log, Picture, Protocol, Service, Watch, Watched, Windows, is_windows, windows_build,
-};
+use vmdk2kvm_boot_evidence::{Agent, Log, Protocol, Service, Watch, Watched, Windows, is_windows, save, windows_build};
 use vmdk2kvm_kvm::Accelerator;
 use vmdk2kvm_plugin_api::model::{TestRequest, Verdict};
 use vmdk2kvm_plugin_api::{Host, Plugin, PluginError, Result, Tester, tracing};
@@ -120,7 +118,7 @@ impl Tester for QemuTest {
         }
         let seen = watch.run(&mut window, &mut log)?;
         log.finish(seen.screen.as_deref());
-        let picture = window.picture().and_then(|picture| Picture::keep(&picture, evidence_dir));
+        let picture = window.picture().and_then(|picture| save(&picture, evidence_dir));
         let picture = picture.inspect_err(|error| tracing::warn!("no picture of the screen: {error}")).ok();
         Ok(seen.verdict(&format!("{}:{}", reach.address, reach.port), picture).with(|it| {
             it.seconds = begin.elapsed().as_secs_f64();

@@ -136,8 +136,12 @@ impl Tester for SlowStages {
             if up { "login:\n" } else { "no login\n" },
         )
         .unwrap();
+        // On each machine, or on one whose disks hang on this bus.
+        let nothing = std::env::var("SLOW_BOOT_PROVES_NOTHING").is_ok_and(|on| {
+            on == "1" || request.machine.disks.iter().all(|disk| serde_json::json!(disk.bus) == on.as_str())
+        });
         let verdict = match up {
-            _ if std::env::var_os("SLOW_BOOT_PROVES_NOTHING").is_some() => VerdictKind::Inconclusive,
+            _ if nothing => VerdictKind::Inconclusive,
             true => VerdictKind::Passed,
             false => VerdictKind::Failed,
         };

@@ -24,7 +24,7 @@ mod windows;
 pub use agent::Agent;
 pub use classify::{Classifier, Sign};
 pub use log::{LOG, Log};
-pub use picture::{PICTURE, Picture};
+pub use picture::{PICTURE, Picture, save};
 pub use screen::{TEXT_PAGE_ADDRESS, TEXT_PAGE_BYTES};
 pub use seen::{Seen, Witness};
 pub use service::{Protocol, Service};

@@ -11,6 +11,13 @@ pub const PICTURE: &str = "screenshot.png";
 /// Larger pictures are not taken, in pixels of a side.
 const LARGEST_SIDE: u32 = 8192;
 
+/// Saves a picture of the screen, a PPM or a PNG, as [`PICTURE`] of mode 0600 in `folder`, and returns its size in pixels.
+pub fn save(picture: &[u8], folder: &Path) -> Result<(usize, usize)> {
+    let picture =
+        Picture::parse(picture).ok_or_else(|| PluginError::io("the picture of the screen is no PPM or PNG"))?;
+    picture.save(folder).map(|()| (picture.width(), picture.height()))
+}
+
 /// A picture: rows of red, green and blue.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Picture {
@@ -94,13 +101,6 @@ impl Picture {
     /// All pixels, row by row.
     pub fn colours(&self) -> impl Iterator<Item = [u8; 3]> {
         self.pixels.chunks_exact(3).map(|pixel| [pixel[0], pixel[1], pixel[2]])
-    }
-
-    /// Saves what a machine gave as its picture; its width and height.
-    pub fn keep(bytes: &[u8], folder: &Path) -> Result<(usize, usize)> {
-        let picture = Self::parse(bytes)
-            .ok_or_else(|| PluginError::io("the picture of the screen is neither a PPM nor a PNG"))?;
-        picture.save(folder).map(|()| (picture.width(), picture.height()))
     }
 
     /// Saves it as [`PICTURE`] of mode 0600 in `folder`.
