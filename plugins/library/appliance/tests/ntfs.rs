@@ -1,6 +1,8 @@
 //! A registry on an NTFS in a real appliance: replaced in one step with all that Windows knows it by, or left as it was.
 //! Requires root, and libguestfs0, qemu-system-x86, ntfs-3g, and a kernel in /boot for the appliance.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 mod support;
 
 use std::fs;
@@ -8,6 +10,7 @@ use std::path::Path;
 
 use support::{change, request, run};
 use vmdk2kvm_appliance::{Settings, open};
+use vmdk2kvm_offline_guest::Mounter;
 use vmdk2kvm_plugin_api::Guest;
 use vmdk2kvm_plugin_api::model::{Action, AppliedStatus, RegistryEdit, RegistryValue};
 use vmdk2kvm_plugin_testing::FakeHost;

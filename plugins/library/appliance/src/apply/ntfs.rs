@@ -88,5 +88,5 @@ fn descriptor(is_folder: bool) -> Vec<u8> {
     let list = [&[2, 0, length, 0, 3, 0, 0, 0], entries.as_slice()].concat();
     let at = |place: usize| u32::try_from(place).unwrap_or(u32::MAX).to_le_bytes();
     let (owner, group) = (at(HEAD + list.len()), at(HEAD + list.len() + ADMINISTRATORS.len()));
-    [&[1, 0, 4, 0x80], owner.as_slice(), &group, &[0; 4], &at(HEAD), &list, ADMINISTRATORS, SYSTEM].concat()
+    [&[1, 0, 4, 0x80], owner.as_slice(), &group, &[0; 4], &at(HEAD), list.as_slice(), ADMINISTRATORS, SYSTEM].concat()
 }
