@@ -59,11 +59,6 @@ impl Registry {
         Ok(Some(Self { path: path.to_owned(), waited, hive }))
     }
 
-    /// Its size in bytes.
-    pub fn size(&self) -> u64 {
-        self.hive.bytes().len() as u64
-    }
-
     fn key(&self, key: &str) -> Result<Option<Key<'_>>> {
         self.hive.key(key).map_err(|error| PluginError::from(error).context(format_args!("{}: {key}", self.path)))
     }

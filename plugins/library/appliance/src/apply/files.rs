@@ -6,7 +6,7 @@ use vmdk2kvm_plugin_api::model::Applied;
 use vmdk2kvm_plugin_api::{FileKind, PluginError, Result};
 
 use super::checked::{changed, same_content, sha256};
-use super::{done, ntfs, unchanged};
+use super::{done, unchanged};
 use crate::binding::Handle;
 use crate::files::{Files, Place, absent};
 use crate::guest::ApplianceGuest;
@@ -15,7 +15,7 @@ use vmdk2kvm_plugin_api::paths::{join, name, parent, parts};
 /// Largest file that is written or replaced, in bytes.
 const LIMIT: u64 = 256 << 20;
 /// Name of a file that is being made, in the folder of its target: a rename never leaves its filesystem.
-pub(super) const TEMPORARY: &str = ".vmdk2kvm-new";
+const TEMPORARY: &str = ".vmdk2kvm-new";
 /// The attribute that holds a file's SELinux label.
 const LABEL: &str = "security.selinux";
 /// Attributes of a file that its replacement inherits: the SELinux label and the access list.
@@ -53,7 +53,7 @@ pub fn write(
                 Place::Vacant { path } => path,
                 _ => target.to_owned(),
             };
-            with_folder(guest, &place, |path| {
+            with_folder(files, &place, |path| {
                 // The kernel would give a new file its folder's label; the appliance runs without the guest's policy.
                 let like =
                     Like { model: parent(path).to_owned(), access: false, mode: mode.unwrap_or(0o644), uid: 0, gid: 0 };
@@ -141,7 +141,7 @@ pub fn symlink(guest: &ApplianceGuest, target: &str, to: &str) -> Result<Applied
         Place::Vacant { path } => path,
         Place::Nowhere => target.to_owned(),
     };
-    with_folder(guest, &place, |path| {
+    with_folder(files, &place, |path| {
         let temporary = join(parent(path), TEMPORARY);
         clear(files, &temporary)?;
         let made = files.appliance.call(|handle| {
@@ -169,17 +169,13 @@ struct Like {
 fn put(guest: &ApplianceGuest, path: &str, bytes: &[u8], like: &Like) -> Result<()> {
     let files = guest.files.as_ref();
     if guest.fstype_at(path) == "ntfs" && files.look(path)?.is_some() {
-        match ntfs::known(files, path)? {
-            Some(known) => ntfs::replace(files, path, bytes, &known)?,
-            None => overwrite(guest, path, bytes)?,
-        }
-    } else {
-        let temporary = join(parent(path), TEMPORARY);
-        clear(files, &temporary)?;
-        let made = fill(guest, &temporary, bytes, like)
-            .and_then(|()| files.appliance.call(|handle| handle.rename(&temporary, path)).map_err(PluginError::from));
-        finish(files, path, &temporary, made)?;
+        return overwrite(guest, path, bytes);
     }
+    let temporary = join(parent(path), TEMPORARY);
+    clear(files, &temporary)?;
+    let made = fill(guest, &temporary, bytes, like)
+        .and_then(|()| files.appliance.call(|handle| handle.rename(&temporary, path)).map_err(PluginError::from));
+    finish(files, path, &temporary, made)?;
     // What was just read back need not be read again when the guest is planned once more.
     if let Some(stat) = files.look(path)? {
         files.cache().put_content(path, &stat, &std::sync::Arc::new(bytes.to_vec()));
@@ -187,8 +183,9 @@ fn put(guest: &ApplianceGuest, path: &str, bytes: &[u8], like: &Like) -> Result<
     Ok(())
 }
 
-/// Gives the file another content where it is. On NTFS alone, and there where its driver does not show the security descriptor, which a new
-/// file would lose. A run that ends in between loses the overlay that this is written to, and not the guest.
+/// Gives the file another content where it is. On NTFS alone: a new file would have another security descriptor, which no call of the
+/// library can copy: it reads the attribute that holds one, but sets one from a text, which ends at the first zero. A run that ends in between
+/// loses the overlay that this is written to, and not the guest.
 fn overwrite(guest: &ApplianceGuest, path: &str, bytes: &[u8]) -> Result<()> {
     let files = guest.files.as_ref();
     let Some(stat) = files.look(path)? else { return Err(changed(path, "has gone")) };
@@ -212,12 +209,8 @@ fn overwrite(guest: &ApplianceGuest, path: &str, bytes: &[u8]) -> Result<()> {
 fn fill(guest: &ApplianceGuest, temporary: &str, bytes: &[u8], like: &Like) -> Result<()> {
     let files = guest.files.as_ref();
     let has_modes = keeps_modes(guest, temporary);
-    let is_ntfs = guest.fstype_at(temporary) == "ntfs";
     files.appliance.transfer(|handle| {
         handle.write(temporary, bytes)?;
-        if is_ntfs {
-            ntfs::protect(handle, temporary, false)?;
-        }
         if has_modes {
             handle.lchown(temporary, like.uid, like.gid)?;
             handle.chmod(temporary, like.mode)?;
@@ -231,11 +224,6 @@ fn fill(guest: &ApplianceGuest, temporary: &str, bytes: &[u8], like: &Like) -> R
         }
         Ok(())
     })?;
-    filled(files, temporary, bytes)
-}
-
-/// Reads back what was written.
-pub(super) fn filled(files: &Files, temporary: &str, bytes: &[u8]) -> Result<()> {
     let read = files.fetch(temporary, bytes.len() as u64)?;
     let size = files.appliance.call(|handle| handle.lstat(temporary))?.stat.size;
     if size == bytes.len() as u64 && sha256(&read) == sha256(bytes) {
@@ -251,7 +239,7 @@ pub(super) fn inherit_label(handle: &mut Handle, from: &str, to: &str) {
 }
 
 /// After an attempt: forgets what was known about the files, and removes what a failed attempt left.
-pub(super) fn finish(files: &Files, path: &str, temporary: &str, made: Result<()>) -> Result<()> {
+fn finish(files: &Files, path: &str, temporary: &str, made: Result<()>) -> Result<()> {
     if made.is_err() {
         // It may not even be there.
         let _ = files.appliance.call(|handle| handle.rm(temporary));
@@ -263,7 +251,7 @@ pub(super) fn finish(files: &Files, path: &str, temporary: &str, made: Result<()
 }
 
 /// Removes what an earlier, interrupted attempt left under the temporary name.
-pub(super) fn clear(files: &Files, temporary: &str) -> Result<()> {
+fn clear(files: &Files, temporary: &str) -> Result<()> {
     if absent(files.appliance.call(|handle| handle.lstat(temporary)))?.is_some() {
         files.appliance.call(|handle| handle.rm(temporary))?;
     }
@@ -271,9 +259,9 @@ pub(super) fn clear(files: &Files, temporary: &str) -> Result<()> {
 }
 
 /// Runs `action` with the resolved path of `place`, its folder made when it is not there, and removed again when `action` fails.
-fn with_folder(guest: &ApplianceGuest, place: &str, action: impl FnOnce(&str) -> Result<()>) -> Result<()> {
-    let (files, mut made) = (guest.files.as_ref(), Vec::new());
-    let result = folder(guest, parent(place), &mut made).and_then(|folder| action(&join(&folder, name(place))));
+fn with_folder(files: &Files, place: &str, action: impl FnOnce(&str) -> Result<()>) -> Result<()> {
+    let mut made = Vec::new();
+    let result = folder(files, parent(place), &mut made).and_then(|folder| action(&join(&folder, name(place))));
     if result.is_err() {
         for folder in made.iter().rev() {
             let _ = files.appliance.call(|handle| handle.rmdir(folder));
@@ -284,19 +272,15 @@ fn with_folder(guest: &ApplianceGuest, place: &str, action: impl FnOnce(&str) ->
 }
 
 /// The resolved path of a folder, made with its parents when it is not there.
-fn folder(guest: &ApplianceGuest, path: &str, made: &mut Vec<String>) -> Result<String> {
-    let files = guest.files.as_ref();
+fn folder(files: &Files, path: &str, made: &mut Vec<String>) -> Result<String> {
     let new = match files.resolve(path, true)? {
         Place::Found { path, stat } if stat.stat.kind == FileKind::Dir => return Ok(path),
         Place::Found { .. } => return Err(PluginError::unusable(format!("{path}: not a folder"))),
         Place::Vacant { path } => path,
-        Place::Nowhere => join(&folder(guest, parent(path), made)?, name(path)),
+        Place::Nowhere => join(&folder(files, parent(path), made)?, name(path)),
     };
     files.appliance.call(|handle| {
         handle.mkdir(&new, 0o755)?;
-        if guest.fstype_at(&new) == "ntfs" {
-            ntfs::protect(handle, &new, true)?;
-        }
         inherit_label(handle, parent(&new), &new);
         Ok(())
     })?;

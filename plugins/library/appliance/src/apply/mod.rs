@@ -6,7 +6,6 @@ mod files;
 mod grow;
 mod held;
 mod hive;
-mod ntfs;
 mod packages;
 
 use vmdk2kvm_linux_guest::program;

@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use vmdk2kvm_plugin_api::Result;
+use vmdk2kvm_plugin_api::model::Action;
 
 use super::drivers::Planned;
 use super::plan::Planning;
@@ -46,6 +47,7 @@ pub fn plan(planning: &mut Planning<'_>, planned: Planned) -> Result<()> {
     let Planned { mut staged, first_start } = planned;
     staged.extend(tools(planning));
     staged.extend(restore(planning)?);
+    staged.extend(secure(planning)?);
     if staged.is_empty() && !first_start {
         return Ok(());
     }
@@ -64,6 +66,37 @@ pub fn plan(planning: &mut Planning<'_>, planned: Planned) -> Result<()> {
     planning.system.set(&key, "ImagePath", text(EXPAND_SZ, &program))?;
     planning.system.set(&key, "DisplayName", text(SZ, "First start after the migration"))?;
     planning.system.set(&key, "ObjectName", text(SZ, "LocalSystem"))
+}
+
+/// Has every file that was copied in inherit its security from its folder: the driver that writes NTFS lets everybody write it. A script
+/// that is there already knows what was new then.
+fn secure(planning: &Planning<'_>) -> Result<Option<Staged>> {
+    const REASON: &str = "nobody but the system and administrators may change what the system runs";
+    if let Some(content) = planning.guest.read(&planning.place.path(&format!("{FOLDER}/secure.cmd")), 1 << 20)? {
+        return Ok(Some(Staged { name: "secure.cmd".to_owned(), content, reason: REASON.to_owned() }));
+    }
+    let windows = planning.place.path("");
+    let is_plain = |text: &&str| text.chars().all(|one| one.is_ascii_alphanumeric() || "/._-{}".contains(one));
+    let copied = planning.plan.changes.iter().filter(|change| matches!(change.action, Action::CopyIn { .. }));
+    let mut lines: Vec<String> = Vec::new();
+    for below in copied.filter_map(|change| change.target.strip_prefix(&windows)).filter(is_plain) {
+        let store = below.strip_prefix("System32/DriverStore/FileRepository/").and_then(|rest| rest.split('/').next());
+        let line = match store {
+            // The folder is new as well.
+            Some(package) => {
+                format!("icacls \"%SystemRoot%\\System32\\DriverStore\\FileRepository\\{package}\" /reset /t /q")
+            }
+            None if below.starts_with(FOLDER) => format!("icacls \"%SystemRoot%\\{FOLDER}\" /reset /t /q"),
+            None => format!("icacls \"%SystemRoot%\\{}\" /reset /q", below.replace('/', "\\")),
+        };
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    if lines.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Staged::script("secure.cmd", &format!("@echo off\n{}\n", lines.join("\n")), REASON)))
 }
 
 /// Deletes what was switched off.

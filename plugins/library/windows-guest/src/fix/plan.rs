@@ -7,7 +7,7 @@ use super::DriverPackages;
 use super::minimal::Entries;
 use crate::edits::Edits;
 use crate::places::System;
-use crate::registry::{Hives, Registry};
+use crate::registry::Hives;
 
 /// Largest file of the guest that is read to see whether it is already as wanted, in bytes.
 const LIMIT: u64 = 64 << 20;
@@ -89,8 +89,7 @@ impl<'a> Planning<'a> {
     pub fn finish(mut self) -> FixerPlan {
         self.plan.changes.extend(self.software.into_change());
         self.plan.changes.extend(self.system.into_change());
-        let hives = self.hives;
-        self.plan.findings.extend(room(&self.plan.changes, hives, self.context));
+        self.plan.findings.extend(room(&self.plan.changes, self.context));
         self.plan
     }
 }
@@ -98,8 +97,8 @@ impl<'a> Planning<'a> {
 /// What a system needs for its first start, in bytes.
 const FOR_THE_START: u64 = 20 << 20;
 
-/// A finding when the files do not fit on the system's drive. A hive is written beside the old one, one at a time.
-fn room(changes: &[Change], hives: &Hives, context: &PlanContext) -> Option<Finding> {
+/// A finding when the files do not fit on the system's drive.
+fn room(changes: &[Change], context: &PlanContext) -> Option<Finding> {
     let drive = context.inspection.mounts.first()?;
     let free = drive.free_bytes?;
     let is_there = |change: &&Change| change.target.starts_with(&format!("{}/", drive.mountpoint));
@@ -109,12 +108,10 @@ fn room(changes: &[Change], hives: &Hives, context: &PlanContext) -> Option<Find
         _ => 0,
     };
     let files: u64 = changes.iter().filter(is_there).map(bytes).sum();
-    let is_written = |hive: &&Registry| changes.iter().any(|change| change.target == hive.path);
-    let hive = hives.all().filter(is_written).map(Registry::size).max().unwrap_or(0);
-    let needed = files + hive + FOR_THE_START;
-    (files + hive > 0 && free < needed).then(|| {
+    let needed = files + FOR_THE_START;
+    (files > 0 && free < needed).then(|| {
         let message = format!(
-            "the system's drive has {} MiB free, and {} MiB are needed for drivers, registry and the first start",
+            "the system's drive has {} MiB free, and {} MiB are needed for drivers and the first start",
             free >> 20,
             needed.div_ceil(1 << 20)
         );

@@ -19,6 +19,9 @@ set /a RUNS=RUNS+1
 >>"%LOG%" echo %DATE% %TIME% run %RUNS%
 if %RUNS% GTR 3 goto finish
 
+rem What was written from outside could be written by everybody, until it inherits from its folder.
+if exist "%HERE%\secure.cmd" call :step secure "%HERE%\secure.cmd"
+
 if exist "%HERE%\drivers" for /d %%D in ("%HERE%\drivers\*") do for %%I in ("%%D\*.inf") do call :driver "%%~nxD" "%%I"
 
 set CODE=

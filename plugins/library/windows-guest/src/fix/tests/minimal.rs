@@ -23,6 +23,14 @@ fn minimal_entries_are_taken_away_by_the_first_start() {
     let first = windows.drive.text("/C:/Windows/vmdk2kvm/firstboot.cmd");
     assert!(first.contains("call :step minimal \"%HERE%\\minimal.cmd\""));
 
+    let secure = windows.drive.text("/C:/Windows/vmdk2kvm/secure.cmd");
+    for line in [
+        "icacls \"%SystemRoot%\\System32\\drivers\\viostor.sys\" /reset /q\r\n",
+        "icacls \"%SystemRoot%\\vmdk2kvm\" /reset /t /q\r\n",
+    ] {
+        assert!(secure.contains(line), "{secure}");
+    }
+
     let whole = Windows::made(&system("ServerNT", "AMD64", true), 20348).with_recent(&["2k22"]);
     assert!(whole.fix().changes.iter().all(|change| !change.target.ends_with("minimal.cmd")));
 }
