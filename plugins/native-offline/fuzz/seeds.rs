@@ -21,10 +21,9 @@ fn main() -> std::io::Result<()> {
         run("mcopy", &["-s", "-Q", "-i", image, &format!("{tree}/etc"), &format!("{tree}/large"), "::/"]);
     })?;
     let proto = folder.path().join("proto");
-    let files: String =
-        (0..60).map(|number| format!("file-{number} ---644 0 0 {tree}/etc/deep/file\\ number\\ {number}\n")).collect();
-    // A description of a folder for mkfs.xfs, which knows no names with spaces.
-    let files = files.replace("/etc/deep/file\\ number\\ ", "/plain/");
+    // The description of a folder for mkfs.xfs knows no names with spaces.
+    let file = |number| format!("file-{number} ---644 0 0 {tree}/plain/{number}\n");
+    let files: String = (0..60).map(file).collect();
     fs::create_dir(Path::new(tree).join("plain"))?;
     for number in 0..60usize {
         fs::write(Path::new(tree).join(format!("plain/{number}")), vec![number as u8; number * 40])?;

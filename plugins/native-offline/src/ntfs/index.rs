@@ -1,5 +1,7 @@
 //! Folders: trees of names, in blocks of their own when they do not fit into the record.
 
+use std::collections::HashSet;
+
 use vmdk2kvm_plugin_api::Result;
 
 use super::file::{ALLOCATION, BITMAP, File, ROOT};
@@ -41,7 +43,7 @@ pub fn list(file: &File, clusters: &Clusters, upcase: &UpCase) -> Result<Vec<Ent
         upcase,
         blocks: file.find(ALLOCATION, OWN)?,
         block: u64::from(block),
-        seen: Vec::new(),
+        seen: HashSet::new(),
         entries: Vec::new(),
         last: None,
     };
@@ -57,7 +59,7 @@ struct Reading<'a> {
     /// Bytes of a block.
     block: u64,
     /// Which blocks were read.
-    seen: Vec<bool>,
+    seen: HashSet<u64>,
     entries: Vec<Entry>,
     /// The name before, as it is compared.
     last: Option<Vec<u16>>,
@@ -113,14 +115,10 @@ impl Reading<'_> {
         let unit = if self.clusters.size <= self.block { self.clusters.size } else { SMALLEST };
         let at = number.checked_mul(unit).ok_or_else(bad)?;
         let Some(Stream::Placed(blocks)) = self.blocks else { return Err(bad()) };
-        let index = usize::try_from(at / self.block).map_err(|_| bad())?;
         if at % self.block != 0 || at.checked_add(self.block).is_none_or(|end| end > blocks.sizes.size) {
             return Err(bad());
         }
-        if self.seen.len() <= index {
-            self.seen.resize(index + 1, false);
-        }
-        if std::mem::replace(&mut self.seen[index], true) {
+        if !self.seen.insert(at / self.block) {
             return Err(damaged("a folder's index leads to a block twice"));
         }
         let mut raw = vec![0; usize::try_from(self.block).unwrap_or(0)];
@@ -138,10 +136,12 @@ impl Reading<'_> {
             Some(map) => map.all(self.clusters, MAX_MAP)?,
             None => Vec::new(),
         };
-        let used = |index: usize| map.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 != 0);
-        let count = self.seen.len().max(map.len() * 8);
-        let seen = |index: usize| self.seen.get(index).copied().unwrap_or(false);
-        if (0..count).all(|index| used(index) == seen(index)) {
+        let is_used = |block: &u64| {
+            let byte = usize::try_from(block / 8).ok().and_then(|at| map.get(at));
+            byte.is_some_and(|byte| byte >> (block % 8) & 1 != 0)
+        };
+        let used: usize = map.iter().map(|byte| byte.count_ones() as usize).sum();
+        if used == self.seen.len() && self.seen.iter().all(is_used) {
             Ok(())
         } else {
             Err(damaged("a folder's blocks and the map of them differ"))

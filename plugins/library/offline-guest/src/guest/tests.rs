@@ -94,3 +94,24 @@ fn what_cannot_be_opened_or_mounted_is_a_failure_but_for_a_subvolume_that_is_not
     two.mount(&volume("/dev/sda2"), "/none", "").unwrap_err();
     assert_eq!(two.view().check().unwrap_err().message, "/none: there is no such folder to mount on");
 }
+
+#[test]
+fn a_guest_without_one_root_has_its_filesystems_beside_each_other() {
+    let mut reader = reader();
+    reader.fold_case();
+    reader.look(&volume("/dev/sda2"), "").unwrap();
+    reader.mount_beside(&volume("/dev/sda1"), "/C:").unwrap();
+    reader.mount_beside(&volume("/dev/sda2"), "/EFI").unwrap();
+    let guest = reader.files();
+    assert!(guest.folds_case());
+    assert_eq!(guest.read("/C:/name", 10).unwrap().unwrap(), b"root");
+    assert_eq!(guest.read("/efi/name", 10).unwrap().unwrap(), b"boot");
+    assert_eq!(guest.stat("/").unwrap().unwrap().kind, FileKind::Dir);
+    assert_eq!((guest.stat("/D:/name").unwrap(), guest.stat("/name").unwrap()), (None, None));
+    let names: Vec<String> = guest.list("/").unwrap().unwrap().into_iter().map(|entry| entry.name).collect();
+    assert_eq!(names, ["C:", "EFI"]);
+    assert_eq!(reader.head("/C:/name", 2).unwrap().unwrap(), b"ro");
+    assert_eq!(reader.head("/C:/none", 2).unwrap(), None);
+    assert!(reader.head("/C:/boot", 2).is_err());
+    reader.view().check().unwrap();
+}
