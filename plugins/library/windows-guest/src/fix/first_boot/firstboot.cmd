@@ -20,6 +20,7 @@ set /a RUNS=RUNS+1
 if %RUNS% GTR 3 goto finish
 
 rem What was written from outside could be written by everybody, until it inherits from its folder.
+icacls "%HERE%" /reset /t /q >nul 2>&1
 if exist "%HERE%\secure.cmd" call :step secure "%HERE%\secure.cmd"
 
 if exist "%HERE%\drivers" for /d %%D in ("%HERE%\drivers\*") do for %%I in ("%%D\*.inf") do call :driver "%%~nxD" "%%I"
