@@ -198,7 +198,7 @@ fn an_older_server_with_three_disks_comes_out_of_an_ova() {
     disk.make(folder.path(), &[]);
     let archive = disk.pack(folder.path(), MAC);
     let report = is_moved((&archive, &archive), &disk, &folder, &hives, ("Windows", &OLDER));
-    let letters: Vec<_> =
+    let letters =
         report["inspection"]["disks"].as_array().unwrap().iter().flat_map(|disk| disk["devices"].as_array().unwrap());
     let letters: Vec<_> =
         letters.filter_map(|device| Some((device["device"].as_str()?, device["last_mounted"].as_str()?))).collect();
