@@ -178,7 +178,7 @@ fn a_test_that_proved_nothing_is_called_so() {
 #[test]
 fn a_lesser_machine_is_named_beside_its_verdict() {
     let mut report = report("web");
-    report.test.as_mut().unwrap().machine = super::TestedMachine::Lesser;
+    report.test.as_mut().unwrap().machine = crate::report::TestedMachine::Lesser;
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), &report).unwrap();
     for name in ["report.html", "report.md"] {

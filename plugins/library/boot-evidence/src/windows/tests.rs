@@ -43,8 +43,11 @@ fn screens_are_told_at_every_size() {
     assert_eq!(look(&paint(Screen::Stop7, 640, 480, true)), Look::Other);
 }
 
+/// Whether it came up, the reason, and the second that decides.
+type Proven = Option<(bool, &'static str, u64)>;
+
 /// What a watch of these screens ends with, each shown for so many seconds, one picture every two.
-fn proves(shown: &[(Screen, u64)]) -> Option<(bool, &'static str, u64)> {
+fn proves(shown: &[(Screen, u64)]) -> Proven {
     let mut still = Still::new(true);
     let (begin, mut second) = (Instant::now(), 0);
     for (screen, seconds) in shown {
@@ -62,7 +65,7 @@ fn proves(shown: &[(Screen, u64)]) -> Option<(bool, &'static str, u64)> {
 
 #[test]
 fn only_certain_screens_decide_soon_and_others_when_they_stay() {
-    let table: [(&[(Screen, u64)], Option<(bool, &str, u64)>); 10] = [
+    let table: [(&[(Screen, u64)], Proven); 10] = [
         (&[(Screen::Spinner, 60), (Screen::Stop10(ADDRESS), 60)], Some((false, "stop-screen", 62))),
         (&[(Screen::Stop8, 60)], Some((false, "stop-screen", 2))),
         (&[(Screen::StopServer, 60)], Some((false, "stop-or-recovery-screen", 20))),
