@@ -3,7 +3,8 @@
 use vmdk2kvm_plugin_api::model::Severity;
 
 use super::windows::{MAC, WAITING_AHCI, Windows, codes, finding, software, system};
-use crate::{Hibernation, hive};
+use crate::hive;
+use crate::inspect::Hibernation;
 
 fn ten(more: &str) -> Windows {
     Windows::made(&(system("WinNT", "AMD64", true) + more), 19045)

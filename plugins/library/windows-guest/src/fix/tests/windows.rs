@@ -10,8 +10,10 @@ use vmdk2kvm_plugin_testing::sample;
 
 use super::drive::Drive;
 use crate::hive::{self, Differs};
+use crate::inspect::{Hibernation, Layout, inspect};
+use crate::places::System;
 use crate::testing::{self, RECENT, Release};
-use crate::{FixSettings, Hibernation, Layout, System, WindowsFixer};
+use crate::{FixSettings, WindowsFixer};
 
 pub const MAC: &str = "00:50:56:3f:00:01";
 pub const CONFIG: &str = "/C:/Windows/System32/config";
@@ -109,7 +111,7 @@ impl Windows {
     }
 
     pub fn inspect(&self) -> Result<Inspection> {
-        crate::inspect(&self.drive, &self.layout)
+        inspect(&self.drive, &self.layout)
     }
 
     pub fn plan(&self) -> Result<FixerPlan> {
