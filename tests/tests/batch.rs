@@ -169,7 +169,8 @@ fn a_dry_run_shows_every_finding_and_reckons_by_what_was_measured() {
     let (planned, _) = many.run(&note);
     let planned = planned.expect(0);
     assert_eq!(planned.json["estimate"]["measured"], 0);
-    assert_eq!(by_name(&planned.json)["vm1"]["findings"][0]["code"], "slow-note");
+    let found = by_name(&planned.json)["vm1"]["findings"].as_array().unwrap().clone();
+    assert!(found.iter().any(|finding| finding["code"] == "slow-note"), "{found:?}");
     assert!(many.digests().is_empty() && !many.room.path("out/batch.json").exists());
     many.run(&["--only", "vm1"]).0.expect(0);
     let (planned, _) = many.run(&note);

@@ -7,9 +7,8 @@ mod sector;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sector::{Output, Then, boot_sector};
@@ -24,11 +23,11 @@ use vmdk2kvm_tests::{Libvirtd, Room, Running, Signal, digest, open_for_driver};
 
 const UUID: &str = "564d1234-5678-9abc-def0-123456789abc";
 
-/// One test at a time: each looks for machines that are left, whoever started them.
-static TURN: Mutex<()> = Mutex::new(());
-
-fn turn() -> MutexGuard<'static, ()> {
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+/// One test at a time, in whichever process: each hears of machines that others left.
+fn turn() -> fs::File {
+    let turn = fs::File::create(std::env::temp_dir().join("vmdk2kvm-libvirt-test.turn")).unwrap();
+    rustix::fs::flock(&turn, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    turn
 }
 
 /// A guest of one sector, and a request to test it on an overlay.
@@ -81,7 +80,7 @@ impl Bench {
             let left: Vec<_> = fs::read_dir(self.path(name)).unwrap().flatten().collect();
             assert!(left.is_empty(), "left behind: {left:?}");
         }
-        assert_eq!(machines(), Vec::<String>::new());
+        assert_eq!(machines(self.folder.path()), Vec::<String>::new());
         verdict
     }
 
@@ -101,13 +100,14 @@ impl Bench {
     }
 }
 
-/// Machines of boot tests on this machine, whoever started them.
-fn machines() -> Vec<String> {
+/// Machines of boot tests with a disk in this folder.
+fn machines(folder: &Path) -> Vec<String> {
+    let folder = folder.to_str().unwrap();
     let lines =
         fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
     lines
         .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
-        .filter(|line| line.contains("qemu") && line.contains("guest=vmdk2kvm-test-"))
+        .filter(|line| line.contains("qemu") && line.contains("guest=vmdk2kvm-test-") && line.contains(folder))
         .collect()
 }
 
@@ -193,12 +193,12 @@ fn what_cannot_be_tested_is_said_before_anything_is_started() {
     assert!(message.ends_with("is closed to the machine that libvirt's daemon starts"), "{message}");
 }
 
-/// Waits until there are as many machines of boot tests.
+/// Waits until no machine of a boot test has a disk in this folder.
 #[track_caller]
-fn wait_for_machines(count: usize) {
+fn wait_for_none(folder: &Path) {
     let began = Instant::now();
-    while machines().len() != count {
-        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", machines());
+    while !machines(folder).is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", machines(folder));
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -217,7 +217,8 @@ fn silent(room: &Room, connect: &str) -> Running {
 fn a_run_that_is_killed_leaves_no_machine() {
     let _turn = turn();
     let daemon = Libvirtd::start();
-    let before = daemon.state();
+    let names = || daemon.virsh(&["list", "--all", "--name"]);
+    let (before, known) = (daemon.state(), names());
     for connect in ["embed", &daemon.uri()] {
         for moment in ["guard", "machine", "guest"] {
             if moment == "guard" && connect != "embed" {
@@ -227,7 +228,7 @@ fn a_run_that_is_killed_leaves_no_machine() {
             let mut run = silent(&room, connect);
             run.wait_until(moment, |run| match moment {
                 "guard" => run.process("cat >/dev/null").is_some(),
-                _ => !machines().is_empty(),
+                _ => !machines(&room.path("")).is_empty(),
             });
             if moment == "guest" {
                 // By then it has been let run.
@@ -236,8 +237,13 @@ fn a_run_that_is_killed_leaves_no_machine() {
             run.kill("worker-process");
             run.signal(Signal::KILL);
             run.wait_for_end();
-            wait_for_machines(0);
+            wait_for_none(&room.path(""));
             drop(run);
+            // The daemon forgets a machine a moment after its process has ended.
+            let began = Instant::now();
+            while names() != known && began.elapsed() < Duration::from_secs(60) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
             assert_eq!(daemon.state(), before, "{connect}, {moment}");
         }
     }
@@ -248,8 +254,8 @@ fn ctrl_c_ends_the_machine() {
     let _turn = turn();
     let room = Room::new();
     let mut run = silent(&room, "embed");
-    run.wait_until("the machine", |_| !machines().is_empty());
+    run.wait_until("the machine", |_| !machines(&room.path("")).is_empty());
     run.signal(Signal::INT);
     assert_eq!(run.end().code, 130);
-    assert_eq!(machines(), Vec::<String>::new());
+    assert_eq!(machines(&room.path("")), Vec::<String>::new());
 }

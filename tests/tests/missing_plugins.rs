@@ -130,6 +130,7 @@ fn the_table_has_no_other_plugins() {
         "dir",
         "qemu-img",
         "qemu-test",
+        "libvirt-test",
         "exec",
     ];
     let is_target = |name: &str| TARGETS.iter().any(|(target, _)| name == format!("target-{target}"));
@@ -287,6 +288,9 @@ fn without_qemu_img() {
 fn without_qemu_test() {
     let bundle = Bundle::without("qemu-test");
     let disk = bundle.disk("raw");
+    bundle.assert_doctor_knows();
+    // The other tester would do without being asked.
+    fs::remove_file(bundle.program.path().join("libvmdk2kvm_libvirt_test.so")).unwrap();
     bundle.assert_wanting_output(&["migrate", &disk], "test", "no plugin can test the result");
     let message = "the tester plugin `qemu-test` is not installed";
     bundle.assert_wanting_output(&["migrate", &disk, "--test", "qemu"], "test", message);
@@ -294,5 +298,12 @@ fn without_qemu_test() {
     let (lone, out) = (lone_program(), bundle.path("result"));
     run_with(&lone.path().join("vmdk2kvm"), &["migrate", "bad:vm", "-o", &out]).expect(0);
     bundle.assert_wanting(&["test", &out], "test", "no plugin can test the result");
+}
+
+#[test]
+fn without_libvirt_test() {
+    let bundle = Bundle::without("libvirt-test");
+    let message = "the tester plugin `libvirt-test` is not installed";
+    bundle.assert_wanting_output(&["migrate", &bundle.disk("raw"), "--test", "libvirt"], "test", message);
     bundle.assert_doctor_knows();
 }

@@ -248,7 +248,8 @@ fn the_password_is_nowhere() {
             look_into(site.results.path());
             looks += 1;
         }
-        assert!(looks > 1 && (programs > 0) == (by == By::Govc), "{looks} {programs}");
+        // Other tests run govc at the same time.
+        assert!(looks > 1 && (programs > 0 || by != By::Govc), "{looks} {programs}");
         let events = serde_json::to_vec(&run.events()).unwrap();
         let outcome = run.end().expect(0);
         assert!(!holds(&events) && !holds(outcome.stderr.as_bytes()) && !holds(outcome.json.to_string().as_bytes()));

@@ -247,13 +247,16 @@ fn what_only_a_windows_opens_is_refused_with_its_cause() {
     }
 }
 
-/// A session that sleeps, and two systems of which nobody chose: the plan is blocked, and says both.
+/// A session that sleeps, and two systems of which nobody chose, beside what is left of a third: the plan is blocked, and says both.
 #[test]
 fn a_session_that_sleeps_and_a_second_system_block_the_plan() {
     let (system, software) = (system("WinNT", "DriverDatabase\\DeviceIds"), software(19045, "Windows 10 Pro"));
     let mut asleep = PhonyWindows::new("Windows", &[("SYSTEM", &system), ("SOFTWARE", &software)]);
     asleep.files.push(("hiberfil.sys".to_owned(), [b"HIBR".to_vec(), vec![0; 8192]].concat()));
-    asleep.files.push(("WINNT/System32/config/SYSTEM".to_owned(), system.clone()));
+    for name in ["WINNT/System32/config/SYSTEM", "old/System32/config/SYSTEM"] {
+        asleep.files.push((name.to_owned(), system.clone()));
+    }
+    asleep.files.push(("WINNT/System32/config/SOFTWARE".to_owned(), software.clone()));
     let folder = TempDir::new().unwrap();
     let vmx = asleep.make(folder.path(), &[]);
     let refused = run(&["plan", vmx.to_str().unwrap()]).expect(81);

@@ -16,18 +16,23 @@ pub struct System {
 }
 
 impl System {
-    /// Every system whose folder is at the top of this drive: a folder with a SYSTEM hive where Windows keeps it.
+    /// Every system whose folder is at the top of this drive: a folder with a SYSTEM hive where Windows keeps it. What is left of one,
+    /// without its other hive, counts only where there is no whole one.
     pub fn all_on(guest: &dyn Guest, drive: &str) -> Result<Vec<Self>> {
         let entries = guest.list(drive)?.unwrap_or_default();
-        let mut found = Vec::new();
+        let (mut found, mut whole) = (Vec::new(), Vec::new());
         for entry in entries.iter().filter(|entry| entry.kind == FileKind::Dir).take(MOST_FOLDERS) {
             let folder = join(drive, &entry.name);
             let hive = guest.stat(&format!("{folder}/System32/config/SYSTEM"))?;
             if hive.is_some_and(|found| found.kind == FileKind::File) {
-                found.push(Self { drive: drive.to_owned(), folder });
+                let system = Self { drive: drive.to_owned(), folder };
+                match guest.stat(&system.hive("SOFTWARE"))? {
+                    Some(_) => whole.push(system),
+                    None => found.push(system),
+                }
             }
         }
-        Ok(found)
+        Ok(if whole.is_empty() { found } else { whole })
     }
 
     /// The system in a folder of a drive.
@@ -64,9 +69,13 @@ mod tests {
             ("/C:/Windows/System32/config/SYSTEM", "regf"),
             ("/C:/Windows.old/System32/drivers/etc/hosts", ""),
             ("/D:/Windows/notepad.exe", ""),
+            ("/F:/WINNT/System32/config/SYSTEM", "regf"),
+            ("/F:/Windows/System32/config/SYSTEM", "regf"),
+            ("/F:/Windows/System32/config/SOFTWARE", "regf"),
         ]);
         let folders = |drive| System::all_on(&guest, drive).unwrap().into_iter().map(|system| system.folder);
         assert_eq!(folders("/C:").collect::<Vec<_>>(), ["/C:/WINNT", "/C:/Windows"]);
+        assert_eq!(folders("/F:").collect::<Vec<_>>(), ["/F:/Windows"]);
         assert_eq!(folders("/D:").chain(folders("/E:")).count(), 0);
     }
 
