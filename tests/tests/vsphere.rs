@@ -1,6 +1,5 @@
 //! VMs of a vCenter and of an ESXi host: the lab's (tests/vcsim), by its SOAP API or the real govc, and `/folder`. Small disks, read without an appliance;
 //! needs Go for the first build of the lab.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::collections::BTreeSet;
 use std::path::Path;
