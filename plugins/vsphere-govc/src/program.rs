@@ -49,7 +49,7 @@ impl Program {
         if file.is_absolute() && can_run(&file) {
             return Ok(Self(file));
         }
-        let message = format!("'{}' is no program that can be run by its whole path", escape(path));
+        let message = format!("'{}' cannot be run: it must be the whole path of a program", escape(path));
         Err(PluginError::config(message).hint("name the program govc in the setting `program`, or leave that out"))
     }
 
@@ -127,7 +127,7 @@ mod tests {
         for wrong in ["govc", "/bin", "/nosuch/govc", "/etc/passwd"] {
             let error = Program::named(wrong).unwrap_err();
             assert_eq!(error.kind, ErrorKind::Config, "{wrong}");
-            assert_eq!(error.message, format!("'{wrong}' is no program that can be run by its whole path"));
+            assert_eq!(error.message, format!("'{wrong}' cannot be run: it must be the whole path of a program"));
         }
     }
 }

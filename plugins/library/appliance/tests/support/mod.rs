@@ -127,12 +127,12 @@ pub fn storage_disks(folder: &Path) -> Vec<PathBuf> {
          umount /
          mkfs btrfs /dev/sdb
          mount /dev/sdb /
-         btrfs-subvolume-create /work
-         mkdir-p /work/etc
-         mkdir /work/usr
-         write /work/etc/os-release \"ID=other\\n\"
-         btrfs-subvolume-snapshot /work /@ ro:true
-         btrfs-subvolume-delete /work
+         btrfs-subvolume-create /made
+         mkdir-p /made/etc
+         mkdir /made/usr
+         write /made/etc/os-release \"ID=other\\n\"
+         btrfs-subvolume-snapshot /made /@ ro:true
+         btrfs-subvolume-delete /made
          umount /
          md-create mirror \"/dev/sdc /dev/sdd\" level:raid1
          mkfs ext2 /dev/md/mirror label:mirrored
