@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use vmdk2kvm_boot_evidence::{Log, Watch, Watched, Windows, is_windows, save, windows_build};
-use vmdk2kvm_kvm::Accelerator;
+use vmdk2kvm_kvm::{Accelerator, Choice};
 use vmdk2kvm_libvirt::Connection;
 use vmdk2kvm_libvirt::domain::{Hypervisor, opens};
 use vmdk2kvm_libvirt::reach::{closed_folder, is_local_system, networks};
@@ -50,14 +50,6 @@ struct Settings {
     cpus: u32,
     /// `auto`, `kvm`, `tcg`.
     accelerator: Choice,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Choice {
-    Auto,
-    Kvm,
-    Tcg,
 }
 
 impl Default for Settings {
@@ -145,12 +137,8 @@ impl Tester for LibvirtTest {
 
 impl LibvirtTest {
     fn accelerator(&self, folder: &Path) -> Result<Accelerator> {
-        match self.settings.accelerator {
-            // libvirt offers KVM wherever there is a device of this name, and a guest that it starts there may abort.
-            Choice::Auto => vmdk2kvm_kvm::choose(Path::new(QEMU), folder, &|| self.host.cancelled()),
-            Choice::Kvm => Ok(Accelerator::Kvm),
-            Choice::Tcg => Ok(Accelerator::Tcg),
-        }
+        // libvirt offers KVM wherever there is a device of this name, and a guest that it starts there may abort.
+        self.settings.accelerator.accelerator(Path::new(QEMU), folder, &|| self.host.cancelled())
     }
 }
 

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use vmdk2kvm_boot_evidence::{Agent, Log, Protocol, Service, Watch, Watched, Windows, is_windows, save, windows_build};
-use vmdk2kvm_kvm::Accelerator;
+use vmdk2kvm_kvm::{Accelerator, Choice};
 use vmdk2kvm_plugin_api::model::{TestRequest, Verdict};
 use vmdk2kvm_plugin_api::{Host, Plugin, PluginError, Result, Tester, tracing};
 
@@ -46,14 +46,6 @@ struct Settings {
     accelerator: Choice,
     /// Folders with UEFI images; empty: the distributions' own.
     firmware_folders: Vec<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Choice {
-    Auto,
-    Kvm,
-    Tcg,
 }
 
 impl Default for Settings {
@@ -135,11 +127,7 @@ fn agent_at(socket: &Path) -> Result<Agent> {
 
 impl QemuTest {
     fn accelerator(&self, folder: &Path) -> Result<Accelerator> {
-        match self.settings.accelerator {
-            Choice::Auto => vmdk2kvm_kvm::choose(&self.settings.program, folder, &|| self.host.cancelled()),
-            Choice::Kvm => Ok(Accelerator::Kvm),
-            Choice::Tcg => Ok(Accelerator::Tcg),
-        }
+        self.settings.accelerator.accelerator(&self.settings.program, folder, &|| self.host.cancelled())
     }
 }
 

@@ -11,6 +11,7 @@ mod probe;
 use std::path::Path;
 use std::time::Instant;
 
+use serde::Deserialize;
 use vmdk2kvm_plugin_api::{PluginError, Result, tracing};
 
 use kept::Kept;
@@ -32,6 +33,29 @@ impl Accelerator {
         match self {
             Self::Kvm => "kvm",
             Self::Tcg => "tcg",
+        }
+    }
+}
+
+/// What a tester's setting says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Choice {
+    /// KVM where it runs a guest, as [`choose`] finds out.
+    Auto,
+    /// The processor.
+    Kvm,
+    /// qemu's translator.
+    Tcg,
+}
+
+impl Choice {
+    /// The accelerator that is meant; the rest is as for [`choose`].
+    pub fn accelerator(self, program: &Path, folder: &Path, stop: &dyn Fn() -> bool) -> Result<Accelerator> {
+        match self {
+            Self::Auto => choose(program, folder, stop),
+            Self::Kvm => Ok(Accelerator::Kvm),
+            Self::Tcg => Ok(Accelerator::Tcg),
         }
     }
 }
