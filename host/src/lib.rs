@@ -6,6 +6,7 @@ pub mod batch;
 pub mod cli;
 pub mod config;
 pub mod copy;
+mod device;
 pub mod events;
 pub mod journal;
 pub mod machine;

@@ -1,6 +1,7 @@
 //! Another version of the contract: a copy of `plugin-api` (and of the host) that is changed as a later release might be, and built.
 //!
-//! The copy lies in cargo's target folder and shares its dependencies, so that only two crates are compiled, once.
+//! The copy lies in cargo's target folder and shares its dependencies, so that only two crates are compiled, once. Its crates lie one folder
+//! deeper below their workspace than the real ones: cargo names what it builds after that place, and would take one for the other.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,7 +37,8 @@ impl Release {
         copy.edit("Cargo.toml", |text| {
             let (before, rest) = text.split_once("members = [").unwrap();
             let (_, after) = rest.split_once("]\n").unwrap();
-            format!("{before}members = {MEMBERS:?}\n{after}")
+            let members = MEMBERS.map(|member| format!("{name}/{member}"));
+            format!("{before}members = {members:?}\n{after}").replace("{ path = \"", &format!("{{ path = \"{name}/"))
         });
         // A program of its own name: it is put beside the real one.
         copy.replace(
@@ -117,7 +119,8 @@ impl Release {
     fn write(&self) -> PathBuf {
         let folder = target_folder().join(format!("{}-contract", self.name));
         for (name, text) in &self.files {
-            let path = folder.join(name);
+            let is_of_workspace = name == "Cargo.toml" || name == "Cargo.lock";
+            let path = if is_of_workspace { folder.join(name) } else { folder.join(&self.name).join(name) };
             if !fs::read_to_string(&path).is_ok_and(|there| there == *text) {
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 fs::write(&path, text).unwrap();

@@ -212,6 +212,12 @@ fn a_list_that_cannot_do_is_refused_before_a_byte_moves() {
             "its result goes to ROOM/x, as that of LIST, VM 1",
         ),
         (
+            "[defaults]\ndisk_out = [\"1=/dev/no-such-device\"]",
+            vec![vm("vm0", ""), vm("vm1", "")],
+            65,
+            "a disk of it goes onto /dev/no-such-device, as one of LIST, VM 1",
+        ),
+        (
             "",
             vec![vm("a b", ""), vm("a/b", ""), vm("a-b", "")],
             65,

@@ -131,8 +131,8 @@ fn each_plugins_page_lists_the_settings_of_its_manifest() {
 }
 
 #[test]
-fn the_readme_lists_every_plugin_and_exit_code() {
-    let readme = read(root().join("README.md"));
+fn the_pages_list_every_plugin_and_exit_code() {
+    let (readme, program) = (read(root().join("README.md")), read(root().join("host/README.md")));
     for plugin in run(&["plugin", "list"]).expect(0).json["plugins"].as_array().unwrap() {
         let name = plugin["name"].as_str().unwrap();
         assert!(readme.contains(&format!("(plugins/{name})")), "README.md does not link plugins/{name}");
@@ -142,20 +142,64 @@ fn the_readme_lists_every_plugin_and_exit_code() {
     for line in help.split("Exit codes:\n").nth(1).unwrap().lines() {
         let (code, meaning) = line.trim().split_once(' ').unwrap();
         assert!(
-            readme.contains(&format!("| {code} | {} |", meaning.trim())),
-            "README.md lacks exit code {code}: {meaning}"
+            program.contains(&format!("| {code} | {} |", meaning.trim())),
+            "host/README.md lacks exit code {code}: {meaning}"
         );
     }
 }
 
 #[test]
-fn the_manual_lists_the_packages_of_the_bundle() {
-    let (manual, bundle) = (read(root().join("PLUGINS.md")), read(root().join("plugins/stock.toml")));
+fn the_page_on_packaging_lists_the_packages_of_the_bundle() {
+    let (manual, bundle) = (read(root().join("host/packaging/README.md")), read(root().join("plugins/stock.toml")));
     for plugin in bundle.parse::<toml::Table>().unwrap()["plugin"].as_array().unwrap() {
         let (name, package) = (plugin["name"].as_str().unwrap(), plugin["package"].as_str().unwrap());
         let row = manual.lines().find(|line| line.starts_with(&format!("| `{package}` |")));
-        assert!(row.is_some_and(|row| row.contains(&format!("`{name}`"))), "PLUGINS.md: {package} with {name}");
+        assert!(
+            row.is_some_and(|row| row.contains(&format!("`{name}`"))),
+            "host/packaging/README.md: {package} with {name}"
+        );
     }
+}
+
+/// Every page of the tree.
+fn pages() -> Vec<PathBuf> {
+    let listed = Command::new("git").args(["ls-files", "*.md"]).current_dir(root()).output().expect("git");
+    let pages: Vec<_> = String::from_utf8(listed.stdout).unwrap().lines().map(|page| root().join(page)).collect();
+    assert!(pages.len() > 20, "{pages:?}");
+    pages
+}
+
+/// The name by which a heading is linked to.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+#[test]
+fn every_link_of_a_page_leads_somewhere() {
+    for page in pages() {
+        let text = read(&page);
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.starts_with("http") || link.contains(char::is_whitespace) {
+                continue;
+            }
+            let (path, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
+            assert!(target.exists(), "{}: {link}", page.display());
+            if !heading.is_empty() {
+                let target = if target.is_dir() { target.join("README.md") } else { target };
+                let known = read(&target)
+                    .lines()
+                    .any(|line| line.starts_with('#') && anchor(line.trim_start_matches('#')) == heading);
+                assert!(known, "{}: {link}", page.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_first_page_is_short() {
+    assert!(read(root().join("README.md")).lines().count() < 150);
 }
 
 #[test]

@@ -2,10 +2,11 @@
 //! Requires tar (Debian: tar) and qemu-img (qemu-utils).
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use vmdk2kvm_tests::{LabGuest, digest, lab_files, run};
+use vmdk2kvm_tests::{LabGuest, digest, lab_files, outcome, plugin_folder, run};
 
 /// The guest's stream-optimized disk in an OVA, with this digest of the disk in its manifest.
 fn ova(guest: &LabGuest, folder: &Path, name: &str, disk_digest: &str) -> PathBuf {
@@ -120,4 +121,46 @@ fn an_ova_whose_digest_differs_leaves_nothing() {
         let images = left.iter().filter(|name| !name.to_string_lossy().starts_with('.')).count();
         assert_eq!(images, 0, "{left:?}");
     }
+}
+
+/// A root with the program, its plugins and the libraries that it is linked with, `/proc`, `/dev/null` and `/tmp`.
+fn bare_root() -> tempfile::TempDir {
+    let root = tempfile::Builder::new().permissions(PermissionsExt::from_mode(0o755)).tempdir().unwrap();
+    let make = |name: &str| std::fs::create_dir_all(root.path().join(name)).unwrap();
+    ["opt", "proc", "dev", "tmp"].into_iter().for_each(make);
+    std::fs::set_permissions(root.path().join("tmp"), PermissionsExt::from_mode(0o1777)).unwrap();
+    std::fs::write(root.path().join("dev/null"), "").unwrap();
+    let bundle = plugin_folder(&[]);
+    let files: Vec<_> = std::fs::read_dir(bundle.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let linked = Command::new("ldd").args(&files).output().expect("ldd (package libc-bin)");
+    for word in String::from_utf8(linked.stdout).unwrap().split_whitespace() {
+        let (name, path) = (word.rsplit('/').next().unwrap(), Path::new(word));
+        if path.is_absolute() && name.contains(".so") && !path.starts_with(bundle.path()) {
+            let place = root.path().join(path.strip_prefix("/").unwrap());
+            std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+            std::fs::copy(path, place).unwrap();
+        }
+    }
+    for file in files {
+        std::fs::copy(&file, root.path().join("opt").join(file.file_name().unwrap())).unwrap();
+    }
+    root
+}
+
+#[test]
+fn an_ova_is_planned_by_nobody_where_nothing_else_is() {
+    let guest = lab_files("bookworm-bios");
+    let root = bare_root();
+    let folder = tempfile::tempdir().unwrap();
+    let disk = digest(&guest.folder.join("stream").join(format!("{}.vmdk", guest.name)));
+    let archive = ova(&guest, folder.path(), "guest.ova", &disk);
+    std::fs::copy(&archive, root.path().join("opt/guest.ova")).unwrap();
+    let script = "mount -t proc proc \"$1/proc\" && mount --bind /dev/null \"$1/dev/null\" && \
+                  exec env -i /usr/sbin/chroot --userspec=65534:65534 \"$1\" /opt/vmdk2kvm --json plan /opt/guest.ova";
+    let mut nobody = Command::new("unshare");
+    nobody.args(["--mount", "sh", "-c", script, "sh"]).arg(root.path());
+    let plan = outcome(&nobody.output().expect("unshare (package util-linux)")).expect(0).json;
+    let as_root = run(&["plan", archive.to_str().unwrap()]).expect(0).json;
+    assert_eq!(plan["changes"], as_root["changes"]);
+    assert!(plan["changes"].as_array().unwrap().len() > 5, "{plan:#}");
 }

@@ -63,3 +63,21 @@ fn who_asks_for_no_appliance_is_told_why_it_cannot_be() {
     let outcome = run_with(&program, &[&["plan", disk.to_str().unwrap()], &NATIVE[..]].concat()).expect(69);
     assert_eq!(outcome.message(), "/dev/sda: its incompatible features 0x8000 are not known");
 }
+
+#[test]
+fn a_guest_that_needs_no_change_is_migrated_without_an_appliance() {
+    let bundle = plugin_folder(&["guestfs-offline-linux"]);
+    let (program, folder) = (bundle.path().join("vmdk2kvm"), private_folder());
+    let (tree, disk, out) = (folder.path().join("tree"), folder.path().join("disk.raw"), folder.path().join("out"));
+    populate(&tree);
+    fs::write(tree.join("etc/fstab"), "UUID=5d1a2b3c-0000-4000-8000-00000000aa01 / ext4 defaults 0 1\n").unwrap();
+    fs::remove_dir_all(tree.join("etc/network")).unwrap();
+    image(&tree, &disk, "metadata_csum");
+    let words = ["migrate", disk.to_str().unwrap(), "-o", out.to_str().unwrap(), "--skip", "test"];
+    let moved = run_with(&program, &words).expect(0).json;
+    assert_eq!((&moved["converged"], moved["changes"].as_array().unwrap().len()), (&true.into(), 0), "{moved:#}");
+    let stage = |name: &str| moved["stages"].as_array().unwrap().iter().find(|stage| stage["name"] == name).unwrap();
+    assert!(stage("inspect")["plugin"].as_str().unwrap().starts_with("native-offline "), "{moved:#}");
+    assert_eq!((&stage("inspect")["status"], &stage("fix")["status"]), (&"done".into(), &"unchanged".into()));
+    assert_eq!(run_with(&program, &words).expect(0).json["images"], moved["images"], "again");
+}

@@ -154,6 +154,14 @@ fn runnable(batch: &Batch, layer: &Layer, output: &PathBuf, around: &Around<'_>,
     if seen.secrets.insert(places) {
         SecretStore::of_job(&job).check().map_err(|error| error.of_kind(ErrorKind::Config))?;
     }
+    for out in &job.settings.disk_out {
+        let device = out.device.canonicalize().unwrap_or_else(|_| out.device.clone());
+        if let Some(other) = seen.outputs.insert(device, layer.label.clone()) {
+            let device = out.device.display();
+            return Err(PluginError::unusable(format!("a disk of it goes onto {device}, as one of {other}"))
+                .hint("each disk needs a device of its own"));
+        }
+    }
     Ok(job.settings.source.uri.unwrap_or_default())
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::arguments::{Arguments, COMMON};
 use crate::config::option::{Flag, Key, Kind, paths};
-use crate::config::{Command, KeySource, Resize, Settings};
+use crate::config::{Command, DiskOut, KeySource, Resize, Settings};
 
 /// The whole grammar of the command line.
 pub(super) fn grammar() -> Grammar {
@@ -115,7 +115,9 @@ impl SettingOption {
             Kind::Flag => Shape::Flag,
             Kind::Number(..) => Shape::Number,
             Kind::Networks => Shape::Pairs,
-            Kind::Texts | Kind::Words(_) | Kind::Paths | Kind::Uris | Kind::Keys | Kind::Resizes => Shape::List,
+            Kind::Texts | Kind::Words(_) | Kind::Paths | Kind::Uris | Kind::Keys | Kind::Resizes | Kind::DiskOuts => {
+                Shape::List
+            }
             _ => Shape::Text,
         }
     }
@@ -134,6 +136,7 @@ impl SettingOption {
             }
             Kind::Keys => argument.value_name(self.flag.value).value_parser(kept::<KeySource>),
             Kind::Resizes => argument.value_name(self.flag.value).value_parser(kept::<Resize>),
+            Kind::DiskOuts => argument.value_name(self.flag.value).value_parser(kept::<DiskOut>),
             Kind::Networks => argument.value_name(self.flag.value).value_parser(pair),
             _ => argument.value_name(self.flag.value),
         }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
+use super::disk_out::DiskOut;
 use super::job::absolute;
 use super::layer::Layer;
 use super::nearest::nearest;
@@ -80,6 +81,7 @@ impl Check<'_> {
             }
             (Kind::Keys, Value::Array(items)) => self.each(items, Self::key),
             (Kind::Resizes, Value::Array(items)) => self.each(items, |_, text| text.parse::<Resize>().is_ok()),
+            (Kind::DiskOuts, Value::Array(items)) => self.each(items, |_, text| text.parse::<DiskOut>().is_ok()),
             (Kind::Section(keys), Value::Object(members)) => {
                 return self.section(&format!("{path}."), keys, members);
             }

@@ -2,6 +2,7 @@
 
 mod check;
 mod command;
+mod disk_out;
 mod job;
 mod layer;
 pub mod nearest;
@@ -14,6 +15,7 @@ mod values;
 mod yaml;
 
 pub use command::Command;
+pub use disk_out::DiskOut;
 pub use job::{Input, Job};
 pub use layer::{Layer, VARIABLE_PREFIX, insert, parse_set, parse_value, read_tree};
 pub use resize::{NewSize, Resize};

@@ -139,6 +139,8 @@ pub enum Kind {
     Keys,
     /// Several of `DISK=SIZE`.
     Resizes,
+    /// Several of `DISK=DEVICE`.
+    DiskOuts,
     /// A table: old network name (`*` for all others) to a network, or to `{ network = "..." }` or `{ bridge = "..."
     /// }`.
     Networks,
@@ -165,6 +167,7 @@ impl Kind {
             Self::Uri => "a path or a URI".into(),
             Self::Uris => "a list of paths or URIs".into(),
             Self::Keys => "a list of SELECTOR:file:PATH".into(),
+            Self::DiskOuts => "a list of DISK=DEVICE, e.g. 1=/dev/vg/web".into(),
             Self::Resizes => "a list of DISK=SIZE, e.g. 1=+20G".into(),
             Self::Networks => "a table of network names, each with a network or `{ bridge = \"...\" }`".into(),
             Self::Secrets => "a table of secrets, each with `file`, `env` or `credential`".into(),

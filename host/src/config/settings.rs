@@ -11,6 +11,7 @@ use vmdk2kvm_plugin_api::model::{CardModel, CardNetwork, Chipset, Clock, DiskBus
 
 use super::command::Command::{Apply, Convert, Define, Fix, Flatten, Inspect, Inventory, Migrate, Plan, Render, Test};
 use super::command::{Command, SKIPPABLE};
+use super::disk_out::DiskOut;
 use super::option::{Flag, Kind, options};
 use super::resize::Resize;
 use super::values::{ContainmentMode, GuestReader, KeySource, SecretSource, TargetFormat};
@@ -42,6 +43,10 @@ options! {
         compress: bool, Kind::Flag, Flag::new("compress", "").of(MAKE_IMAGES);
         /// Grow a disk by SIZE (1=+20G) or to SIZE (1=40G); the root filesystem grows too where that is safe; repeatable
         resize: Vec<Resize>, Kind::Resizes, Flag::new("resize", "DISK=SIZE").of(&[Migrate, Plan, Flatten]);
+        /// Write a disk onto a block device (1=/dev/vg/web), raw, instead of into a file; repeatable
+        disk_out: Vec<DiskOut>, Kind::DiskOuts, Flag::new("disk-out", "DISK=DEVICE").of(MAKE_IMAGES);
+        /// Allow a device of --disk-out to be overwritten that is not empty
+        overwrite: bool, Kind::Flag, Flag::new("overwrite", "").of(MAKE_IMAGES);
         /// Do STAGE and what follows again, even if a former run finished it
         from: Option<Stage>, Kind::Word(stages), Flag::new("from", "STAGE").of(MAKE_MACHINES);
         /// Stop after STAGE
@@ -288,9 +293,11 @@ mod tests {
         assert_eq!(
             settings.masked_toml(),
             r#"compress = false
+disk_out = []
 format = "qcow2"
 keep_work = false
 keys = []
+overwrite = false
 resize = []
 skip = []
 targets = []

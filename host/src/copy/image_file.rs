@@ -50,6 +50,18 @@ impl ImageFile {
         self.file.set_length(length).map_err(|error| self.failed(&error))
     }
 
+    /// Makes a range read as zeros without writing them: false where the device cannot do that.
+    pub(super) fn discard(&self, offset: u64, length: u64) -> Result<bool> {
+        self.fence.check()?;
+        self.file.discard(offset, length).map_err(|error| self.failed(&error))
+    }
+
+    /// Makes a range read as zeros.
+    pub(super) fn zero(&self, offset: u64, length: u64) -> Result<()> {
+        self.fence.check()?;
+        self.file.zero(offset, length).map_err(|error| self.failed(&error))
+    }
+
     /// Waits until everything is on the disk.
     pub(super) fn sync(&self) -> Result<()> {
         self.file.sync().map_err(|error| {

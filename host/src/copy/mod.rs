@@ -6,6 +6,7 @@
 mod commit;
 mod content_digest;
 mod control;
+mod device_image;
 mod engine;
 mod file_digest;
 mod image;
@@ -28,7 +29,7 @@ mod tests;
 
 pub use control::{Control, Progress};
 pub use file_digest::file_sha256;
-pub use image::{CopyOutcome, CopyRequest, ImageFormat, copy_image, finished};
+pub use image::{CopyOutcome, CopyRequest, ImageFormat, Target, copy_image, finished};
 pub use source_digest::content_sha256;
 pub use source_file::FileSource;
 pub use watched::{PATIENCE, Watch, Watched};

@@ -10,12 +10,14 @@ use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use vmdk2kvm_plugin_api::{BlockSource, Extent, ExtentKind, Hints, PluginError, Result};
 
-/// A regular file, read as raw.
+/// A regular file or a block device, read as raw.
 #[derive(Debug)]
 pub struct FileSource {
     file: File,
     path: PathBuf,
     size: u64,
+    /// It knows of holes.
+    is_sparse: bool,
 }
 
 impl FileSource {
@@ -31,7 +33,13 @@ impl FileSource {
                 PluginError::unusable(format!("{}: is not a regular file", path.display())).hint("name an image file")
             );
         }
-        Ok(Self { file, path: path.to_owned(), size: metadata.len() })
+        Ok(Self { file, path: path.to_owned(), size: metadata.len(), is_sparse: true })
+    }
+
+    /// Opens the first `size` bytes of a block device for reading.
+    pub fn open_device(path: &Path, size: u64) -> Result<Self> {
+        let file = File::open(path).map_err(|error| PluginError::from_io(path.display(), &error))?;
+        Ok(Self { file, path: path.to_owned(), size, is_sparse: false })
     }
 
     fn check(&self, offset: u64, length: u64) -> Result<()> {
@@ -79,6 +87,9 @@ impl BlockSource for FileSource {
 
     fn extents(&self, offset: u64, length: u64) -> Result<Vec<Extent>> {
         self.check(offset, length)?;
+        if !self.is_sparse {
+            return Ok(vec![Extent::new(offset, length, ExtentKind::Data)]);
+        }
         let end = offset + length;
         let mut extents = Vec::new();
         let mut push = |from: u64, to: u64, kind| {

@@ -197,6 +197,10 @@ impl State {
                 let change = Change::Write(offset, bytes.to_vec());
                 self.content(path).unwrap().unsynced.push(change);
             }
+            Step::Zero { path, offset, length } => {
+                let change = Change::Write(offset, vec![0; length as usize]);
+                self.content(path).unwrap().unsynced.push(change);
+            }
             Step::SetLength { path, length } => self.content(path).unwrap().unsynced.push(Change::Length(length)),
             Step::Sync(path) => {
                 let content = self.content(path).unwrap();
@@ -226,7 +230,7 @@ impl Step<'_> {
     fn path(&self) -> &Path {
         match self {
             Self::Create(path) | Self::Sync(path) | Self::SyncFolder(path) | Self::Remove(path) => path,
-            Self::Write { path, .. } | Self::SetLength { path, .. } => path,
+            Self::Write { path, .. } | Self::SetLength { path, .. } | Self::Zero { path, .. } => path,
             Self::Rename { from, .. } => from,
         }
     }
@@ -237,6 +241,7 @@ impl Step<'_> {
             Self::Create(_) => format!("create {name}"),
             Self::Write { bytes, offset, .. } => format!("write {name} {} at {offset}", bytes.len()),
             Self::SetLength { length, .. } => format!("truncate {name} to {length}"),
+            Self::Zero { offset, length, .. } => format!("zero {name} {length} at {offset}"),
             Self::Sync(_) => format!("sync {name}"),
             Self::SyncFolder(_) => format!("sync folder {name}"),
             Self::Rename { .. } => format!("rename {name}"),

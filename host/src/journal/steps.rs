@@ -5,10 +5,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, FallocateFlags, RenameFlags, renameat_with};
 
 #[cfg(test)]
 use super::crash::before;
@@ -20,6 +20,7 @@ pub(super) enum Step<'a> {
     Create(&'a Path),
     Write { path: &'a Path, file: &'a File, bytes: &'a [u8], offset: u64 },
     SetLength { path: &'a Path, length: u64 },
+    Zero { path: &'a Path, offset: u64, length: u64 },
     Sync(&'a Path),
     SyncFolder(&'a Path),
     Rename { from: &'a Path, to: &'a Path },
@@ -70,6 +71,15 @@ impl DurableFile {
         Ok(Self { file, path: path.to_path_buf() })
     }
 
+    /// Opens a block device.
+    pub fn open_device(path: &Path) -> io::Result<Self> {
+        let file = File::options().read(true).write(true).custom_flags(libc::O_CLOEXEC).open(path)?;
+        if !file.metadata()?.file_type().is_block_device() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "is not a block device"));
+        }
+        Ok(Self { file, path: path.to_path_buf() })
+    }
+
     /// Its path when it was opened.
     pub fn path(&self) -> &Path {
         &self.path
@@ -89,6 +99,26 @@ impl DurableFile {
     /// Cuts the file, or lengthens it by zeros.
     pub fn set_length(&self, length: u64) -> io::Result<()> {
         carry_out(Step::SetLength { path: &self.path, length }, || self.file.set_len(length))
+    }
+
+    /// Makes a range read as zeros, without writing them: false where that is not possible.
+    pub fn discard(&self, offset: u64, length: u64) -> io::Result<bool> {
+        match self.allocate(FallocateFlags::PUNCH_HOLE, offset, length) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(false),
+            done => done.map(|()| true),
+        }
+    }
+
+    /// Makes a range read as zeros, which may take as long as to write them.
+    pub fn zero(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.allocate(FallocateFlags::ZERO_RANGE, offset, length)
+    }
+
+    fn allocate(&self, how: FallocateFlags, offset: u64, length: u64) -> io::Result<()> {
+        let how = how | FallocateFlags::KEEP_SIZE;
+        carry_out(Step::Zero { path: &self.path, offset, length }, || {
+            Ok(rustix::fs::fallocate(&self.file, how, offset, length)?)
+        })
     }
 
     /// Waits until all that was written is on the disk, and the length with it.

@@ -26,5 +26,5 @@ pub(super) fn open(run: &Run<'_>, index: usize, name: &str, chosen: ChosenWay) -
         (Arc::from(flat.source), flat.report, Some(flattener.label))
     };
     let (name, way, before) = (name.to_owned(), Some(chosen), String::new());
-    Ok(Disk { index, name, source, report, plugin, grown_from: None, way, before })
+    Ok(Disk { index, name, source, report, plugin, grown_from: None, device: None, way, before })
 }

@@ -1,15 +1,16 @@
 //! CONVERT: what FIX left in the overlays goes onto the working images; another format is converted; then every image gets its final
 //! name, which is the moment the result exists.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use vmdk2kvm_plugin_api::model::{CommitOverlay, Convert};
 use vmdk2kvm_plugin_api::{Converter, Result};
 
 use super::attach::overlay_path;
-use super::format::working_format;
+use super::disk::Disk;
+use super::format::{final_format, must_convert, working_format};
 use super::output::Output;
 use super::paths::{remove_if_there, set_private, text};
 use super::run::Run;
@@ -29,25 +30,29 @@ struct Promoting {
 /// The images that a former run had given their final names.
 pub(super) fn promoted(output: &Output, key: &StageKey) -> Vec<PathBuf> {
     let Some(promoting) = output.records.read::<Promoting>(PROMOTING, key) else { return Vec::new() };
-    let is_ours = |(path, inode): &(PathBuf, u64)| path.symlink_metadata().is_ok_and(|found| found.ino() == *inode);
+    // A device that a disk went onto is in the key.
+    let is_device = |path: &Path| path.metadata().is_ok_and(|found| found.file_type().is_block_device());
+    let is_ours = |(path, inode): &(PathBuf, u64)| {
+        is_device(path) || path.symlink_metadata().is_ok_and(|found| found.ino() == *inode)
+    };
     promoting.images.into_iter().filter(is_ours).map(|(path, _)| path).collect()
 }
 
 /// Commits the overlays of these disks. Safe to repeat: an overlay keeps what it holds.
-pub(super) fn commit(
+pub(super) fn commit<'a>(
     run: &Run<'_>,
     output: &Output,
-    disks: impl Iterator<Item = usize>,
+    disks: impl Iterator<Item = &'a Disk>,
     converter: &dyn Converter,
     key: &StageKey,
 ) -> Result<()> {
     output.records.write(COMMIT_BEGAN, key, &())?;
-    for index in disks {
+    for disk in disks {
         run.check_cancelled()?;
         converter.commit_overlay(&CommitOverlay::new(
-            text(&overlay_path(&output.work, index))?,
-            text(&output.part(index))?,
-            working_format(run.job).as_str().to_owned(),
+            text(&overlay_path(&output.work, disk.index))?,
+            text(output.part(run.job, disk).path())?,
+            working_format(run.job, disk),
         ))?;
     }
     Ok(())
@@ -57,55 +62,56 @@ pub(super) fn commit(
 pub(super) fn finish(
     run: &Run<'_>,
     output: &Output,
-    disks: usize,
+    disks: &[Disk],
     converter: Option<&dyn Converter>,
     key: &StageKey,
 ) -> Result<Vec<PathBuf>> {
-    let format = run.job.settings.format.as_str();
+    let job = run.job;
     let ours = promoted(output, key);
     let mut parts = Vec::new();
-    for index in 0..disks {
+    for disk in disks {
         run.check_cancelled()?;
-        if ours.contains(&output.image(index, format)) {
+        if ours.contains(&output.image(job, disk)) {
             continue;
         }
-        let part = match converter {
+        let working = output.part(job, disk).path().to_owned();
+        let part = match converter.filter(|_| must_convert(job, disk)) {
             Some(converter) => {
-                let converted = output.converted_part(index);
+                let converted = output.converted_part(disk.index);
                 remove_if_there(&converted)?;
                 converter.convert(
                     &Convert::new(
-                        text(&output.part(index))?,
-                        working_format(run.job).as_str().to_owned(),
+                        text(&working)?,
+                        working_format(job, disk),
                         text(&converted)?,
-                        format.to_owned(),
+                        final_format(job, disk),
                     )
-                    .with(|it| it.compress = run.job.settings.compress),
+                    .with(|it| it.compress = job.settings.compress),
                 )?;
                 set_private(&converted)?;
                 converted
             }
-            None => output.part(index),
+            None => working,
         };
-        parts.push((index, part));
+        parts.push((disk, part));
     }
     let mut images = Vec::new();
-    for (index, part) in &parts {
+    for (disk, part) in &parts {
         let inode = part.symlink_metadata().map_err(|error| output_error(part.display(), &error))?.ino();
-        images.push((output.image(*index, format), inode));
+        images.push((output.image(job, disk), inode));
     }
     for path in ours {
         let inode = path.symlink_metadata().map_err(|error| output_error(path.display(), &error))?.ino();
         images.push((path, inode));
     }
     output.records.write(PROMOTING, key, &Promoting { images })?;
-    for (index, part) in parts {
+    for (disk, part) in parts.into_iter().filter(|(disk, _)| disk.device.is_none()) {
         output.records.fence().check()?;
-        promote(&part, &output.image(index, format))?;
+        promote(&part, &output.image(job, disk))?;
     }
     // Converted images leave their working images behind, and so does a run that was killed in here.
-    for index in 0..disks {
-        remove_if_there(&output.part(index))?;
+    for disk in disks {
+        output.part(job, disk).remove()?;
     }
-    Ok((0..disks).map(|index| output.image(index, format)).collect())
+    Ok(disks.iter().map(|disk| output.image(job, disk)).collect())
 }

@@ -1,7 +1,6 @@
 //! The bulk copy, which runs beside the appliance: every disk's flat view to its working image, each under a record once it is durable.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -14,7 +13,7 @@ use vmdk2kvm_plugin_api::{BlockSource, ErrorKind, ExtentKind, PluginError, Resul
 use super::stated::Stated;
 use crate::copy::map_walk::MapWalk;
 use crate::copy::{
-    Control, CopyOutcome, CopyRequest, ImageFormat, PATIENCE, Progress, Watch, Watched, copy_image, finished,
+    Control, CopyOutcome, CopyRequest, PATIENCE, Progress, Target, Watch, Watched, copy_image, finished,
 };
 use crate::events::{Event, EventSink, Stage};
 use crate::journal::{Records, StageKey};
@@ -27,8 +26,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct CopyTask {
     pub index: usize,
     pub source: Arc<dyn BlockSource>,
-    pub part: PathBuf,
-    pub format: ImageFormat,
+    pub target: Target,
     pub key: StageKey,
     /// Bytes of data to copy, holes and zeros left out; 0 where a former run has copied them.
     pub data_bytes: u64,
@@ -49,12 +47,11 @@ impl CopyTask {
     fn forget(&self, records: &Records) {
         // On the way out of that failure, which is reported. What cannot be removed is found wrong again.
         let _ = records.remove(&record_name(self.index));
-        let _ = std::fs::remove_file(&self.part);
+        let _ = self.target.remove();
     }
 
     fn request<'a>(&'a self, records: &'a Records, name: &'a str) -> CopyRequest<'a> {
-        let (source, target) = (self.source.as_ref(), self.part.as_path());
-        CopyRequest { source, target, format: self.format, records, name, key: &self.key }
+        CopyRequest { source: self.source.as_ref(), target: &self.target, records, name, key: &self.key }
     }
 }
 

@@ -6,7 +6,7 @@ use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use super::disk::FinalDisk;
 use super::finished;
-use super::format::must_convert;
+use super::format::{final_format, must_convert};
 use super::output::Output;
 use super::paths::text;
 use super::run::Run;
@@ -86,8 +86,8 @@ impl Delivery<'_, '_> {
     /// Whether every image is as it was copied.
     fn is_copy(&self) -> bool {
         let job = self.run.job;
-        let unchanged = matches!(job.command, Command::Flatten | Command::Convert) && !must_convert(job);
-        unchanged && self.disks.iter().all(|disk| disk.copied.is_some())
+        let is_copy = |made: &FinalDisk<'_>| made.copied.is_some() && !must_convert(job, made.disk);
+        matches!(job.command, Command::Flatten | Command::Convert) && self.disks.iter().all(is_copy)
     }
 
     fn test(&self, summary: &Summary) -> Result<Tested, Failure> {
@@ -122,8 +122,9 @@ impl Delivery<'_, '_> {
         machine.name.clone_from(&self.vm.name);
         for (disk, made) in machine.disks.iter_mut().zip(&self.disks) {
             disk.image = text(&made.image)?;
-            disk.format = format.to_owned();
+            disk.format = final_format(job, made.disk).to_owned();
             disk.size_bytes = made.disk.size();
+            disk.block_device = made.disk.device.is_some();
         }
         Ok(machine)
     }

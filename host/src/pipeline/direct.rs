@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use vmdk2kvm_plugin_api::model::{Finding, Inspection, OsFamily, Severity};
-use vmdk2kvm_plugin_api::{ErrorKind, PluginError};
+use vmdk2kvm_plugin_api::{ErrorKind, Inspector, PluginError};
 
 use super::disk::Disk;
 use super::fetch::Fetched;
@@ -14,7 +14,11 @@ use super::inspect::{self, OpenedGuest};
 use super::run::Run;
 use crate::config::GuestReader;
 use crate::events::{Stage, StageStatus};
+use crate::plugins::Chosen;
 use crate::worker::Failure;
+
+/// A plugin that reads flat views.
+pub(super) type Reader = Chosen<Box<dyn Inspector>>;
 
 /// Why no reader of flat views read the guest.
 pub(super) struct Refused(String);
@@ -44,41 +48,51 @@ impl Refused {
 
 /// The guest as a reader of flat views opens it; `None` where there is none, or none is to be asked.
 pub(super) fn open(run: &Run<'_>, fetched: &Fetched, disks: &[Disk]) -> Result<Option<OpenedGuest>, Failure> {
-    let settings = &run.job.settings;
-    if disks.is_empty() || settings.inspect.reader == GuestReader::Appliance {
-        return Ok(None);
-    }
-    let failed = |error| Failure::new(Stage::Inspect, error);
-    let reader = run.registry.source_reader(settings.plugins.inspector.as_deref()).map_err(failed)?;
-    let Some(reader) = reader else {
-        return match settings.inspect.reader {
-            GuestReader::Native => Err(failed(run.registry.no_source_reader())),
-            GuestReader::Auto | GuestReader::Appliance => Ok(None),
-        };
-    };
-    let request = inspect::request(run, fetched, Vec::new(), false, run.private);
-    let sources = disks.iter().map(|disk| Arc::clone(&disk.source)).collect();
-    let mut began = run.begin(Stage::Inspect, Some(&reader.label));
-    began.plugin = Some(reader.label.clone());
-    let opened = reader.stage.open_sources(&request, sources).and_then(|opened| {
-        // It is not the one to say that nobody knows it.
-        match opened.inspection.os.family {
-            OsFamily::Unknown => Err(PluginError::cannot("reading a system that it does not know")),
-            _ => Ok(opened),
-        }
-    });
-    match opened {
+    let Some(reader) = reader(run, disks)? else { return Ok(None) };
+    let began = run.begin(Stage::Inspect, Some(&reader.label));
+    match read(run, fetched, disks, &reader) {
         Ok(opened) => {
             began.end(StageStatus::Done, 0);
-            Ok(Some(inspect::opened(fetched, opened)))
+            Ok(Some(opened))
         }
         Err(error) => {
-            let failure = failed(error);
+            let failure = Failure::new(Stage::Inspect, error);
             // Another one does the stage.
             if Refused::is_one(run, &failure) {
                 began.end(StageStatus::Skipped, 0);
             }
             Err(failure)
         }
+    }
+}
+
+/// The reader of flat views that the job wants.
+pub(super) fn reader(run: &Run<'_>, disks: &[Disk]) -> Result<Option<Reader>, Failure> {
+    let settings = &run.job.settings;
+    if disks.is_empty() || settings.inspect.reader == GuestReader::Appliance {
+        return Ok(None);
+    }
+    let failed = |error| Failure::new(Stage::Inspect, error);
+    let reader = run.registry.source_reader(settings.plugins.inspector.as_deref()).map_err(failed)?;
+    if reader.is_none() && settings.inspect.reader == GuestReader::Native {
+        return Err(failed(run.registry.no_source_reader()));
+    }
+    Ok(reader)
+}
+
+/// The guest as this reader opens it, of which nobody is told.
+pub(super) fn read(
+    run: &Run<'_>,
+    fetched: &Fetched,
+    disks: &[Disk],
+    reader: &Reader,
+) -> Result<OpenedGuest, PluginError> {
+    let request = inspect::request(run, fetched, Vec::new(), false, run.private);
+    let sources = disks.iter().map(|disk| Arc::clone(&disk.source)).collect();
+    let opened = reader.stage.open_sources(&request, sources)?;
+    // It is not the one to say that nobody knows it.
+    match opened.inspection.os.family {
+        OsFamily::Unknown => Err(PluginError::cannot("reading a system that it does not know")),
+        _ => Ok(inspect::opened(fetched, opened)),
     }
 }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use vmdk2kvm_plugin_api::model::{ChainReport, Way};
-use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, Transport};
+use vmdk2kvm_plugin_api::{BlockSource, ErrorKind, PluginError, Result, Transport};
 
 use super::stated::Stated;
 use crate::copy::CopyOutcome;
+use crate::device::Device;
+use crate::events::escape;
 use crate::report::WayRecord;
 
 /// A disk of the VM.
@@ -23,10 +25,26 @@ pub(super) struct Disk {
     pub plugin: Option<String>,
     /// Its size in the source in bytes, when it is to be larger.
     pub grown_from: Option<u64>,
+    /// The block device that takes its bytes; `None`: a file in the output folder.
+    pub device: Option<Device>,
     /// The way that its bytes come; `None`: it has none.
     pub way: Option<ChosenWay>,
     /// The state of its files when the run began: [`Disk::fingerprint`].
     pub before: String,
+}
+
+/// The disk that the user means by its number, from 1, or its name; `why` ends the error when there is none, or several.
+pub(super) fn named(disks: &[Disk], word: &str, why: &str) -> Result<usize> {
+    let is_meant = |index: &usize| word.parse() == Ok(index + 1) || disks[*index].name == word;
+    let meant: Vec<usize> = (0..disks.len()).filter(is_meant).collect();
+    let [index] = meant[..] else {
+        let count = if meant.is_empty() { "no disk is" } else { "several disks are" };
+        let known: Vec<_> = disks.iter().map(|disk| escape(&disk.name).into_owned()).collect();
+        let message = format!("{count} called `{}`, {why}", escape(word));
+        return Err(PluginError::new(ErrorKind::Usage, message)
+            .hint(format!("name it by its number, from 1: {}", known.join(", "))));
+    };
+    Ok(index)
 }
 
 /// The way that the bytes of a disk come.

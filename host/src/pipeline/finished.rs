@@ -4,6 +4,7 @@
 //! remembered among what this user's runs leave elsewhere. Where it is not, the images are somebody's, and are not replaced.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -69,9 +70,12 @@ fn former(job: &Job, output: &Output) -> Option<Report> {
 
 /// Whether an image is as it was left. A machine that was started from it since has changed it, and is no reason to migrate again.
 fn is_whole(job: &Job, output: &Output, image: &ImageRecord) -> bool {
-    let found = output.dir.join(&image.path).metadata().ok().filter(|found| found.is_file());
+    let Ok(found) = output.dir.join(&image.path).metadata() else { return false };
+    if found.file_type().is_block_device() {
+        return true;
+    }
     let changes = !matches!(job.command, Command::Flatten | Command::Convert);
-    found.is_some_and(|found| changes || image.file_bytes.is_none_or(|bytes| bytes == found.len()))
+    found.is_file() && (changes || image.file_bytes.is_none_or(|bytes| bytes == found.len()))
 }
 
 /// How the result that has the name of this one came about, for a hint; `None`: nothing is known of it.
@@ -106,6 +110,7 @@ fn words(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>, same
     }
     words.extend(other("format").map(|value| format!("the format ({value})")));
     words.extend(other("compression").map(|_| "the compression".to_owned()));
+    words.extend(other("devices").map(|_| "the devices that take disks".to_owned()));
     words.extend(other("plan").map(|_| "the plan".to_owned()));
     words.extend(other("settings").map(|_| "the settings of plugins, keys or the root".to_owned()));
     words.extend(other("new machine").map(|_| "the settings of the new machine".to_owned()));

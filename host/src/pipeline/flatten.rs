@@ -61,6 +61,7 @@ fn empty(index: usize, disk: &model::Disk) -> Result<Disk> {
         report: ChainReport::new(disk.capacity_bytes, Vec::new()),
         plugin: None,
         grown_from: None,
+        device: None,
         way: None,
         before: String::new(),
     })

@@ -1,5 +1,6 @@
 //! A finished result in its folder: its report, and its machine with the images where they are now.
 
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use vmdk2kvm_plugin_api::model::Machine;
@@ -28,7 +29,7 @@ pub(super) fn machine(dir: &Path, report: &Report) -> Result<Machine> {
         report.machine.clone().ok_or_else(|| again(format!("{} has a report that names no machine", dir.display())))?;
     for (disk, image) in machine.disks.iter_mut().zip(&report.images) {
         let path = dir.join(&image.path);
-        if !path.is_file() {
+        if !path.metadata().is_ok_and(|found| found.is_file() || found.file_type().is_block_device()) {
             return Err(again(format!("{} is missing", path.display())));
         }
         disk.image = text(&path)?;

@@ -1,12 +1,15 @@
 //! INSPECT, PLAN and FIX, on overlays of the disks, beside the bulk copy. What they did is remembered once the overlays are
 //! durable, so that a later run goes on with the commit.
 
+use std::time::Instant;
+
 use serde::{Deserialize, Serialize};
 use vmdk2kvm_plugin_api::PluginError;
-use vmdk2kvm_plugin_api::model::{Inspection, Plan, PlanContext};
+use vmdk2kvm_plugin_api::model::{Inspection, Plan, PlanContext, Severity};
 
 use super::attach::{self, Attached};
 use super::copying::Copying;
+use super::direct;
 use super::disk::Disk;
 use super::fetch::Fetched;
 use super::fix;
@@ -17,6 +20,7 @@ use super::plan::{self, Fixers};
 use super::resize;
 use super::run::Run;
 use super::summary::Summary;
+use crate::config::GuestReader;
 use crate::events::{Event, Stage, StageStatus};
 use crate::journal::{StageKey, output_error};
 use crate::report::ChangeRecord;
@@ -67,6 +71,10 @@ impl GuestStages<'_, '_> {
             }
             return Ok(self.take_over(record, summary));
         }
+        if let Some(record) = self.nothing_to_do() {
+            self.output.records.write(FIX, self.key, &record)?;
+            return Ok(self.take_over(record, summary));
+        }
         let attached = self.attach()?;
         // The source's own failure, seen by the appliance as a broken disk, is the one to report.
         let record = self.mend(&attached, copying, summary);
@@ -95,6 +103,32 @@ impl GuestStages<'_, '_> {
         summary.converged = record.converged;
         summary.machine = record.plan.machine;
         commit
+    }
+
+    /// The stages of a guest that needs no change, as a reader of flat views finds it: then no appliance is started. `None` when anything is
+    /// to be done or in doubt; an appliance then looks at all of it, and what was seen here counts for nothing.
+    fn nothing_to_do(&self) -> Option<FixRecord> {
+        let (run, began) = (self.run, Instant::now());
+        let asked = run.job.settings.inspect.reader == GuestReader::Auto && run.job.wants(Stage::Fix);
+        if !asked || self.saved.is_some() {
+            return None;
+        }
+        let reader = direct::reader(run, self.disks).ok()??;
+        let mut opened = direct::read(run, self.fetched, self.disks, &reader).ok()?;
+        let (inspection, inspected) = (opened.inspection.clone(), Instant::now());
+        let fixers = run.registry.fixers(inspection.os.family, false).ok()?;
+        let plan = plan::plan(run, &fixers, &self.context(&inspection), None, opened.guest().ok()?).ok()?;
+        opened.close().ok()?;
+        let is_blocked = plan.findings.iter().any(|finding| finding.severity == Severity::Block);
+        if is_blocked || !plan.changes.is_empty() {
+            return None;
+        }
+        let planned = Instant::now();
+        run.begin(Stage::Inspect, Some(&reader.label)).since(began).end_at(inspected, StageStatus::Done, 0);
+        run.begin(Stage::Plan, None).since(inspected).end_at(planned, StageStatus::Done, 0);
+        plan.findings.iter().for_each(|finding| run.services.events().emit(Event::Finding(finding.clone())));
+        run.pass_over(Stage::Fix, StageStatus::Unchanged);
+        Some(FixRecord { inspection, plan, changes: Vec::new(), converged: Some(true) })
     }
 
     fn attach(&self) -> Result<Attached, Failure> {

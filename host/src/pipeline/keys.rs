@@ -8,6 +8,7 @@ use vmdk2kvm_plugin_api::{PluginError, Result};
 use super::disk::Disk;
 use super::format::working_format;
 use super::run::Run;
+use crate::device::Device;
 use crate::events::Stage;
 use crate::journal::StageKey;
 
@@ -27,7 +28,9 @@ impl Keys {
     /// `saved` is a plan that is carried out instead of a new one.
     pub fn new(run: &Run<'_>, vm: &VmSpec, disks: &[Disk], saved: Option<&Plan>) -> Result<Self> {
         let job = run.job;
-        let format = working_format(job).as_str();
+        let formats = json(&disks.iter().map(|disk| working_format(job, disk)).collect::<Vec<_>>())?;
+        let devices: Vec<_> = disks.iter().map(|disk| disk.device.as_ref().map(Device::identity)).collect();
+        let devices = json(&devices)?;
         // How the source was spelled, and what a plugin says about it, changes nothing; what it holds is in the fingerprints.
         let vm = json(&vm.clone().with(|vm| {
             vm.origin = None;
@@ -48,13 +51,16 @@ impl Keys {
         let installed = run.registry.fingerprint();
         // The new machine is decided with the fixes, from what they promise.
         let machine = json(&job.settings.machine)?;
-        let fix = StageKey::new(&[["fix", format, installed.as_str(), machine.as_str()].as_slice(), &inputs].concat());
+        let fix = StageKey::new(
+            &[["fix", formats.as_str(), installed.as_str(), machine.as_str()].as_slice(), &inputs].concat(),
+        );
         let result = json(&(
             &job.settings.machine,
             &job.settings.targets,
             &job.settings.target,
             job.settings.format,
             job.settings.compress,
+            &devices,
         ))?;
         let digest = |texts: &[&str]| StageKey::new(texts).as_str().to_owned();
         let prints: Vec<&str> = disks.iter().map(|disk| disk.before.as_str()).collect();
@@ -64,6 +70,7 @@ impl Keys {
             ("machine", digest(&[&vm])),
             ("format", job.settings.format.as_str().to_owned()),
             ("compression", job.settings.compress.to_string()),
+            ("devices", devices),
             ("plan", digest(&[&changes])),
             ("settings", digest(&[&settings])),
             ("target", digest(&[&json(&(&job.settings.targets, &job.settings.target))?])),
@@ -80,8 +87,9 @@ impl Keys {
 
 /// The copy of a disk: what it reads, with which plugin, into which format.
 pub(super) fn of_copy(run: &Run<'_>, disk: &Disk) -> StageKey {
-    let format = working_format(run.job).as_str();
-    StageKey::new(&["copy", format, &disk.before, disk.plugin.as_deref().unwrap_or_default()])
+    let format = working_format(run.job, disk);
+    let device = disk.device.as_ref().map_or("", Device::identity);
+    StageKey::new(&["copy", format, device, &disk.before, disk.plugin.as_deref().unwrap_or_default()])
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String> {

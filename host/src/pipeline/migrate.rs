@@ -18,16 +18,16 @@ use super::copying::{self, Copied, CopyTask, Copying, Verify};
 use super::deliver::Delivery;
 use super::disk::{Disk, FinalDisk};
 use super::fetch::Fetched;
-use super::format::{OVERLAY, must_convert, working_format};
+use super::format::{OVERLAY, converts_files, final_format};
 use super::guest_stages::GuestStages;
 use super::hold::{self, Held};
 use super::keys::{self, Keys};
 use super::output::Output;
-use super::paths::{remove_if_there, text};
+use super::paths::text;
 use super::run::{Began, Run};
 use super::summary::Summary;
 use super::targets::{Drafts, Targets};
-use super::{fetch, finished, flatten, plan, resize, retest, saved_plan};
+use super::{devices, fetch, finished, flatten, format, plan, resize, retest, saved_plan};
 use crate::config::{Command, Input};
 use crate::events::{Event, Stage, StageStatus};
 use crate::machine::{Promises, decide};
@@ -86,7 +86,7 @@ fn check_plugins(run: &Run<'_>) -> Result<(), Failure> {
     if run.job.wants(Stage::Inspect) {
         converter(OVERLAY).map_err(|error| Failure::new(Stage::Inspect, error))?;
     }
-    if run.job.wants(Stage::Convert) && must_convert(run.job) {
+    if run.job.wants(Stage::Convert) && converts_files(run.job) {
         converter(run.job.settings.format.as_str()).map_err(|error| Failure::new(Stage::Convert, error))?;
     }
     if run.job.wants(Stage::Convert) && run.job.command.makes_machine() {
@@ -111,6 +111,8 @@ fn open(run: &Run<'_>, fetched: &mut Fetched, output: &Output, saved: Option<&Pl
         Some(plan) => resize::grow(run, &saved_plan::resizes(plan, &fetched.vm), &mut fetched.vm, &mut disks)?,
         None => resize::grow(run, &run.job.settings.resize, &mut fetched.vm, &mut disks)?,
     }
+    devices::assign(run, &mut disks)?;
+    fetched.vm.findings.extend(devices::findings(&disks));
     Disk::note_state(&mut disks)?;
     Ok(disks)
 }
@@ -140,7 +142,7 @@ impl Migration<'_, '_> {
         let ours = self.promoted();
         let drafts = self.rehearse()?;
         let rendered = drafts.iter().flat_map(Drafts::names);
-        let refused = self.output.refuse_existing(run.job, self.disks.len(), rendered, &ours);
+        let refused = self.output.refuse_existing(run.job, &self.disks, rendered, &ours);
         refused.map_err(|error| self.tell_apart(error))?;
         let guest = self.guest_stages();
         self.forget_what_is_to_be_done_again(&guest)?;
@@ -148,9 +150,12 @@ impl Migration<'_, '_> {
         let (mut data, mut nothing_to_copy) = (0u64, true);
         for task in tasks.iter_mut().filter(|task| !copying::is_finished(&self.output.records, task)) {
             task.data_bytes = copying::data_bytes(task.source.as_ref())?;
-            data = data.saturating_add(task.data_bytes);
+            if self.disks[task.index].device.is_none() {
+                data = data.saturating_add(task.data_bytes);
+            }
             nothing_to_copy = false;
         }
+        let _claims = devices::claim(run, self.output, &self.disks, &ours)?;
         self.output.check_space(run.job, data)?;
         let of_disk = |task: &CopyTask| {
             let disk = &self.disks[task.index];
@@ -211,8 +216,10 @@ impl Migration<'_, '_> {
         let decided = decide(&self.fetched.vm, None, &Promises::default(), format, &job.settings.machine);
         let mut machine = decided.machine;
         for (disk, source) in machine.disks.iter_mut().zip(&self.disks) {
-            disk.image = text(&self.output.image(source.index, format))?;
+            disk.image = text(&self.output.image(job, source))?;
+            disk.format = final_format(job, source).to_owned();
             disk.size_bytes = source.size();
+            disk.block_device = source.device.is_some();
         }
         Targets::choose(self.run, &job.settings.targets)?.render(&machine, &self.output.name).map(Some)
     }
@@ -279,9 +286,9 @@ impl Migration<'_, '_> {
         let commit_counts = records.read::<()>(COMMIT_BEGAN, &self.keys.fix).is_some();
         let dirty = committed && !(guest.is_finished() && commit_counts);
         if dirty || from <= Stage::Flatten {
-            for index in 0..self.disks.len() {
-                records.remove(&copying::record_name(index))?;
-                remove_if_there(&self.output.part(index))?;
+            for disk in &self.disks {
+                records.remove(&copying::record_name(disk.index))?;
+                self.output.part(self.run.job, disk).remove()?;
             }
             records.remove(COMMIT_BEGAN)?;
         }
@@ -289,18 +296,16 @@ impl Migration<'_, '_> {
     }
 
     /// The disks that have no final image yet.
-    fn unpromoted<'a>(&'a self, ours: &'a [PathBuf]) -> impl Iterator<Item = usize> + 'a {
-        let format = self.run.job.settings.format.as_str();
-        (0..self.disks.len()).filter(move |index| !ours.contains(&self.output.image(*index, format)))
+    fn unpromoted<'a>(&'a self, ours: &'a [PathBuf]) -> impl Iterator<Item = &'a Disk> + 'a {
+        self.disks.iter().filter(move |disk| !ours.contains(&self.output.image(self.run.job, disk)))
     }
 
     fn tasks(&self, ours: &[PathBuf]) -> Vec<CopyTask> {
-        let task = |index: usize| CopyTask {
-            index,
-            source: Arc::clone(&self.disks[index].source),
-            part: self.output.part(index),
-            format: working_format(self.run.job),
-            key: keys::of_copy(self.run, &self.disks[index]),
+        let task = |disk: &Disk| CopyTask {
+            index: disk.index,
+            source: Arc::clone(&disk.source),
+            target: self.output.part(self.run.job, disk),
+            key: keys::of_copy(self.run, disk),
             data_bytes: 0,
         };
         self.unpromoted(ours).map(task).collect()
@@ -310,7 +315,7 @@ impl Migration<'_, '_> {
     fn convert(&self, commit: bool, ours: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         let run = self.run;
         run.stage(Stage::Convert, |plugin| {
-            let must_convert = must_convert(run.job);
+            let must_convert = self.disks.iter().any(|disk| format::must_convert(run.job, disk));
             let format = if must_convert { run.job.settings.format.as_str() } else { OVERLAY };
             let converter = if commit || must_convert {
                 let converter = run.registry.converter(run.job.settings.plugins.converter.as_deref(), format)?;
@@ -324,7 +329,7 @@ impl Migration<'_, '_> {
                 convert::commit(run, self.output, open, converter.as_ref(), &self.keys.fix)?;
             }
             let converter = converter.filter(|_| must_convert);
-            convert::finish(run, self.output, self.disks.len(), converter.as_deref(), &self.keys.images)
+            convert::finish(run, self.output, &self.disks, converter.as_deref(), &self.keys.images)
         })
     }
 }

@@ -10,6 +10,7 @@ mod convert;
 mod copying;
 mod define;
 mod deliver;
+mod devices;
 mod digests;
 mod direct;
 mod disk;

@@ -7,11 +7,13 @@ use sha2::{Digest, Sha256};
 use vmdk2kvm_plugin_api::model::SourceRef;
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
-use super::format::must_convert;
+use super::disk::Disk;
+use super::format::{converts_files, file_format};
 use super::paths::remove_folder;
 use super::run::Run;
 use super::source::Kept;
 use crate::config::{Command, Job};
+use crate::copy::Target;
 use crate::journal::{LOCK_FILE, Lock, NotedHold, Patience, Records, StageKey, create_private_folder, output_error};
 use crate::machine::safe_name;
 
@@ -114,14 +116,17 @@ impl Output {
         self.work.join(PLUGIN_FOLDERS).join(&job.as_str()[..12])
     }
 
-    /// Final path of a disk's image.
-    pub fn image(&self, index: usize, format: &str) -> PathBuf {
-        self.dir.join(format!("{}-disk{}.{format}", self.name, index + 1))
+    /// Final path of a disk's image: a file, or its device.
+    pub fn image(&self, job: &Job, disk: &Disk) -> PathBuf {
+        let file = || self.dir.join(format!("{}-disk{}.{}", self.name, disk.index + 1, job.settings.format.as_str()));
+        disk.device.as_ref().map_or_else(file, |device| device.path().to_owned())
     }
 
-    /// Where the working image of a disk grows: beside its final name, so that promotion is a rename.
-    pub fn part(&self, index: usize) -> PathBuf {
-        self.dir.join(format!("{}-disk{}.part", self.name, index + 1))
+    /// Where the working image of a disk grows: beside its final name, so that promotion is a rename; or on its device.
+    pub fn part(&self, job: &Job, disk: &Disk) -> Target {
+        let file = || self.dir.join(format!("{}-disk{}.part", self.name, disk.index + 1));
+        let device = disk.device.as_ref().map(|device| Target::Device(device.path().to_owned()));
+        device.unwrap_or_else(|| Target::File(file(), file_format(job)))
     }
 
     /// Where an image of another format than the working one grows.
@@ -134,11 +139,12 @@ impl Output {
     pub fn refuse_existing<'a>(
         &self,
         job: &Job,
-        disks: usize,
+        disks: &[Disk],
         rendered: impl Iterator<Item = &'a str>,
         ours: &[PathBuf],
     ) -> Result<()> {
-        let mut names: Vec<PathBuf> = (0..disks).map(|index| self.image(index, job.settings.format.as_str())).collect();
+        let files = disks.iter().filter(|disk| disk.device.is_none());
+        let mut names: Vec<PathBuf> = files.map(|disk| self.image(job, disk)).collect();
         names.retain(|name| !ours.contains(name));
         if ours.is_empty() && matches!(job.command, Command::Migrate | Command::Apply | Command::Fix) {
             names.extend(OWN_FILES.map(|name| self.dir.join(name)));
@@ -154,11 +160,11 @@ impl Output {
         }
     }
 
-    /// Checks that so many bytes of data, which are still to be copied, fit, with five per cent to spare; twice where the working images are
+    /// Checks that so many bytes of data, which are still to be copied into files, fit, with five per cent to spare; twice where the working images are
     /// converted. How small compressed images get is not known before.
     pub fn check_space(&self, job: &Job, data: u64) -> Result<()> {
         let mut needed = data.saturating_add(data / 20);
-        if must_convert(job) && !job.settings.compress {
+        if converts_files(job) && !job.settings.compress {
             needed = needed.saturating_mul(2);
         }
         let free = free_bytes(&self.dir)?;

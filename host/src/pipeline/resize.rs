@@ -6,7 +6,7 @@ use std::sync::Arc;
 use vmdk2kvm_plugin_api::model::{Action, GrownDisk, Plan, VmSpec};
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
-use super::disk::Disk;
+use super::disk::{Disk, named};
 use super::run::Run;
 use super::source::Grown;
 use crate::config::{Command, Resize};
@@ -16,13 +16,7 @@ use crate::events::{Stage, bytes, escape};
 pub(super) fn grow(run: &Run<'_>, resizes: &[Resize], vm: &mut VmSpec, disks: &mut [Disk]) -> Result<()> {
     let usage = |message: String| PluginError::new(ErrorKind::Usage, message);
     for (at, resize) in resizes.iter().enumerate() {
-        let named: Vec<usize> = (0..disks.len()).filter(|index| resize.is_of(index + 1, &disks[*index].name)).collect();
-        let [index] = named[..] else {
-            let count = if named.is_empty() { "no disk is" } else { "several disks are" };
-            let known: Vec<_> = disks.iter().map(|disk| escape(&disk.name).into_owned()).collect();
-            return Err(usage(format!("{count} called `{}`, to be resized", escape(&resize.disk)))
-                .hint(format!("name it by its number, from 1: {}", known.join(", "))));
-        };
+        let index = named(disks, &resize.disk, "to be resized")?;
         let disk = &mut disks[index];
         if resizes[..at].iter().any(|former| former.is_of(index + 1, &disk.name)) {
             return Err(usage(format!("{} is resized twice", escape(&disk.name))).hint("give one size for each disk"));

@@ -37,6 +37,12 @@ pub(super) struct Began<'r> {
 }
 
 impl Began<'_> {
+    /// The stage began earlier, before it was known that this would come of it.
+    pub fn since(mut self, at: Instant) -> Self {
+        self.at = at;
+        self
+    }
+
     /// Ends the stage.
     pub fn end(self, status: StageStatus, bytes: u64) {
         self.end_at(Instant::now(), status, bytes);

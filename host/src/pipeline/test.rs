@@ -157,6 +157,7 @@ impl Overlays {
             remove_if_there(&overlay)?;
             disk.image = text(&overlay)?;
             disk.format = OVERLAY.to_owned();
+            disk.block_device = false;
             converter.stage.create_overlay(&CreateOverlay::new(&disk.image, image, format, disk.size_bytes))?;
         }
         Ok(overlays)

@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -14,6 +14,7 @@ use crate::config::{Input, Job, PluginOptions};
 use crate::journal::{FINISHED, create_private_folder, holds_register, state_folder};
 use crate::nbd::{Address, Endpoint};
 use crate::plugins::{CheckRequest, SecretStore, lock_files, search_folders, slots_folder};
+use crate::report::Report;
 use crate::uri::unescape;
 
 /// Programs, libraries, kernels, and what the kernel says. `/etc` is added entry by entry.
@@ -73,7 +74,10 @@ impl Territory {
         territory.read.extend(SecretStore::of_job(job).files());
         match &job.input {
             Input::Plan { path } => territory.read.push(path.clone()),
-            Input::Result { dir } => territory.write.push(dir.clone()),
+            Input::Result { dir } => {
+                territory.write.push(dir.clone());
+                territory.read.extend(devices_of(dir));
+            }
             Input::Source | Input::Images { .. } => {}
         }
         if let Some(uri) = &job.settings.define.connect {
@@ -82,6 +86,7 @@ impl Territory {
         territory.write.extend(
             job.settings.output.iter().chain(&job.settings.work_dir).chain(&job.settings.containment.folders).cloned(),
         );
+        territory.write.extend(job.settings.disk_out.iter().map(|out| out.device.clone()));
         for settings in job.settings.plugin.values() {
             territory.add_named(settings);
         }
@@ -156,6 +161,14 @@ impl Territory {
             _ => {}
         }
     }
+}
+
+/// The block devices that the images of a finished result are on. What its report says wrong is said by whoever reads all of it.
+fn devices_of(dir: &Path) -> Vec<PathBuf> {
+    let report =
+        std::fs::read(dir.join("report.json")).ok().and_then(|text| serde_json::from_slice::<Report>(&text).ok());
+    let images = report.into_iter().flat_map(|report| report.images).map(|image| PathBuf::from(image.path));
+    images.filter(|path| path.metadata().is_ok_and(|found| found.file_type().is_block_device())).collect()
 }
 
 /// The folder that bounds a source on this machine: a path, or a URI whose authority is this machine (RFC 8089 and its like).

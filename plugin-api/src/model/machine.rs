@@ -114,6 +114,9 @@ pub struct MachineDisk {
     /// Absolute path of its image, or of a block device; empty while there is none yet (in a plan).
     #[serde(default)]
     pub image: String,
+    /// The image is a block device of this machine.
+    #[serde(default)]
+    pub block_device: bool,
     /// Format of the image.
     pub format: String,
     /// Virtual size in bytes.
@@ -131,7 +134,15 @@ pub struct MachineDisk {
 impl MachineDisk {
     /// A disk on a bus.
     pub fn new(format: impl Into<String>, size_bytes: u64, bus: DiskBus) -> Self {
-        Self { image: String::new(), format: format.into(), size_bytes, bus, serial: None, boot_order: None }
+        Self {
+            image: String::new(),
+            block_device: false,
+            format: format.into(),
+            size_bytes,
+            bus,
+            serial: None,
+            boot_order: None,
+        }
     }
 }
 

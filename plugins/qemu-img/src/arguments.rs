@@ -4,6 +4,7 @@
 //! what we say), so qemu neither probes a format nor takes a colon, a comma or a percent sign in a name for syntax. A new image
 //! is named by its absolute path, in which qemu looks for none of these.
 
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -158,9 +159,11 @@ pub fn convert(
     Ok(arguments)
 }
 
-/// A format node on a file node, and nothing below.
+/// A format node on a file node, or on that of a block device, and nothing below.
 fn node(path: &Path, format: Format) -> Result<Value> {
-    let mut node = json!({ "driver": format.name(), "file": { "driver": "file", "filename": text(path)? } });
+    let is_device = path.metadata().is_ok_and(|found| found.file_type().is_block_device());
+    let driver = if is_device { "host_device" } else { "file" };
+    let mut node = json!({ "driver": format.name(), "file": { "driver": driver, "filename": text(path)? } });
     if format == Format::Qcow2 {
         node["backing"] = Value::Null;
     }

@@ -3,8 +3,8 @@
 //! Only the fixed part of a qcow2 header is read (qemu's docs/interop/qcow2.txt, "Header"); the tables behind it are qemu's.
 
 use std::fs::{File, OpenOptions};
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{Read, Seek};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use vmdk2kvm_plugin_api::{PluginError, Result};
@@ -66,12 +66,17 @@ impl Qcow2 {
     }
 }
 
-/// Opens a regular file. Not waiting, should it be a FIFO.
+/// Opens a regular file or a block device. Not waiting, should it be a FIFO.
 fn open(path: &Path) -> Result<(File, u64)> {
     let io = |error: std::io::Error| PluginError::from_io(path.display(), &error);
     let nonblock = rustix::fs::OFlags::NONBLOCK.bits() as i32;
     let file = OpenOptions::new().read(true).custom_flags(nonblock).open(path).map_err(io)?;
     let metadata = file.metadata().map_err(io)?;
+    if metadata.file_type().is_block_device() {
+        let length = (&file).seek(std::io::SeekFrom::End(0)).map_err(io)?;
+        (&file).rewind().map_err(io)?;
+        return Ok((file, length));
+    }
     if !metadata.is_file() {
         return Err(PluginError::unusable(format!("{}: not a regular file", path.display())));
     }

@@ -16,7 +16,8 @@ use options::Options;
 pub const TARGET: &str = "incus";
 
 /// What Incus has no word for.
-const CANNOT: [Feature; 8] = [
+const CANNOT: [Feature; 9] = [
+    Feature::BlockDevices,
     Feature::OldBoard,
     Feature::Serials,
     Feature::Ata,

@@ -18,8 +18,15 @@ use options::Options;
 pub const TARGET: &str = "kubevirt";
 
 /// What KubeVirt has no word for. It gives every machine a channel for the agent, and the other devices can be left out.
-const CANNOT: [Feature; 6] =
-    [Feature::Genid, Feature::OldBoard, Feature::Ide, Feature::EmptyDrives, Feature::VirtioVideo, Feature::LocalClock];
+const CANNOT: [Feature; 7] = [
+    Feature::Genid,
+    Feature::OldBoard,
+    Feature::BlockDevices,
+    Feature::Ide,
+    Feature::EmptyDrives,
+    Feature::VirtioVideo,
+    Feature::LocalClock,
+];
 
 /// The plugin.
 #[derive(Clone, Copy)]

@@ -10,7 +10,7 @@ use vmdk2kvm_libvirt::reach::networks;
 use vmdk2kvm_libvirt::{Connection, Domain, Error, compare};
 use vmdk2kvm_plugin_api::model::{Define, Defined, Finding, Machine, MachineDisk, Severity};
 use vmdk2kvm_plugin_api::text::escape;
-use vmdk2kvm_plugin_api::{Host, PluginError, Result};
+use vmdk2kvm_plugin_api::{ErrorKind, Host, PluginError, Result};
 
 use super::known::{Known, look_up};
 use super::options::Options;
@@ -28,6 +28,13 @@ pub(super) fn define(host: &Host, request: &Define) -> Result<Defined> {
     if let Some(disk) = machine.disks.iter().find(|disk| !opens(&disk.format)) {
         return Err(PluginError::unusable(format!("{}: libvirt opens no {} disks", disk.image, disk.format))
             .hint("migrate with --format qcow2 or --format raw"));
+    }
+    if let (Some(disk), Some(_)) = (machine.disks.iter().find(|disk| disk.block_device), &request.pool) {
+        return Err(PluginError::new(
+            ErrorKind::Usage,
+            format!("{} is a block device, which no pool takes", disk.image),
+        )
+        .hint("leave --pool away: the domain uses the device"));
     }
     let uri = request.connect.as_deref().unwrap_or(USUAL);
     let connection = Connection::open(uri)?;

@@ -16,7 +16,8 @@ use options::Options;
 pub const TARGET: &str = "openstack";
 
 /// What Nova has no word for.
-const CANNOT: [Feature; 7] = [
+const CANNOT: [Feature; 8] = [
+    Feature::BlockDevices,
     Feature::Uuid,
     Feature::Genid,
     Feature::Serials,

@@ -13,7 +13,7 @@ use vmdk2kvm_plugin_api::{BlockSource, ErrorKind, Result};
 
 use super::super::commit::Pace;
 use super::super::image::copy_at;
-use super::super::{Control, CopyRequest, ImageFormat, Progress, content_sha256};
+use super::super::{Control, CopyRequest, ImageFormat, Progress, Target, content_sha256};
 use super::sources::MapSource;
 use crate::journal::crash::{Disk, Fault, Kept};
 use crate::journal::{Fence, Lock, Patience, Records, StageKey, promote};
@@ -46,7 +46,13 @@ fn flatten(source: &MapSource, folder: &Path, format: ImageFormat) -> Result<()>
     if image.exists() {
         return Ok(());
     }
-    let request = CopyRequest { source, target: &target, format, records: &records, name: "copy-1", key: &key };
+    let request = CopyRequest {
+        source,
+        target: &Target::File(target.clone(), format),
+        records: &records,
+        name: "copy-1",
+        key: &key,
+    };
     copy_at(PACE, &request, &Control::unattended())?;
     promote(&target, &image)
 }
@@ -232,7 +238,13 @@ fn a_changed_source_begins_anew() {
         (Records::in_folder(&folder.path().join("work"), Fence::default()), StageKey::new(&["another fingerprint"]));
     let target = folder.path().join("out/disk.part");
     let format = ImageFormat::Qcow2;
-    let request = CopyRequest { source: &other, target: &target, format, records: &records, name: "copy-1", key: &key };
+    let request = CopyRequest {
+        source: &other,
+        target: &Target::File(target.clone(), format),
+        records: &records,
+        name: "copy-1",
+        key: &key,
+    };
     let outcome = copy_at(PACE, &request, &Control::unattended()).unwrap();
     assert_eq!(outcome.content_sha256, content_sha256(&other, &Control::unattended()).unwrap());
     assert_eq!(other.lowest_read.load(Ordering::Relaxed), 0);
@@ -250,7 +262,8 @@ fn a_run_that_lost_its_lock_changes_nothing() {
         let take = || Records::in_folder(&work, Lock::work(&work, &mut Patience::of_a_test()).unwrap().1);
         let files = || [&target, &work.join("copy.log"), &work.join("lock")].map(|path| std::fs::read(path).unwrap());
         let copy = |records: &Records, control: &Control<'_>| {
-            let request = CopyRequest { source, target: &target, format, records, name: "copy", key: &key };
+            let request =
+                CopyRequest { source, target: &Target::File(target.clone(), format), records, name: "copy", key: &key };
             copy_at(PACE, &request, control)
         };
         let taken = OnceLock::new();
@@ -280,7 +293,13 @@ fn a_continued_copy_is_the_same() {
         let records = Records::in_folder(folder.path(), Fence::default());
         let (target, key) = (folder.path().join("disk.part"), StageKey::new(&[]));
         let source = &scene.source;
-        let request = CopyRequest { source, target: &target, format, records: &records, name: "copy", key: &key };
+        let request = CopyRequest {
+            source,
+            target: &Target::File(target.clone(), format),
+            records: &records,
+            name: "copy",
+            key: &key,
+        };
         for position in scene.spans {
             source.lowest_read.store(u64::MAX, Ordering::Relaxed);
             let past = || source.lowest_read.load(Ordering::Relaxed) != u64::MAX;

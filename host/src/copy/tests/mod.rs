@@ -10,7 +10,7 @@ use std::path::Path;
 
 use vmdk2kvm_plugin_api::{BlockSource, Result};
 
-use super::{Control, CopyOutcome, CopyRequest, ImageFormat, copy_image};
+use super::{Control, CopyOutcome, CopyRequest, ImageFormat, Target, copy_image};
 use crate::journal::{Fence, Records, StageKey};
 
 /// Copies to `target`, with the records beside it.
@@ -18,5 +18,8 @@ fn copy(source: &dyn BlockSource, target: &Path, format: ImageFormat, control: &
     let records = Records::in_folder(target.parent().unwrap(), Fence::default());
     let name = target.file_name().unwrap().to_str().unwrap();
     let key = StageKey::new(&["test"]);
-    copy_image(&CopyRequest { source, target, format, records: &records, name, key: &key }, control)
+    copy_image(
+        &CopyRequest { source, target: &Target::File(target.to_owned(), format), records: &records, name, key: &key },
+        control,
+    )
 }

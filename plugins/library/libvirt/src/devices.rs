@@ -79,11 +79,12 @@ fn disk(disk: &MachineDisk, bus: DiskBus, name: &str, scsi: &mut usize, thrown_a
         // Past the host's page cache: what the guest synced is on the disk, and the memory is not spent twice.
         driver.with("cache", "none").with("io", "native")
     };
+    let (kind, place) = if disk.block_device { ("block", "dev") } else { ("file", "file") };
     let element_of = element("disk")
-        .with("type", "file")
+        .with("type", kind)
         .with("device", "disk")
         .child(driver.with("discard", "unmap"))
-        .child(element("source").with("file", &disk.image))
+        .child(element("source").with(place, &disk.image))
         .child(element("target").with("dev", name).with("bus", word(bus)))
         .children(disk.plain_serial().map(|serial| super::xml::text("serial", serial)))
         .children(disk.boot_order.map(|order| element("boot").with("order", order.to_string())));

@@ -15,6 +15,8 @@ pub enum Feature {
     LocalClock,
     /// The interfaces by which a guest knows that it is virtual.
     Enlightenments,
+    /// Disks that are block devices of this machine.
+    BlockDevices,
     /// Serial numbers of disks.
     Serials,
     /// Disks on ATA.
@@ -57,6 +59,7 @@ impl Feature {
             Self::OldBoard => machine.chipset == Chipset::Pc,
             Self::LocalClock => machine.clock == Clock::Local,
             Self::Enlightenments => machine.enlightenments,
+            Self::BlockDevices => machine.disks.iter().any(|disk| disk.block_device),
             Self::Serials => machine.disks.iter().any(|disk| disk.serial.is_some()),
             Self::Ata => on(&[DiskBus::Ide, DiskBus::Sata]),
             Self::Ide => on(&[DiskBus::Ide]),
@@ -81,6 +84,10 @@ impl Feature {
             Self::Enlightenments => {
                 ("enlightenments", "cannot tell the guest that it is virtual: it runs slower than it could")
             }
+            Self::BlockDevices => (
+                "device",
+                "takes copies of disks: the script reads the whole block device that a disk was written onto",
+            ),
             Self::Serials => ("serial", "chooses the serial numbers of disks itself: /dev/disk/by-id is another"),
             Self::Ata => ("bus", "has no IDE and no SATA: the disks are on virtio, which the guest may not drive"),
             Self::Ide => ("bus", "has no IDE: the disks are on SATA, which the guest may not drive"),
@@ -122,6 +129,7 @@ mod tests {
             Feature::OldBoard,
             Feature::LocalClock,
             Feature::Enlightenments,
+            Feature::BlockDevices,
             Feature::Serials,
             Feature::Ata,
             Feature::Ide,
@@ -134,12 +142,13 @@ mod tests {
             Feature::KeptVariables,
         ];
         assert_eq!(losses("lab", &plain, &all), []);
-        let changes: [Change; 15] = [
+        let changes: [Change; 16] = [
             (Feature::Uuid, |machine| machine.uuid = Some("u".to_owned())),
             (Feature::Genid, |machine| machine.genid = Some("g".to_owned())),
             (Feature::OldBoard, |machine| machine.chipset = Chipset::Pc),
             (Feature::LocalClock, |machine| machine.clock = Clock::Local),
             (Feature::Enlightenments, |machine| machine.enlightenments = true),
+            (Feature::BlockDevices, |machine| machine.disks[0].block_device = true),
             (Feature::Serials, |machine| machine.disks[0].serial = Some("s".to_owned())),
             (Feature::Ata, |machine| machine.disks[0].bus = DiskBus::Sata),
             (Feature::Ide, |machine| machine.disks[0].bus = DiskBus::Ide),
