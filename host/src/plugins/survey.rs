@@ -113,7 +113,8 @@ pub fn setting_files(candidates: &[Candidate], settings: &BTreeMap<String, serde
     let usable = candidates.iter().filter(|candidate| candidate.refused.is_none());
     let manifests = usable.filter_map(|candidate| candidate.manifest.as_ref());
     let need = |manifest: &Manifest, files: &SettingFiles| {
-        let given = settings.get(&manifest.name).and_then(|table| table.get(&files.key)).and_then(|value| value.as_str());
+        let given =
+            settings.get(&manifest.name).and_then(|table| table.get(&files.key)).and_then(|value| value.as_str());
         let known = manifest.settings.iter().find(|setting| setting.key == files.key);
         let folder = given.or(known.map(|setting| setting.default.as_str())).unwrap_or_default();
         let found = files.any_of.iter().map(|file| Path::new(folder).join(file)).find(|path| path.is_file());

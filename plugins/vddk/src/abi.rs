@@ -86,7 +86,9 @@ const _: () = {
     assert!(offset_of!(ConnectParams, kind) == 32 && offset_of!(ConnectParams, credentials) == 40);
     assert!(offset_of!(ConnectParams, port) == 64 && offset_of!(ConnectParams, nfc_port) == 68);
     assert!(offset_of!(ConnectParams, spec) == 96 && offset_of!(ConnectParams, spec_kind) == 120);
-    assert!(offset_of!(Info, capacity) == 24 && offset_of!(Info, parent) == 40 && offset_of!(Info, logical_sector) == 56);
+    assert!(
+        offset_of!(Info, capacity) == 24 && offset_of!(Info, parent) == 40 && offset_of!(Info, logical_sector) == 56
+    );
     assert!(offset_of!(BlockList, first) == 8);
 };
 

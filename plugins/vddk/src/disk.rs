@@ -43,7 +43,14 @@ pub struct Disk {
 
 impl Disk {
     /// Opens a disk, which has to have this size.
-    pub fn open(host: Host, engine: &'static Engine, wanted: Wanted, size: u64, turn: Turn, session: Arc<Session>) -> Result<Self> {
+    pub fn open(
+        host: Host,
+        engine: &'static Engine,
+        wanted: Wanted,
+        size: u64,
+        turn: Turn,
+        session: Arc<Session>,
+    ) -> Result<Self> {
         let name = wanted.name.clone();
         for secret in [wanted.password.as_str(), wanted.cookie.as_str(), value_of(&wanted.cookie)] {
             said::hide(secret);
@@ -119,7 +126,10 @@ impl Disk {
             let answer = self.handle().ok().and_then(|handle| handle.allocated(at, count));
             let Some(blocks) = answer else { return Map::whole(self.size) };
             if !map.add(at..at + count, &blocks) {
-                self.host.warn(format!("{}: VDDK's map of what was written to cannot be: all of the disk is read", self.name));
+                self.host.warn(format!(
+                    "{}: VDDK's map of what was written to cannot be: all of the disk is read",
+                    self.name
+                ));
                 return Map::whole(self.size);
             }
             at += count;
@@ -173,7 +183,12 @@ impl BlockSource for Disk {
         }
         let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.size);
         if end.is_none() {
-            let what = format!("{}: {} bytes at offset {offset} lie past its end at {}", escape(&self.name), buffer.len(), self.size);
+            let what = format!(
+                "{}: {} bytes at offset {offset} lie past its end at {}",
+                escape(&self.name),
+                buffer.len(),
+                self.size
+            );
             return Err(PluginError::unusable(what));
         }
         let (sector, skipped) = (offset / SECTOR, (offset % SECTOR) as usize);

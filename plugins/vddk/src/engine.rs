@@ -109,7 +109,8 @@ fn begin(path: &Path, libdir: &CString, configuration: &CString) -> Result<Funct
     let functions = Functions::load(path)?;
     let [tell, warn, panic] = said::callbacks();
     // SAFETY: all texts end with a NUL and live; the callbacks take what they are given.
-    let code = unsafe { (functions.init)(ASKED.0, ASKED.1, tell, warn, panic, libdir.as_ptr(), configuration.as_ptr()) };
+    let code =
+        unsafe { (functions.init)(ASKED.0, ASKED.1, tell, warn, panic, libdir.as_ptr(), configuration.as_ptr()) };
     if code == OK { Ok(functions) } else { Err(errors::error(&functions, "vddk", Doing::Start, code)) }
 }
 

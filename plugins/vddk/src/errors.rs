@@ -50,11 +50,16 @@ fn of(what: &str, doing: Doing, code: Code, text: &str, warning: &str) -> Plugin
     let all = format!("{text} {warning}").to_lowercase();
     let (kind, hint) = match (number, doing) {
         (3, _) => (ErrorKind::Defect, "this is a fault of this program: please tell its authors"),
-        (4, _) => (ErrorKind::Unusable, "the disk was moved or its snapshot removed meanwhile: run the same command again"),
-        _ if all.contains("nfc") && all.contains("error 5") => {
-            (ErrorKind::Temporary, "the host has no memory left for more transfers: end other backups and copies of its disks, then run the same command again")
+        (4, _) => {
+            (ErrorKind::Unusable, "the disk was moved or its snapshot removed meanwhile: run the same command again")
         }
-        (_, Doing::Start) => (ErrorKind::Missing, "make sure that VDDK was unpacked whole: `lib64` has its own libraries and plugins"),
+        _ if all.contains("nfc") && all.contains("error 5") => (
+            ErrorKind::Temporary,
+            "the host has no memory left for more transfers: end other backups and copies of its disks, then run the same command again",
+        ),
+        (_, Doing::Start) => {
+            (ErrorKind::Missing, "make sure that VDDK was unpacked whole: `lib64` has its own libraries and plugins")
+        }
         (_, Doing::Connect | Doing::Open) => (
             ErrorKind::Io,
             "it says no more where the certificate's digest is another one than the server's or its host's: compare them; its host must also be \
@@ -94,7 +99,14 @@ mod tests {
             (Doing::Open, 1, "", ErrorKind::Io, "a: VDDK cannot open it: x (error 1)", "certificate's digest"),
             (Doing::Open, 4, "", ErrorKind::Unusable, "a: VDDK cannot open it: x (error 4)", "moved"),
             (Doing::ReadFirst, 1, "", ErrorKind::Io, "a: VDDK cannot read it: x (error 1)", "(version-gap)"),
-            (Doing::Read, 0x1_0001, "", ErrorKind::Io, "a: VDDK cannot read it: x (error 1)", "run the same command again"),
+            (
+                Doing::Read,
+                0x1_0001,
+                "",
+                ErrorKind::Io,
+                "a: VDDK cannot read it: x (error 1)",
+                "run the same command again",
+            ),
             (
                 Doing::Read,
                 1,

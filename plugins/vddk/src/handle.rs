@@ -6,7 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use crate::abi::{ASYNC, BY_PASSWORD, BY_SESSION, Block, BlockList, Code, ConnectParams, Functions, OK, Object, READ_ONLY, SECTOR};
+use crate::abi::{
+    ASYNC, BY_PASSWORD, BY_SESSION, Block, BlockList, Code, ConnectParams, Functions, OK, Object, READ_ONLY, SECTOR,
+};
 use crate::errors::{self, Doing};
 use crate::{map, said};
 
@@ -146,7 +148,8 @@ impl Handle {
     /// Opens a disk. On the library's own thread.
     pub fn open(functions: &Arc<Functions>, wanted: &Wanted, way: As) -> Result<Self> {
         said::begin();
-        let path = CString::new(wanted.path.as_str()).map_err(|_| PluginError::unusable("the disk's path has a NUL in it"))?;
+        let path =
+            CString::new(wanted.path.as_str()).map_err(|_| PluginError::unusable("the disk's path has a NUL in it"))?;
         let connection = Connection::new(functions, wanted, way)?;
         let mut disk = std::ptr::null_mut();
         // SAFETY: connected, and the path ends with a NUL.
@@ -183,7 +186,10 @@ impl Handle {
         }
         // SAFETY: a record that ends before `logical_sector` in an older library: that member is not touched there.
         let facts = unsafe {
-            Facts { sectors: (&raw const (*info).capacity).read(), sector: if version >= 7 { (&raw const (*info).logical_sector).read() } else { 0 } }
+            Facts {
+                sectors: (&raw const (*info).capacity).read(),
+                sector: if version >= 7 { (&raw const (*info).logical_sector).read() } else { 0 },
+            }
         };
         // SAFETY: it came from the library, and is given back once.
         unsafe { (self.functions.free_info)(info) };
@@ -240,7 +246,13 @@ impl Handle {
             let _one = self.lock();
             // SAFETY: open.
             let waited = unsafe { (self.functions.wait)(self.disk) };
-            return if code == OK && waited != OK { Err(waited) } else if code == OK { Ok(()) } else { Err(code) };
+            return if code == OK && waited != OK {
+                Err(waited)
+            } else if code == OK {
+                Ok(())
+            } else {
+                Err(code)
+            };
         }
         Ok(())
     }

@@ -18,7 +18,9 @@ pub struct Map(Vec<Range<u64>>);
 impl Map {
     /// All of a disk of so many bytes.
     pub fn whole(size: u64) -> Self {
-        Self(vec![0..size])
+        let mut map = Self::default();
+        map.push(0..size);
+        map
     }
 
     /// Takes what was answered for some sectors. `false`: no disk is like that, and nothing of the answer counts.
@@ -84,9 +86,13 @@ mod tests {
         assert!(map.add(0..8192, &[block(0, 2048), block(2048, 2048), block(6144, 2048)]));
         assert!(map.add(8192..12288, &[]));
         map.push(12288 * SECTOR..12300 * SECTOR);
-        let found: Vec<_> = map.extents(0, 12300 * SECTOR).iter().map(|it| (it.offset / SECTOR, it.length / SECTOR, it.kind)).collect();
+        let found: Vec<_> =
+            map.extents(0, 12300 * SECTOR).iter().map(|it| (it.offset / SECTOR, it.length / SECTOR, it.kind)).collect();
         let (data, hole) = (ExtentKind::Data, ExtentKind::Hole);
-        assert_eq!(found, [(0, 4096, data), (4096, 2048, hole), (6144, 2048, data), (8192, 4096, hole), (12288, 12, data)]);
+        assert_eq!(
+            found,
+            [(0, 4096, data), (4096, 2048, hole), (6144, 2048, data), (8192, 4096, hole), (12288, 12, data)]
+        );
     }
 
     #[test]

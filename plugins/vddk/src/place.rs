@@ -28,15 +28,19 @@ pub fn find(libdir: &str) -> Result<Found> {
     }
     if !libdir.starts_with('/') || libdir.contains(':') {
         // The loader's path is a list with colons, and a part of it that is not absolute is looked for anywhere.
-        return Err(PluginError::config(format!("`plugin.vddk.libdir` is {}, which is no absolute path without a colon", escape(libdir)))
-            .hint("name the folder that has `lib64` in it by its whole path"));
+        return Err(PluginError::config(format!(
+            "`plugin.vddk.libdir` is {}, which is no absolute path without a colon",
+            escape(libdir)
+        ))
+        .hint("name the folder that has `lib64` in it by its whole path"));
     }
     let folder = Path::new(libdir);
     let files = [folder.join("lib64"), folder.to_owned()].into_iter().flat_map(|folder| {
         VERSIONS.map(|version| Found { path: folder.join(format!("libvixDiskLib.so.{version}")), version })
     });
     let found = files.into_iter().find(|it| it.path.is_file());
-    let found = found.ok_or_else(|| none(format!("VDDK is not in {}: no lib64/libvixDiskLib.so.9, 8, 7 or 6", escape(libdir))))?;
+    let found = found
+        .ok_or_else(|| none(format!("VDDK is not in {}: no lib64/libvixDiskLib.so.9, 8, 7 or 6", escape(libdir))))?;
     refuse_open(&found.path)?;
     Ok(found)
 }
@@ -48,8 +52,11 @@ fn refuse_open(library: &Path) -> Result<()> {
     for path in [Some(real.as_path()), real.parent(), library.parent()].into_iter().flatten() {
         let mode = path.metadata().map_err(failed)?.mode();
         if mode & 0o002 != 0 && mode & 0o1000 == 0 {
-            return Err(PluginError::config(format!("{} can be written by everybody: nothing is loaded from there", path.display()))
-                .hint(format!("take that right away: chmod o-w '{}'", path.display())));
+            return Err(PluginError::config(format!(
+                "{} can be written by everybody: nothing is loaded from there",
+                path.display()
+            ))
+            .hint(format!("take that right away: chmod o-w '{}'", path.display())));
         }
     }
     Ok(())
@@ -79,7 +86,8 @@ pub fn check_gap(library: u32, server: &str, version: &str) -> Result<()> {
         library + 1,
         escape(version)
     );
-    Err(PluginError::new(ErrorKind::Blocked, message).hint(format!("take VDDK {} or another way: leave --transport out", found.0)))
+    Err(PluginError::new(ErrorKind::Blocked, message)
+        .hint(format!("take VDDK {} or another way: leave --transport out", found.0)))
 }
 
 /// Whether a server is of this version or a later one.
@@ -99,9 +107,14 @@ mod tests {
         let libdir = folder.path().to_str().unwrap();
         assert_eq!(find("").unwrap_err().message, "VDDK is not configured");
         let none = find(libdir).unwrap_err();
-        assert_eq!((none.kind, none.message), (ErrorKind::Cannot, format!("VDDK is not in {libdir}: no lib64/libvixDiskLib.so.9, 8, 7 or 6")));
+        assert_eq!(
+            (none.kind, none.message),
+            (ErrorKind::Cannot, format!("VDDK is not in {libdir}: no lib64/libvixDiskLib.so.9, 8, 7 or 6"))
+        );
         std::fs::create_dir(folder.path().join("lib64")).unwrap();
-        for (file, version) in [("libvixDiskLib.so.9", 9), ("lib64/libvixDiskLib.so.6", 6), ("lib64/libvixDiskLib.so.7", 7)] {
+        for (file, version) in
+            [("libvixDiskLib.so.9", 9), ("lib64/libvixDiskLib.so.6", 6), ("lib64/libvixDiskLib.so.7", 7)]
+        {
             std::fs::write(folder.path().join(file), "").unwrap();
             assert_eq!(find(libdir).unwrap(), Found { path: folder.path().join(file), version });
         }

@@ -99,7 +99,10 @@ unsafe fn line(format: *const c_char, arguments: *mut c_void) -> String {
     let mut buffer = vec![0u8; LINE];
     // SAFETY: the buffer has so many bytes; the rest is the caller's.
     let length = unsafe { vsnprintf(buffer.as_mut_ptr().cast(), LINE, format, arguments) };
-    buffer.truncate(usize::try_from(length).unwrap_or_default().min(LINE - 1));
+    let length = usize::try_from(length).unwrap_or_default();
+    // A line that is cut may end in the middle of a secret, which would not be known again.
+    let cut = if length < LINE { 0 } else { said().secrets.iter().map(String::len).max().unwrap_or_default() };
+    buffer.truncate(length.min(LINE - 1).saturating_sub(cut));
     shown(&String::from_utf8_lossy(&buffer))
 }
 
@@ -110,6 +113,6 @@ mod tests {
     #[test]
     fn no_secret_is_shown() {
         let secrets = ["pass-word", "pass"].map(str::to_owned);
-        assert_eq!(masked("  user=a pass-word=pass\u{7}\n", &secrets), "user=a ***=***\\u{7}");
+        assert_eq!(masked("  user=a pass-word=pass\u{7}\n", &secrets), "user=a ***=***\\x07");
     }
 }

@@ -44,7 +44,14 @@ struct Seen {
 
 impl VddkTransport {
     /// The transport of a link's disk. Opens nothing yet.
-    pub fn new(host: Host, session: Arc<Session>, found: Found, libdir: String, transports: String, link: &Link) -> Result<Self> {
+    pub fn new(
+        host: Host,
+        session: Arc<Session>,
+        found: Found,
+        libdir: String,
+        transports: String,
+        link: &Link,
+    ) -> Result<Self> {
         let object = link.way.object.clone();
         let keys = object.split_once('/').and_then(|(vm, key)| Some((vm.to_owned(), key.parse().ok()?)));
         let (vm, key) = keys.ok_or_else(|| PluginError::cannot(format!("reading '{}'", escape(&object))))?;
@@ -52,17 +59,37 @@ impl VddkTransport {
         let name = escape(name).into_owned();
         let snapshot = link.hold.notes[ways::SNAPSHOT_NOTE].as_str().map(|id| Moref::new("VirtualMachineSnapshot", id));
         place::check_gap(found.version, session.server(), session.version())?;
-        Ok(Self { host, session, found, libdir, transports, object, vm: Moref::new("VirtualMachine", vm), key, snapshot, name })
+        Ok(Self {
+            host,
+            session,
+            found,
+            libdir,
+            transports,
+            object,
+            vm: Moref::new("VirtualMachine", vm),
+            key,
+            snapshot,
+            name,
+        })
     }
 
     fn check_object(&self, object: &str) -> Result<()> {
         // A whole disk refers to nothing.
-        if object == self.object { Ok(()) } else { Err(PluginError::unusable(format!("{} is not that disk", escape(object)))) }
+        if object == self.object {
+            Ok(())
+        } else {
+            Err(PluginError::unusable(format!("{} is not that disk", escape(object))))
+        }
     }
 
     fn see(&self) -> Result<Seen> {
         let what = format!("looking at {}", self.name);
-        let vm = collector::read(&self.session, &self.vm, &["runtime.host", "runtime.powerState", "config.hardware.device"], &what)?;
+        let vm = collector::read(
+            &self.session,
+            &self.vm,
+            &["runtime.host", "runtime.powerState", "config.hardware.device"],
+            &what,
+        )?;
         let held = match &self.snapshot {
             Some(snapshot) => Some(collector::read(&self.session, snapshot, &["config.hardware.device"], &what)?),
             None => None,
@@ -88,8 +115,11 @@ impl Transport for VddkTransport {
         let Seen { vm, disk, .. } = self.see()?;
         let server = self.session.server();
         if self.snapshot.is_none() && vm.text("runtime.powerState") != Some("poweredOff") {
-            return Err(PluginError::new(ErrorKind::Blocked, format!("{}: its VM runs, and only a snapshot of it can be read (vm-running)", self.name))
-                .hint("allow a snapshot with --snapshot, or a shut-down with --power-off"));
+            return Err(PluginError::new(
+                ErrorKind::Blocked,
+                format!("{}: its VM runs, and only a snapshot of it can be read (vm-running)", self.name),
+            )
+            .hint("allow a snapshot with --snapshot, or a shut-down with --power-off"));
         }
         let file = disk.backing.files.first();
         let file = file.ok_or_else(|| PluginError::unusable(format!("{}: {server} names no file of it", self.name)))?;

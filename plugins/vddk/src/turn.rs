@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn more_disks_than_places_have_their_turns() {
-        let host = FakeHost::new().host();
+        let host = FakeHost::new().host(serde_json::Value::Null);
         let turns: Vec<Turn> = (0..3).map(|_| Turn::new(host.clone(), "esx:vc host-1 nfc".to_owned(), 2)).collect();
         let reading: Vec<AtomicUsize> = (0..3).map(|_| AtomicUsize::new(0)).collect();
         let began = Instant::now();

@@ -130,7 +130,15 @@ pub unsafe extern "C" fn VixDiskLib_ConnectEx(
     rules::on_its_thread("ConnectEx");
     // SAFETY: as C has it.
     let params = unsafe { params.as_ref() }.unwrap_or_else(|| broken("the parameters are NULL"));
-    let untouched = [params.reserved, params.further[0], params.further[1], params.further[2], params.spec[0], params.spec[1], params.spec[2]];
+    let untouched = [
+        params.reserved,
+        params.further[0],
+        params.further[1],
+        params.further[2],
+        params.spec[0],
+        params.spec[1],
+        params.spec[2],
+    ];
     if untouched.iter().any(|word| *word != untouched[0]) || ![0, CANARY].contains(&untouched[0]) {
         broken("members that are reserved were written to: the record has another form");
     }
@@ -193,7 +201,12 @@ fn place(connection: &Connection, path: &str) -> Option<PathBuf> {
 /// # Safety
 /// As C has it.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn VixDiskLib_Open(connection: *mut Connection, path: *const c_char, flags: u32, disk: *mut *mut Disk) -> u64 {
+pub unsafe extern "C" fn VixDiskLib_Open(
+    connection: *mut Connection,
+    path: *const c_char,
+    flags: u32,
+    disk: *mut *mut Disk,
+) -> u64 {
     rules::on_its_thread("Open");
     // SAFETY: made above.
     let connection = unsafe { &*connection };

@@ -90,10 +90,12 @@ fn mark(buffer: *mut u8, length: usize) {
 }
 
 fn check_mark(buffer: *const u8, length: usize) {
-    let is_marked = |at: usize| (0..MARK).all(|byte| {
-        // SAFETY: the buffer has so many bytes; whoever gave it away early is to be found out.
-        unsafe { buffer.add(at + byte).read_volatile() == POISON }
-    });
+    let is_marked = |at: usize| {
+        (0..MARK).all(|byte| {
+            // SAFETY: the buffer has so many bytes; whoever gave it away early is to be found out.
+            unsafe { buffer.add(at + byte).read_volatile() == POISON }
+        })
+    };
     if !is_marked(0) || !is_marked(length - MARK) {
         broken("a buffer was given to somebody else while its request was under way");
     }
@@ -102,7 +104,14 @@ fn check_mark(buffer: *const u8, length: usize) {
 /// # Safety
 /// As C has it.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn VixDiskLib_ReadAsync(disk: *mut Disk, sector: u64, count: u64, buffer: *mut u8, done: Option<Done>, data: *mut c_void) -> u64 {
+pub unsafe extern "C" fn VixDiskLib_ReadAsync(
+    disk: *mut Disk,
+    sector: u64,
+    count: u64,
+    buffer: *mut u8,
+    done: Option<Done>,
+    data: *mut c_void,
+) -> u64 {
     // SAFETY: made by Open.
     let place = unsafe { &*disk };
     let _call = Call::new(&place.busy, "ReadAsync");

@@ -40,12 +40,24 @@ pub unsafe extern "C" fn VixDiskLib_FreeConnectParams(params: *mut Params) {
 /// # Safety
 /// As C has it.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn VixDiskLib_QueryAllocatedBlocks(disk: *mut Disk, start: u64, count: u64, piece: u64, list: *mut *mut u64) -> u64 {
+pub unsafe extern "C" fn VixDiskLib_QueryAllocatedBlocks(
+    disk: *mut Disk,
+    start: u64,
+    count: u64,
+    piece: u64,
+    list: *mut *mut u64,
+) -> u64 {
     // SAFETY: made by Open.
     let disk = unsafe { &*disk };
     let _call = Call::new(&disk.busy, "QueryAllocatedBlocks");
     let end = start.checked_add(count).filter(|end| *end <= disk.size / SECTOR);
-    if piece < PIECE || start % piece != 0 || count == 0 || count % piece != 0 || count / piece > PIECES || end.is_none() {
+    if piece < PIECE
+        || start % piece != 0
+        || count == 0
+        || count % piece != 0
+        || count / piece > PIECES
+        || end.is_none()
+    {
         return INVALID;
     }
     note(&format!("map {start} {count} {piece}"));
@@ -53,11 +65,9 @@ pub unsafe extern "C" fn VixDiskLib_QueryAllocatedBlocks(disk: *mut Disk, start:
         return 6;
     }
     let mut words = vec![0];
-    let mut add = |from: u64, length: u64| {
-        match words.as_slice() {
-            [.., last, long] if words.len() > 1 && last + long == from => *words.last_mut().unwrap() += length,
-            _ => words.extend([from, length]),
-        }
+    let mut add = |from: u64, length: u64| match words.as_slice() {
+        [.., last, long] if words.len() > 1 && last + long == from => *words.last_mut().unwrap() += length,
+        _ => words.extend([from, length]),
     };
     if FAULT.is("map") {
         add(start + count - 1, 4096);
