@@ -1,7 +1,9 @@
-//! What it costs that a disk comes by the plugin `vddk`, in a process of its own, against its library's rate alone: the tests' fake of the library, which copies
-//! from memory, read in turns by its own functions here and through the plugin.
+//! What it costs that a disk comes by the plugin `vddk`, in a process of its own, against its library's rate
+//! alone: the tests' fake of the library, which copies from memory, read in turns by its own functions here and
+//! through the plugin.
 //!
-//! Arguments: the folder with the plugin, that of the library, and the lab's line of facts (`tests/bench/fetch` gives them). Prints the rates and their ratio.
+//! Arguments: the folder with the plugin, that of the library, and the lab's line of facts (`tests/bench/fetch`
+//! gives them). Prints the rates and their ratio.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark reports to whoever runs it")]
 
 use std::ffi::{CString, c_void};
@@ -54,7 +56,8 @@ impl Alone {
     fn open(libdir: &str, facts: &Value, vm: &str, path: &str) -> Self {
         let text = |text: &str| CString::new(text).unwrap();
         let file = format!("{libdir}/lib64/libvixDiskLib.so.8");
-        // SAFETY: the tests' own fake, called as its functions are declared; texts and records live as long as the calls.
+        // SAFETY: the tests' own fake, called as its functions are declared; texts and records live as long as
+        // the calls.
         unsafe {
             let library = Library::open(Some(Path::new(&file)), RTLD_NOW | RTLD_LOCAL).unwrap();
             type Say = unsafe extern "C" fn(*const std::ffi::c_char, *mut c_void);
@@ -65,14 +68,19 @@ impl Alone {
             assert_eq!(init(6, 5, say, say, say, text(libdir).as_ptr(), c"/dev/null".as_ptr()), 0);
             let (server, port) = facts["address"].as_str().unwrap().rsplit_once(':').unwrap();
             let read = |name: &str| text(std::fs::read_to_string(facts[name].as_str().unwrap()).unwrap().trim_end());
-            let (vm, server, pin) = (text(&format!("moref={vm}")), text(server), text(facts["thumbprint_sha1"].as_str().unwrap()));
+            let (vm, server, pin) =
+                (text(&format!("moref={vm}")), text(server), text(facts["thumbprint_sha1"].as_str().unwrap()));
             let (user, password) = (read("user_file"), read("password_file"));
             let mut record = [0u64; 16];
-            (record[0], record[1], record[2], record[4]) = (vm.as_ptr() as u64, server.as_ptr() as u64, pin.as_ptr() as u64, 1);
+            (record[0], record[1], record[2], record[4]) =
+                (vm.as_ptr() as u64, server.as_ptr() as u64, pin.as_ptr() as u64, 1);
             (record[5], record[6], record[8]) = (user.as_ptr() as u64, password.as_ptr() as u64, port.parse().unwrap());
             let (mut connection, mut disk) = (std::ptr::null_mut(), std::ptr::null_mut());
             let connect = library.get::<Connect>(b"VixDiskLib_ConnectEx").unwrap();
-            assert_eq!(connect(record.as_ptr().cast(), 1, std::ptr::null(), c"nbdssl".as_ptr(), &raw mut connection), 0);
+            assert_eq!(
+                connect(record.as_ptr().cast(), 1, std::ptr::null(), c"nbdssl".as_ptr(), &raw mut connection),
+                0
+            );
             let open = library.get::<Open>(b"VixDiskLib_Open").unwrap();
             assert_eq!(open(connection, text(path).as_ptr(), 4, &raw mut disk), 0);
             Self { library, disk }
@@ -148,7 +156,8 @@ fn main() -> std::process::ExitCode {
     };
     let session = Session::begin(Door::new(fact("address"), Trust { pin, authorities: None }).unwrap(), login).unwrap();
     let vm = facts["vms"]["full"].as_str().unwrap();
-    let seen = collector::read(&session, &Moref::new("VirtualMachine", vm), &["config.hardware.device"], "looking").unwrap();
+    let seen =
+        collector::read(&session, &Moref::new("VirtualMachine", vm), &["config.hardware.device"], "looking").unwrap();
     let disk = disks::disks(seen.get("config.hardware.device").unwrap(), vm, "").swap_remove(0);
     let path = disk.backing.files[0].to_string();
 
@@ -173,6 +182,10 @@ fn main() -> std::process::ExitCode {
     }
     let gib = ours.size() as f64 / (1u64 << 30) as f64;
     let ratio = best[0] / best[1];
-    println!("vddk    library {:.2} GiB/s  plugin {:.2} GiB/s  ratio {ratio:.2}  goal {GOAL}", gib / best[0], gib / best[1]);
+    println!(
+        "vddk    library {:.2} GiB/s  plugin {:.2} GiB/s  ratio {ratio:.2}  goal {GOAL}",
+        gib / best[0],
+        gib / best[1]
+    );
     u8::from(ratio < GOAL).into()
 }

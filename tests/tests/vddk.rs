@@ -1,128 +1,16 @@
-//! Disks by VDDK: through the lab's vCenter (tests/vcsim), and a fake of the library (tests/plugins/fake_vddk), for the real one can be had by nobody here. The
-//! fake aborts where a rule of the library is broken. Small disks, read without an appliance.
+//! Disks by VDDK: through the lab's vCenter (tests/vcsim), and a fake of the library (tests/plugins/fake_vddk),
+//! for the real one can be had by nobody here. The fake aborts where a rule of the library is broken. Small
+//! disks, read without an appliance.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use vmdk2kvm_tests::{By, DISK, Outcome, Running, Signal, Site, digest, example, vm};
+use vmdk2kvm_tests::{By, DISK, Outcome, Running, Signal, Yard, digest, example, vm};
 
 const FORCED: [&str; 2] = ["--transport", "vddk"];
-
-/// A site with the fake beside it.
-struct Yard {
-    site: Site,
-    folder: tempfile::TempDir,
-    version: u32,
-    fault: String,
-    thumbprint: String,
-}
-
-impl Yard {
-    fn new(by: By, vms: &[Value], flags: &[&str]) -> Self {
-        Self::with(by, vms, flags, 8)
-    }
-
-    /// With the fake of a version.
-    fn with(by: By, vms: &[Value], flags: &[&str], version: u32) -> Self {
-        let site = Site::new(by, vms, flags);
-        let folder = tempfile::tempdir().unwrap();
-        let thumbprint = site.lab.fact("thumbprint_sha1").to_owned();
-        let yard = Self { site, folder, version, fault: String::new(), thumbprint };
-        std::fs::create_dir_all(yard.libdir().join("lib64")).unwrap();
-        let fake = if version == 6 { "fake_vddk_6" } else { "fake_vddk" };
-        std::fs::copy(example(fake), yard.library()).unwrap();
-        for vm in vms {
-            let name = vm["name"].as_str().unwrap();
-            for (number, disk) in vm["disks"].as_array().unwrap().iter().enumerate() {
-                let raw = yard.site.lab.datastore().join(disk["file"].as_str().unwrap());
-                let file = if number == 0 { format!("{name}.vmdk") } else { format!("{name}_{number}.vmdk") };
-                for state in ["now", "held"] {
-                    yard.serve(state, &format!("{name}/{file}"), &std::fs::read(&raw).unwrap());
-                }
-            }
-        }
-        yard
-    }
-
-    /// Has the fake serve a disk, with holes where it has only zeros.
-    fn serve(&self, state: &str, path: &str, bytes: &[u8]) {
-        use std::os::unix::fs::FileExt;
-        let path = self.folder.path().join("root").join(state).join("datastore1").join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let file = std::fs::File::create(path).unwrap();
-        file.set_len(bytes.len() as u64).unwrap();
-        for (at, piece) in (0..).step_by(1 << 20).zip(bytes.chunks(1 << 20)) {
-            if piece.iter().any(|byte| *byte != 0) {
-                file.write_all_at(piece, at).unwrap();
-            }
-        }
-    }
-
-    fn libdir(&self) -> PathBuf {
-        self.folder.path().join("vddk")
-    }
-
-    fn library(&self) -> PathBuf {
-        self.libdir().join(format!("lib64/libvixDiskLib.so.{}", self.version))
-    }
-
-    fn set(&self) -> String {
-        format!("plugin.vddk.libdir={}", self.libdir().display())
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.site.command(arguments);
-        let lab = &self.site.lab;
-        if !arguments.iter().any(|argument| argument.starts_with("plugin.vddk.libdir=")) {
-            command.args(["--set", &self.set()]);
-        }
-        command
-            .env("FAKE_VDDK_ROOT", self.folder.path().join("root"))
-            .env("FAKE_VDDK_SERVER", lab.fact("address"))
-            .env("FAKE_VDDK_THUMBPRINT", &self.thumbprint)
-            .env("FAKE_VDDK_USER", lab.fact("user_file"))
-            .env("FAKE_VDDK_PASSWORD", lab.password_file())
-            .env("FAKE_VDDK_NOTES", self.folder.path().join("notes"))
-            .env("FAKE_VDDK_FAULT", &self.fault);
-        command
-    }
-
-    fn arguments(&self, command: &str, path: &str, output: &str, more: &[&str]) -> Vec<String> {
-        let out = self.site.results.path().join(output);
-        let (path, query) =
-            path.split_once('?').map_or((path, String::new()), |(path, more)| (path, format!("?{more}")));
-        let uri = self.site.lab.uri(path, &query);
-        let all =
-            [command, &uri, "-o", out.to_str().unwrap(), "--format", "raw"].into_iter().chain(more.iter().copied());
-        all.map(str::to_owned).collect()
-    }
-
-    fn start(&self, path: &str, output: &str, more: &[&str]) -> Running {
-        let all = self.arguments("flatten", path, output, more);
-        Running::start(self.command(&all.iter().map(String::as_str).collect::<Vec<_>>()))
-    }
-
-    fn flatten(&self, path: &str, output: &str, more: &[&str]) -> Outcome {
-        let _ = std::fs::remove_file(self.folder.path().join("notes"));
-        self.start(path, output, more).end()
-    }
-
-    /// What the fake noted of the last run.
-    fn notes(&self) -> Vec<String> {
-        let text = std::fs::read_to_string(self.folder.path().join("notes")).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
-    }
-
-    /// The digests of the images in a folder, in the order of their names.
-    fn images(&self, output: &str) -> Vec<String> {
-        let folder = self.site.results.path().join(output);
-        let names = vmdk2kvm_tests::names(&folder);
-        names.iter().filter(|name| name.ends_with(".raw")).map(|name| digest(&folder.join(name))).collect()
-    }
-}
 
 #[track_caller]
 fn ways(outcome: &Outcome) -> Vec<(&str, &str)> {
@@ -276,10 +164,18 @@ fn a_plan_names_the_way_and_why_not_this_one() {
 fn what_goes_wrong_is_overcome() {
     let mut yard = Yard::new(By::Soap, &[vm("web", "", false)], &[]);
     let truth = yard.site.truth("web", "");
-    for (number, fault) in
-        ["callback-fails:3:2", "read-fails:2:1", "callback-fails:0:1", "slow:15", "no-map", "map", "no-session"]
-            .into_iter()
-            .enumerate()
+    for (number, fault) in [
+        "callback-fails:3:2",
+        "read-fails:2:1",
+        "callback-fails:0:1",
+        "slow:15",
+        "no-map",
+        "map",
+        "no-session",
+        "sectors",
+    ]
+    .into_iter()
+    .enumerate()
     {
         fault.clone_into(&mut yard.fault);
         let output = number.to_string();
@@ -288,6 +184,9 @@ fn what_goes_wrong_is_overcome() {
         assert_eq!(yard.notes().last().unwrap(), "exit", "{fault}");
         let warned = outcome.json["warnings"].to_string().contains("VDDK's map of what was written to cannot be");
         assert_eq!(warned, fault == "map", "{}", outcome.json["warnings"]);
+        let told =
+            outcome.json["warnings"].to_string().contains("web.vmdk: its guest knows it with sectors of 4096 bytes");
+        assert_eq!(told, fault == "sectors", "{}", outcome.json["warnings"]);
         let by_password = yard.notes().contains(&"connect password nbdssl:nbd true".to_owned());
         assert_eq!(by_password, fault == "no-session", "{:?}", yard.notes());
     }

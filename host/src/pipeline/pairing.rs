@@ -1,5 +1,5 @@
-//! Pairs the ways to a disk with the plugins that carry them: the first way, as the catalog lists them, that an installed plugin carries and
-//! can open. The host compares words and knows none.
+//! Pairs the ways to a disk with the plugins that carry them: the first way, as the catalog lists them, that an
+//! installed plugin carries and can open. The host compares words and knows none.
 
 use std::sync::Arc;
 
@@ -85,9 +85,14 @@ impl Refused {
     }
 }
 
-/// By which schemes a VM's disks will be read, as far as that is known before one is opened: of each disk that of the first way that a plugin here carries.
+/// By which schemes a VM's disks will be read, as far as that is known before one is opened: of each disk that
+/// of the first way that a plugin here carries.
 pub(super) fn schemes(run: &Run<'_>, fetched: &Fetched) -> Vec<String> {
     let mut schemes: Vec<String> = Vec::new();
+    // Nothing was found that depends on who reads: nobody has to be asked yet.
+    if fetched.vm.findings.is_empty() {
+        return schemes;
+    }
     for disk in &fetched.vm.disks {
         for way in &disk.ways {
             if schemes.contains(&way.scheme) {

@@ -23,7 +23,8 @@ pub struct HoldWish {
     #[serde(default)]
     pub power_off: bool,
     /// The schemes of the ways by which its disks will be read, as far as the host knows before it opens one: of each disk that of the first
-    /// way that a plugin here carries. A disk that can be read in one way alone is refused where that is not among them.
+    /// way that a plugin here carries. A disk that can be read in one way alone is refused where that is not among them. Empty, too, where the VM
+    /// was described without findings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub schemes: Vec<String>,
 }

@@ -1,6 +1,8 @@
-//! The library's functions and records, as far as they are used: names, sizes and places that are published, for x86-64.
+//! The library's functions and records, as far as they are used: names, sizes and places that are published,
+//! for x86-64.
 //!
-//! Nothing of the library is linked: it is opened by its full path when a disk is opened, and what an older one lacks is gone without.
+//! Nothing of the library is linked: it is opened by its full path when a disk is opened, and what an older one
+//! lacks is gone without.
 
 use std::ffi::{c_char, c_void};
 use std::path::Path;
@@ -155,7 +157,8 @@ impl Functions {
         if cfg!(not(target_arch = "x86_64")) {
             return Err(PluginError::new(ErrorKind::Cannot, "VDDK cannot be loaded: there is none for this processor"));
         }
-        // SAFETY: the user named the library for this purpose; its initialisers run in a process that is there for it alone.
+        // SAFETY: the user named the library for this purpose; its initialisers run in a process that is there
+        // for it alone.
         let library = unsafe { Loaded::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(wrong)?;
         Self::find(library).map_err(wrong)
     }

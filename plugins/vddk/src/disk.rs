@@ -33,7 +33,6 @@ pub struct Disk {
     handle: Option<Handle>,
     turn: Arc<Turn>,
     size: u64,
-    alignment: u32,
     map: OnceLock<Map>,
     /// Something was read.
     is_read: std::sync::atomic::AtomicBool,
@@ -57,14 +56,13 @@ impl Disk {
         }
         let handle = connect(engine, wanted)?;
         let turn = Arc::new(turn);
-        let mut disk = Self {
+        let disk = Self {
             host,
             engine,
             name,
             handle: Some(handle),
             turn,
             size,
-            alignment: SECTOR as u32,
             map: OnceLock::new(),
             is_read: false.into(),
             _session: session,
@@ -78,7 +76,14 @@ impl Disk {
             )
             .hint("somebody changed the disk meanwhile: run the same command again"));
         }
-        disk.alignment = facts.sector.clamp(SECTOR as u32, 4096);
+        if u64::from(facts.sector) > SECTOR {
+            let (name, sector) = (&disk.name, facts.sector);
+            disk.host.warn(format!(
+                "{name}: its guest knows it with sectors of {sector} bytes, and finds sectors of {SECTOR} in the new machine"
+            ));
+        }
+        // What it warned of until now is over.
+        said::begin();
         tracing::info!("{} is read by VDDK {} over {}", disk.name, engine.version, disk.handle()?.mode());
         engine.look_after(&disk.turn);
         Ok(disk)
@@ -215,7 +220,7 @@ impl BlockSource for Disk {
 
     fn hints(&self) -> Hints {
         Hints::default().with(|it| {
-            it.alignment = self.alignment.max(64 << 10);
+            it.alignment = 64 << 10;
             it.request = REQUEST;
             it.parallelism = AT_ONCE;
         })

@@ -1,5 +1,5 @@
-//! The library at work: opened and made ready once in this process, and one thread for all that must come from the same one (getting ready,
-//! connecting, opening, closing, the end). Requests for bytes may come from any.
+//! The library at work: opened and made ready once in this process, and one thread for all that must come from
+//! the same one (getting ready, connecting, opening, closing, the end). Requests for bytes may come from any.
 
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -19,7 +19,8 @@ use crate::turn::Turn;
 
 /// The version of the functions' meaning that is asked for: every library knows it.
 const ASKED: (u32, u32) = (6, 5);
-/// What the library is told of its work: four buffers of 1 MiB for a disk, so that a host's memory does for many, and no details in its log.
+/// What the library is told of its work: four buffers of 1 MiB for a disk, so that a host's memory does for
+/// many, and no details in its log.
 const CONFIGURATION: &str = "vixDiskLib.nfcAio.Session.BufSizeIn64KB=16\nvixDiskLib.nfcAio.Session.BufCount=4\nvixDiskLib.transport.LogLevel=0\n";
 /// How often places that nobody uses are looked for.
 const LOOK: Duration = Duration::from_millis(500);
@@ -127,7 +128,8 @@ fn serve(functions: &Functions, to_do: &Receiver<Work>, turns: &Mutex<Vec<Weak<T
     }
 }
 
-/// At the process's end: the library takes what it had in temporary folders away. Not while a disk is open, which it takes for a mistake.
+/// At the process's end: the library takes what it had in temporary folders away. Not while a disk is open,
+/// which it takes for a mistake.
 extern "C" fn end() {
     if let Some(Ok(engine)) = ENGINE.get() {
         let ended = engine.begin(|functions| {

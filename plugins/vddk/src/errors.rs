@@ -1,4 +1,5 @@
-//! Errors of the library: a number and a text that say little, with the sentence and the hint that whoever meets them needs.
+//! Errors of the library: a number and a text that say little, with the sentence and the hint that whoever
+//! meets them needs.
 
 use std::ffi::CStr;
 

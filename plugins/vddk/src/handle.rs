@@ -69,7 +69,8 @@ pub struct Handle {
     calls: Mutex<()>,
 }
 
-// SAFETY: the library's disks and connections belong to no thread; what has to come from one is called there by whoever owns this.
+// SAFETY: the library's disks and connections belong to no thread; what has to come from one is called there by
+// whoever owns this.
 unsafe impl Send for Handle {}
 // SAFETY: calls to one disk are made one after the other, under `calls`.
 unsafe impl Sync for Handle {}
@@ -205,7 +206,8 @@ impl Handle {
         if mode.is_null() { String::new() } else { said::shown(&unsafe { CStr::from_ptr(mode) }.to_string_lossy()) }
     }
 
-    /// Which sectors were written to: of whole pieces (`map::PIECE`), at most `map::PIECES` of them. `None`: the library cannot tell.
+    /// Which sectors were written to: of whole pieces (`map::PIECE`), at most `map::PIECES` of them. `None`:
+    /// the library cannot tell.
     pub fn allocated(&self, start: u64, count: u64) -> Option<Vec<Block>> {
         let (ask, free) = (self.functions.allocated?, self.functions.free_list?);
         let _one = self.lock();
@@ -236,13 +238,14 @@ impl Handle {
         let count = buffer.len() as u64 / SECTOR;
         let began = {
             let _one = self.lock();
-            // SAFETY: open; the buffer has so many sectors, and is left alone until the request has ended or was waited for.
+            // SAFETY: open; the buffer has so many sectors, and is left alone until the request has ended or
+            // was waited for.
             unsafe { (self.functions.read_async)(self.disk, sector, count, buffer.as_mut_ptr(), ended, data) }
         };
         let code = if began == ASYNC { request.wait() } else { began };
         if code != OK || began != ASYNC {
-            // What failed may still be written to: the buffer is given back when nothing is under way any more. Where the callback never came its count stays
-            // taken, for it may yet come.
+            // What failed may still be written to: the buffer is given back when nothing is under way any more.
+            // Where the callback never came its count stays taken, for it may yet come.
             let _one = self.lock();
             // SAFETY: open.
             let waited = unsafe { (self.functions.wait)(self.disk) };

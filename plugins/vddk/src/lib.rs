@@ -1,10 +1,14 @@
-//! Disks of a vCenter or an ESXi host by VDDK, the vendor's library, where the user has it. Nothing of it is shipped, linked or needed to build.
+//! Disks of a vCenter or an ESXi host by VDDK, the vendor's library, where the user has it. Nothing of it is
+//! shipped, linked or needed to build.
 //!
-//! [`place`] finds the library and knows which servers its version reads; [`abi`] has its functions; [`engine`] makes it ready and has the one thread that it
-//! wants; [`handle`] is a disk that it has open; [`said`] takes what it says, and [`errors`] makes sentences of its numbers. On top of these [`disk`] is what the host
-//! reads, with [`map`] for the holes and [`turn`] for the places at a host; [`transport`] finds out at the server what to open.
+//! [`place`] finds the library and knows which servers its version reads; [`abi`] has its functions; [`engine`]
+//! makes it ready and has the one thread that it wants; [`handle`] is a disk that it has open; [`said`] takes
+//! what it says, and [`errors`] makes sentences of its numbers. On top of these [`disk`] is what the host
+//! reads, with [`map`] for the holes and [`turn`] for the places at a host; [`transport`] finds out at the
+//! server what to open.
 //!
-//! The plugin has a process of its own: the library brings others of the same names as this machine's, and has to be found when the process starts.
+//! The plugin has a process of its own: the library brings others of the same names as this machine's, and has
+//! to be found when the process starts.
 
 pub mod abi;
 pub mod disk;

@@ -20,7 +20,8 @@ pub struct Found {
     pub version: u32,
 }
 
-/// Looks for the library. The error says why there is none to be used; as one of the kind `Cannot` it lets other plugins and ways have their turn.
+/// Looks for the library. The error says why there is none to be used; as one of the kind `Cannot` it lets
+/// other plugins and ways have their turn.
 pub fn find(libdir: &str) -> Result<Found> {
     let none = |why: String| PluginError::new(ErrorKind::Cannot, why).hint(WITHOUT);
     if libdir.is_empty() {
@@ -68,7 +69,8 @@ fn release(version: &str) -> Option<(u32, u32)> {
     Some((numbers.next()??, numbers.next().flatten().unwrap_or_default()))
 }
 
-/// Refuses a server that this version of the library does not read: it would open the disk, tell its size, and fail at the first read.
+/// Refuses a server that this version of the library does not read: it would open the disk, tell its size, and
+/// fail at the first read.
 pub fn check_gap(library: u32, server: &str, version: &str) -> Result<()> {
     // What a server says of itself in another form is tried.
     let Some(found) = release(version) else { return Ok(()) };

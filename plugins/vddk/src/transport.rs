@@ -16,7 +16,8 @@ use crate::handle::Wanted;
 use crate::place::{self, Found};
 use crate::turn::Turn;
 
-/// Disks of one host that are read at once: each takes 4 MiB of the memory that a host has for transfers, which is 48 MiB, and 96 MiB from version 8 on.
+/// Disks of one host that are read at once: each takes 4 MiB of the memory that a host has for transfers, which
+/// is 48 MiB, and 96 MiB from version 8 on.
 const DISKS: u32 = 12;
 const DISKS_FROM_8: u32 = 24;
 

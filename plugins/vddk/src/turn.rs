@@ -1,7 +1,8 @@
-//! A host's memory for transfers: so many disks of one host are read at once, over all processes of this machine.
+//! A host's memory for transfers: so many disks of one host are read at once, over all processes of this
+//! machine.
 //!
-//! A place is taken when a disk is read, kept for a while, and given back even if it is read on: with more disks than places each has its turn, and none waits for
-//! one that its own VM holds.
+//! A place is taken when a disk is read, kept for a while, and given back even if it is read on: with more
+//! disks than places each has its turn, and none waits for one that its own VM holds.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

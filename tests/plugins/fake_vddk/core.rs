@@ -282,7 +282,7 @@ pub unsafe extern "C" fn VixDiskLib_GetInfo(disk: *mut Disk, info: *mut *mut c_v
         record.add(24).cast::<u64>().write(sectors);
         record.add(36).cast::<i32>().write(1);
         if !is_old {
-            record.add(56).cast::<[u32; 2]>().write([512, 4096]);
+            record.add(56).cast::<[u32; 2]>().write([if FAULT.is("sectors") { 4096 } else { 512 }, 4096]);
         }
         *info = record.cast();
     }

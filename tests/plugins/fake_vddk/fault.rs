@@ -1,8 +1,10 @@
 //! A fault: a word with numbers, `FAKE_VDDK_FAULT=callback-fails:3:2`.
 //!
-//! `read-fails:N:COUNT`, `callback-fails:N:COUNT`: so many requests fail from the Nth on, at once or when they end. `hang:N`: the Nth never ends. `panic:N`: at the
-//! Nth the library gives up. `slow:MS`: each takes so long. `open-fails`: bare, without a warning. `version`: it opens, and no read works. `nfc`: the host has no
-//! memory. `capacity`: another size. `map`: a map that cannot be. `no-map`: none. `no-session`: sessions are not taken.
+//! `read-fails:N:COUNT`, `callback-fails:N:COUNT`: so many requests fail from the Nth on, at once or when they
+//! end. `hang:N`: the Nth never ends. `panic:N`: at the Nth the library gives up. `slow:MS`: each takes so
+//! long. `open-fails`: bare, without a warning. `version`: it opens, and no read works. `nfc`: the host has no
+//! memory. `capacity`: another size. `sectors`: of 4096 bytes. `map`: a map that cannot be. `no-map`: none. `no-session`: sessions are
+//! not taken.
 
 use std::sync::LazyLock;
 

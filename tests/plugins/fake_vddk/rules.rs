@@ -52,14 +52,14 @@ pub(crate) fn on_its_thread(call: &str) {
     if ENDED.load(Ordering::SeqCst) {
         broken(&format!("{call} after Exit"));
     }
-    match MAIN.load(Ordering::SeqCst) {
+    let (main, own) = (MAIN.load(Ordering::SeqCst), OWN.load(Ordering::SeqCst));
+    match main {
         0 => broken(&format!("{call} before InitEx")),
+        _ if !std::path::Path::new(&format!("/proc/self/task/{own}")).exists() => {
+            broken(&format!("{call} in a process that was forked after InitEx"));
+        }
         main if main != thread() => broken(&format!("{call} on another thread than InitEx")),
         _ => {}
-    }
-    let own = OWN.load(Ordering::SeqCst);
-    if !std::path::Path::new(&format!("/proc/self/task/{own}")).exists() {
-        broken(&format!("{call} in a process that was forked after InitEx"));
     }
 }
 

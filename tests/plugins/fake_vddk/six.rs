@@ -1,4 +1,5 @@
-//! The same fake as an older version, without the functions that came with 6.7, and with the shorter record of a disk's facts.
+//! The same fake as an older version, without the functions that came with 6.7, and with the shorter record of
+//! a disk's facts.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod core;
