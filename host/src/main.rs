@@ -144,6 +144,7 @@ fn look(invocation: &Invocation, action: &Action) -> anyhow::Result<(String, Val
             let found = installed(&mut warnings)?;
             let abilities = plugins::abilities(&found, &settings.plugins);
             let mut needs = plugins::needs(&found);
+            needs.extend(plugins::setting_files(&found, &settings.plugin));
             needs.push(plugins::containment(worker::offered()));
             let holds = journal::holds_left();
             let text = render::doctor(&needs, &abilities, plugins::Packaging::here()) + &render::holds(&holds);

@@ -4,8 +4,8 @@
 ///
 /// Every text is a literal without quotes, backslashes or control characters. The version and the licence are the crate's own.
 /// Lists stand in this order; all but `kinds` may be left out: `kinds_by_settings`, `guests`, `capabilities`, `libraries` and `programs` (name,
-/// Debian's package, Fedora's package), `settings` (key, type, default, one line), `flags` (flag, key), `secrets`, `preference`, `own_process`
-/// (variables of its environment). Their meaning is [`Manifest`](crate::Manifest)'s.
+/// Debian's package, Fedora's package), `settings` (key, type, default, one line), `setting_files` (key, paths below its folder), `flags` (flag, key),
+/// `secrets`, `preference`, `own_process` (variables of its environment). Their meaning is [`Manifest`](crate::Manifest)'s.
 ///
 /// ```
 /// use vmdk2kvm_plugin_api::{Host, Plugin, Result};
@@ -40,6 +40,7 @@ macro_rules! export_plugin {
         $(, libraries: [$(($library:literal, $library_deb:literal, $library_rpm:literal)),* $(,)?])?
         $(, programs: [$(($program:literal, $program_deb:literal, $program_rpm:literal)),* $(,)?])?
         $(, settings: [$(($key:literal, $type:literal, $default:literal, $doc:literal)),* $(,)?])?
+        $(, setting_files: [$(($folder:literal, [$($file:literal),+ $(,)?])),* $(,)?])?
         $(, flags: [$(($flag:literal, $flag_key:literal)),* $(,)?])?
         $(, secrets: [$($secret:literal),* $(,)?])?
         $(, preference: $preference:literal)?
@@ -54,7 +55,7 @@ macro_rules! export_plugin {
             $crate::export::assert_plain(&[
                 $name, $summary, $($kind,)* $($($guest,)*)? $($($capability,)*)? $($($library, $library_deb, $library_rpm,)*)?
                 $($($program, $program_deb, $program_rpm,)*)? $($($key, $type, $default, $doc,)*)?
-                $($($flag, $flag_key,)*)? $($($secret,)*)? $($($variable, $value,)*)?
+                $($($folder, $($file,)+)*)? $($($flag, $flag_key,)*)? $($($secret,)*)? $($($variable, $value,)*)?
                 env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_LICENSE"),
             ]);
 
@@ -76,7 +77,9 @@ macro_rules! export_plugin {
                 $crate::__json_needs!($($(($program, $program_deb, $program_rpm))*)?),
                 "],\"settings\":[",
                 $crate::__json_objects!(("key", "type", "default", "doc") $($(($key, $type, $default, $doc))*)?),
-                "],\"flags\":[",
+                "]",
+                $(",\"setting_files\":[", $crate::__json_files!($(($folder, $($file),+))*), "]",)?
+                ",\"flags\":[",
                 $crate::__json_objects!(("flag", "key") $($(($flag, $flag_key))*)?),
                 "],\"secrets\":[",
                 $crate::__json_list!($($($secret),*)?),
@@ -132,6 +135,17 @@ macro_rules! __json_needs {
     (($a:literal, $b:literal, $c:literal) $(($d:literal, $e:literal, $f:literal))*) => {
         concat!("{\"name\":\"", $a, "\",\"packages\":{\"deb\":\"", $b, "\",\"rpm\":\"", $c, "\"}}"
             $(, ",{\"name\":\"", $d, "\",\"packages\":{\"deb\":\"", $e, "\",\"rpm\":\"", $f, "\"}}")*)
+    };
+}
+
+/// `{"key":"a","any_of":["b","c"]},...` of literals.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __json_files {
+    () => { "" };
+    (($a:literal, $($b:literal),+) $(($c:literal, $($d:literal),+))*) => {
+        concat!("{\"key\":\"", $a, "\",\"any_of\":[", $crate::__json_list!($($b),+), "]}"
+            $(, ",{\"key\":\"", $c, "\",\"any_of\":[", $crate::__json_list!($($d),+), "]}")*)
     };
 }
 

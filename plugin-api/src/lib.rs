@@ -24,7 +24,7 @@ pub use block::{BlockSource, Extent, ExtentKind, Hints, check_map, read_exact_at
 pub use error::{ErrorKind, PluginError, Result};
 pub use guest::{Entry, FileKind, Guest, Overlay, Stat, paths};
 pub use host::{Host, HostServices, LogRecord, Progress, Slot};
-pub use manifest::{Flag, Kind, MANIFEST_SECTION, Manifest, Need, Packages, Process, Setting};
+pub use manifest::{Flag, Kind, MANIFEST_SECTION, Manifest, Need, Packages, Process, Setting, SettingFiles};
 pub use plugin::Plugin;
 pub use stage::{Catalog, Converter, Fetcher, Fixer, Flat, Flattener, Inspector, Opened, Tester, Transport};
 

@@ -51,6 +51,9 @@ pub struct Manifest {
     /// Keys of its settings table.
     #[serde(default)]
     pub settings: Vec<Setting>,
+    /// Files below folders that its settings name, without which it does nothing: nobody's package has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub setting_files: Vec<SettingFiles>,
     /// Command-line flags that stand for keys of its settings table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<Flag>,
@@ -130,6 +133,16 @@ pub struct Packages {
     /// In Fedora and what comes of it; empty: not known.
     #[serde(default)]
     pub rpm: String,
+}
+
+/// Files that the folder has which a setting names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SettingFiles {
+    /// The key of the setting.
+    pub key: String,
+    /// Paths below that folder, one of which must be there.
+    pub any_of: Vec<String>,
 }
 
 /// A command-line flag that stands for a setting.

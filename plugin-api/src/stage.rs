@@ -20,7 +20,8 @@ pub trait Fetcher: Send + Sync {
     fn accepts(&self, source: &SourceRef) -> Result<u32>;
 
     /// Whether this fetcher can bring bytes along a way: a look at its words. 0 means no; among several that carry the same way the
-    /// highest wins.
+    /// highest wins. An error of kind [`Cannot`](crate::ErrorKind::Cannot) is a no with its reason, for a way that it knows and that something here is
+    /// missing for: plans and reports have it where another way is taken, and errors where none can be.
     fn carries(&self, way: &Way) -> Result<u32> {
         let _ = way;
         Ok(0)

@@ -23,6 +23,7 @@ mod small_disk;
 mod turn;
 mod vcenter;
 mod windows;
+mod yard;
 
 pub use bad::{Library, lone_program, misbehaving, private_folder};
 pub use grow::grown_model;
@@ -42,3 +43,4 @@ pub use slurm::{Slurm, Task};
 pub use small_disk::SmallDisk;
 pub use vcenter::Vcenter;
 pub use windows::{Beside, Inside, PhonyWindows, write_inside};
+pub use yard::Yard;

@@ -127,6 +127,7 @@ fn the_table_has_no_other_plugins() {
         "vsphere-govc",
         "vsphere-http",
         "vsphere-lease",
+        "vddk",
         "dir",
         "qemu-img",
         "qemu-test",
@@ -166,6 +167,7 @@ fn without_a_catalog_or_a_transport_of_vsphere() {
     bundle.assert_wanting(&["inventory", source], "fetch", &format!("no plugin can fetch from {source}"));
     Bundle::without("vsphere-http").assert_doctor_knows();
     Bundle::without("vsphere-lease").assert_doctor_knows();
+    Bundle::without("vddk").assert_doctor_knows();
 }
 
 #[test]

@@ -43,6 +43,7 @@ type diskSpec struct {
 	Bus        int32  `json:"bus"`
 	Unit       int32  `json:"unit"`
 	Mode       string `json:"mode"`
+	Encrypted  bool   `json:"encrypted"` // says so; the bytes are as they are
 }
 
 type nicSpec struct {
@@ -221,6 +222,7 @@ func (l *lab) devices(ctx context.Context, f *find.Finder, host *object.HostSyst
 		if err != nil {
 			return nil, err
 		}
+		d.sealed = spec.Encrypted
 		m.disks = append(m.disks, d)
 		list = append(list, &types.VirtualDisk{CapacityInBytes: d.capacity, CapacityInKB: d.capacity >> 10, VirtualDevice: types.VirtualDevice{
 			Key: int32(-200 - i), ControllerKey: controllers[name], UnitNumber: &spec.Unit,

@@ -165,6 +165,9 @@ func (l *lab) backing(d *disk, top int, changeID string) *types.VirtualDiskFlatV
 		if i > 0 {
 			b.DeltaDiskFormat = "redoLogFormat"
 		}
+		if d.sealed {
+			b.KeyId = &types.CryptoKeyId{KeyId: "lab-key", ProviderId: &types.KeyProviderId{Id: "lab"}}
+		}
 	}
 	b.ChangeId = changeID
 	return b

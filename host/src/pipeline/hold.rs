@@ -10,6 +10,7 @@ use vmdk2kvm_plugin_api::{Catalog, ErrorKind, Result};
 
 use super::fetch::Fetched;
 use super::output::Output;
+use super::pairing;
 use super::run::Run;
 use crate::config::secret::{mask_uri, without_password};
 use crate::journal::{HoldNote, NotedHold, holds_register};
@@ -34,7 +35,7 @@ impl<'a> Held<'a> {
         let note = note(run, fetched, output);
         let records = output.map(|output| &output.records);
         let former = former(&note, records.map(|records| NotedHold::left_in_work(records, None)));
-        let wish = note.wish.clone();
+        let wish = note.wish.clone().with(|wish| wish.schemes = pairing::schemes(run, fetched));
         let note = former.iter().fold(note, remember);
         let mut noted = NotedHold::begin(note, records, register.as_deref())?;
         let hold = match catalog.hold(&wish) {

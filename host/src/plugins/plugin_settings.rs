@@ -82,13 +82,13 @@ mod tests {
 
     #[test]
     fn a_plugin_that_is_not_here_is_a_warning() {
-        let warnings = check(json!({"local": {}, "qemu_img": {"compression": "zlib"}, "vddk": {}})).unwrap();
+        let warnings = check(json!({"local": {}, "qemu_img": {"compression": "zlib"}, "vendor": {}})).unwrap();
         assert_eq!(
             warnings,
             [
                 "`plugin.local` sets a plugin that is not installed: install the plugin local (package vmdk2kvm-plugin-local)",
                 "`plugin.qemu_img` sets a plugin that is not installed; did you mean `plugin.qemu-img`?",
-                "`plugin.vddk` sets a plugin that is not installed",
+                "`plugin.vendor` sets a plugin that is not installed",
             ]
         );
     }

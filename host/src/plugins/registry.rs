@@ -6,6 +6,8 @@ mod stages;
 
 mod source_reader;
 
+pub use stages::Carriers;
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};

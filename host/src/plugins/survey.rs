@@ -1,8 +1,9 @@
 //! `plugin list`, `plugin show` and `doctor`: what is installed, what of it can be used, and what this machine lacks. No plugin's code runs.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use vmdk2kvm_plugin_api::{Manifest, PluginError, Result};
+use vmdk2kvm_plugin_api::{Manifest, PluginError, Result, SettingFiles};
 
 use super::discovery::{Candidate, discover, search_folders};
 use super::needs::{MissingNeed, missing_needs};
@@ -105,6 +106,32 @@ pub fn needs(candidates: &[Candidate]) -> Vec<Need> {
     let mut needs: Vec<Need> = needs.into_values().collect();
     needs.extend(absent(candidates));
     needs
+}
+
+/// What plugins need of folders that the settings name. Without it they do nothing, and others may.
+pub fn setting_files(candidates: &[Candidate], settings: &BTreeMap<String, serde_json::Value>) -> Vec<Need> {
+    let usable = candidates.iter().filter(|candidate| candidate.refused.is_none());
+    let manifests = usable.filter_map(|candidate| candidate.manifest.as_ref());
+    let need = |manifest: &Manifest, files: &SettingFiles| {
+        let given =
+            settings.get(&manifest.name).and_then(|table| table.get(&files.key)).and_then(|value| value.as_str());
+        let known = manifest.settings.iter().find(|setting| setting.key == files.key);
+        let folder = given.or(known.map(|setting| setting.default.as_str())).unwrap_or_default();
+        let found = files.any_of.iter().map(|file| Path::new(folder).join(file)).find(|path| path.is_file());
+        Need {
+            kind: "setting".to_owned(),
+            name: format!("plugin.{}.{}", manifest.name, files.key),
+            needed_by: vec![manifest.name.clone()],
+            present: !folder.is_empty() && found.is_some(),
+            package: None,
+            detail: match (folder, found) {
+                ("", _) => "is not set: the plugin does nothing".to_owned(),
+                (_, Some(path)) => path.display().to_string(),
+                (folder, None) => format!("{folder} has none of {}", files.any_of.join(", ")),
+            },
+        }
+    };
+    manifests.flat_map(|manifest| manifest.setting_files.iter().map(move |files| need(manifest, files))).collect()
 }
 
 /// Whether the kernel can shut plugins in. A run goes on without, unless the job forbids it.

@@ -22,12 +22,17 @@ pub struct HoldWish {
     /// The VM may be shut down (`--power-off`).
     #[serde(default)]
     pub power_off: bool,
+    /// The schemes of the ways by which its disks will be read, as far as the host knows before it opens one: of each disk that of the first
+    /// way that a plugin here carries. A disk that can be read in one way alone is refused where that is not among them. Empty, too, where the VM
+    /// was described without findings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schemes: Vec<String>,
 }
 
 impl HoldWish {
     /// A wish that allows no change.
     pub fn new(run: impl Into<String>) -> Self {
-        Self { run: run.into(), snapshot: false, change_tracking: false, power_off: false }
+        Self { run: run.into(), snapshot: false, change_tracking: false, power_off: false, schemes: Vec::new() }
     }
 }
 

@@ -50,7 +50,7 @@ pub enum PluginState {
 /// Something that a plugin, or the host, needs of this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Need {
-    /// `program`, `library`, `plugin`, `firmware`, `device`.
+    /// `program`, `library`, `plugin`, `setting`, `firmware`, `device`.
     pub kind: String,
     /// What it is called.
     pub name: String,

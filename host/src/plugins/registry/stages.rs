@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use vmdk2kvm_plugin_api::model::{OpenGuest, OsFamily, SourceRef, Way};
 use vmdk2kvm_plugin_api::{
-    BlockSource, Converter, Fetcher, Fixer, Flattener, Inspector, Kind, PluginError, Result, Tester,
+    BlockSource, Converter, ErrorKind, Fetcher, Fixer, Flattener, Inspector, Kind, PluginError, Result, Tester,
 };
 
 use super::{Chosen, Registry, SHOW, leave_out, rank, without_settings};
@@ -12,6 +12,15 @@ use crate::nbd::NbdFetcher;
 use crate::plugins::loader::Loaded;
 use crate::plugins::stock;
 use crate::uri::scheme;
+
+/// Who carries a way.
+#[derive(Default)]
+pub struct Carriers {
+    /// The most suitable first.
+    pub carriers: Vec<Chosen<Box<dyn Fetcher>>>,
+    /// The words of those that know the way and cannot carry it here.
+    pub refusals: Vec<PluginError>,
+}
 
 impl Registry {
     /// The FETCH plugin for a source. Disks of NBD servers are the host's own business, unless the job names a plugin.
@@ -38,29 +47,33 @@ impl Registry {
 
     /// The plugins that carry a way, the most suitable first; only the one the job names, when it names one. One that cannot be loaded or asked
     /// is a warning where another carries it.
-    pub fn carriers(&self, wanted: Option<&str>, way: &Way) -> Result<Vec<Chosen<Box<dyn Fetcher>>>> {
+    pub fn carriers(&self, wanted: Option<&str>, way: &Way) -> Result<Carriers> {
+        let mut found = Carriers::default();
         if wanted.is_none() && NbdFetcher::is_way(way) {
-            return Ok(vec![self.own_fetcher()]);
+            found.carriers.push(self.own_fetcher());
+            return Ok(found);
         }
-        let indices = self.to_ask(Kind::Fetcher, wanted, Some(&way.scheme))?;
-        let (mut carriers, mut failures) = (Vec::new(), Vec::new());
-        for index in indices {
+        let (mut ranked, mut failures) = (Vec::new(), Vec::new());
+        for index in self.to_ask(Kind::Fetcher, wanted, Some(&way.scheme))? {
             let ask = |loaded: Arc<Loaded>| {
                 let Some(stage) = loaded.fetcher()? else { return Ok(None) };
                 let score = stage.carries(way)?;
                 Ok((score > 0).then(|| (rank(score, &loaded.manifest), Chosen { label: loaded.label(), stage })))
             };
             match self.load(index).and_then(ask) {
-                Ok(found) => carriers.extend(found),
+                Ok(carrier) => ranked.extend(carrier),
+                // It would, and cannot here: no failure.
+                Err(error) if error.kind == ErrorKind::Cannot => found.refusals.push(error),
                 Err(error) => failures.push(error),
             }
         }
-        if let (true, Some(error)) = (carriers.is_empty(), failures.pop()) {
+        if let (true, Some(error)) = (ranked.is_empty(), failures.pop()) {
             return Err(error);
         }
         failures.into_iter().for_each(|error| self.warn_of(error));
-        carriers.sort_by_key(|(rank, _)| std::cmp::Reverse(*rank));
-        Ok(carriers.into_iter().map(|(_, chosen)| chosen).collect())
+        ranked.sort_by_key(|(rank, _)| std::cmp::Reverse(*rank));
+        found.carriers = ranked.into_iter().map(|(_, chosen)| chosen).collect();
+        Ok(found)
     }
 
     /// The FLATTEN plugin for a format.

@@ -96,6 +96,15 @@ pub fn examine(machine: &mut Machine) -> Vec<Finding> {
     findings
 }
 
+/// The findings that forbid all ways but that of the vendor's library: where it reads the disks they are in nobody's way.
+const OF_OTHER_WAYS: [&str; 3] = ["disk-encrypted", "datastore-not-file", "privilege-missing"];
+
+/// Whether a finding is about other ways than that of the vendor's library alone.
+pub fn is_of_other_ways(finding: &Finding, machine: &Machine) -> bool {
+    // What may not be read at all is in every way.
+    machine.forbidden.is_empty() && OF_OTHER_WAYS.contains(&finding.code.as_str())
+}
+
 fn of_disk(disk: &VirtualDisk, datastore: Option<&str>) -> Vec<Finding> {
     let (backing, name) = (&disk.backing, escape(&disk.disk.name));
     let mut findings = Vec::new();
@@ -131,8 +140,9 @@ fn of_disk(disk: &VirtualDisk, datastore: Option<&str>) -> Vec<Finding> {
         add(
             "disk-encrypted",
             Severity::Block,
-            "it is encrypted by the host, which gives its bytes to nobody by this way".to_owned(),
-            "decrypt it first: change its storage policy in the vSphere client",
+            "it is encrypted by the host, which gives its bytes to the vendor's library alone".to_owned(),
+            "decrypt it first: change its storage policy in the vSphere client; or set up VDDK, and give the user the privilege Cryptographic \
+             operations > Direct access",
         );
     }
     if backing.is_independent() {

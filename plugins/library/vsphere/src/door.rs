@@ -9,7 +9,7 @@ use reqwest::{Method, redirect};
 use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
-use crate::trust::{Refused, Trust};
+use crate::trust::{Shown, Trust};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(20);
@@ -22,13 +22,13 @@ pub struct Door {
     client: Client,
     server: String,
     trust: Trust,
-    refused: Refused,
+    shown: Shown,
 }
 
 impl Door {
     /// A door to `server` (host and port as in a URI). Connects to nothing yet.
     pub fn new(server: &str, trust: Trust) -> Result<Self> {
-        let (tls, refused) = trust.tls()?;
+        let (tls, shown) = trust.tls()?;
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
             .http1_only()
@@ -40,7 +40,7 @@ impl Door {
             .tcp_nodelay(true)
             .build()
             .map_err(|error| PluginError::defect(format!("an HTTPS client cannot be made: {}", chain(&error))))?;
-        Ok(Self { client, server: server.to_owned(), trust, refused })
+        Ok(Self { client, server: server.to_owned(), trust, shown })
     }
 
     /// Host and port as in a URI.
@@ -59,6 +59,11 @@ impl Door {
         &self.trust
     }
 
+    /// The SHA-1 of the certificate that the server showed and that was believed, with colons; `None`: nothing was asked yet.
+    pub fn shown_thumbprint(&self) -> Option<String> {
+        self.shown.believed().map(|digest| digest.to_string())
+    }
+
     /// A request for a path, which begins with a slash and is escaped.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("https://{}{path}", self.server))
@@ -66,7 +71,7 @@ impl Door {
 
     /// Sends a request.
     pub fn send(&self, request: RequestBuilder) -> Result<Response> {
-        let _ = self.refused.take();
+        let _ = self.shown.take_refused();
         request.send().map_err(|error| self.failed(&error))
     }
 
@@ -93,7 +98,7 @@ impl Door {
     }
 
     fn failed(&self, error: &reqwest::Error) -> PluginError {
-        if let Some(shown) = self.refused.take() {
+        if let Some(shown) = self.shown.take_refused() {
             return self.not_believed(&shown.to_string());
         }
         if error.is_timeout() {

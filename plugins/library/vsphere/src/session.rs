@@ -153,6 +153,16 @@ impl Session {
         self.content.text("about.fullName").unwrap_or("a server without a name")
     }
 
+    /// The version of the server's product: `8.0.3`; empty where it says none.
+    pub fn version(&self) -> &str {
+        self.content.text("about.version").unwrap_or_default()
+    }
+
+    /// As whom it is logged in.
+    pub fn login(&self) -> &Login {
+        &self.login
+    }
+
     /// A service of the server by its name in the API, e.g. `searchIndex`: their ids differ between a vCenter and a host.
     pub fn service(&self, name: &str) -> Result<Moref> {
         self.content.find(name).and_then(Moref::of).ok_or_else(|| {

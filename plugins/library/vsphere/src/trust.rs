@@ -59,22 +59,41 @@ pub struct Trust {
     pub authorities: Option<String>,
 }
 
-/// The certificate that was refused last.
+/// The certificates that were shown last.
 #[derive(Debug, Clone, Default)]
-pub struct Refused(Arc<Mutex<Option<Thumbprint>>>);
+pub struct Shown(Arc<Mutex<Last>>);
 
-impl Refused {
-    /// Its SHA-256.
-    pub fn take(&self) -> Option<Thumbprint> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+#[derive(Debug, Default)]
+struct Last {
+    refused: Option<Thumbprint>,
+    believed: Option<Thumbprint>,
+}
+
+impl Shown {
+    /// The SHA-256 of one that was refused.
+    pub fn take_refused(&self) -> Option<Thumbprint> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).refused.take()
+    }
+
+    /// The SHA-1 of one that was believed.
+    pub fn believed(&self) -> Option<Thumbprint> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).believed.clone()
+    }
+
+    fn note(&self, certificate: &[u8], is_believed: bool) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match is_believed {
+            true => last.believed = Some(Thumbprint(Sha1::digest(certificate).to_vec())),
+            false => last.refused = Some(Thumbprint::of(certificate)),
+        }
     }
 }
 
 impl Trust {
-    /// TLS with this trust, and where a certificate that it refused is noted.
-    pub fn tls(&self) -> Result<(ClientConfig, Refused)> {
+    /// TLS with this trust, and where the certificates are noted that it met.
+    pub fn tls(&self) -> Result<(ClientConfig, Shown)> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let refused = Refused::default();
+        let shown = Shown::default();
         let mut themselves = Vec::new();
         let vouched: Option<Arc<dyn ServerCertVerifier>> = match (&self.pin, &self.authorities) {
             (Some(_), _) => None,
@@ -94,7 +113,7 @@ impl Trust {
             vouched,
             themselves,
             provider: Arc::clone(&provider),
-            refused: refused.clone(),
+            shown: shown.clone(),
         };
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -102,7 +121,7 @@ impl Trust {
             .dangerous() // The word of rustls for a verifier of one's own: it verifies.
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
-        Ok((config, refused))
+        Ok((config, shown))
     }
 }
 
@@ -139,7 +158,7 @@ struct Believer {
     /// Certificates that the user's file has: a host that signed its own is believed when its very certificate is there.
     themselves: Vec<CertificateDer<'static>>,
     provider: Arc<CryptoProvider>,
-    refused: Refused,
+    shown: Shown,
 }
 
 impl ServerCertVerifier for Believer {
@@ -159,9 +178,7 @@ impl ServerCertVerifier for Believer {
             (None, Some(vouched)) => vouched.verify_server_cert(certificate, chain, name, ocsp, now),
             _ => Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)),
         };
-        if believed.is_err() {
-            *self.refused.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Thumbprint::of(certificate));
-        }
+        self.shown.note(certificate, believed.is_ok());
         believed
     }
 

@@ -1,6 +1,6 @@
 //! The ways that are no files of datastores, and what catalogs and transports agree on beside.
 //!
-//! Every disk has the way [`DISK`] as its last one: a disk without any would be taken for one that is empty. No plugin of this program carries it.
+//! Every disk has the way [`DISK`] as its last one: a disk without any would be taken for one that is empty. Who carries it needs a library that the user has to have.
 //!
 //! A way of the scheme [`LEASE`] is a stream. Its object says which disk of which VM, and which content where the API tells; the word [`DEVICE`] says by
 //! which place on a controller the lease's streams are told apart. Of the hold's notes [`VM_NOTE`] and [`SNAPSHOT_NOTE`] say what is exported.

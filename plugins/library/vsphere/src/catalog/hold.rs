@@ -76,7 +76,7 @@ pub(super) fn hold(catalog: &VmCatalog, wish: &HoldWish) -> Result<Hold> {
 fn take(catalog: &VmCatalog, wish: &HoldWish, seen: &Seen, hold: &mut Hold, notes: &mut Notes) -> Result<()> {
     let machine = &seen.machine;
     let vm = escape(&machine.spec.name);
-    catalog.check_findings(&machine.spec.name)?;
+    catalog.check_findings(&machine.spec.name, &wish.schemes)?;
     if let Some(busy) = concerns::resting(machine).map_or_else(|| catalog.busy(machine), |busy| Ok(Some(busy)))? {
         return Err(busy.error(&machine.spec.name));
     }

@@ -60,6 +60,8 @@ struct Described {
     files: Files,
     /// Why it is not read, one sentence each.
     blocked: Vec<Finding>,
+    /// Why it is not read but by the vendor's library.
+    blocked_others: Vec<Finding>,
 }
 
 /// Those of a VM, or of a snapshot of it.
@@ -149,10 +151,12 @@ impl VmCatalog {
         self.address.snapshot.as_ref().map(|wanted| choose(machine, wanted)).transpose()
     }
 
-    /// Refuses to read what was found not to be readable: nothing is taken for it, and no byte moves.
-    fn check_findings(&self, vm: &str) -> Result<()> {
+    /// Refuses to read what was found not to be readable by these schemes: nothing is taken for it, and no byte moves.
+    fn check_findings(&self, vm: &str, schemes: &[String]) -> Result<()> {
         let described = self.described.lock().unwrap_or_else(PoisonError::into_inner);
-        let blocked = described.as_ref().map(|described| described.blocked.as_slice()).unwrap_or_default();
+        let Some(Described { blocked, blocked_others, .. }) = described.as_ref() else { return Ok(()) };
+        let by_library = schemes.iter().any(|scheme| scheme == ways::DISK);
+        let blocked: Vec<&Finding> = blocked.iter().chain(blocked_others.iter().filter(|_| !by_library)).collect();
         let Some(first) = blocked.first() else { return Ok(()) };
         let told: Vec<String> = blocked.iter().map(|it| format!("{} ({})", it.message, it.code)).collect();
         let message = format!("{} is not read: {}", escape(vm), told.join("; "));
@@ -262,8 +266,15 @@ impl Catalog for VmCatalog {
         findings.extend(privileges::examine(&mut machine, &lacking));
         findings.extend(self.busy(&machine)?.map(|busy| busy.finding()));
         ways::order(&mut machine);
-        let blocked = findings.iter().filter(|finding| finding.severity == Severity::Block).cloned().collect();
-        *self.described.lock().unwrap_or_else(PoisonError::into_inner) = Some(Described { files, blocked });
+        let blocks = |finding: &&Finding| finding.severity == Severity::Block;
+        let (blocked_others, blocked): (Vec<Finding>, Vec<Finding>) =
+            findings.iter().filter(blocks).cloned().partition(|it| concerns::is_of_other_ways(it, &machine));
+        // Whether they are in the way is known when it is known who reads: see `check_findings`.
+        for finding in findings.iter_mut().filter(|finding| blocked_others.contains(finding)) {
+            finding.severity = Severity::Warn;
+        }
+        *self.described.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Described { files, blocked, blocked_others });
         Ok(machine.spec.with(|spec| spec.findings = findings))
     }
 
