@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use vmdk2kvm_plugin_api::model::SourceRef;
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
-use super::format::must_convert;
+use super::format::{is_in_rounds, must_convert};
 use super::paths::remove_folder;
 use super::run::Run;
 use super::source::Kept;
@@ -19,6 +19,8 @@ use crate::machine::safe_name;
 pub(super) const EVIDENCE: &str = "boot";
 /// What lies beside the images, whatever the machine is called.
 pub(super) const OWN_FILES: [&str; 4] = ["report.json", "report.md", "report.html", "plan.json"];
+/// Records of a migration in rounds begin with this.
+pub(super) const ROUNDS: &str = "round-";
 /// Name of the work folder beside the result.
 const WORK_FOLDER: &str = ".vmdk2kvm-work";
 /// Folder in the work folder with those of the plugins.
@@ -140,7 +142,7 @@ impl Output {
     ) -> Result<()> {
         let mut names: Vec<PathBuf> = (0..disks).map(|index| self.image(index, job.settings.format.as_str())).collect();
         names.retain(|name| !ours.contains(name));
-        if ours.is_empty() && matches!(job.command, Command::Migrate | Command::Apply | Command::Fix) {
+        if ours.is_empty() && (job.command.makes_machine() || job.command == Command::Fix) {
             names.extend(OWN_FILES.map(|name| self.dir.join(name)));
         }
         if ours.is_empty() && job.command.makes_machine() {
@@ -152,6 +154,25 @@ impl Output {
             Some(name) => Err(PluginError::output(format!("{} exists already", name.display()))
                 .hint("move it away, or use another output folder: nothing is overwritten")),
         }
+    }
+
+    /// Refuses a folder whose unfinished work is a migration in rounds, to a job that is not in rounds, which would overwrite it; and the other way round.
+    pub fn refuse_work_of_another_kind(&self, job: &Job) -> Result<()> {
+        let (rounds, dir) = (!self.records.names(ROUNDS).is_empty(), self.dir.display());
+        let (message, hint) = match (rounds, is_in_rounds(job)) {
+            (true, false) => (
+                format!("{dir} holds a migration in rounds"),
+                format!(
+                    "`vmdk2kvm cutover {dir}` ends it; to give it up `vmdk2kvm release {dir}`, and remove the folder"
+                ),
+            ),
+            (false, true) if !self.records.names("copy-").is_empty() => (
+                format!("{dir} holds an unfinished migration that is not in rounds"),
+                "run that command again to finish it, or use another output folder".to_owned(),
+            ),
+            _ => return Ok(()),
+        };
+        Err(PluginError::output(message).hint(hint))
     }
 
     /// Checks that so many bytes of data, which are still to be copied, fit, with five per cent to spare; twice where the working images are
@@ -225,7 +246,12 @@ impl Output {
 
 /// The work folder of a job that leaves its result in `dir`. Below `--work-dir` another output folder has another one.
 pub(super) fn work_folder(job: &Job, dir: &Path) -> PathBuf {
-    let Some(folder) = &job.settings.work_dir else { return dir.join(WORK_FOLDER) };
+    work_folder_below(job.settings.work_dir.as_deref(), dir)
+}
+
+/// The same by the setting alone.
+pub(super) fn work_folder_below(work_dir: Option<&Path>, dir: &Path) -> PathBuf {
+    let Some(folder) = work_dir else { return dir.join(WORK_FOLDER) };
     let digest = format!("{:x}", Sha256::digest(dir.as_os_str().as_encoded_bytes()));
     let name = safe_name(&dir.file_name().unwrap_or_default().to_string_lossy());
     folder.join(format!("{name}-{}", &digest[..12]))
