@@ -12,6 +12,7 @@ use vmdk2kvm::cli::{self, Action, BatchAction, EventsTo, Invocation, render};
 use vmdk2kvm::config::{self, Command, Input, Job, Request, Surroundings};
 use vmdk2kvm::events::{self, ErrorDocument, Event, EventSink};
 use vmdk2kvm::journal;
+use vmdk2kvm::pipeline;
 use vmdk2kvm::plugins::{self, CheckRequest};
 use vmdk2kvm::scaffold::{self, Sources};
 use vmdk2kvm::worker::{self, Answer};
@@ -182,7 +183,9 @@ fn document(invocation: &Invocation, answer: impl FnOnce() -> Result<(String, Va
 
 /// The commands that run the pipeline, in a worker process.
 fn run(invocation: &Invocation, request: &Request, started: Instant) -> u8 {
-    let prepared = config::resolve(request, &invocation.layers, &Surroundings::of_process())
+    let surroundings = Surroundings::of_process();
+    let prepared = pipeline::remembered(request, &invocation.layers, &surroundings)
+        .and_then(|(request, layers)| config::resolve(&request, &layers, &surroundings))
         .and_then(|job| Ok((cli::reporters(&invocation.output, job.command, started)?, job)));
     let (reporters, job) = match prepared {
         Ok(prepared) => prepared,

@@ -66,14 +66,16 @@ pub trait Catalog: Send + Sync {
         Ok(Hold::nothing())
     }
 
-    /// The areas of a disk ([`Disk::id`](crate::model::Disk::id)) that changed since `since` (a word that an earlier hold's notes gave), from
-    /// a byte on: a page of them. No host of this version asks for it: a run copies a disk once.
+    /// The areas of a disk ([`Disk::id`](crate::model::Disk::id)) that changed between an earlier hold, of whose [`Hold::since`] the word is,
+    /// and this one, from a byte on: a page of them. The host asks page after page until one has no `next`, which lies behind `from`. An error
+    /// of kind `Unusable` says that the word is of no use any more (tracking began anew): the host copies that disk in full.
     fn changed(&self, hold: &Hold, disk: &str, since: &str, from: u64) -> Result<Changed> {
         let _ = (hold, disk, since, from);
         Err(PluginError::cannot("telling changed areas"))
     }
 
-    /// Asks for or tells the VM's power state, for a cut-over. No host of this version does.
+    /// Asks for or tells the VM's power state, for a cut-over: the host asks the guest to shut down ([`PowerWish::Ask`]) and then for the state
+    /// until the machine is off; it never switches one on.
     fn power(&self, wish: PowerWish) -> Result<PowerState> {
         let _ = wish;
         Err(PluginError::cannot("switching power"))

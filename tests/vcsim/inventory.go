@@ -32,6 +32,7 @@ type vmSpec struct {
 	MemoryMB   int64      `json:"memory_mb"`
 	Running    bool       `json:"running"`
 	CBT        bool       `json:"cbt"`
+	Tools      bool       `json:"tools"`
 	Disks      []diskSpec `json:"disks"`
 	NICs       []nicSpec  `json:"nics"`
 	Snapshots  []string   `json:"snapshots"`
@@ -182,10 +183,15 @@ func (l *lab) createVM(ctx context.Context, c *vim25.Client, f *find.Finder, hos
 	}
 	if spec.Running {
 		task, err := vm.PowerOn(ctx)
+		if err == nil {
+			err = task.Wait(ctx)
+		}
 		if err != nil {
 			return err
 		}
-		return task.Wait(ctx)
+	}
+	if spec.Tools {
+		simulated(l.service.Context, m).Guest.ToolsRunningStatus = string(types.VirtualMachineToolsRunningStatusGuestToolsRunning)
 	}
 	return nil
 }

@@ -95,6 +95,9 @@ func (l *lab) hook(ctx *simulator.Context, m *simulator.Method) (mo.Reference, t
 	if vm != nil && (m.Name == "PowerOnVM_Task" || m.Name == "QueryChangedDiskAreas") && !l.running(vm) {
 		vm.activate(ctx) // a VM that is off tracks as soon as it was told to
 	}
+	if vm != nil && m.Name == "ReconfigVM_Task" && !vm.enabled(ctx) {
+		vm.forget() // what was tracked before it was turned off is worth nothing when it is turned on again
+	}
 	if vm != nil && vm.exporting && (m.Name == "PowerOnVM_Task" || m.Name == "ReconfigVM_Task" || m.Name == "ExportVm") {
 		return nil, &types.TaskInProgress{}
 	}
@@ -145,6 +148,15 @@ func simulated(ctx *simulator.Context, m *machine) *simulator.VirtualMachine {
 func (m *machine) enabled(ctx *simulator.Context) bool {
 	on := simulated(ctx, m).Config.ChangeTrackingEnabled
 	return on != nil && *on
+}
+
+// forget ends tracking: it begins anew when it is turned on again.
+func (m *machine) forget() {
+	for _, d := range m.disks {
+		d.mu.Lock()
+		d.tracking = false
+		d.mu.Unlock()
+	}
 }
 
 // activate starts tracking where it was enabled and has not begun.

@@ -150,6 +150,10 @@ fn vm(batch: &Batch, row: Row, around: Option<&Around<'_>>, seen: &mut Seen) -> 
 /// Resolves the job of a VM, and looks for its secrets. Returns its source.
 fn runnable(batch: &Batch, layer: &Layer, output: &PathBuf, around: &Around<'_>, seen: &mut Seen) -> Result<String> {
     let job = job(batch.defaults.as_ref(), &batch.limits, (layer, Some(output)), around, Command::Migrate)?;
+    if job.settings.warm.enabled {
+        return Err(PluginError::config("a batch migrates each VM in one go, and warm.enabled is set")
+            .hint("run `vmdk2kvm migrate --warm` for it, or leave warm.enabled out"));
+    }
     let places = format!("{:?} {:?}", job.settings.secrets, job.settings.keys);
     if seen.secrets.insert(places) {
         SecretStore::of_job(&job).check().map_err(|error| error.of_kind(ErrorKind::Config))?;

@@ -126,6 +126,14 @@ pub(super) enum Verb {
         #[arg(required = true, value_name = "IMAGE")]
         images: Vec<PathBuf>,
     },
+    /// End a warm migration: shut the machine down, copy the last changes, and go through every stage
+    Cutover {
+        /// The folder that `migrate --warm` was told with -o
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
     /// Boot a throw-away copy of what `migrate` left in a folder
     Test {
         /// The folder
@@ -144,7 +152,7 @@ pub(super) enum Verb {
         #[arg(value_name = "DIR")]
         dir: PathBuf,
     },
-    /// Give back what an abandoned run holds at its source: a snapshot, a lease
+    /// Give back what an abandoned run, or one in rounds, holds at its source: a snapshot, a lease, change tracking
     Release {
         /// The folder that the run was to leave its result in
         #[arg(value_name = "DIR")]

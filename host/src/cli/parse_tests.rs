@@ -142,6 +142,17 @@ fn commands_become_requests_and_flags_become_settings() {
             Request { command: Command::Release, input: Input::Result { dir: "out".into() }, plan_out: None },
             json!({"secrets": {"password": {"file": "p"}}}),
         ),
+        (
+            "migrate far://h/web --warm -o out",
+            source(Command::Migrate),
+            json!({"source": {"uri": "far://h/web"}, "warm": {"enabled": true}, "output": "out"}),
+        ),
+        (
+            "cutover out --power-off --password-file p --test none --format raw",
+            source(Command::Cutover),
+            json!({"output": "out", "source": {"power_off": true}, "secrets": {"password": {"file": "p"}},
+                "test": {"plugin": "none"}, "format": "raw"}),
+        ),
         ("inventory x.ova", source(Command::Inventory), json!({"source": {"uri": "x.ova"}})),
         ("inspect x --key u:file:k", source(Command::Inspect), json!({"source": {"uri": "x"}, "keys": ["u:file:k"]})),
         ("plan x --root UUID=1", source(Command::Plan), json!({"source": {"uri": "x"}, "root": "UUID=1"})),

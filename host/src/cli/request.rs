@@ -134,6 +134,11 @@ fn action(verb: Verb, flags: &mut Map<String, Value>) -> Action {
         }
         Verb::Fix { images } => run(Command::Fix, Input::Images { paths: images }),
         Verb::Convert { images } => run(Command::Convert, Input::Images { paths: images }),
+        Verb::Cutover { dir, password } => {
+            set(flags, "output", json!(dir));
+            password_file(flags, password);
+            run(Command::Cutover, Input::Source)
+        }
         Verb::Test { dir } => run(Command::Test, Input::Result { dir }),
         Verb::Render { dir } => run(Command::Render, Input::Result { dir }),
         Verb::Define { dir } => run(Command::Define, Input::Result { dir }),

@@ -24,6 +24,8 @@ pub enum Command {
     Fix,
     /// CONVERT alone.
     Convert,
+    /// The end of a migration in rounds: the last round, then every stage.
+    Cutover,
     /// TEST alone.
     Test,
     /// The definition of a finished result for further targets.
@@ -36,7 +38,7 @@ pub enum Command {
 
 impl Command {
     /// Every command that works on a machine.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Migrate,
         Self::Inventory,
         Self::Inspect,
@@ -45,6 +47,7 @@ impl Command {
         Self::Flatten,
         Self::Fix,
         Self::Convert,
+        Self::Cutover,
         Self::Test,
         Self::Render,
         Self::Define,
@@ -61,6 +64,7 @@ impl Command {
             Self::Flatten => "flatten",
             Self::Fix => "fix",
             Self::Convert => "convert",
+            Self::Cutover => "cutover",
             Self::Test => "test",
             Self::Render => "render",
             Self::Define => "define",
@@ -73,7 +77,7 @@ impl Command {
     pub const fn stages(self) -> &'static [Stage] {
         use Stage::{Convert, Fetch, Fix, Flatten, Inspect, Plan};
         match self {
-            Self::Migrate | Self::Apply => &Stage::ALL,
+            Self::Migrate | Self::Apply | Self::Cutover => &Stage::ALL,
             Self::Inventory => &[Fetch],
             Self::Inspect => &[Fetch, Flatten, Inspect],
             Self::Plan => &[Fetch, Flatten, Inspect, Plan],
@@ -86,7 +90,7 @@ impl Command {
 
     /// Whether a new machine comes with the images.
     pub const fn makes_machine(self) -> bool {
-        matches!(self, Self::Migrate | Self::Apply)
+        matches!(self, Self::Migrate | Self::Apply | Self::Cutover)
     }
 
     /// Whether the command only looks: it has no output folder and changes nothing.

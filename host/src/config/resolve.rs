@@ -117,6 +117,11 @@ pub fn job(request: &Request, mut settings: Settings) -> Result<Job> {
         return Err(usage(format!("the run cannot begin with {from} and end with {until}"))
             .hint("the stages run in the order fetch, flatten, inspect, plan, fix, convert, test"));
     }
+    if command == Command::Migrate && settings.warm.enabled {
+        refuse_in_rounds(&settings)?;
+        settings.source.snapshot = true;
+        settings.source.enable_cbt = true;
+    }
     if settings.test.plugin.take_if(|word| word == "none").is_some() {
         if command == Command::Test {
             return Err(usage("`test` without a boot test has nothing to do".into())
@@ -129,6 +134,23 @@ pub fn job(request: &Request, mut settings: Settings) -> Result<Job> {
     settings.targets = without_repeats(settings.targets);
     let (input, plan_out) = (request.input.absolute(), request.plan_out.as_deref().map(absolute));
     Ok(Job { command, input, plan_out, settings })
+}
+
+/// Refuses what has no meaning for rounds.
+fn refuse_in_rounds(settings: &Settings) -> Result<()> {
+    let usage = |what: &str, hint: &str| {
+        Err(PluginError::new(ErrorKind::Usage, format!("{what} has no meaning with --warm")).hint(hint))
+    };
+    if !settings.resize.is_empty() {
+        return usage("--resize", "the rounds keep the sizes of the disks: grow them after the cut-over");
+    }
+    if settings.from.is_some() || settings.until < Stage::Test {
+        return usage(
+            "--from and --until",
+            "leave them out: rounds copy the disks, and `vmdk2kvm cutover DIR` does the rest",
+        );
+    }
+    Ok(())
 }
 
 /// A target that is named twice is one target.

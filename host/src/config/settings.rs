@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use serde_json::Value;
 use vmdk2kvm_plugin_api::model::{CardModel, CardNetwork, Chipset, Clock, DiskBus, Firmware, TestExpectation, Video};
 
-use super::command::Command::{Apply, Convert, Define, Fix, Flatten, Inspect, Inventory, Migrate, Plan, Render, Test};
+use super::command::Command::{
+    Apply, Convert, Cutover, Define, Fix, Flatten, Inspect, Inventory, Migrate, Plan, Render, Test,
+};
 use super::command::{Command, SKIPPABLE};
 use super::disk_out::DiskOut;
 use super::option::{Flag, Kind, options};
@@ -22,11 +24,17 @@ const READ: &[Command] = &[Migrate, Inventory, Inspect, Plan, Flatten];
 /// Those that read its disks.
 const READ_DISKS: &[Command] = &[Migrate, Inspect, Plan, Apply, Flatten];
 /// Those that look into the guest.
-const LOOK_INSIDE: &[Command] = &[Migrate, Inspect, Plan, Apply, Fix];
+const LOOK_INSIDE: &[Command] = &[Migrate, Inspect, Plan, Apply, Fix, Cutover];
+/// Those that may have to change something at it.
+const READ_RUNNING: &[Command] = &[Migrate, Inspect, Plan, Apply, Flatten, Cutover];
 /// Those that leave images.
 const MAKE_IMAGES: &[Command] = &[Migrate, Apply, Flatten, Fix, Convert];
+/// Those whose images get a format.
+const GIVE_FORMAT: &[Command] = &[Migrate, Apply, Flatten, Fix, Convert, Cutover];
+/// Those that make a machine from a source.
+const MAKE_FROM_SOURCE: &[Command] = &[Migrate, Apply];
 /// Those that make a machine.
-const MAKE_MACHINES: &[Command] = &[Migrate, Apply];
+const MAKE_MACHINES: &[Command] = &[Migrate, Apply, Cutover];
 
 options! {
     /// Every setting. What has no value has no default that could be named without knowing the source.
@@ -38,9 +46,9 @@ options! {
         /// Name of the new virtual machine and of its files
         name: Option<String>, Kind::Text, Flag::new("name", "NAME").of(MAKE_IMAGES);
         /// Format of the images [default: qcow2]
-        format: TargetFormat, Kind::Word(formats), Flag::new("format", "FORMAT").of(MAKE_IMAGES);
+        format: TargetFormat, Kind::Word(formats), Flag::new("format", "FORMAT").of(GIVE_FORMAT);
         /// Compress the images where the format can
-        compress: bool, Kind::Flag, Flag::new("compress", "").of(MAKE_IMAGES);
+        compress: bool, Kind::Flag, Flag::new("compress", "").of(GIVE_FORMAT);
         /// Grow a disk by SIZE (1=+20G) or to SIZE (1=40G); the root filesystem grows too where that is safe; repeatable
         resize: Vec<Resize>, Kind::Resizes, Flag::new("resize", "DISK=SIZE").of(&[Migrate, Plan, Flatten]);
         /// Write a disk onto a block device (1=/dev/vg/web), raw, instead of into a file; repeatable
@@ -48,9 +56,9 @@ options! {
         /// Allow a device of --disk-out to be overwritten that is not empty
         overwrite: bool, Kind::Flag, Flag::new("overwrite", "").of(MAKE_IMAGES);
         /// Do STAGE and what follows again, even if a former run finished it
-        from: Option<Stage>, Kind::Word(stages), Flag::new("from", "STAGE").of(MAKE_MACHINES);
+        from: Option<Stage>, Kind::Word(stages), Flag::new("from", "STAGE").of(MAKE_FROM_SOURCE);
         /// Stop after STAGE
-        until: Stage = Stage::Test, Kind::Word(stages), Flag::new("until", "STAGE").of(MAKE_MACHINES);
+        until: Stage = Stage::Test, Kind::Word(stages), Flag::new("until", "STAGE").of(MAKE_FROM_SOURCE);
         /// Leave STAGE out: fix (the guest is moved as it is, even where a plan for it is blocked) or test; repeatable
         skip: Vec<Stage>, Kind::Words(skippable), Flag::new("skip", "STAGE").of(MAKE_MACHINES);
         /// Keep the work folder after success
@@ -67,12 +75,14 @@ options! {
         inspect: InspectOptions, Kind::Section(InspectOptions::KEYS);
         /// The boot test.
         test: TestOptions, Kind::Section(TestOptions::KEYS);
+        /// A migration in rounds while the machine runs.
+        warm: WarmOptions, Kind::Section(WarmOptions::KEYS);
         /// Which plugins do what. A stage without a name takes the plugin that suits the input best.
         plugins: PluginOptions, Kind::Section(PluginOptions::KEYS);
         /// Each plugin's own settings: see `vmdk2kvm plugin show NAME`
         plugin: BTreeMap<String, Value>, Kind::Tables("plugin");
         /// Write the machine down for the target NAME of an installed plugin; repeatable [default: the preferred one]
-        targets: Vec<String>, Kind::Texts, Flag::new("target", "NAME").of(&[Migrate, Apply, Render, Define]);
+        targets: Vec<String>, Kind::Texts, Flag::new("target", "NAME").of(&[Migrate, Apply, Cutover, Render, Define]);
         /// Each target's own options
         target: BTreeMap<String, Value>, Kind::Tables("target");
         /// Defining a result at its target.
@@ -100,7 +110,7 @@ options! {
         /// Allow change tracking to be turned on at the source
         enable_cbt: bool, Kind::Flag, Flag::new("enable-cbt", "").of(READ_DISKS);
         /// Allow the virtual machine to be shut down at the source
-        power_off: bool, Kind::Flag, Flag::new("power-off", "").of(READ_DISKS);
+        power_off: bool, Kind::Flag, Flag::new("power-off", "").of(READ_RUNNING);
     }
 }
 
@@ -116,7 +126,7 @@ options! {
     /// The boot test.
     TestOptions {
         /// Tester for the boot test: NAME for the plugin NAME or NAME-test; `none` leaves the test out [default: by preference]
-        plugin: Option<String>, Kind::Text, Flag::new("test", "TESTER").of(&[Migrate, Apply, Test]);
+        plugin: Option<String>, Kind::Text, Flag::new("test", "TESTER").of(&[Migrate, Apply, Cutover, Test]);
         /// Give the boot test up after this many seconds
         // Ten times what a guest takes on a busy machine without hardware virtualisation.
         timeout_seconds: u64 = 600, Kind::Number(1, 86_400);
@@ -142,12 +152,28 @@ impl TestOptions {
 }
 
 options! {
+    /// A migration in rounds while the machine runs. A run ends with a round that is small, or after so many; then `cutover` ends the migration.
+    WarmOptions {
+        /// Copy the disks in rounds while the machine runs, each with a snapshot that goes after it; `cutover` ends that; implies --snapshot and --enable-cbt
+        enabled: bool, Kind::Flag, Flag::new("warm", "").of(&[Migrate]);
+        /// Rounds in one run at most, the first with all of the disks counted
+        rounds: u32 = 10, Kind::Number(1, 1000);
+        /// A later round that moves less than this many MiB is small, and the last of its run
+        small_mib: u64 = 256, Kind::Number(0, 1 << 30);
+        /// So is one that takes less than this many seconds [default: only the bytes count]
+        small_seconds: Option<u64>, Kind::Number(1, 86_400);
+        /// How long a guest that was asked to shut down may take for it, in seconds
+        shutdown_seconds: u64 = 300, Kind::Number(1, 86_400);
+    }
+}
+
+options! {
     /// Which plugins do what. A stage without a name takes the plugin that suits the input best.
     PluginOptions {
         /// The plugin for FETCH
         fetcher: Option<String>, Kind::Text;
         /// Read the disks by this plugin, whatever describes the machine [default: the best way that a plugin carries]
-        transport: Option<String>, Kind::Text, Flag::new("transport", "NAME").of(READ_DISKS);
+        transport: Option<String>, Kind::Text, Flag::new("transport", "NAME").of(READ_RUNNING);
         /// The plugin for FLATTEN
         flattener: Option<String>, Kind::Text;
         /// The plugin for INSPECT
@@ -334,6 +360,12 @@ uri = "vsphere://root:********@vc/dc/web"
 [test]
 fallback = false
 timeout_seconds = 600
+
+[warm]
+enabled = false
+rounds = 10
+shutdown_seconds = 300
+small_mib = 256
 "#
         );
     }

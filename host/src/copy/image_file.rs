@@ -76,12 +76,18 @@ impl ImageFile {
         self.lost.swap(false, Ordering::Relaxed)
     }
 
+    /// The file, for what changes nothing.
+    pub(super) fn file(&self) -> &std::fs::File {
+        self.file.file()
+    }
+
     /// Length of the file in bytes.
     pub(super) fn length(&self) -> Result<u64> {
         Ok(self.file.file().metadata().map_err(|error| self.failed(&error))?.len())
     }
 
-    fn failed(&self, error: &std::io::Error) -> PluginError {
+    /// The error of this file.
+    pub(super) fn failed(&self, error: &std::io::Error) -> PluginError {
         write_error(self.file.path(), error)
     }
 }

@@ -3,6 +3,7 @@
 //! Owns reading a source once, deciding what is zero, writing raw and qcow2 images, the content digest, and continuing after an
 //! interruption. Does not own names: the caller passes a `.part` path and renames it when everything else about the image is right.
 
+mod changed;
 mod commit;
 mod content_digest;
 mod control;
@@ -27,6 +28,7 @@ mod zero;
 #[cfg(test)]
 mod tests;
 
+pub use changed::copy_changed;
 pub use control::{Control, Progress};
 pub use file_digest::file_sha256;
 pub use image::{CopyOutcome, CopyRequest, ImageFormat, Target, copy_image, finished};

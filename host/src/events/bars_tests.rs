@@ -28,6 +28,7 @@ fn every_task_has_a_bar_and_the_end_leaves_only_lines() {
         status: StageStatus::Done,
         seconds: 1.0,
         bytes: 4 << 20,
+        round: None,
     });
     assert_eq!((bars.stages.len(), bars.tasks.len()), (0, 0));
     drop(bars);

@@ -76,6 +76,20 @@ pub enum Event {
         seconds: f64,
         /// Bytes it read or wrote, whichever the stage is about; 0 when it is about none.
         bytes: u64,
+        /// The round of a warm migration that it belongs to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        round: Option<u32>,
+    },
+    /// A round of a warm migration is durable.
+    RoundFinished {
+        /// Its number, from 0.
+        round: u32,
+        /// Bytes that the source called changed; of a disk that was copied in full, its data.
+        changed_bytes: u64,
+        /// Bytes that were read of the source.
+        moved_bytes: u64,
+        /// Wall time in seconds.
+        seconds: f64,
     },
     /// An inspector or a fixer noticed something. Its members are `code`, `severity`, `message` and `hint`.
     Finding(Finding),
@@ -253,6 +267,7 @@ mod tests {
                     status: StageStatus::Unchanged,
                     seconds: 0.5,
                     bytes: 0,
+                    round: None,
                 },
                 json!({"event": "stage_finished", "stage": "fix", "status": "unchanged", "seconds": 0.5, "bytes": 0}),
             ),

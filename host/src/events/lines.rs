@@ -155,6 +155,7 @@ mod tests {
                 status: StageStatus::Done,
                 seconds: 9.9,
                 bytes: 4 << 30,
+                round: None,
             },
             Event::Warning { message: "odd".into() },
         ];

@@ -51,6 +51,10 @@ pub(super) fn line(event: &Event) -> Option<String> {
             let amount = if *amount == 0 { String::new() } else { format!(", {}", bytes(*amount)) };
             format!("{stage:<8} {} in {}{amount}", status.as_str(), duration(*seconds))
         }
+        Event::RoundFinished { round, changed_bytes, moved_bytes, seconds } => {
+            let (changed, moved) = (bytes(*changed_bytes), bytes(*moved_bytes));
+            format!("round {round}: {changed} changed, {moved} moved in {}", duration(*seconds))
+        }
         Event::Finding(finding) => {
             let word = match finding.severity {
                 Severity::Info => "note",
@@ -116,6 +120,7 @@ mod tests {
             status: StageStatus::Done,
             seconds: 3.04,
             bytes: 1 << 30,
+            round: None,
         };
         assert_eq!(line(&finished).unwrap(), "CONVERT  done in 3.0 s, 1.00 GiB");
         let started = Event::StageStarted { stage: Stage::Fetch, plugin: Some("local".into()) };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use vmdk2kvm_plugin_api::model::{CommitOverlay, Convert};
-use vmdk2kvm_plugin_api::{Converter, Result};
+use vmdk2kvm_plugin_api::{Converter, PluginError, Result};
 
 use super::attach::overlay_path;
 use super::disk::Disk;
@@ -19,7 +19,7 @@ use crate::journal::{StageKey, output_error, promote};
 /// Record: the working images are no longer what was copied.
 pub(super) const COMMIT_BEGAN: &str = "commit-began";
 /// Record: which files are about to get their final names.
-const PROMOTING: &str = "promoting";
+pub(super) const PROMOTING: &str = "promoting";
 
 /// A file about to get its final name, known by its inode, which a rename keeps.
 #[derive(Serialize, Deserialize)]
@@ -36,6 +36,16 @@ pub(super) fn promoted(output: &Output, key: &StageKey) -> Vec<PathBuf> {
         is_device(path) || path.symlink_metadata().is_ok_and(|found| found.ino() == *inode)
     };
     promoting.images.into_iter().filter(is_ours).map(|(path, _)| path).collect()
+}
+
+/// Refuses to change images of which some have their final names.
+pub(super) fn refuse_promoted(output: &Output) -> Result<()> {
+    if !output.records.exists(PROMOTING) {
+        return Ok(());
+    }
+    let dir = output.dir.display();
+    Err(PluginError::output(format!("a cut-over in {dir} has come as far as its images"))
+        .hint(format!("`vmdk2kvm cutover {dir}` goes on with it; another output folder takes another migration")))
 }
 
 /// Commits the overlays of these disks. Safe to repeat: an overlay keeps what it holds.

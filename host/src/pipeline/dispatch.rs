@@ -5,7 +5,7 @@ use std::path::Path;
 use vmdk2kvm_plugin_api::ErrorKind;
 
 use super::run::Run;
-use super::{define, examine, inventory, migrate, release, render, retest};
+use super::{define, examine, format, inventory, migrate, release, render, retest, warm};
 use crate::config::{Command, Job};
 use crate::plugins::{self, Services};
 use crate::report::Containment;
@@ -25,6 +25,8 @@ pub fn run(
     let outcome = match job.command {
         Command::Inventory => inventory::inventory(&run),
         Command::Inspect | Command::Plan => examine::examine(&run),
+        Command::Cutover => warm::cutover(&run),
+        Command::Migrate if format::is_in_rounds(job) => warm::migrate(&run),
         Command::Migrate | Command::Apply | Command::Flatten | Command::Fix | Command::Convert => {
             migrate::migrate(&run)
         }

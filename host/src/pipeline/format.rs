@@ -1,7 +1,7 @@
 //! Which format a working image has, and whether that is already the final one.
 
 use super::disk::Disk;
-use crate::config::Job;
+use crate::config::{Command, Job};
 use crate::copy::ImageFormat;
 
 /// The format of overlays.
@@ -10,9 +10,14 @@ pub(super) const OVERLAY: &str = "qcow2";
 /// The format that needs no plugin: the bytes as the guest sees them.
 pub(super) const RAW: &str = "raw";
 
+/// Whether the images are written to again after they were copied: rounds write at random, for which raw images are made.
+pub(super) fn is_in_rounds(job: &Job) -> bool {
+    job.command == Command::Cutover || (job.command == Command::Migrate && job.settings.warm.enabled)
+}
+
 /// The format the copy engine writes into a file: the final one where it can.
 pub(super) fn file_format(job: &Job) -> ImageFormat {
-    if job.settings.format.as_str() == RAW { ImageFormat::Raw } else { ImageFormat::Qcow2 }
+    if is_in_rounds(job) || job.settings.format.as_str() == RAW { ImageFormat::Raw } else { ImageFormat::Qcow2 }
 }
 
 /// Whether files are not yet what was asked for.

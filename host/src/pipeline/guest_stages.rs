@@ -27,7 +27,7 @@ use crate::report::ChangeRecord;
 use crate::worker::Failure;
 
 /// Name of the record of a finished FIX.
-const FIX: &str = "fix";
+pub(super) const FIX: &str = "fix";
 
 /// What a finished FIX is remembered by.
 #[derive(Serialize, Deserialize)]

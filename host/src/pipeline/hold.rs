@@ -21,6 +21,10 @@ pub(super) struct Held<'a> {
     catalog: Box<dyn Catalog>,
     noted: Option<NotedHold>,
     hold: Hold,
+    /// Between rounds something stays.
+    is_round: bool,
+    /// What was for this round alone is given back.
+    is_over: bool,
 }
 
 impl<'a> Held<'a> {
@@ -31,8 +35,35 @@ impl<'a> Held<'a> {
         fetched: &mut Fetched,
         output: Option<&Output>,
     ) -> Result<Self> {
-        let register = holds_register();
         let note = note(run, fetched, output);
+        Self::take_noted(run, catalog, fetched, output, note)
+    }
+
+    /// Takes what this round needs, from the moment that it is now. What the round before could not give back is given back first, by its source.
+    pub fn take_round(
+        run: &'a Run<'a>,
+        catalog: Box<dyn Catalog>,
+        fetched: &mut Fetched,
+        output: &Output,
+        round: u32,
+    ) -> Result<Self> {
+        let mut note = note(run, fetched, Some(output));
+        note.wish.round = Some(round);
+        note.wish.snapshot = true;
+        note.wish.change_tracking = true;
+        note.wish.power_off = false;
+        Self::take_noted(run, catalog, fetched, Some(output), note)
+    }
+
+    fn take_noted(
+        run: &'a Run<'a>,
+        catalog: Box<dyn Catalog>,
+        fetched: &mut Fetched,
+        output: Option<&Output>,
+        note: HoldNote,
+    ) -> Result<Self> {
+        let register = holds_register();
+        let is_round = note.wish.round.is_some();
         let records = output.map(|output| &output.records);
         let former = former(&note, records.map(|records| NotedHold::left_in_work(records, None)));
         let wish = note.wish.clone().with(|wish| wish.schemes = pairing::schemes(run, fetched));
@@ -62,27 +93,46 @@ impl<'a> Held<'a> {
         fetched.hold.clone_from(&hold);
         if hold.is_nothing() {
             noted.forget()?;
-            return Ok(Self { run, catalog, noted: None, hold });
+            return Ok(Self { run, catalog, noted: None, hold, is_round, is_over: false });
         }
         let answered = noted.answer(&hold);
-        let held = Self { run, catalog, noted: Some(noted), hold };
+        let held = Self { run, catalog, noted: Some(noted), hold, is_round, is_over: false };
         answered.map(|()| held)
     }
 
-    /// Gives it back. What cannot be given back stays noted, and is told.
+    /// Gives it back; after a round that for which there is no further use, and the rest stays noted. What cannot be given back stays noted, and is told.
     pub fn release(&mut self, why: Release) {
-        let Some(noted) = self.noted.take() else { return };
+        if self.is_over && why == Release::Round {
+            return;
+        }
+        let Some(mut noted) = self.noted.take() else { return };
         let released = self.run.services.undisturbed(|| self.catalog.release(&self.hold, why));
         let note = noted.note().clone();
-        if let Err(error) = released.and_then(|()| noted.forget()) {
+        let stays = why == Release::Round && !self.hold.kept.is_empty();
+        let left = released.and_then(|()| {
+            if !stays {
+                return noted.forget();
+            }
+            self.hold.took.clone_from(&self.hold.kept);
+            noted.answer(&self.hold)?;
+            (self.noted, self.is_over) = (Some(noted), true);
+            Ok(())
+        });
+        if let Err(error) = left {
             tell(self.run, &note, &error.message);
         }
+    }
+
+    /// The control plane of what is held.
+    pub fn catalog(&self) -> &dyn Catalog {
+        self.catalog.as_ref()
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.release(Release::Abandoned);
+        let why = if self.is_round { Release::Round } else { Release::Abandoned };
+        self.release(why);
     }
 }
 

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use serde_json::Value;
-use vmdk2kvm_plugin_api::model::{GuestFingerprint, Plan, Release, SourceRef};
-use vmdk2kvm_plugin_api::{PluginError, Result};
+use vmdk2kvm_plugin_api::model::{GuestFingerprint, Plan, PowerWish, Release, SourceRef, VmSummary};
+use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
 use super::conclude::{self, document};
 use super::convert::{self, COMMIT_BEGAN};
@@ -31,7 +31,7 @@ use super::{devices, fetch, finished, flatten, format, plan, resize, retest, sav
 use crate::config::{Command, Input};
 use crate::events::{Event, Stage, StageStatus};
 use crate::machine::{Promises, decide};
-use crate::report::Report;
+use crate::report::{Report, SourceAfter, WarmRecord};
 use crate::worker::Failure;
 
 /// Runs one of the commands.
@@ -46,6 +46,7 @@ pub(super) fn migrate(run: &Run<'_>) -> Result<Value, Failure> {
     };
     let mut output = Output::prepare(run)?;
     run.services.set_folders(&output.folders(&source));
+    output.refuse_work_of_another_kind(run.job)?;
     prepare(run, source, saved, &mut output).map_err(|failure| {
         let error = output.blame_full_disk(failure.error);
         output.abandon();
@@ -77,11 +78,11 @@ fn prepare(
     let disks = opened.map_err(|error| Failure::new(Stage::Flatten, error))?;
     flattening.plugin = disks.iter().find_map(|disk| disk.plugin.clone());
     let keys = Keys::new(run, &fetched.vm, &disks, plan)?;
-    Migration { run, fetched, disks, saved, keys, output, held }.go(flattening)
+    Migration { run, fetched, disks, saved, keys, output, held, warm: None }.go(flattening)
 }
 
 /// What the last stages need is looked for before the first bytes are copied, not hours later.
-fn check_plugins(run: &Run<'_>) -> Result<(), Failure> {
+pub(super) fn check_plugins(run: &Run<'_>) -> Result<(), Failure> {
     let converter = |format| run.registry.converter(run.job.settings.plugins.converter.as_deref(), format).map(drop);
     if run.job.wants(Stage::Inspect) {
         converter(OVERLAY).map_err(|error| Failure::new(Stage::Inspect, error))?;
@@ -117,18 +118,22 @@ fn open(run: &Run<'_>, fetched: &mut Fetched, output: &Output, saved: Option<&Pl
     Ok(disks)
 }
 
-struct Migration<'a, 'r> {
-    run: &'a Run<'r>,
-    fetched: Fetched,
-    disks: Vec<Disk>,
-    saved: Option<(Plan, GuestFingerprint)>,
-    keys: Keys,
-    output: &'a Output,
-    held: Mutex<Held<'r>>,
+/// A migration whose disks are open.
+pub(super) struct Migration<'a, 'r> {
+    pub run: &'a Run<'r>,
+    pub fetched: Fetched,
+    pub disks: Vec<Disk>,
+    pub saved: Option<(Plan, GuestFingerprint)>,
+    pub keys: Keys,
+    pub output: &'a Output,
+    pub held: Mutex<Held<'r>>,
+    /// Its rounds, after which the working images are what is read: there is nothing to copy.
+    pub warm: Option<WarmRecord>,
 }
 
 impl Migration<'_, '_> {
-    fn go(&self, flattening: Began<'_>) -> Result<Value, Failure> {
+    /// Every stage behind the opening of the disks.
+    pub fn go(&self, flattening: Began<'_>) -> Result<Value, Failure> {
         let run = self.run;
         if let Some(report) = finished::read(run.job, self.output, &self.keys, self.disks.len()) {
             self.release();
@@ -142,7 +147,8 @@ impl Migration<'_, '_> {
         let ours = self.promoted();
         let drafts = self.rehearse()?;
         let rendered = drafts.iter().flat_map(Drafts::names);
-        let refused = self.output.refuse_existing(run.job, &self.disks, rendered, &ours);
+        let files = self.disks.iter().filter(|disk| disk.device.is_none()).map(|disk| disk.index);
+        let refused = self.output.refuse_existing(run.job, files, rendered, &ours);
         refused.map_err(|error| self.tell_apart(error))?;
         let guest = self.guest_stages();
         self.forget_what_is_to_be_done_again(&guest)?;
@@ -195,14 +201,27 @@ impl Migration<'_, '_> {
         if !self.fetched.hold.frozen {
             summary.source_after(&self.disks).map_err(|error| Failure::new(Stage::Flatten, error))?;
         }
-        // No byte of the source is read from here on.
-        self.release();
+        // No byte of the source is read from here on; after rounds it may still be asked what changed, until all is delivered.
+        if self.warm.is_none() {
+            self.release();
+        }
         let images = self.convert(commit, &ours)?;
+        summary.warm = self.warm.clone().map(|warm| WarmRecord { source: self.source_after(), ..warm });
         let mut copied = copied.disks;
         let result = |(disk, image): (_, PathBuf)| FinalDisk { disk, image, copied: copied.remove(&disk.index) };
         let disks = self.disks.iter().zip(images).map(result).collect();
         let resumed = !ours.is_empty();
-        Delivery { run, vm: &self.fetched.vm, output: self.output, disks, resumed }.deliver(&mut summary)
+        let delivered =
+            Delivery { run, vm: &self.fetched.vm, output: self.output, disks, resumed }.deliver(&mut summary);
+        let is_delivered = delivered.as_ref().map_or_else(|failure| failure.result.is_some(), |_| true);
+        if self.warm.is_some() && is_delivered {
+            self.release();
+            // As long as something was held the folder was kept.
+            if !run.job.settings.keep_work && self.output.work.is_dir() {
+                self.output.remove_work()?;
+            }
+        }
+        delivered
     }
 
     /// The machine as its targets would write it as far as it is known before the guest was looked at: for the names of the files, and for a
@@ -227,6 +246,16 @@ impl Migration<'_, '_> {
     /// Gives back what is held at the source, which has been read.
     fn release(&self) {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).release(Release::Done);
+    }
+
+    /// What is left at the source after a cut-over; `None` where it cannot be asked any more.
+    fn source_after(&self) -> Option<SourceAfter> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let power = held.catalog().power(PowerWish::Tell).ok()?;
+        let vms = held.catalog().inventory().unwrap_or_default();
+        let vm = &self.fetched.vm;
+        let is_it = |found: &&VmSummary| found.vm.uuid == vm.uuid && (vm.uuid.is_some() || vms.len() == 1);
+        Some(SourceAfter { power, snapshots: vms.iter().find(is_it).and_then(|found| found.snapshots) })
     }
 
     /// Ends a run that finds its result finished: at most the boot test is still to be passed.
@@ -291,6 +320,11 @@ impl Migration<'_, '_> {
                 self.output.part(self.run.job, disk).remove()?;
             }
             records.remove(COMMIT_BEGAN)?;
+            if self.warm.is_some() {
+                let message = "the images hold the fixes of a former cut-over with other settings or plugins";
+                return Err(PluginError::new(ErrorKind::Temporary, message)
+                    .hint("run the same command again: it copies the disks in full"));
+            }
         }
         Ok(())
     }
@@ -308,7 +342,7 @@ impl Migration<'_, '_> {
             key: keys::of_copy(self.run, disk),
             data_bytes: 0,
         };
-        self.unpromoted(ours).map(task).collect()
+        if self.warm.is_some() { Vec::new() } else { self.unpromoted(ours).map(task).collect() }
     }
 
     /// CONVERT: the images under their final names.

@@ -1,5 +1,7 @@
 //! The stages in their order. Each stage is one file; `dispatch` decides which of them a command needs.
 //!
+//! `warm` is a room of its own: what is different when the disks are copied in rounds.
+//!
 //! `run` is what every stage is given, `disk` a disk on its way through. `copying` is the bulk copy, and `guest_stages` what goes on beside it;
 //! `output` owns names in the output folder, `deliver` makes what lies beside the images. No file imports one that imports it.
 
@@ -44,6 +46,8 @@ mod stream;
 mod summary;
 mod targets;
 mod test;
+mod warm;
 
 pub use dispatch::run;
 pub use saved_plan::job_source;
+pub use warm::remembered;

@@ -8,7 +8,7 @@ use vmdk2kvm_plugin_api::model::SourceRef;
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
 use super::disk::Disk;
-use super::format::{converts_files, file_format};
+use super::format::{converts_files, file_format, is_in_rounds};
 use super::paths::remove_folder;
 use super::run::Run;
 use super::source::Kept;
@@ -21,6 +21,8 @@ use crate::machine::safe_name;
 pub(super) const EVIDENCE: &str = "boot";
 /// What lies beside the images, whatever the machine is called.
 pub(super) const OWN_FILES: [&str; 4] = ["report.json", "report.md", "report.html", "plan.json"];
+/// Records of a migration in rounds begin with this.
+pub(super) const ROUNDS: &str = "round-";
 /// Name of the work folder beside the result.
 const WORK_FOLDER: &str = ".vmdk2kvm-work";
 /// Folder in the work folder with those of the plugins.
@@ -118,15 +120,23 @@ impl Output {
 
     /// Final path of a disk's image: a file, or its device.
     pub fn image(&self, job: &Job, disk: &Disk) -> PathBuf {
-        let file = || self.dir.join(format!("{}-disk{}.{}", self.name, disk.index + 1, job.settings.format.as_str()));
-        disk.device.as_ref().map_or_else(file, |device| device.path().to_owned())
+        let device = disk.device.as_ref().map(|device| device.path().to_owned());
+        device.unwrap_or_else(|| self.image_file(job, disk.index))
+    }
+
+    fn image_file(&self, job: &Job, index: usize) -> PathBuf {
+        self.dir.join(format!("{}-disk{}.{}", self.name, index + 1, job.settings.format.as_str()))
     }
 
     /// Where the working image of a disk grows: beside its final name, so that promotion is a rename; or on its device.
     pub fn part(&self, job: &Job, disk: &Disk) -> Target {
-        let file = || self.dir.join(format!("{}-disk{}.part", self.name, disk.index + 1));
         let device = disk.device.as_ref().map(|device| Target::Device(device.path().to_owned()));
-        device.unwrap_or_else(|| Target::File(file(), file_format(job)))
+        device.unwrap_or_else(|| Target::File(self.part_file(disk.index), file_format(job)))
+    }
+
+    /// The same for a disk that ends in a file.
+    pub fn part_file(&self, index: usize) -> PathBuf {
+        self.dir.join(format!("{}-disk{}.part", self.name, index + 1))
     }
 
     /// Where an image of another format than the working one grows.
@@ -134,19 +144,18 @@ impl Output {
         self.dir.join(format!("{}-disk{}.converted.part", self.name, index + 1))
     }
 
-    /// Refuses to go on when anything has a name that the result will need, `rendered` among them. `ours` are the images that a former run of this job gave their
+    /// Refuses to go on when anything has a name that the result will need: those of the disks of these numbers, which become `files`, and `rendered` among them. `ours` are the images that a former run of this job gave their
     /// names already. It had found all names free before, and what it wrote beside them is its own too.
     pub fn refuse_existing<'a>(
         &self,
         job: &Job,
-        disks: &[Disk],
+        files: impl Iterator<Item = usize>,
         rendered: impl Iterator<Item = &'a str>,
         ours: &[PathBuf],
     ) -> Result<()> {
-        let files = disks.iter().filter(|disk| disk.device.is_none());
-        let mut names: Vec<PathBuf> = files.map(|disk| self.image(job, disk)).collect();
+        let mut names: Vec<PathBuf> = files.map(|index| self.image_file(job, index)).collect();
         names.retain(|name| !ours.contains(name));
-        if ours.is_empty() && matches!(job.command, Command::Migrate | Command::Apply | Command::Fix) {
+        if ours.is_empty() && (job.command.makes_machine() || job.command == Command::Fix) {
             names.extend(OWN_FILES.map(|name| self.dir.join(name)));
         }
         if ours.is_empty() && job.command.makes_machine() {
@@ -158,6 +167,25 @@ impl Output {
             Some(name) => Err(PluginError::output(format!("{} exists already", name.display()))
                 .hint("move it away, or use another output folder: nothing is overwritten")),
         }
+    }
+
+    /// Refuses a folder whose unfinished work is a migration in rounds, to a job that is not in rounds, which would overwrite it; and the other way round.
+    pub fn refuse_work_of_another_kind(&self, job: &Job) -> Result<()> {
+        let (rounds, dir) = (!self.records.names(ROUNDS).is_empty(), self.dir.display());
+        let (message, hint) = match (rounds, is_in_rounds(job)) {
+            (true, false) => (
+                format!("{dir} holds a migration in rounds"),
+                format!(
+                    "`vmdk2kvm cutover {dir}` ends it; to give it up `vmdk2kvm release {dir}`, and remove the folder"
+                ),
+            ),
+            (false, true) if !self.records.names("copy-").is_empty() => (
+                format!("{dir} holds an unfinished migration that is not in rounds"),
+                "run that command again to finish it, or use another output folder".to_owned(),
+            ),
+            _ => return Ok(()),
+        };
+        Err(PluginError::output(message).hint(hint))
     }
 
     /// Checks that so many bytes of data, which are still to be copied into files, fit, with five per cent to spare; twice where the working images are
@@ -231,7 +259,12 @@ impl Output {
 
 /// The work folder of a job that leaves its result in `dir`. Below `--work-dir` another output folder has another one.
 pub(super) fn work_folder(job: &Job, dir: &Path) -> PathBuf {
-    let Some(folder) = &job.settings.work_dir else { return dir.join(WORK_FOLDER) };
+    work_folder_below(job.settings.work_dir.as_deref(), dir)
+}
+
+/// The same by the setting alone.
+pub(super) fn work_folder_below(work_dir: Option<&Path>, dir: &Path) -> PathBuf {
+    let Some(folder) = work_dir else { return dir.join(WORK_FOLDER) };
     let digest = format!("{:x}", Sha256::digest(dir.as_os_str().as_encoded_bytes()));
     let name = safe_name(&dir.file_name().unwrap_or_default().to_string_lossy());
     folder.join(format!("{name}-{}", &digest[..12]))

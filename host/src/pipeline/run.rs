@@ -1,6 +1,7 @@
 //! What every stage of a run needs: the job, the services, the registry, and the clock that times the stages.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -24,6 +25,8 @@ pub(super) struct Run<'a> {
     pub started: Instant,
     phases: Phases,
     records: Mutex<Vec<StageRecord>>,
+    /// The round that stages belong to, plus 1; 0: none.
+    round: AtomicU32,
 }
 
 /// A stage that has begun. One that is left on the way of an error, without an end, has failed.
@@ -33,6 +36,7 @@ pub(super) struct Began<'r> {
     /// The plugin that does it, as soon as that is known.
     pub plugin: Option<String>,
     at: Instant,
+    round: Option<u32>,
     has_end: bool,
 }
 
@@ -63,6 +67,7 @@ impl Began<'_> {
             started_seconds: (self.at - self.run.started).as_secs_f64(),
             seconds: over.duration_since(self.at).as_secs_f64(),
             bytes,
+            round: self.round,
             phases,
         };
         self.run.services.events().emit(Event::StageFinished {
@@ -71,6 +76,7 @@ impl Began<'_> {
             status,
             seconds: record.seconds,
             bytes,
+            round: record.round,
         });
         self.run.records.lock().unwrap_or_else(PoisonError::into_inner).push(record);
     }
@@ -91,7 +97,8 @@ impl<'a> Run<'a> {
         services.events().add(Box::new(phases.clone()));
         let registry = Registry::new(job, services.clone())?;
         let (started, records) = (Instant::now(), Mutex::default());
-        Ok(Self { job, services, private, containment, registry, started, phases, records })
+        let round = AtomicU32::new(0);
+        Ok(Self { job, services, private, containment, registry, started, phases, records, round })
     }
 
     /// Whether the user asked to stop.
@@ -104,12 +111,21 @@ impl<'a> Run<'a> {
         if self.cancelled() { Err(PluginError::interrupted()) } else { Ok(()) }
     }
 
+    /// Says which round the stages that begin from now on belong to.
+    pub fn set_round(&self, round: Option<u32>) {
+        self.round.store(round.map_or(0, |round| round.saturating_add(1)), Ordering::Relaxed);
+    }
+
+    fn round(&self) -> Option<u32> {
+        self.round.load(Ordering::Relaxed).checked_sub(1)
+    }
+
     /// Begins a stage in the foreground.
     pub fn begin(&self, stage: Stage, plugin: Option<&str>) -> Began<'_> {
         self.services.set_stage(stage);
         let plugin = plugin.map(str::to_owned);
         self.services.events().emit(Event::StageStarted { stage, plugin: plugin.clone() });
-        Began { run: self, stage, plugin, at: Instant::now(), has_end: false }
+        Began { run: self, stage, plugin, at: Instant::now(), round: self.round(), has_end: false }
     }
 
     /// Runs a whole stage in the foreground; an error is the stage's. `work` may say which plugin did it.
@@ -123,13 +139,14 @@ impl<'a> Run<'a> {
 
     /// Records a stage that had nothing to do.
     pub fn pass_over(&self, stage: Stage, status: StageStatus) {
-        Began { run: self, stage, plugin: None, at: Instant::now(), has_end: false }.end(status, 0);
+        Began { run: self, stage, plugin: None, at: Instant::now(), round: None, has_end: false }.end(status, 0);
     }
 
     /// The stages so far, in their order.
     pub fn records(&self) -> Vec<StageRecord> {
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        records.sort_by_key(|record| record.name);
+        // Rounds come before what is done once.
+        records.sort_by_key(|record| (record.round.unwrap_or(u32::MAX), record.name));
         records
     }
 }

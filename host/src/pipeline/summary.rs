@@ -12,7 +12,8 @@ use super::keys::Keys;
 use super::output::Output;
 use super::run::Run;
 use crate::report::{
-    ChangeRecord, ImageRecord, Report, SCHEMA, Source, SourceDisk, TargetRecord, TestRecord, Tool, WayRecord,
+    ChangeRecord, ImageRecord, Report, SCHEMA, Source, SourceDisk, TargetRecord, TestRecord, Tool, WarmRecord,
+    WayRecord,
 };
 
 /// What a run has found out so far.
@@ -28,6 +29,7 @@ pub(super) struct Summary {
     pub images: Vec<ImageRecord>,
     pub targets: Vec<TargetRecord>,
     pub test: Option<TestRecord>,
+    pub warm: Option<WarmRecord>,
     source: Source,
     chain: Vec<vmdk2kvm_plugin_api::model::ChainReport>,
     began: SystemTime,
@@ -56,6 +58,7 @@ impl Summary {
             images: Vec::new(),
             targets: Vec::new(),
             test: None,
+            warm: None,
             source: Source {
                 uri: crate::config::secret::mask_uri(&fetched.source.uri),
                 disks: disks.iter().map(source_of).collect(),
@@ -122,6 +125,7 @@ impl Summary {
                 .map(|test| test.verdict.accelerator.clone())
                 .filter(|word| !word.is_empty()),
             containment: Some(run.containment.clone()),
+            warm: self.warm.clone(),
             key: Some(self.key.clone()),
             key_parts: Some(self.key_parts.clone()),
         }

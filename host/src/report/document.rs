@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use vmdk2kvm_plugin_api::model::{AppliedStatus, ChainReport, Change, Finding, Inspection, Machine, Verdict, VmSpec};
+use vmdk2kvm_plugin_api::model::{
+    AppliedStatus, ChainReport, Change, Finding, Inspection, Machine, PowerState, Verdict, VmSpec,
+};
 
 use crate::events::{ErrorDocument, Phase, Stage, StageStatus};
 
@@ -68,6 +70,9 @@ pub struct Report {
     /// Whether the run was shut in; `None` in the report of an older version.
     #[serde(default)]
     pub containment: Option<Containment>,
+    /// The rounds of a warm migration; `None`: it was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm: Option<WarmRecord>,
     /// Digest of everything the result depends on, by which a run recognises that it was done already.
     #[serde(default)]
     pub key: Option<String>,
@@ -91,6 +96,53 @@ pub struct WayRecord {
     /// Why no better one was taken: the ways and the plugins that were asked before, each with its reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
+}
+
+/// A migration in rounds.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct WarmRecord {
+    /// The rounds so far, those of former runs too.
+    pub rounds: Vec<RoundRecord>,
+    /// The command that ends the migration; `None`: it has been ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// What the cut-over left at the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceAfter>,
+    /// Bytes of the source that were read once more after the last round, and found to be those of the images.
+    #[serde(default)]
+    pub verified_bytes: u64,
+    /// How to go back to the source; empty before the cut-over.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rollback: String,
+}
+
+/// A round: everything that is new since the one before, from one moment of the source.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RoundRecord {
+    /// Its number; 0 is the first, with all of the disks.
+    pub round: u32,
+    /// Bytes that the source called changed; of a disk that was copied in full, its data.
+    pub changed_bytes: u64,
+    /// Bytes that were read of the source.
+    pub moved_bytes: u64,
+    /// Wall time in seconds, from the first question to the source until all was durable.
+    pub seconds: f64,
+    /// Names of the disks that were copied in full.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub full: Vec<String>,
+    /// It was the one of the cut-over, after the machine was off.
+    #[serde(default)]
+    pub last: bool,
+}
+
+/// The source after a cut-over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceAfter {
+    /// Whether the machine runs.
+    pub power: PowerState,
+    /// Snapshots that it has; `None`: not known.
+    pub snapshots: Option<u32>,
 }
 
 /// What was written down for a target.
@@ -189,6 +241,9 @@ pub struct StageRecord {
     pub seconds: f64,
     /// Bytes it read or wrote.
     pub bytes: u64,
+    /// The round of a warm migration that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round: Option<u32>,
     /// What the time went to, as far as it was told, in the order of beginning.
     #[serde(default)]
     pub phases: Vec<Phase>,

@@ -26,6 +26,7 @@ pub(super) fn html(report: &Report, screenshot: Option<&[u8]>) -> String {
         page.tag("body", &[], |body| {
             head(body, report);
             stages(body, report);
+            rounds(body, report);
             boot(body, report, screenshot);
             notes(body, report);
             changes(body, &report.changes);
@@ -110,6 +111,23 @@ fn stages(body: &mut Markup, report: &Report) {
                     &[("class", "number")],
                     &if stage.bytes == 0 { String::new() } else { bytes(stage.bytes) },
                 );
+            });
+        }
+    });
+}
+
+fn rounds(body: &mut Markup, report: &Report) {
+    let rounds = super::summary::rounds(report);
+    if rounds.is_empty() {
+        return;
+    }
+    body.leaf("h2", &[], "Rounds");
+    table(body, &["Round", "Changed", "Moved", "Time", "Copied in full"], |rows| {
+        for round in &rounds {
+            rows.tag("tr", &[], |row| {
+                for cell in round {
+                    row.leaf("td", &[], cell);
+                }
             });
         }
     });

@@ -1,7 +1,7 @@
 //! report.md: the same for mail, tickets and terminals.
 
 use super::Report;
-use super::summary::{machine, marks, outcome, phases, severity, ways};
+use super::summary::{machine, marks, outcome, phases, rounds, severity, ways};
 use crate::events::{bytes, duration, escape, escape_lines};
 
 /// The document.
@@ -60,6 +60,12 @@ pub(super) fn markdown(report: &Report) -> String {
             text.push_str(&format!("- {word}: {}{hint} {}\n", plain(&finding.message), code(&finding.code)));
         }
     }
+    table(
+        &mut text,
+        "Rounds",
+        &["Round", "Changed", "Moved", "Time", "Copied in full"],
+        rounds(report).into_iter().map(|row| row.iter().map(|cell| plain(cell)).collect()),
+    );
     if !report.changes.is_empty() {
         text.push_str("\n## Changes\n");
     }

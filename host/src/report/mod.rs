@@ -9,8 +9,8 @@ mod time;
 mod write;
 
 pub use document::{
-    ChangeRecord, ChangeStatus, Containment, ImageRecord, Report, SCHEMA, Source, SourceDisk, StageRecord,
-    TargetRecord, TestRecord, TestedMachine, Tool, WayRecord,
+    ChangeRecord, ChangeStatus, Containment, ImageRecord, Report, RoundRecord, SCHEMA, Source, SourceAfter, SourceDisk,
+    StageRecord, TargetRecord, TestRecord, TestedMachine, Tool, WarmRecord, WayRecord,
 };
 pub(crate) use markup::Markup;
 pub use time::rfc3339;

@@ -1,8 +1,8 @@
 //! What both readable reports say about a run in words, so that they say the same.
 
-use vmdk2kvm_plugin_api::model::{Firmware, Severity, VerdictKind, VmSpec};
+use vmdk2kvm_plugin_api::model::{Firmware, PowerState, Severity, VerdictKind, VmSpec};
 
-use super::{ChangeStatus, Containment, Report, TestedMachine, WayRecord};
+use super::{ChangeStatus, Containment, Report, RoundRecord, TestedMachine, WarmRecord, WayRecord};
 use crate::events::{Phase, StageStatus, bytes, duration};
 
 /// How a run ended, for colours.
@@ -48,6 +48,39 @@ pub(super) fn ways(report: &Report) -> Vec<[String; 3]> {
     report.ways.iter().map(row).collect()
 }
 
+/// The rounds of a warm migration: number, changed, moved, time, and which disks were copied in full.
+pub(super) fn rounds(report: &Report) -> Vec<[String; 5]> {
+    let row = |round: &RoundRecord| {
+        let number =
+            if round.last { format!("{} (after the shut-down)", round.round) } else { round.round.to_string() };
+        let (changed, moved) = (bytes(round.changed_bytes), bytes(round.moved_bytes));
+        [number, changed, moved, duration(round.seconds), round.full.join(", ")]
+    };
+    report.warm.iter().flat_map(|warm| &warm.rounds).map(row).collect()
+}
+
+/// What a cut-over left at the source, and how to go back.
+fn after(warm: &WarmRecord) -> String {
+    let left = warm.source.as_ref().map_or_else(
+        || "its source could not be asked any more".to_owned(),
+        |source| {
+            let power = match source.power {
+                PowerState::Off => "off",
+                PowerState::On => "ON",
+                PowerState::Suspended => "suspended",
+                _ => "in a state that is not known",
+            };
+            let snapshots = source.snapshots.map_or_else(String::new, |count| match count {
+                0 => " and has no snapshots".to_owned(),
+                1 => " and has a snapshot".to_owned(),
+                count => format!(" and has {count} snapshots"),
+            });
+            format!("it is {power}{snapshots}")
+        },
+    );
+    format!("{left}; {} of it were compared with the images; {}", bytes(warm.verified_bytes), warm.rollback)
+}
+
 /// What must be known about the run: label, value, mood.
 pub(super) fn marks(report: &Report) -> Vec<(&'static str, String, Mood)> {
     let mut marks = Vec::new();
@@ -85,6 +118,10 @@ pub(super) fn marks(report: &Report) -> Vec<(&'static str, String, Mood)> {
         took => format!("; while it was read it was held by {}", took.join(", ")),
     };
     marks.push(("Source", format!("{text}{verified}{held}"), mood));
+    if let Some(warm) = report.warm.as_ref().filter(|warm| !warm.rollback.is_empty()) {
+        let is_off = warm.source.as_ref().is_some_and(|source| source.power == PowerState::Off);
+        marks.push(("Old machine", after(warm), if is_off { Mood::Good } else { Mood::Odd }));
+    }
     if let Some(Containment { contained, reason }) = &report.containment {
         let (word, mood) = if *contained { ("yes", Mood::Good) } else { ("no", Mood::Odd) };
         marks.push(("Contained", format!("{word}: {reason}"), mood));

@@ -3,6 +3,8 @@
 //! A snapshot, a lease, change tracking, a power state: [`crate::Catalog::hold`] takes it before a byte is read, the host journals the
 //! answer, and [`crate::Catalog::release`] gives it back, at the end or by a later run.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::growth::grows;
@@ -27,12 +29,18 @@ pub struct HoldWish {
     /// was described without findings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub schemes: Vec<String>,
+    /// The number of a round of a warm migration, from 0. What is held for it is the machine as it is now, whether it runs or not, with
+    /// [`Hold::since`] of its disks; a snapshot that an earlier hold of this run left is given back first. Findings that only stand in the way
+    /// of rounds are errors of kind `Blocked`. `None`: the disks are read once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round: Option<u32>,
 }
 
 impl HoldWish {
     /// A wish that allows no change.
     pub fn new(run: impl Into<String>) -> Self {
-        Self { run: run.into(), snapshot: false, change_tracking: false, power_off: false, schemes: Vec::new() }
+        let schemes = Vec::new();
+        Self { run: run.into(), snapshot: false, change_tracking: false, power_off: false, schemes, round: None }
     }
 }
 
@@ -49,6 +57,13 @@ pub struct Hold {
     /// What was taken, one line for people each: `snapshot "vmdk2kvm 1f3a" of web`.
     #[serde(default)]
     pub took: Vec<String>,
+    /// Of these lines those that stay between the rounds of a warm migration, after [`Release::Round`]: change tracking that was turned on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<String>,
+    /// Of each disk, by its [`Disk::id`](super::Disk::id), the word by which [`Catalog::changed`](crate::Catalog::changed) is asked, with a
+    /// later hold, for what changed after this one was taken. A disk that is not named is one whose changes nobody tells.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub since: BTreeMap<String, String>,
     /// What is read cannot change while this is held. Otherwise the host compares fingerprints.
     #[serde(default)]
     pub frozen: bool,
@@ -65,7 +80,15 @@ impl Hold {
 
     /// A hold of this id.
     pub fn new(id: impl Into<String>) -> Self {
-        Self { schema: super::SCHEMA, id: id.into(), took: Vec::new(), frozen: false, notes: serde_json::Value::Null }
+        Self {
+            schema: super::SCHEMA,
+            id: id.into(),
+            took: Vec::new(),
+            kept: Vec::new(),
+            since: BTreeMap::new(),
+            frozen: false,
+            notes: serde_json::Value::Null,
+        }
     }
 
     /// Whether there is something to release.
@@ -81,6 +104,9 @@ impl Hold {
 pub enum Release {
     /// The run has all it wanted.
     Done,
+    /// A round of a warm migration is over, or ended early: what only it needed is given back, the snapshot; what the next ones need stays,
+    /// see [`Hold::kept`]. An older plugin reads this as `Abandoned`, after which the next round copies everything again.
+    Round,
     /// The run ended otherwise, or was given up. A word of a newer host is read as this one.
     #[serde(other)]
     Abandoned,
@@ -111,6 +137,10 @@ impl Changed {
 pub enum PowerWish {
     /// Shut the guest down, and wait until it is off.
     ShutDown,
+    /// Ask the guest to shut down, and do not wait; `Blocked` when it cannot be asked.
+    Ask,
+    /// Switch the VM off at once, as a power cut does, and wait until it is off.
+    Off,
     /// Switch the VM on.
     On,
     /// Change nothing and tell. A word of a newer host is read as this one.

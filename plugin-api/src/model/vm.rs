@@ -206,6 +206,9 @@ pub struct Disk {
     /// What the guest could see as its serial number, in the form in which it saw it; `None`: not known.
     #[serde(default)]
     pub serial: Option<String>,
+    /// What tells it from another disk that gets its `id` later: stays when its files get other names. `None`: the source has no such thing.
+    #[serde(default)]
+    pub uuid: Option<String>,
     /// The ways to its bytes, best first. None: the disk has no file (an empty disk).
     #[serde(default)]
     pub ways: Vec<Way>,
@@ -222,6 +225,7 @@ impl Disk {
             unit,
             capacity_bytes: 0,
             serial: None,
+            uuid: None,
             ways: Vec::new(),
         }
     }
@@ -241,6 +245,8 @@ struct DiskDocument {
     path: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     serial: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uuid: Option<String>,
     ways: Vec<Way>,
 }
 
@@ -257,6 +263,7 @@ impl From<Disk> for DiskDocument {
             unit: disk.unit,
             capacity_bytes: disk.capacity_bytes,
             serial: disk.serial,
+            uuid: disk.uuid,
             ways: disk.ways,
         }
     }

@@ -8,6 +8,7 @@
 mod guest;
 mod holds;
 mod rate;
+mod rounds;
 mod source;
 
 use std::path::PathBuf;
@@ -81,7 +82,7 @@ impl Fetcher for SlowStages {
     }
 
     fn transport(&self, link: &Link) -> Result<Box<dyn Transport>> {
-        Ok(Box::new(source::SlowSource::new(self, &link.source)))
+        Ok(Box::new(source::SlowSource::of_link(self, link)))
     }
 
     fn deliver(&self, link: &Link, folder: &str) -> Result<Delivered> {

@@ -4,32 +4,55 @@ use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use vmdk2kvm_plugin_api::model::{
-    Controller, Cpus, Delivered, Disk, Finding, Firmware, Hold, HoldWish, Link, Release, Severity, SourceRef, VmSpec,
-    VmSummary, Way,
+    Changed, Controller, Cpus, Delivered, Disk, Finding, Firmware, Hold, HoldWish, Link, PowerState, PowerWish,
+    Release, Severity, SourceRef, VmSpec, VmSummary, Way,
 };
 use vmdk2kvm_plugin_api::{BlockSource, Catalog, PluginError, Result, Transport};
 
-use crate::{SlowStages, holds, rate};
+use crate::{SlowStages, holds, rate, rounds};
 
 /// Both faces of a source.
 pub(crate) struct SlowSource {
     slow: SlowStages,
     path: String,
+    /// What is read in place of the disk.
+    frozen: Option<String>,
 }
 
 impl SlowSource {
     pub(crate) fn new(slow: &SlowStages, source: &SourceRef) -> Self {
-        Self { slow: slow.clone(), path: source.uri.trim_start_matches("slow:").to_owned() }
+        Self { slow: slow.clone(), path: source.uri.trim_start_matches("slow:").to_owned(), frozen: None }
+    }
+
+    pub(crate) fn of_link(slow: &SlowStages, link: &Link) -> Self {
+        let is_first = link.vm.disks[link.disk as usize].id == rounds::DISK;
+        let frozen = rounds::frozen(&link.hold).filter(|_| is_first);
+        Self { frozen, ..Self::new(slow, &link.source) }
     }
 }
 
 impl Catalog for SlowSource {
     fn hold(&self, wish: &HoldWish) -> Result<Hold> {
-        holds::hold(&self.slow, wish)
+        match rounds::folder() {
+            Some(live) => rounds::hold(&self.slow, &live, &self.path, wish),
+            None => holds::hold(&self.slow, wish),
+        }
     }
 
     fn release(&self, hold: &Hold, why: Release) -> Result<()> {
-        holds::release(&self.slow, hold, why)
+        match rounds::folder() {
+            Some(live) => rounds::release(&self.slow, &live, hold, why),
+            None => holds::release(&self.slow, hold, why),
+        }
+    }
+
+    fn changed(&self, hold: &Hold, disk: &str, since: &str, from: u64) -> Result<Changed> {
+        rounds::changed(&self.slow, hold, disk, since, from)
+    }
+
+    fn power(&self, wish: PowerWish) -> Result<PowerState> {
+        let live = rounds::folder().ok_or_else(|| PluginError::cannot("switching power"))?;
+        rounds::power(&live, wish)
     }
 
     fn inventory(&self) -> Result<Vec<VmSummary>> {
@@ -39,6 +62,8 @@ impl Catalog for SlowSource {
     fn describe(&self) -> Result<VmSpec> {
         self.slow.stop_in("fetch")?;
         let mut disk = Disk::new("disk", Controller::Scsi, 0, 0);
+        disk.id = rounds::DISK.to_owned();
+        disk.uuid = rounds::uuid();
         // A better way that nobody carries, and one that can only be streamed.
         if std::env::var_os("SLOW_STREAM").is_some() {
             disk.ways.push(Way::new("slow-lane", &self.path, "raw"));
@@ -48,6 +73,7 @@ impl Catalog for SlowSource {
         }
         Ok(VmSpec::new("slow", Firmware::Bios, Cpus::new(1, 1), 1 << 30).with(|vm| {
             vm.disks = vec![disk];
+            vm.disks.extend(rounds::second());
             let blocks = std::env::var("SLOW_VM_BLOCKS").ok();
             vm.findings.extend(blocks.map(|why| Finding::new("slow-block", Severity::Block, why)));
         }))
@@ -66,6 +92,7 @@ pub(crate) fn deliver(slow: &SlowStages, link: &Link, folder: &str) -> Result<De
 
 impl Transport for SlowSource {
     fn open(&self, object: &str) -> Result<Box<dyn BlockSource>> {
+        let object = self.frozen.as_deref().unwrap_or(object);
         let file = File::open(object).map_err(|error| PluginError::from_io(object, &error))?;
         let size = file.metadata().unwrap().len();
         Ok(Box::new(SlowDisk { slow: self.slow.clone(), file, size, path: object.into() }))

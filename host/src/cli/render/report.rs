@@ -8,6 +8,18 @@ use crate::report::Report;
 /// The result of a command that leaves images in `dir`.
 pub fn report(report: &Report, dir: &Path) -> String {
     let mut text = String::new();
+    if let Some(warm) = &report.warm {
+        for round in &warm.rounds {
+            let (number, changed, moved) = (round.round, bytes(round.changed_bytes), bytes(round.moved_bytes));
+            text.push_str(&format!(
+                "round {number:<2} {changed} changed, {moved} moved in {}\n",
+                duration(round.seconds)
+            ));
+        }
+        if let Some(next) = &warm.next {
+            text.push_str(&format!("next     {}\n", escape(next)));
+        }
+    }
     for image in &report.images {
         let path = escape(&dir.join(&image.path).to_string_lossy()).into_owned();
         text.push_str(&format!(

@@ -120,6 +120,7 @@ fn disk(devices: &Tree, device: &Tree, vm: &str, datacenter: &str) -> VirtualDis
     )
     .with(|it| {
         it.id = key.to_string();
+        it.uuid = device.text("backing.uuid").map(str::to_lowercase);
         it.capacity_bytes = device.number("capacityInBytes").or(kilobytes).unwrap_or_default();
         if let Some((top, parents)) = backing.files.split_first() {
             it.ways.push(datastore::way(top, datacenter, parents));

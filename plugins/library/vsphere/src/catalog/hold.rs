@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use vmdk2kvm_plugin_api::model::{Hold, HoldWish, PowerState};
+use vmdk2kvm_plugin_api::model::{Hold, HoldWish, PowerState, Release};
 use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
-use super::{Seen, VmCatalog, files, power, tracking};
+use super::{Seen, VmCatalog, files, power, rounds, tracking};
 use crate::api::NewSnapshot;
 use crate::collector::Object;
 use crate::concerns;
@@ -32,9 +32,6 @@ pub(super) struct Notes {
     /// The snapshot that is read.
     #[serde(default)]
     pub snapshot: Option<String>,
-    /// Of each disk by its key the word since which later changes can be asked for.
-    #[serde(default)]
-    pub change_ids: std::collections::BTreeMap<String, String>,
 }
 
 impl Notes {
@@ -64,7 +61,10 @@ pub(super) fn hold(catalog: &VmCatalog, wish: &HoldWish) -> Result<Hold> {
     hold.notes = serde_json::json!(notes);
     if let Err(error) = taken {
         // Whoever was refused is believed to hold nothing: where that is not so it has to be another error.
-        return match release(catalog, &hold) {
+        // Tracking that an earlier round turned on is noted by whoever asked; what this call turned on nobody knows of.
+        let was_tracked = seen.machine.tracking == Some(true);
+        let why = if wish.round.is_some() && was_tracked { Release::Round } else { Release::Abandoned };
+        return match release(catalog, &hold, why) {
             Err(left) => Err(left.of_kind(ErrorKind::Temporary).context(&error.message)),
             Ok(()) => Err(error),
         };
@@ -81,14 +81,23 @@ fn take(catalog: &VmCatalog, wish: &HoldWish, seen: &Seen, hold: &mut Hold, note
         return Err(busy.error(&machine.spec.name));
     }
     let name = format!("{PREFIX}{}", wish.run);
-    let own = machine.snapshots.iter().find(|snapshot| snapshot.name == name).cloned();
+    let mut own = machine.snapshots.iter().find(|snapshot| snapshot.name == name).cloned();
+    if wish.round.is_some() {
+        let others = machine.snapshots.iter().filter(|snapshot| !is_ours(&snapshot.name)).count();
+        rounds::refuse(catalog, machine, wish, others)?;
+        // An earlier round's says what the machine was then.
+        for left in machine.snapshots.iter().filter(|snapshot| snapshot.name == name) {
+            remove(catalog, &machine.moref, left)?;
+        }
+        own = None;
+    }
     let mut snapshot = match &own {
         Some(own) => Some(own.clone()),
         None => catalog.named_snapshot(machine)?,
     };
-    let shuts_down = wish.power_off && machine.runs() && snapshot.is_none();
+    let shuts_down = wish.power_off && wish.round.is_none() && machine.runs() && snapshot.is_none();
     let runs = machine.runs() && !shuts_down;
-    if runs {
+    if runs && wish.round.is_none() {
         refuse(machine, wish, snapshot.is_some())?;
     }
     if shuts_down {
@@ -98,20 +107,26 @@ fn take(catalog: &VmCatalog, wish: &HoldWish, seen: &Seen, hold: &mut Hold, note
     if tracking::begin(catalog, machine, wish)? {
         hold.id.clone_from(&wish.run);
         hold.took.push(format!("change tracking of {vm} was turned on"));
+        hold.kept.clone_from(&hold.took);
     }
-    if own.is_some() || (runs && snapshot.is_none()) {
+    let needs_one = (runs || wish.round.is_some()) && snapshot.is_none();
+    if own.is_some() || needs_one {
         hold.id.clone_from(&wish.run);
         hold.took.push(format!("snapshot \"{name}\" of {vm}"));
     }
-    if runs && snapshot.is_none() {
-        snapshot = Some(make(catalog, machine, &name)?);
+    if needs_one {
+        let made = make(catalog, machine, &name)?;
+        snapshot = Some(match wish.round {
+            Some(_) => tracked(catalog, machine, made)?,
+            None => made,
+        });
     }
     hold.frozen = snapshot.is_some();
     let mut read = files(machine);
     if let Some(snapshot) = snapshot {
         let devices = catalog.devices(&snapshot.moref)?;
         read = files(&Machine::new(&seen.object, &seen.names, Some(&devices)));
-        notes.change_ids = tracking::change_ids(&devices);
+        hold.since = tracking::change_ids(&devices);
         notes.snapshot = Some(snapshot.moref.id);
     }
     catalog.check_files(machine, &read)
@@ -174,34 +189,51 @@ fn make(catalog: &VmCatalog, machine: &Machine, name: &str) -> Result<Snapshot> 
     }
 }
 
+/// A snapshot whose disks say since when their changes are known. A machine that runs is tracked from its next stun on: that of a snapshot that is made and
+/// removed again.
+fn tracked(catalog: &VmCatalog, machine: &Machine, made: Snapshot) -> Result<Snapshot> {
+    let known = tracking::change_ids(&catalog.devices(&made.moref)?);
+    if machine.disks.iter().all(|disk| known.contains_key(&disk.key.to_string())) {
+        return Ok(made);
+    }
+    remove(catalog, &machine.moref, &made)?;
+    make(catalog, machine, &made.name)
+}
+
 /// The snapshot of this name.
 fn find(catalog: &VmCatalog, vm: &Moref, name: &str) -> Result<Option<Snapshot>> {
     let object = catalog.api()?.read(vm, &["snapshot"], "looking for the snapshot")?;
-    Ok(named(&object, name))
+    Ok(all(&object).into_iter().find(|snapshot| snapshot.name == name))
 }
 
-fn named(vm: &Object, name: &str) -> Option<Snapshot> {
-    let all = vm.get("snapshot").map(machine::snapshots).unwrap_or_default();
-    all.into_iter().find(|snapshot| snapshot.name == name)
+fn all(vm: &Object) -> Vec<Snapshot> {
+    vm.get("snapshot").map(machine::snapshots).unwrap_or_default()
 }
 
 /// Gives back what a run took: what is gone already is no error.
-pub(super) fn release(catalog: &VmCatalog, hold: &Hold) -> Result<()> {
+pub(super) fn release(catalog: &VmCatalog, hold: &Hold, why: Release) -> Result<()> {
     if hold.is_nothing() {
         return Ok(());
     }
-    let vm = Notes::of(hold)?.machine();
+    let notes = Notes::of(hold)?;
+    let vm = notes.machine();
     let name = format!("{PREFIX}{}", hold.id);
     let api = catalog.api()?;
     let object = match api.try_read(&vm, &["snapshot"]) {
         Err(Failed::Fault(fault)) if fault.is_gone() => return Ok(()),
         object => object.map_err(|failed| failed.error("looking for the snapshot", api.server()))?,
     };
-    let found = named(&object, &name);
-    if let Some(snapshot) = found {
-        remove(catalog, &vm, &snapshot)?;
+    // One that somebody gave a name of his own is his.
+    let is_noted = |found: &Snapshot| notes.snapshot.as_ref() == Some(&found.moref.id) && is_ours(&found.name);
+    for snapshot in all(&object).iter().filter(|found| found.name == name || is_noted(found)) {
+        remove(catalog, &vm, snapshot)?;
     }
-    tracking::end(catalog, &vm, &hold.id)
+    if why == Release::Round { Ok(()) } else { tracking::end(catalog, &vm, &hold.id) }
+}
+
+fn is_there(catalog: &VmCatalog, vm: &Moref, snapshot: &Snapshot) -> Result<bool> {
+    let object = catalog.api()?.read(vm, &["snapshot"], "looking for the snapshot")?;
+    Ok(all(&object).iter().any(|found| found.moref == snapshot.moref))
 }
 
 fn remove(catalog: &VmCatalog, vm: &Moref, snapshot: &Snapshot) -> Result<()> {
@@ -214,7 +246,7 @@ fn remove(catalog: &VmCatalog, vm: &Moref, snapshot: &Snapshot) -> Result<()> {
             Err(failed) => failed.error(&what, api.server()),
         };
         // Whatever the answer says: is it there?
-        if matches!(find(catalog, vm, &snapshot.name), Ok(None)) {
+        if matches!(is_there(catalog, vm, snapshot), Ok(false)) {
             break;
         }
         if attempt == ATTEMPTS || failed.kind == ErrorKind::Interrupted {

@@ -3,6 +3,7 @@
 
 mod hold;
 mod power;
+mod rounds;
 mod tracking;
 
 use std::collections::BTreeMap;
@@ -290,7 +291,7 @@ impl Catalog for VmCatalog {
         power::switch(self, &self.present()?.machine, wish)
     }
 
-    fn release(&self, hold: &Hold, _: Release) -> Result<()> {
-        hold::release(self, hold)
+    fn release(&self, hold: &Hold, why: Release) -> Result<()> {
+        hold::release(self, hold, why)
     }
 }

@@ -38,16 +38,20 @@ pub(super) fn begin(catalog: &VmCatalog, machine: &Machine, wish: &HoldWish) -> 
     if machine.tracking == Some(true) {
         return Ok(marked(catalog.api()?, &machine.moref)?.as_deref() == Some(&wish.run));
     }
-    if let (true, Some(why)) = (wish.change_tracking, &machine.not_trackable) {
-        let vm = escape(&machine.spec.name);
-        let message = format!("changed blocks of {vm} cannot be tracked: {why} (cbt-unsupported)");
-        return Err(PluginError::new(ErrorKind::Blocked, message).hint("leave --enable-cbt out"));
-    }
     if wish.change_tracking {
+        refuse_untrackable(machine, "leave --enable-cbt out")?;
         let what = format!("turning change tracking of {} on", escape(&machine.spec.name));
         set(catalog, &machine.moref, true, &wish.run, &what)?;
     }
     Ok(wish.change_tracking)
+}
+
+/// Refuses a VM whose changed blocks cannot be tracked.
+pub(super) fn refuse_untrackable(machine: &Machine, hint: &str) -> Result<()> {
+    let Some(why) = &machine.not_trackable else { return Ok(()) };
+    let vm = escape(&machine.spec.name);
+    let message = format!("changed blocks of {vm} cannot be tracked: {why} (cbt-unsupported)");
+    Err(PluginError::new(ErrorKind::Blocked, message).hint(hint))
 }
 
 /// Turns tracking off again that this run turned on.
@@ -64,6 +68,11 @@ pub(super) fn change_ids(devices: &Tree) -> BTreeMap<String, String> {
     devices.children.iter().filter_map(id).collect()
 }
 
+/// The number of a tracking, which stands before the slash of its words: another one says that tracking began anew.
+fn generation(word: &str) -> &str {
+    word.split('/').next().unwrap_or_default()
+}
+
 /// A page of the areas of a disk that changed since a word, or with `*` of those that were ever written.
 pub(super) fn changed(catalog: &VmCatalog, hold: &Hold, disk: &str, since: &str, from: u64) -> Result<Changed> {
     let notes = Notes::of(hold)?;
@@ -77,6 +86,13 @@ pub(super) fn changed(catalog: &VmCatalog, hold: &Hold, disk: &str, since: &str,
         .iter()
         .find(|device| device.text("key") == Some(disk) && device.find("capacityInKB").is_some());
     let device = device.ok_or_else(|| PluginError::unusable(format!("{what}: the snapshot has no such disk")))?;
+    let began_anew = |why: &str| {
+        PluginError::unusable(format!("{what}: tracking began anew since then ({why})"))
+            .hint("the disk has to be copied in full again")
+    };
+    if let Some(now) = hold.since.get(disk).filter(|now| since != "*" && generation(now) != generation(since)) {
+        return Err(began_anew(&format!("{} is now {}", escape(generation(since)), escape(generation(now)))));
+    }
     let kilobytes = device.number::<u64>("capacityInKB").unwrap_or_default();
     let capacity = device.number("capacityInBytes").unwrap_or(kilobytes.saturating_mul(1024));
     let key: i64 = disk.parse().map_err(|_| PluginError::defect(format!("{what}: that is no key")))?;
@@ -88,13 +104,13 @@ pub(super) fn changed(catalog: &VmCatalog, hold: &Hold, disk: &str, since: &str,
     let session = catalog.api()?.session();
     let answer = match session.try_ask(&Request::new("QueryChangedDiskAreas", &vm, arguments)) {
         Err(Failed::Fault(fault)) if matches!(fault.kind.as_str(), "FileFault" | "InvalidArgument") => {
-            return Err(PluginError::unusable(format!("{what}: tracking began anew since then ({})", fault.kind))
-                .hint("the disk has to be copied in full again"));
+            return Err(began_anew(&fault.kind));
         }
         answer => answer.map_err(|failed| session.error(failed, &what))?,
     };
     page(answer.find("returnval").unwrap_or(&Tree::default()), from, capacity).ok_or_else(|| {
-        PluginError::unusable(format!("{what}: {} answers with areas that make no sense", session.server()))
+        PluginError::io(format!("{what}: {} answers with areas that make no sense", session.server()))
+            .hint("run the same command again; if it stays so, migrate the VM in one go")
     })
 }
 
