@@ -4,6 +4,7 @@
 
 pub mod batch;
 pub mod cli;
+pub mod collect;
 pub mod config;
 pub mod copy;
 mod device;

@@ -9,6 +9,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 use vmdk2kvm::batch::{self, Around, Show};
 use vmdk2kvm::cli::{self, Action, BatchAction, EventsTo, Invocation, render};
+use vmdk2kvm::collect;
 use vmdk2kvm::config::{self, Command, Input, Job, Request, Surroundings};
 use vmdk2kvm::events::{self, ErrorDocument, Event, EventSink};
 use vmdk2kvm::journal;
@@ -143,13 +144,15 @@ fn look(invocation: &Invocation, action: &Action) -> anyhow::Result<(String, Val
         }
         Action::Doctor => {
             let found = installed(&mut warnings)?;
-            let abilities = plugins::abilities(&found, &settings.plugins);
-            let mut needs = plugins::needs(&found);
-            needs.extend(plugins::setting_files(&found, &settings.plugin));
-            needs.push(plugins::containment(worker::offered()));
-            let holds = journal::holds_left();
-            let text = render::doctor(&needs, &abilities, plugins::Packaging::here()) + &render::holds(&holds);
-            (text, json!({ "needs": needs, "abilities": abilities, "holds": holds }))
+            diagnosis(&found, &settings)
+        }
+        Action::Collect { dir, with, to } => {
+            let found = installed(&mut warnings)?;
+            let (_, mut machine) = diagnosis(&found, &settings);
+            machine["plugins"] = json!(plugins::rows(&found, &settings.plugins));
+            machine["version"] = json!(env!("CARGO_PKG_VERSION"));
+            let collected = collect::collect(dir, with, &machine, to)?;
+            (render::collected(&collected), json!(collected))
         }
         Action::ConfigShow => (events::escape_lines(&settings.masked_toml()), settings.masked()),
         Action::ConfigCheck => {
@@ -166,6 +169,17 @@ fn look(invocation: &Invocation, action: &Action) -> anyhow::Result<(String, Val
         let _ = writeln!(std::io::stderr(), "warning: {}", events::escape(&warning));
     }
     Ok(answer)
+}
+
+/// What this machine lacks, and what was left at sources.
+fn diagnosis(found: &[plugins::Candidate], settings: &config::Settings) -> (String, Value) {
+    let abilities = plugins::abilities(found, &settings.plugins);
+    let mut needs = plugins::needs(found);
+    needs.extend(plugins::setting_files(found, &settings.plugin));
+    needs.push(plugins::containment(worker::offered()));
+    let holds = journal::holds_left();
+    let text = render::doctor(&needs, &abilities, plugins::Packaging::here()) + &render::holds(&holds);
+    (text, json!({ "needs": needs, "abilities": abilities, "holds": holds }))
 }
 
 fn into_plugin_error(error: anyhow::Error) -> PluginError {

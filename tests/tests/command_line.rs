@@ -4,7 +4,7 @@
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use vmdk2kvm_tests::{alone, binary};
+use vmdk2kvm_tests::{alone, binary, private_folder, run};
 
 /// A folder that looks like a Linux system whose name tries to rewrite the terminal.
 fn hostile_guest() -> tempfile::TempDir {
@@ -116,4 +116,37 @@ fn wrong_settings_of_a_plugin_are_found_without_a_run() {
     let output = vmdk2kvm(&["config", "check", "--set", "plugin.qemu_img.compression=zlib"]);
     assert_eq!(output.status.code(), Some(0));
     assert!(text(&output.stderr).contains("did you mean `plugin.qemu-img`?"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_run_is_collected_without_names_addresses_and_secrets() {
+    let folder = private_folder();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::create_dir_all(path("acme-web/boot")).unwrap();
+    let report = serde_json::json!({
+        "vm": {"name": "acme-web", "nics": [{"mac": "00:50:56:2a:77:01", "network": "Acme Net"}]},
+        "stages": [{"name": "flatten", "seconds": 1.5}],
+        "source": {"uri": "vsphere://joe@vc.acme.example/DC/vm/acme-web"},
+    });
+    std::fs::write(path("acme-web/report.json"), report.to_string()).unwrap();
+    let plan = serde_json::json!({"changes": [{"target": "/etc/fstab", "diff": "+psk=hunter2\n", "action": {"content": "aGVsbG8="}}]});
+    std::fs::write(path("acme-web/plan.json"), plan.to_string()).unwrap();
+    std::fs::write(path("acme-web/boot/console.log"), "acme-web login: \r\ninet 10.9.8.7/24\r\n").unwrap();
+    std::fs::write(path("events"), "{\"event\": \"warning\", \"message\": \"10.9.8.7 is acme-web\"}\n").unwrap();
+    let words = ["collect", &path("acme-web"), "--with", &path("events"), "--to", &path("report.tar.gz")];
+    let collected = run(&words).expect(0).json;
+    assert_eq!(collected["files"][0], "report.json");
+    let read = Command::new("tar").args(["-xzOf", &path("report.tar.gz")]).output().expect("tar (package tar)");
+    let text = String::from_utf8(read.stdout).unwrap();
+    for gone in ["acme", "joe@", "10.9.8.7", "2a:77:01", "hunter2", "aGVsbG8"] {
+        assert!(!text.to_lowercase().contains(gone), "{gone}: {text}");
+    }
+    for kept in ["flatten", "/etc/fstab", "login:", "address-1", "\"abilities\""] {
+        assert!(text.contains(kept), "{kept}: {text}");
+    }
+    let listed = Command::new("tar").args(["-tzf", &path("report.tar.gz")]).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains("vmdk2kvm-report/README.txt\n") && listed.contains("/given/events\n"), "{listed}");
+    let again = run(&words).expect(73);
+    assert!(again.message().ends_with("exists already"), "{}", again.message());
 }

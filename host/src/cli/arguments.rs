@@ -168,6 +168,18 @@ pub(super) enum Verb {
     Plugin(PluginVerb),
     /// Show what this machine lacks, with the package to install
     Doctor,
+    /// Make one archive of what a run left, for a report of a defect; names, addresses and secrets are masked
+    Collect {
+        /// The folder that the run was told with -o
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// Also take this file: events, or a log; repeatable
+        #[arg(long = "with", value_name = "FILE")]
+        with: Vec<PathBuf>,
+        /// The archive
+        #[arg(long, value_name = "FILE", default_value = "vmdk2kvm-report.tar.gz")]
+        to: PathBuf,
+    },
     /// Show or check settings
     #[command(subcommand)]
     Config(ConfigVerb),

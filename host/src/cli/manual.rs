@@ -7,6 +7,7 @@ use clap_mangen::Man;
 use vmdk2kvm_plugin_api::PluginError;
 
 use super::arguments::EXIT_CODES;
+use super::examples;
 use super::options::grammar;
 use crate::config::option::paths;
 use crate::config::{Settings, VARIABLE_PREFIX};
@@ -59,8 +60,12 @@ fn command_section(prefix: &str, command: &clap::Command, out: &mut dyn Write) -
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     writeln!(out, ".SS \"{}\"\n{}", roff(&name), roff(&about))?;
     let mut section = Vec::new();
-    let page = Man::new(command.clone().bin_name(name).disable_help_flag(true));
+    let examples = examples::of(name.trim_start_matches("vmdk2kvm "));
+    let page = Man::new(command.clone().bin_name(name).disable_help_flag(true).after_help(""));
     page.render_synopsis_section(&mut section)?;
+    for (line, about) in examples {
+        writeln!(section, ".PP\nExample: {}\n.RS 4\n.nf\n\\fB{}\\fR\n.fi\n.RE", roff(about), roff(line))?;
+    }
     page.render_options_section(&mut section)?;
     for line in String::from_utf8_lossy(&section).lines() {
         match line.strip_prefix(".SH ") {
@@ -146,6 +151,9 @@ mod tests {
         for (code, _) in EXIT_CODES {
             assert!(page.contains(&format!("\\fB{code}\\fR")), "{code}");
         }
+        let (line, _) = examples::of("migrate")[0];
+        let (example, option) = (page.find(&roff(line)).unwrap(), page.find("\\-\\-output").unwrap());
+        assert!(example < option, "examples stand before the options");
     }
 
     #[test]

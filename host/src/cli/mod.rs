@@ -2,6 +2,7 @@
 
 mod arguments;
 mod batch;
+mod examples;
 mod manual;
 mod options;
 mod parse;

@@ -5,6 +5,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command as Grammar, CommandFactory};
 use serde_json::{Map, Value, json};
 
 use super::arguments::{Arguments, COMMON};
+use super::examples;
 use crate::config::option::{Flag, Key, Kind, paths};
 use crate::config::{Command, DiskOut, KeySource, Resize, Settings};
 
@@ -13,13 +14,14 @@ pub(super) fn grammar() -> Grammar {
     let options = options();
     let (common, others): (Vec<_>, Vec<_>) = options.iter().partition(|option| option.flag.commands.is_none());
     let common = common.into_iter().map(|option| option.argument().global(true).help_heading(COMMON));
-    Command::ALL.into_iter().fold(Arguments::command().args(common), |grammar, command| {
+    let grammar = Command::ALL.into_iter().fold(Arguments::command().args(common), |grammar, command| {
         let here = others.iter().filter(|option| option.is_of(command));
         // Only `migrate` has a default for it: the others are told where to put what they make.
         let is_required = |option: &SettingOption| option.path == "output" && command != Command::Migrate;
         let here: Vec<Arg> = here.map(|option| option.argument().required(is_required(option))).collect();
         grammar.mut_subcommand(command.as_str(), |verb| verb.args(here))
-    })
+    });
+    examples::added(grammar)
 }
 
 /// Whatever was given of them, as a tree of settings.

@@ -9,6 +9,7 @@ use vmdk2kvm_plugin_api::PluginError;
 
 use super::Invocation;
 use super::arguments::Arguments;
+use super::examples::FIRST;
 use super::options::{self, grammar};
 use super::plugin_flags::{self, PluginFlag};
 use super::request;
@@ -36,6 +37,10 @@ pub fn parse(
     flags: impl FnOnce() -> Result<Vec<PluginFlag>, PluginError>,
 ) -> Result<Invocation, Stop> {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    if arguments.len() < 2 {
+        let (text, message) = (FIRST.to_owned(), "no command is given".to_owned());
+        return Err(Stop { coloured: text.clone(), text, exit_code: 2, message, cause: None });
+    }
     let error = match grammar().try_get_matches_from(&arguments) {
         Ok(found) => return invocation_of(&found, Map::new()),
         Err(error) => error,

@@ -67,6 +67,15 @@ pub enum Action {
     },
     /// `doctor`.
     Doctor,
+    /// `collect DIR`.
+    Collect {
+        /// What a run left.
+        dir: PathBuf,
+        /// Further files.
+        with: Vec<PathBuf>,
+        /// The archive.
+        to: PathBuf,
+    },
     /// `config show`.
     ConfigShow,
     /// `config check`.
@@ -154,6 +163,7 @@ fn action(verb: Verb, flags: &mut Map<String, Value>) -> Action {
         Verb::Plugin(PluginVerb::Trust { files }) => Action::PluginTrust { files },
         Verb::Plugin(PluginVerb::Untrust { files }) => Action::PluginUntrust { files },
         Verb::Doctor => Action::Doctor,
+        Verb::Collect { dir, with, to } => Action::Collect { dir, with, to },
         Verb::Config(ConfigVerb::Show) => Action::ConfigShow,
         Verb::Config(ConfigVerb::Check) => Action::ConfigCheck,
         Verb::Completions { shell } => Action::Completions(shell),

@@ -1,6 +1,7 @@
 //! Results as text for people. Takes finished documents; decides nothing.
 
 mod batch;
+mod collected;
 mod defined;
 mod error;
 mod findings;
@@ -14,6 +15,7 @@ mod report;
 mod table;
 
 pub use batch::{batch, batch_status, exported};
+pub use collected::collected;
 pub use defined::defined;
 pub use error::error;
 pub use holds::{holds, released};
