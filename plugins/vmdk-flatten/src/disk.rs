@@ -32,9 +32,15 @@ impl Disk {
         // Grains are powers of two of at most 2 MiB (see `header.rs`), so the largest is a multiple of all others.
         let units = links.iter().flat_map(|link| &link.extents).map(|extent| extent.storage.unit());
         let unit = units.max().unwrap_or(PAGE).max(PAGE);
+        // A file that says how many requests at once help is at a distance: larger ones, and more of them, make up for that.
+        let files = links.iter().flat_map(|link| &link.extents).filter_map(|extent| extent.storage.file_hints());
+        let (request, parallelism) = files
+            .filter(|it| it.parallelism > 0)
+            .fold((0, 0), |(request, at_once), it| (it.request.max(request), it.parallelism.max(at_once)));
         let hints = Hints::default().with(|it| {
             it.alignment = unit as u32;
-            it.request = REQUEST.max(unit) as u32;
+            it.request = (REQUEST.max(unit) as u32).max(request);
+            it.parallelism = parallelism;
         });
         let layers =
             links.into_iter().map(|link| Layer { size: link.descriptor.capacity, extents: link.extents }).collect();

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
-use vmdk2kvm_plugin_api::{BlockSource, Extent, Result, Transport, read_exact_at};
+use vmdk2kvm_plugin_api::{BlockSource, Extent, Hints, Result, Transport, read_exact_at};
 
 use crate::fault::{damaged, unusable};
 
@@ -41,6 +41,7 @@ impl Files {
         let file = Arc::new(File {
             object: object.to_owned(),
             size: source.size(),
+            hints: source.hints(),
             slot: RwLock::new(None),
             transport: Arc::clone(&self.transport),
             open: Arc::clone(&self.open),
@@ -55,6 +56,7 @@ impl Files {
 pub struct File {
     object: String,
     size: u64,
+    hints: Hints,
     slot: RwLock<Option<Arc<dyn BlockSource>>>,
     transport: Arc<dyn Transport>,
     open: Arc<Mutex<VecDeque<Weak<File>>>>,
@@ -69,6 +71,11 @@ impl File {
     /// Size in bytes.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// How it likes to be read.
+    pub fn hints(&self) -> Hints {
+        self.hints
     }
 
     /// Whether `offset..offset + length` lies inside the file.

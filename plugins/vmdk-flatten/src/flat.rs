@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use vmdk2kvm_plugin_api::{ExtentKind, Result};
+use vmdk2kvm_plugin_api::{ExtentKind, Hints, Result};
 
 use crate::fault::damaged;
 use crate::files::File;
@@ -58,5 +58,9 @@ impl Storage for FlatStorage {
 
     fn unit(&self) -> u64 {
         SECTOR
+    }
+
+    fn file_hints(&self) -> Option<Hints> {
+        Some(self.file.hints())
     }
 }

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use vmdk2kvm_plugin_api::Result;
+use vmdk2kvm_plugin_api::{Hints, Result};
 
 /// Bytes in a sector, the unit of every number in a VMDK.
 pub const SECTOR: u64 = 512;
@@ -45,6 +45,11 @@ pub trait Storage: Send + Sync {
 
     /// The unit in which this extent is stored, in bytes: requests aligned to it are cheapest.
     fn unit(&self) -> u64;
+
+    /// How the file wants to be read whose bytes are the disk's own; `None`: it is no such extent.
+    fn file_hints(&self) -> Option<Hints> {
+        None
+    }
 }
 
 /// Collects the ranges of a buffer that a link could not fill.

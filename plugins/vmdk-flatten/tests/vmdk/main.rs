@@ -7,6 +7,7 @@ mod chains;
 mod corpus;
 mod esx;
 mod exercise;
+mod far;
 mod hostile;
 mod made;
 mod mutations;
