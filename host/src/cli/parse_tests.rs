@@ -142,6 +142,12 @@ fn commands_become_requests_and_flags_become_settings() {
             Request { command: Command::Release, input: Input::Result { dir: "out".into() }, plan_out: None },
             json!({"secrets": {"password": {"file": "p"}}}),
         ),
+        (
+            "live-fix ssh://root@h --live --password-file p",
+            source(Command::LiveFix),
+            json!({"source": {"uri": "ssh://root@h", "live": true}, "secrets": {"password": {"file": "p"}}}),
+        ),
+        ("live-fix ssh://h --rollback", source(Command::RollBack), json!({"source": {"uri": "ssh://h"}})),
         ("inventory x.ova", source(Command::Inventory), json!({"source": {"uri": "x.ova"}})),
         ("inspect x --key u:file:k", source(Command::Inspect), json!({"source": {"uri": "x"}, "keys": ["u:file:k"]})),
         ("plan x --root UUID=1", source(Command::Plan), json!({"source": {"uri": "x"}, "root": "UUID=1"})),

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use serde_json::Value;
 use vmdk2kvm_plugin_api::model::{CardModel, CardNetwork, Chipset, Clock, DiskBus, Firmware, TestExpectation, Video};
 
-use super::command::Command::{Apply, Convert, Define, Fix, Flatten, Inspect, Inventory, Migrate, Plan, Render, Test};
+use super::command::Command::{
+    Apply, Convert, Define, Fix, Flatten, Inspect, Inventory, LiveFix, Migrate, Plan, Render, Test,
+};
 use super::command::{Command, SKIPPABLE};
 use super::option::{Flag, Kind, options};
 use super::resize::Resize;
@@ -96,6 +98,8 @@ options! {
         enable_cbt: bool, Kind::Flag, Flag::new("enable-cbt", "").of(READ_DISKS);
         /// Allow the virtual machine to be shut down at the source
         power_off: bool, Kind::Flag, Flag::new("power-off", "").of(READ_DISKS);
+        /// Allow a guest to be changed while it runs
+        live: bool, Kind::Flag, Flag::new("live", "").of(&[LiveFix]);
     }
 }
 
@@ -320,6 +324,7 @@ disabled = []
 [source]
 disks = []
 enable_cbt = false
+live = false
 power_off = false
 snapshot = false
 uri = "vsphere://root:********@vc/dc/web"

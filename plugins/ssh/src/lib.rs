@@ -5,8 +5,8 @@
 pub mod live;
 
 use serde::Deserialize;
-use vmdk2kvm_plugin_api::model::{OpenGuest, SourceRef};
-use vmdk2kvm_plugin_api::{Catalog, Fetcher, Host, Inspector, Opened, Plugin, PluginError, Result};
+use vmdk2kvm_plugin_api::model::{OpenGuest, RolledBack, SourceRef};
+use vmdk2kvm_plugin_api::{Catalog, Fetcher, Host, Inspector, Opened, Plugin, Result};
 
 /// The plugin's settings.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -19,13 +19,13 @@ struct Settings {
 /// The plugin.
 #[derive(Clone)]
 pub struct Ssh {
-    host: Host,
-    settings: Settings,
+    live: live::Live,
 }
 
 impl Plugin for Ssh {
     fn new(host: Host) -> Result<Self> {
-        Ok(Self { settings: host.settings()?, host })
+        let Settings { config } = host.settings()?;
+        Ok(Self { live: live::Live::new(host, config) })
     }
 
     fn fetcher(&self) -> Option<Box<dyn Fetcher>> {
@@ -43,10 +43,7 @@ impl Fetcher for Ssh {
     }
 
     fn catalog(&self, source: &SourceRef) -> Result<Box<dyn Catalog>> {
-        if live::is_one(&source.uri) {
-            return live::catalog(&self.host, self.settings.config.as_deref(), source);
-        }
-        Err(PluginError::cannot("describing such a source"))
+        self.live.catalog(source)
     }
 }
 
@@ -56,7 +53,11 @@ impl Inspector for Ssh {
     }
 
     fn open(&self, request: &OpenGuest) -> Result<Opened> {
-        live::open(&self.host, self.settings.config.as_deref(), request)
+        self.live.open(request)
+    }
+
+    fn roll_back(&self, request: &OpenGuest) -> Result<RolledBack> {
+        self.live.roll_back(request)
     }
 }
 
