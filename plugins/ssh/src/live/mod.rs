@@ -65,6 +65,9 @@ impl Live {
     /// Opens the guest; it can be changed when the request says both that it may be written to and that it may run.
     pub fn open(&self, request: &OpenGuest) -> Result<Opened> {
         let shell = self.shell(&request.source.uri)?;
+        if request.writable && request.live {
+            change::settle_former(&shell, &self.host)?;
+        }
         let layout = Layout::read(&shell)?;
         let disks = layout.disk_layout(request.vm.firmware, &shell)?;
         let guest = LiveGuest::new(shell, self.host.clone(), request.writable && request.live);
