@@ -76,8 +76,9 @@ impl Shell {
     /// Asks what takes long.
     pub fn ask_patiently(&self, script: &str, limit: usize, silence: Duration) -> Result<Answer> {
         let mut state = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        // Of its own process, so that no piece leaves anything behind for the next.
-        state.ask(&format!("(\n{script}\n)"), limit, silence)
+        // Of its own process, so that no piece leaves anything behind for the next. In brackets, so that a piece that is cut off is not run,
+        // and never empty, which would be an error of grammar and the end of the shell.
+        state.ask(&format!("(:\n{script}\n)"), limit, silence)
     }
 
     /// The address, for messages.

@@ -13,16 +13,25 @@ const LIMIT: usize = 8 << 20;
 /// A boot archive that a tool makes takes minutes on a slow guest.
 const LONGEST: Duration = Duration::from_secs(1800);
 
-/// For each run, the newest last: its name, whether its script was started, whether that still runs, and the last line of its journal.
+/// A script that was started and says nothing for so long will not begin.
+const BEGINNING: Duration = Duration::from_secs(20);
+
+/// Why a place is not as before when nobody has changed it.
+const NOT_WRITTEN: &str = "it could not be written";
+
+/// For each run, the newest last: its name, whether its script was started, whether that still runs, and the last line of its journal. Who has
+/// noted something has said before who it is; what a script notes last is there when it is gone.
 const LIST: &str = r#"cd "$runs" || exit 0
 for run in [0-9]*-*; do
 [ -d "$run" ] || continue
 started=no alive=no
 [ -e "$run/started" ] && started=yes
+noted=$(tail -n 1 "$run/journal")
 by=$(cat "$run/by")
 pid=${by%%:*}; rest=${by#*:}; since=${rest%%:*}; rest=${rest#*:}; boot=${rest%%:*}
 if [ -n "$pid" ] && [ "$boot" = "$(cat /proc/sys/kernel/random/boot_id)" ] && [ "$since" = "$(cut -d' ' -f22 "/proc/$pid/stat")" ]; then alive=yes; fi
-echo "$run $started $alive $(tail -n 1 "$run/journal")"
+[ -n "$noted" ] && noted=$(tail -n 1 "$run/journal")
+echo "$run $started $alive $noted"
 done"#;
 
 /// Where a run stands.
@@ -30,6 +39,8 @@ done"#;
 pub(super) enum State {
     /// Nothing of it was begun: its folder is not even whole.
     NotStarted,
+    /// It was started, and has not said anything yet.
+    Started,
     /// It is at work.
     Running,
     /// It died in the middle: some steps are made, others not.
@@ -66,6 +77,7 @@ fn run(line: &str) -> Option<Run> {
         ("undone", ..) => State::Undone,
         ("rolled-back", ..) => State::RolledBack,
         (_, "yes", _) => State::Running,
+        ("", _, "yes") => State::Started,
         (_, _, "yes") => State::Dead,
         _ => State::NotStarted,
     };
@@ -76,11 +88,11 @@ fn run(line: &str) -> Option<Run> {
 pub(super) fn settle(shell: &Shell, host: &Host) -> Result<()> {
     for run in runs(shell)? {
         match run.state {
-            State::Running | State::Dead => {
+            State::Started | State::Running | State::Dead => {
                 host.progress("wait for the guest", 0, 0);
                 if wait(shell, host, &run.name)? == State::Dead {
                     host.warn(format!("the run {} died in the guest: what it had done is taken back", run.name));
-                    take_back(shell, &run.name, "undone")?;
+                    whole(shell, take_back(shell, &run.name, "undone")?)?;
                 }
             }
             State::NotStarted => {
@@ -99,6 +111,15 @@ pub(super) fn settle(shell: &Shell, host: &Host) -> Result<()> {
     Ok(())
 }
 
+/// Refuses to go on in a guest that is half changed.
+pub(super) fn whole(shell: &Shell, taken_back: RolledBack) -> Result<()> {
+    let run = taken_back.run.unwrap_or_default();
+    let Some(left) = taken_back.left.iter().find(|left| left.reason == NOT_WRITTEN) else { return Ok(()) };
+    let message = format!("{}: {} could not be put back as it was before the run {run}", shell.address(), left.path);
+    Err(PluginError::io(message)
+        .hint(format!("its copy is in {} of the guest; run the same command again", folder(&run))))
+}
+
 /// Waits until a run has ended, well or not.
 pub(super) fn wait(shell: &Shell, host: &Host, name: &str) -> Result<State> {
     let begin = std::time::Instant::now();
@@ -107,8 +128,8 @@ pub(super) fn wait(shell: &Shell, host: &Host, name: &str) -> Result<State> {
         let found = runs(shell)?.into_iter().find(|run| run.name == name);
         match found.map(|run| run.state) {
             Some(State::Running) => {}
-            // It has been told to start, and has not said so yet.
-            Some(State::Dead) if begin.elapsed() < Duration::from_secs(10) && journal(shell, name)?.is_empty() => {}
+            Some(State::Started) if begin.elapsed() < BEGINNING => {}
+            Some(State::Started) => return Ok(State::Dead),
             Some(state) => return Ok(state),
             None => return Err(PluginError::io(format!("{}: the run {name} is gone from the guest", shell.address()))),
         }
@@ -132,9 +153,9 @@ pub(super) fn journal(shell: &Shell, name: &str) -> Result<Vec<String>> {
 pub(super) fn take_back(shell: &Shell, name: &str, word: &str) -> Result<RolledBack> {
     let dir = quoted(&folder(name));
     // Twice is no harm, so a connection that is cut is none either. One that was started and has not begun yet does not any more.
-    let script = format!(
-        "mkdir {dir}/begun; sh {dir}/undo >{dir}/undone && cat {dir}/undone && echo {word} >>{dir}/journal && sync"
-    );
+    // What could not be written is tried again the next time.
+    let note = format!("grep -q ^failed {dir}/undone || {{ echo {word} >>{dir}/journal && sync -f {dir} || sync; }}");
+    let script = format!("mkdir {dir}/begun; sh {dir}/undo >{dir}/undone && cat {dir}/undone && {{ {note}; }}");
     let answer = shell.ask_patiently(&script, LIMIT, LONGEST)?;
     if answer.status != 0 {
         return Err(PluginError::io(format!("{}: the run {name} cannot be taken back", shell.address()))
@@ -150,7 +171,7 @@ pub(super) fn take_back(shell: &Shell, name: &str, word: &str) -> Result<RolledB
         match word {
             "as-before" => found.restored.push(path.clone()),
             "left" => found.left.push(LeftAlone::new(path, "somebody has changed it since")),
-            _ => found.left.push(LeftAlone::new(path, "it could not be written")),
+            _ => found.left.push(LeftAlone::new(path, NOT_WRITTEN)),
         }
     }
     Ok(found)
@@ -171,7 +192,7 @@ mod tests {
     fn where_a_run_stands() {
         for (line, state) in [
             ("17-a no no ", Some(State::NotStarted)),
-            ("17-a yes no ", Some(State::Dead)),
+            ("17-a yes no ", Some(State::Started)),
             ("17-a yes no begin 3", Some(State::Dead)),
             ("17-a yes yes begin 3", Some(State::Running)),
             ("17-a yes yes finished", Some(State::Finished)),

@@ -45,13 +45,20 @@ pub(super) fn apply_all(guest: &LiveGuest, changes: &[Change]) -> Result<Vec<App
     upload::start(shell, &run)?;
     let state = journal::wait(shell, host, &run)?;
     guest.forget();
-    if state != State::Finished {
-        return Err(why(shell, &run, &steps)?);
+    match state {
+        State::Finished => {}
+        State::Undone => return Err(why(shell, &run, &steps)?),
+        _ => {
+            journal::whole(shell, journal::take_back(shell, &run, "undone")?)?;
+            let message = format!("{}: the run {run} was ended in the guest before it was done", shell.address());
+            return Err(PluginError::io(message)
+                .hint("nothing is changed: all of it was taken back; run the same command again"));
+        }
     }
     for check in &steps.checks {
         let image = guest.read(&check.path, IMAGE_LIMIT)?.unwrap_or_default();
         if let Err(error) = check.holds(&image) {
-            journal::take_back(shell, &run, "undone")?;
+            journal::whole(shell, journal::take_back(shell, &run, "undone")?)?;
             return Err(error.hint("nothing is changed: all of it was taken back"));
         }
     }

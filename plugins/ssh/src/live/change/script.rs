@@ -165,3 +165,50 @@ pub(super) fn who(run: &str) -> String {
 pub(super) fn numbered(steps: &[Step]) -> impl DoubleEndedIterator<Item = (usize, &Step)> {
     (0..steps.len()).map(move |index| (index + 1, &steps[index]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steps() -> Vec<Step> {
+        let step = |path: &str, old: &str, wanted| Step { path: path.to_owned(), old: old.to_owned(), wanted };
+        let file = |content, mode| Wanted::File { content, digest: "d1".to_owned(), mode };
+        vec![
+            step("/etc/it's $(new)", NOTHING, Wanted::Folder),
+            step("/etc/it's $(new)/`a` \"b\"", NOTHING, file(Bytes::Whole(b"x".to_vec()), Some(0o640))),
+            step("/boot/initrd.img-6.1", "d0", file(Bytes::More(b"x".to_vec()), None)),
+            step("/etc/link\nfeed", "d0", Wanted::Link("../a; rm -rf /".to_owned())),
+            step("/etc/old", "d0", Wanted::Gone),
+            step(
+                "/boot/initrd.img-6.2",
+                "d0",
+                Wanted::Made(["mkinitramfs", "-o", HERE, "6.2"].map(str::to_owned).into()),
+            ),
+        ]
+    }
+
+    #[test]
+    fn scripts_are_whole_whatever_a_path_is() {
+        for text in [making("17-a", &steps()), taking_back("17-a", &steps()), preparing("17-a", &steps())] {
+            let mut shell = std::process::Command::new("sh");
+            let checked = shell.args(["-n", "-c", &text]).output().unwrap();
+            assert!(
+                checked.status.success() && checked.stderr.is_empty(),
+                "{}",
+                String::from_utf8_lossy(&checked.stderr)
+            );
+        }
+        let text = making("17-a", &steps());
+        for line in [
+            "expect 5 '/etc/old' 'd0'",
+            "step file 3 '/boot/initrd.img-6.1' 'd0' 'd1' -",
+            "step symlink 4 '/etc/link\nfeed' 'd0' '../a; rm -rf /'",
+            "step made 6 '/boot/initrd.img-6.2' 'd0' 'mkinitramfs' '-o' '/boot/.vmdk2kvm-17-a-6' '6.2'",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+        let back = taking_back("17-a", &steps());
+        let at = |line: &str| back.find(line).unwrap_or_else(|| panic!("{line}\n{back}"));
+        assert!(at("unmade 6 ") < at("back 5 '/etc/old' 'd0' '-'") && at("back 2 ") < at("unfolder 1 "));
+    }
+}
