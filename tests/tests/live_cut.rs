@@ -62,17 +62,22 @@ fn a_connection_that_is_cut_leaves_nothing_or_everything() {
     assert!(nothing > 0 && everything > 0, "{nothing} cuts left nothing, {everything} everything");
 }
 
+/// Gives the tree a tool that makes boot archives: this script.
+fn add_tool(tree: &Tree, script: &str) {
+    tree.write("/etc/initramfs-tools/initramfs.conf", b"MODULES=most\n");
+    for (tool, text) in [("update-initramfs", "#!/bin/sh\nexit 1\n"), ("mkinitramfs", script)] {
+        tree.write(&format!("/usr/sbin/{tool}"), text.as_bytes());
+        std::fs::set_permissions(tree.path(&format!("/usr/sbin/{tool}")), PermissionsExt::from_mode(0o755)).unwrap();
+    }
+}
+
 /// Stands in the tree for the tool that makes boot archives, and does not end.
 const HANGS: &str = "#!/bin/sh\necho begun >/run/tool-runs\nexec sleep 1000000\n";
 
 #[test]
 fn a_guest_that_loses_its_power_in_the_middle_is_put_back_and_then_fixed() {
     let mut tree = Tree::new();
-    tree.write("/usr/sbin/update-initramfs", b"#!/bin/sh\nexit 1\n");
-    tree.write("/usr/sbin/mkinitramfs", HANGS.as_bytes());
-    for tool in ["update-initramfs", "mkinitramfs"] {
-        std::fs::set_permissions(tree.path(&format!("/usr/sbin/{tool}")), PermissionsExt::from_mode(0o755)).unwrap();
-    }
+    add_tool(&tree, HANGS);
     tree.start();
     let before = snapshot(&tree.root());
     let mut command = std::process::Command::new(binary());
@@ -89,7 +94,6 @@ fn a_guest_that_loses_its_power_in_the_middle_is_put_back_and_then_fixed() {
     let half = snapshot(&tree.root());
     assert_ne!(half, before, "some steps were made");
 
-    std::fs::remove_file(tree.path("/run/vmdk2kvm.lock")).unwrap();
     tree.start();
     let outcome = live_fix(&tree, &[]).expect(0);
     assert!(outcome.stderr.contains("died in the guest: what it had done is taken back"), "{}", outcome.stderr);
@@ -101,11 +105,7 @@ fn a_guest_that_loses_its_power_in_the_middle_is_put_back_and_then_fixed() {
 #[test]
 fn a_step_that_fails_takes_those_before_it_back() {
     let mut tree = Tree::new();
-    tree.write("/usr/sbin/update-initramfs", b"#!/bin/sh\nexit 1\n");
-    tree.write("/usr/sbin/mkinitramfs", b"#!/bin/sh\necho \"no room on the moon\" >&2\nexit 1\n");
-    for tool in ["update-initramfs", "mkinitramfs"] {
-        std::fs::set_permissions(tree.path(&format!("/usr/sbin/{tool}")), PermissionsExt::from_mode(0o755)).unwrap();
-    }
+    add_tool(&tree, "#!/bin/sh\necho \"no room on the moon\" >&2\nexit 1\n");
     tree.start();
     let before = snapshot(&tree.root());
     let outcome = live_fix(&tree, &["--set", "plugin.linux-fixes.initramfs=rebuild"]).expect(65);
