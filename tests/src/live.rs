@@ -52,7 +52,7 @@ impl Drop for Tree {
 
 impl Tree {
     /// A tree that aged on VMware, with a kernel whose boot archive has no drivers for KVM. Nothing runs in it.
-    pub fn new() -> Self {
+    pub fn aged() -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/tree");
         let output = Command::new(&script).stderr(Stdio::inherit()).output().unwrap();
         assert!(output.status.success(), "{} failed: {}", script.display(), output.status);

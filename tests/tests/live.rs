@@ -1,6 +1,5 @@
 //! A running guest over SSH, by a real sshd: looked at without a trace, changed as the same tree is by another plugin, by root and by users
 //! with sudo, and by nobody who cannot prove to be who he is. Needs root, `sudo` and `openssh-server` only in the tree, `ssh` here.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -34,7 +33,7 @@ fn changed(tree: &Tree, before: &BTreeMap<String, String>) -> Vec<String> {
 
 #[test]
 fn what_is_done_to_a_running_guest_is_what_is_done_to_its_files() {
-    let mut tree = Tree::new();
+    let mut tree = Tree::aged();
     let other = tree.copy();
     // Of these the other plugin keeps SELinux's alone.
     rustix::fs::setxattr(tree.path("/etc/fstab"), "user.note", b"kept", rustix::fs::XattrFlags::empty()).unwrap();
@@ -93,7 +92,7 @@ fn what_is_done_to_a_running_guest_is_what_is_done_to_its_files() {
 
 #[test]
 fn what_somebody_has_changed_since_is_left_and_told() {
-    let mut tree = Tree::new();
+    let mut tree = Tree::aged();
     let start = snapshot(&tree.root());
     tree.start();
     live_fix(&tree, "root", &[]).expect(0);
@@ -110,7 +109,7 @@ fn what_somebody_has_changed_since_is_left_and_told() {
 
 #[test]
 fn what_is_in_the_way_is_found_before_the_first_change() {
-    let mut tree = Tree::new();
+    let mut tree = Tree::aged();
     tree.start();
     tree.write("/var/lib/dpkg/lock-frontend", b"");
     let start = snapshot(&tree.root());
@@ -144,7 +143,7 @@ fn what_is_in_the_way_is_found_before_the_first_change() {
 
 #[test]
 fn a_host_key_is_known_or_refused() {
-    let mut tree = Tree::new();
+    let mut tree = Tree::aged();
     tree.start();
     let own = tree.host_key();
     let text = |part: &str| format!("ssh-ed25519 {part}");
@@ -177,7 +176,7 @@ fn a_host_key_is_known_or_refused() {
 #[test]
 fn users_become_root_by_sudo_with_a_password_or_without() {
     const PASSWORD: &str = "Xq7-unheard-of '\"$1";
-    let mut tree = Tree::new();
+    let mut tree = Tree::aged();
     tree.inside(
         "useradd -m -s /bin/sh ann; useradd -m -s /bin/sh bob; useradd -m -s /bin/sh eve
          echo 'ann ALL=(ALL) ALL' >/etc/sudoers.d/ann; echo 'bob ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/bob

@@ -29,7 +29,7 @@ fn settled(tree: &Tree) -> BTreeMap<String, String> {
 
 #[test]
 fn a_connection_that_is_cut_leaves_nothing_or_everything() {
-    let mut tree = Tree::new();
+    let mut tree = Tree::aged();
     tree.start();
     let before = snapshot(&tree.root());
     let whole = Relay::new(tree.port(), usize::MAX);
@@ -76,7 +76,7 @@ const HANGS: &str = "#!/bin/sh\necho begun >/run/tool-runs\nexec sleep 1000000\n
 
 #[test]
 fn a_guest_that_loses_its_power_in_the_middle_is_put_back_and_then_fixed() {
-    let mut tree = Tree::new();
+    let mut tree = Tree::aged();
     add_tool(&tree, HANGS);
     tree.start();
     let before = snapshot(&tree.root());
@@ -104,7 +104,7 @@ fn a_guest_that_loses_its_power_in_the_middle_is_put_back_and_then_fixed() {
 
 #[test]
 fn a_step_that_fails_takes_those_before_it_back() {
-    let mut tree = Tree::new();
+    let mut tree = Tree::aged();
     add_tool(&tree, "#!/bin/sh\necho \"no room on the moon\" >&2\nexit 1\n");
     tree.start();
     let before = snapshot(&tree.root());
