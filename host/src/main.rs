@@ -310,6 +310,7 @@ fn show(invocation: &Invocation, job: &Job, result: &Value) -> String {
         }
         Command::Release => Ok(render::released(result)),
         Command::Define => Ok(render::defined(result)),
+        Command::LiveFix | Command::RollBack => Ok(render::live_fixed(result)),
         _ => {
             let dir = match &job.input {
                 Input::Result { dir } => dir.clone(),

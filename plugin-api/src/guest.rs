@@ -64,6 +64,15 @@ pub trait Guest: Send + Sync {
     /// Carries out one change. Reads back what it can. An error leaves the guest as before this change.
     fn apply(&self, change: &Change) -> Result<Applied>;
 
+    /// Carries out the changes of a plan, in their order, so that all of them stand or none: after an error, and after one that the guest
+    /// only hears of later (a connection that is cut), the guest is as before, or comes to be so by the next call. The answers are those of
+    /// [`Guest::apply`], in the order of the changes.
+    /// [`ErrorKind::Cannot`](crate::ErrorKind::Cannot): it has no means to do that.
+    fn apply_all(&self, changes: &[Change]) -> Result<Vec<Applied>> {
+        let _ = changes;
+        Err(PluginError::cannot("carrying out a plan as a whole"))
+    }
+
     /// Gives the blocks that no filesystem of the guest uses back to its images, so that deleted data takes no room there. Called once, after
     /// changes were applied. What cannot be given back, for whatever reason, stays, and is no error.
     fn discard_unused(&self) -> Result<()> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::model::{
     ChainReport, Changed, CommitOverlay, Convert, CreateOverlay, Define, Defined, Delivered, FixerPlan, FlattenDisk,
     Hold, HoldWish, Inspection, Link, OpenGuest, OsFamily, PlanContext, PowerState, PowerWish, Release, Render,
-    Rendered, SourceRef, StatedDigest, TestRequest, Verdict, VmSpec, VmSummary, Way,
+    Rendered, RolledBack, SourceRef, StatedDigest, TestRequest, Verdict, VmSpec, VmSummary, Way,
 };
 use crate::{BlockSource, Guest, PluginError, Result};
 
@@ -158,6 +158,13 @@ pub trait Inspector: Send + Sync {
     fn accepts_disks(&self, request: &OpenGuest, disks: Vec<Arc<dyn BlockSource>>) -> Result<u32> {
         let _ = disks;
         self.accepts(request)
+    }
+
+    /// Takes back what [`Guest::apply_all`](crate::Guest::apply_all) last did to a guest that runs. Only what is still as it was written then is
+    /// put back. Doing it again changes nothing.
+    fn roll_back(&self, request: &OpenGuest) -> Result<RolledBack> {
+        let _ = request;
+        Err(PluginError::cannot("taking changes of a guest back"))
     }
 }
 

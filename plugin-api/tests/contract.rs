@@ -10,7 +10,7 @@ use serde_json::Value;
 use vmdk2kvm_plugin_api::model::{
     Applied, ChainReport, Change, Changed, CommitOverlay, Convert, CreateOverlay, Define, Defined, Delivered,
     FixerPlan, FlattenDisk, Hold, HoldWish, Inspection, Link, Machine, OpenGuest, Plan, PlanContext, Render, Rendered,
-    SourceRef, StatedDigest, Storage, TestRequest, Verdict, VmSpec, VmSummary, Way,
+    RolledBack, SourceRef, StatedDigest, Storage, TestRequest, Verdict, VmSpec, VmSummary, Way,
 };
 use vmdk2kvm_plugin_api::{LogRecord, Manifest, PluginError};
 
@@ -139,6 +139,7 @@ fn again(name: &str, document: &Value) -> Value {
         PluginError,
         Render,
         Rendered,
+        RolledBack,
         SourceRef,
         StatedDigest,
         Storage,

@@ -160,6 +160,14 @@ pub(super) enum Verb {
         #[command(flatten)]
         password: PasswordArgs,
     },
+    /// Fix a guest while it runs, before its disks are copied: all changes or none; with --rollback, take them back
+    LiveFix {
+        #[command(flatten)]
+        source: SourceArgs,
+        /// Take back what the last live-fix of this guest has changed, as far as nobody has changed it since
+        #[arg(long)]
+        rollback: bool,
+    },
     /// Migrate many virtual machines, by a list
     #[command(subcommand)]
     Batch(BatchVerb),

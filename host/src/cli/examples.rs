@@ -189,6 +189,13 @@ const ALL: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "live-fix",
+        &[
+            ("vmdk2kvm live-fix ssh://root@web --live", "fix a running Linux guest in place, before its disks are copied"),
+            ("vmdk2kvm live-fix ssh://admin@web --rollback --password-file pw", "put back what was changed; pw is for sudo"),
+        ],
+    ),
+    (
         "collect",
         &[
             ("vmdk2kvm collect web", "an archive of what a run left, with names and addresses masked"),

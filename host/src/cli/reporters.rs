@@ -62,7 +62,7 @@ pub fn reporters(output: &Output, command: Command, started: Instant) -> Result<
             Box::new(Lines::new(std::io::stderr(), PROGRESS_INTERVAL, logs))
         };
         reporters.push(match command {
-            Command::Inspect | Command::Plan | Command::Define => Box::new(WithoutFindings(watched)),
+            Command::Inspect | Command::Plan | Command::Define | Command::LiveFix => Box::new(WithoutFindings(watched)),
             _ => watched,
         });
     }

@@ -137,6 +137,9 @@ fn action(verb: Verb, flags: &mut Map<String, Value>) -> Action {
         Verb::Inspect { source: given } => source(Command::Inspect, given, None),
         Verb::Plan { source: given, out } => source(Command::Plan, given, out),
         Verb::Flatten { source: given } => source(Command::Flatten, given, None),
+        Verb::LiveFix { source: given, rollback } => {
+            source(if rollback { Command::RollBack } else { Command::LiveFix }, given, None)
+        }
         Verb::Apply { plan, password } => {
             password_file(flags, password);
             run(Command::Apply, Input::Plan { path: plan })

@@ -34,6 +34,10 @@ pub enum Command {
     Define,
     /// No stage: gives back what a former run holds at its source.
     Release,
+    /// PLAN and FIX in a guest that runs.
+    LiveFix,
+    /// No stage but FIX: takes back what was done to a guest that runs.
+    RollBack,
 }
 
 impl Command {
@@ -51,6 +55,7 @@ impl Command {
         Self::Test,
         Self::Render,
         Self::Define,
+        Self::LiveFix,
     ];
 
     /// The word on the command line.
@@ -69,6 +74,7 @@ impl Command {
             Self::Render => "render",
             Self::Define => "define",
             Self::Release => "release",
+            Self::LiveFix | Self::RollBack => "live-fix",
         }
     }
 
@@ -83,6 +89,8 @@ impl Command {
             Self::Plan => &[Fetch, Flatten, Inspect, Plan],
             Self::Flatten | Self::Convert => &[Fetch, Flatten, Convert],
             Self::Fix => &[Fetch, Flatten, Inspect, Plan, Fix, Convert],
+            Self::LiveFix => &[Fetch, Inspect, Plan, Fix],
+            Self::RollBack => &[Fetch, Fix],
             Self::Test => &[Stage::Test],
             Self::Render | Self::Define | Self::Release => &[],
         }
@@ -91,6 +99,11 @@ impl Command {
     /// Whether a new machine comes with the images.
     pub const fn makes_machine(self) -> bool {
         matches!(self, Self::Migrate | Self::Apply | Self::Cutover)
+    }
+
+    /// Whether the command leaves something in a folder of this machine.
+    pub const fn has_output(self) -> bool {
+        !self.is_read_only() && !matches!(self, Self::LiveFix | Self::RollBack)
     }
 
     /// Whether the command only looks: it has no output folder and changes nothing.

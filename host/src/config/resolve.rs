@@ -108,8 +108,8 @@ pub fn job(request: &Request, mut settings: Settings) -> Result<Job> {
             .hint("name a path or a URI, or set source.uri in a settings file"));
     }
     // Only `migrate` may leave the folder out; the grammar demands it of the others.
-    settings.output = match (&request.input, command.is_read_only()) {
-        (Input::Result { .. }, _) | (_, true) => None,
+    settings.output = match (&request.input, command.has_output()) {
+        (Input::Result { .. }, _) | (_, false) => None,
         _ => Some(settings.output.unwrap_or_else(|| absolute(std::path::Path::new(".")))),
     };
     if let Some(from) = settings.from.filter(|from| *from > settings.until) {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use vmdk2kvm_plugin_api::model::{CardModel, CardNetwork, Chipset, Clock, DiskBus, Firmware, TestExpectation, Video};
 
 use super::command::Command::{
-    Apply, Convert, Cutover, Define, Fix, Flatten, Inspect, Inventory, Migrate, Plan, Render, Test,
+    Apply, Convert, Cutover, Define, Fix, Flatten, Inspect, Inventory, LiveFix, Migrate, Plan, Render, Test,
 };
 use super::command::{Command, SKIPPABLE};
 use super::disk_out::DiskOut;
@@ -111,6 +111,8 @@ options! {
         enable_cbt: bool, Kind::Flag, Flag::new("enable-cbt", "").of(READ_DISKS);
         /// Allow the virtual machine to be shut down at the source
         power_off: bool, Kind::Flag, Flag::new("power-off", "").of(READ_RUNNING);
+        /// Allow a guest to be changed while it runs
+        live: bool, Kind::Flag, Flag::new("live", "").of(&[LiveFix]);
     }
 }
 
@@ -353,6 +355,7 @@ disabled = []
 [source]
 disks = []
 enable_cbt = false
+live = false
 power_off = false
 snapshot = false
 uri = "vsphere://root:********@vc/dc/web"

@@ -5,7 +5,7 @@ use std::path::Path;
 use vmdk2kvm_plugin_api::ErrorKind;
 
 use super::run::Run;
-use super::{define, examine, format, inventory, migrate, release, render, retest, warm};
+use super::{define, examine, format, inventory, live_fix, migrate, release, render, retest, warm};
 use crate::config::{Command, Job};
 use crate::plugins::{self, Services};
 use crate::report::Containment;
@@ -34,6 +34,8 @@ pub fn run(
         Command::Render => render::render(&run),
         Command::Define => define::define(&run),
         Command::Release => release::release(&run),
+        Command::LiveFix => live_fix::fix(&run),
+        Command::RollBack => live_fix::roll_back(&run),
     };
     outcome.map_err(|mut failure| {
         // A stage that stopped because the user asked to is not at fault, whatever error it found on its way out.

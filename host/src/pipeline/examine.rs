@@ -85,14 +85,17 @@ fn document(run: &Run<'_>, fetched: &Fetched, disks: &[Disk], opened: &mut Opene
         return Ok(Document { value, plan: None });
     }
     let plan = run.stage(Stage::Plan, |_| {
-        let fixers = run.registry.fixers(inspection.os.family, false)?;
+        let fixers = run.registry.fixers(inspection.os.family, inspection.live)?;
         let source = &fetched.source;
         let fingerprint = GuestFingerprint::new(absolute(&source.uri), states(disks)?).with(|guest| {
             guest.extra_disks = source.extra_disks.iter().map(|disk| absolute(disk)).collect();
             guest.vm.clone_from(&source.vm);
         });
         let context = PlanContext::new(fetched.vm.clone(), inspection.clone());
-        let context = context.with(|context| context.grown = resize::grown(disks));
+        let context = context.with(|context| {
+            context.live = inspection.live;
+            context.grown = resize::grown(disks);
+        });
         let planned = plan::plan(run, &fixers, &context, Some(fingerprint), opened.guest()?);
         match opened.close() {
             // Who could not read on is the reason for whatever came of it.

@@ -29,6 +29,7 @@ mod hold;
 mod inspect;
 mod inventory;
 mod keys;
+mod live_fix;
 mod migrate;
 mod output;
 mod pairing;

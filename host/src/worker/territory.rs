@@ -15,7 +15,7 @@ use crate::journal::{FINISHED, create_private_folder, holds_register, state_fold
 use crate::nbd::{Address, Endpoint};
 use crate::plugins::{CheckRequest, SecretStore, lock_files, search_folders, slots_folder};
 use crate::report::Report;
-use crate::uri::unescape;
+use crate::uri::{scheme, unescape};
 
 /// Programs, libraries, kernels, and what the kernel says. `/etc` is added entry by entry.
 const SYSTEM: [&str; 15] = [
@@ -136,6 +136,11 @@ impl Territory {
         } else {
             self.read.extend(source_folder(uri));
         }
+        // The user's own configuration, keys and known hosts: whoever logs in for the user needs them.
+        let scheme = scheme(uri);
+        if scheme == "ssh" || scheme.ends_with("+ssh") {
+            self.read.extend(absolute("HOME").map(|home| home.join(".ssh")));
+        }
     }
 
     /// The paths in the query of a target's URI: a driver that runs in this process has a folder there.
@@ -234,6 +239,20 @@ mod tests {
         }
         for uri in ["vsphere://vc/etc/passwd", "bad:vm", "file:///%zz", "file:///%2", "/nonexistent/x"] {
             assert_eq!(source_folder(uri), None, "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_login_opens_what_the_user_logs_in_with() {
+        let home = absolute("HOME").unwrap();
+        for (uri, expected) in [
+            ("ssh://root@web", vec![home.join(".ssh")]),
+            ("far+ssh://web/x", vec![home.join(".ssh")]),
+            ("far://web", vec![]),
+        ] {
+            let mut territory = Territory::default();
+            territory.add_source(uri);
+            assert_eq!(territory.read, expected, "{uri}");
         }
     }
 

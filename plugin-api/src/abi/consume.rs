@@ -141,6 +141,15 @@ impl Guest for Remote<GuestObj<'_>> {
         let change = to_json(change)?;
         self.document(self.object.apply(change.as_rstr()))
     }
+    fn apply_all(&self, changes: &[Change]) -> Result<Vec<Applied>> {
+        let _call = enter(self.label, "Guest::apply_all");
+        let json = to_json(&changes)?;
+        let applied: Vec<Applied> = self.document(self.object.apply_all(json.as_rstr()))?;
+        if applied.len() == changes.len() {
+            return Ok(applied);
+        }
+        Err(self.blamed(PluginError::defect("other answers came than changes were given")))
+    }
     fn discard_unused(&self) -> Result<()> {
         let _call = enter(self.label, "Guest::discard_unused");
         self.take(self.object.discard_unused())

@@ -106,6 +106,9 @@ impl<G: AsGuest> GuestAbi for Guarded<G> {
     fn apply(&self, change: RStr<'_>) -> AbiResult<RString> {
         guard("Guest::apply", || to_json(&self.0.guest().apply(&given(change)?)?))
     }
+    fn apply_all(&self, changes: RStr<'_>) -> AbiResult<RString> {
+        guard("Guest::apply_all", || to_json(&self.0.guest().apply_all(&given::<Vec<_>>(changes)?)?))
+    }
     fn close(&self) -> AbiResult<()> {
         guard("Guest::close", || self.0.guest().close())
     }

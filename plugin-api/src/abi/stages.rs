@@ -17,8 +17,8 @@ use super::traits::{
 use super::types::{AbiResult, given, to_json};
 use crate::model::{
     Changed, CommitOverlay, Convert, CreateOverlay, Define, Defined, Delivered, FixerPlan, FlattenDisk, Hold, HoldWish,
-    Link, OpenGuest, OsFamily, PlanContext, PowerState, PowerWish, Release, Render, Rendered, SourceRef, StatedDigest,
-    TestRequest, Verdict, VmSpec, VmSummary, Way,
+    Link, OpenGuest, OsFamily, PlanContext, PowerState, PowerWish, Release, Render, Rendered, RolledBack, SourceRef,
+    StatedDigest, TestRequest, Verdict, VmSpec, VmSummary, Way,
 };
 use crate::{
     BlockSource, Catalog, Converter, Fetcher, Fixer, Flat, Flattener, Guest, Inspector, Opened, Plugin, Result, Tester,
@@ -222,6 +222,9 @@ impl InspectorAbi for Guarded<Box<dyn Inspector>> {
     fn accepts_disks(&self, request: RStr<'_>, disks: RVec<BlockSourceObj>) -> AbiResult<u32> {
         guard("Inspector::accepts_disks", || self.0.accepts_disks(&given::<OpenGuest>(request)?, taken(disks)))
     }
+    fn roll_back(&self, request: RStr<'_>) -> AbiResult<RString> {
+        guard("Inspector::roll_back", || to_json(&self.0.roll_back(&given::<OpenGuest>(request)?)?))
+    }
 }
 
 fn taken(disks: RVec<BlockSourceObj>) -> Vec<Arc<dyn BlockSource>> {
@@ -248,6 +251,10 @@ impl Inspector for Remote<InspectorObj> {
         let _call = enter(self.label, "Inspector::accepts_disks");
         let disks = disks.into_iter().map(source_to_abi).collect();
         self.take(self.object.accepts_disks(to_json(request)?.as_rstr(), disks))
+    }
+    fn roll_back(&self, request: &OpenGuest) -> Result<RolledBack> {
+        let _call = enter(self.label, "Inspector::roll_back");
+        self.document(self.object.roll_back(to_json(request)?.as_rstr()))
     }
 }
 

@@ -1,9 +1,10 @@
 //! The objects that cross the boundary. Descriptive arguments and answers are JSON text of `crate::model` types.
 
 use abi_stable::sabi_trait;
-use abi_stable::std_types::{RBox, ROption, RSlice, RSliceMut, RStr, RString, RVec};
+use abi_stable::std_types::{RBox, ROption, RResult, RSlice, RSliceMut, RStr, RString, RVec};
 
 use super::types::{AbiEntry, AbiExtent, AbiHints, AbiResult, AbiStat};
+use crate::PluginError;
 
 #[sabi_trait]
 pub trait BlockSourceAbi: Send + Sync {
@@ -31,6 +32,11 @@ pub trait GuestAbi: Send + Sync {
     fn stat_many(&self, paths: RSlice<'_, RStr<'_>>) -> RVec<AbiResult<ROption<AbiStat>>>;
     #[sabi(last_prefix_field)]
     fn read_many(&self, paths: RSlice<'_, RStr<'_>>, limit: u64) -> RVec<AbiResult<ROption<RVec<u8>>>>;
+    /// `Vec<Change>` in, `Vec<Applied>` out.
+    fn apply_all(&self, changes: RStr<'_>) -> AbiResult<RString> {
+        let _ = changes;
+        RResult::RErr(PluginError::cannot("carrying out a plan as a whole").into())
+    }
 }
 /// A guest lent for the length of one call, or owned when `'static`.
 pub type GuestObj<'a> = GuestAbi_TO<'a, RBox<()>>;
@@ -141,6 +147,11 @@ pub trait InspectorAbi: Send + Sync {
     fn accepts_disks(&self, request: RStr<'_>, disks: RVec<BlockSourceObj>) -> AbiResult<u32> {
         let _ = disks;
         self.accepts(request)
+    }
+    /// `RolledBack` out.
+    fn roll_back(&self, request: RStr<'_>) -> AbiResult<RString> {
+        let _ = request;
+        RResult::RErr(PluginError::cannot("taking changes of a guest back").into())
     }
 }
 pub type InspectorObj = InspectorAbi_TO<'static, RBox<()>>;

@@ -48,6 +48,9 @@ pub struct Inspection {
     /// What the system is made of cannot be changed from outside (a compressed or a signed image): it is moved as it is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sealed: bool,
+    /// The system runs, and is looked at while it does: only fixers that are safe then are asked, and what they plan is carried out in it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub live: bool,
     /// Weaknesses.
     #[serde(default)]
     pub findings: Vec<Finding>,
@@ -70,6 +73,7 @@ impl Inspection {
             disks: Vec::new(),
             drives: Vec::new(),
             sealed: false,
+            live: false,
             findings: Vec::new(),
         }
     }
@@ -284,6 +288,9 @@ pub struct GuestBlockDevice {
     /// Where the guest had the filesystem mounted when it last did, as far as the filesystem says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_mounted: Option<String>,
+    /// Further names of it, of `by-path` and `by-id`, where the running system was asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
 }
 
 impl OsInfo {

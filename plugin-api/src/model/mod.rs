@@ -15,6 +15,7 @@ mod machine;
 mod plan;
 mod render;
 mod request;
+mod rollback;
 pub(crate) mod schema;
 mod storage;
 mod summary;
@@ -41,6 +42,7 @@ pub use request::{
     AttachedDisk, CommitOverlay, Convert, CreateOverlay, FlattenDisk, OpenGuest, SourceRef, TestExpectation,
     TestRequest,
 };
+pub use rollback::{LeftAlone, RolledBack};
 pub use schema::SCHEMA;
 pub use storage::{GrowLayer, GrownDisk, Layer, PartitionRole, Storage, StorageDevice};
 pub use summary::VmSummary;

@@ -67,7 +67,7 @@ pub struct PlanContext {
     pub vm: VmSpec,
     /// What its disks say.
     pub inspection: Inspection,
-    /// The guest is running: only what is safe on a live system may be planned. No host of this version opens such a guest: always `false`.
+    /// The guest is running: only what is safe on a live system may be planned.
     #[serde(default)]
     pub live: bool,
     /// Disks that the user wants larger, and that are.

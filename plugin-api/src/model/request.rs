@@ -51,7 +51,7 @@ pub struct OpenGuest {
     pub vm: VmSpec,
     /// The source as the user named it, for a guest that is reached there and not by its disks.
     pub source: SourceRef,
-    /// The user allows a guest that runs to be opened, and changed. No host of this version has a word for it: always `false`.
+    /// The user allows a guest that runs to be changed. To be read it may be opened without.
     #[serde(default)]
     pub live: bool,
     /// Its disks in order, as local image files.

@@ -314,6 +314,9 @@ pub struct Nic {
     /// gave to the card can be worked out. `None`: not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<u32>,
+    /// What the guest calls it, where the running guest was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest_name: Option<String>,
     /// Name of the network or bridge it was attached to.
     #[serde(default)]
     pub network: Option<String>,
@@ -324,7 +327,7 @@ pub struct Nic {
 impl Nic {
     /// A card of which nothing is known but what kind of thing it was attached to.
     pub fn new(kind: NicKind) -> Self {
-        Self { mac: None, model: None, slot: None, network: None, kind }
+        Self { mac: None, model: None, slot: None, guest_name: None, network: None, kind }
     }
 }
 

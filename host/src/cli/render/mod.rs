@@ -8,6 +8,7 @@ mod findings;
 mod holds;
 mod inspection;
 mod inventory;
+mod live_fix;
 mod network;
 mod plan;
 mod plugins;
@@ -21,6 +22,7 @@ pub use error::error;
 pub use holds::{holds, released};
 pub use inspection::inspection;
 pub use inventory::inventory;
+pub use live_fix::live_fixed;
 pub use plan::{plan, ways};
 pub use plugins::{
     Ability, Need, PluginRow, PluginState, checked, doctor, manifest, plugins, scaffold, trusted, untrusted,

@@ -81,6 +81,13 @@ impl<'a> Devices<'a> {
         if is_removable(name) {
             return Reference::Removable;
         }
+        // What a running system itself says of its names by place and by serial number.
+        let by_hardware =
+            name.starts_with("disk/by-path/") || name.strip_prefix("disk/by-id/").is_some_and(|id| !is_stable_id(id));
+        let linked = |device: &&GuestBlockDevice| device.links.iter().any(|link| link == spec);
+        if let Some(device) = self.all().find(linked).filter(|_| by_hardware) {
+            return Reference::Place(device);
+        }
         match parse(spec).or_else(|| multipath::place(&self.maps, spec)) {
             Some(place) => self.at(&place).map_or(Reference::Unknown, Reference::Place),
             None if name.starts_with("disk/by-path/") || name.starts_with("dm-") => Reference::Unknown,
@@ -284,7 +291,7 @@ fn is_stable_id(id: &str) -> bool {
 }
 
 /// `/dev/VG/LV` of `/dev/mapper/VG-LV`, where dashes of a name are doubled; `None` when it is no such name.
-pub(crate) fn logical_volume(spec: &str) -> Option<String> {
+pub fn logical_volume(spec: &str) -> Option<String> {
     let name = spec.strip_prefix("/dev/mapper/")?;
     let bytes = name.as_bytes();
     let mut split = None;

@@ -21,5 +21,6 @@ mod space;
 mod textfile;
 mod udev_rule;
 
+pub use devices::logical_volume;
 pub use fix::{FILESYSTEM_SLACK, FixSettings, GuestAgent, InitramfsMode, crypttab_devices, fixers, md_arrays};
 pub use inspect::{DiskLayout, fstab_mounts, inspect};

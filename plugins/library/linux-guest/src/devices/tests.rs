@@ -28,6 +28,23 @@ fn three() -> (Vec<GuestDiskInfo>, VmSpec) {
 }
 
 #[test]
+fn what_a_running_system_links_is_believed_where_the_hardware_is_named() {
+    let (mut disks, vm) = three();
+    let link = "/dev/disk/by-path/pci-0000:0b:00.0-fc-0x5006:0-lun-1".to_owned();
+    let by_id = "/dev/disk/by-id/scsi-36000c29aaaaaaaaaa-part1".to_owned();
+    disks[1].devices[1].links = vec![link.clone(), by_id.clone(), "/dev/disk/by-id/dm-name-x".to_owned()];
+    let devices = Devices::new(&disks, Some(&vm));
+    for (spec, want) in [
+        (link.as_str(), "/dev/sdb1"),
+        (&by_id, "/dev/sdb1"),
+        ("/dev/disk/by-id/dm-name-x", "Stable"),
+        ("/dev/dm-3", "Unknown"),
+    ] {
+        assert_eq!(names(&devices, spec), want, "{spec}");
+    }
+}
+
+#[test]
 fn resolves_by_the_order_of_the_vm() {
     let (disks, vm) = three();
     let mut devices = Devices::new(&disks, Some(&vm));

@@ -24,6 +24,10 @@ impl Fixer for CloudInit {
         310
     }
 
+    fn live(&self) -> bool {
+        true
+    }
+
     fn plan(&self, _context: &PlanContext, guest: &dyn Guest) -> Result<FixerPlan> {
         let mut plan = FixerPlan::default();
         let is_there = |path: &str| -> Result<bool> { Ok(guest.stat(path)?.is_some()) };

@@ -24,6 +24,10 @@ impl Fixer for DriverBans {
         420
     }
 
+    fn live(&self) -> bool {
+        true
+    }
+
     fn plan(&self, _context: &PlanContext, guest: &dyn Guest) -> Result<FixerPlan> {
         let mut plan = FixerPlan::default();
         let entries = guest.list(FOLDER)?.into_iter().flatten();

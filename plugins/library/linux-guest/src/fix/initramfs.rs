@@ -45,6 +45,10 @@ impl Fixer for Initramfs {
         900
     }
 
+    fn live(&self) -> bool {
+        true
+    }
+
     fn plan(&self, context: &PlanContext, guest: &dyn Guest) -> Result<FixerPlan> {
         let mut plan = FixerPlan::default();
         let devices = Devices::of(context, guest)?;

@@ -31,6 +31,10 @@ impl Fixer for Lvm {
         100
     }
 
+    fn live(&self) -> bool {
+        true
+    }
+
     fn plan(&self, _context: &PlanContext, guest: &dyn Guest) -> Result<FixerPlan> {
         let mut plan = FixerPlan::default();
         if let Some(file) = TextFile::read(guest, DEVICES, &mut plan.findings)? {

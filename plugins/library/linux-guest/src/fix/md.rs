@@ -22,6 +22,10 @@ impl Fixer for Md {
         100
     }
 
+    fn live(&self) -> bool {
+        true
+    }
+
     fn plan(&self, context: &PlanContext, guest: &dyn Guest) -> Result<FixerPlan> {
         let mut plan = FixerPlan::default();
         let devices = Devices::of(context, guest)?;

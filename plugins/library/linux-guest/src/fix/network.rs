@@ -13,7 +13,7 @@ mod tuning;
 
 use std::collections::BTreeSet;
 
-use vmdk2kvm_plugin_api::model::{FixerPlan, OsFamily, PlanContext};
+use vmdk2kvm_plugin_api::model::{FixerPlan, Nic, OsFamily, PlanContext};
 use vmdk2kvm_plugin_api::{Fixer, Guest, Result};
 
 use crate::inspect::network::udev::unbound_rule;
@@ -38,6 +38,10 @@ impl Fixer for NetworkNames {
         300
     }
 
+    fn live(&self) -> bool {
+        true
+    }
+
     fn plan(&self, context: &PlanContext, guest: &dyn Guest) -> Result<FixerPlan> {
         let mut plan = FixerPlan::default();
         let network = Network::read(guest)?;
@@ -57,8 +61,11 @@ impl Fixer for NetworkNames {
 /// The VM's cards; a single card whose MAC nobody knows is known by its driver.
 fn cards(context: &PlanContext) -> Vec<Card> {
     match &context.vm.nics[..] {
-        [only] if only.mac.is_none() => vec![Card::only(only.slot)],
-        nics => nics.iter().filter_map(|nic| Some(Card::new(nic.mac.as_deref().and_then(mac)?, nic.slot))).collect(),
+        [only] if only.mac.is_none() => vec![Card::only(only.slot).called(only.guest_name.clone())],
+        nics => {
+            let card = |mac, nic: &Nic| Card::new(mac, nic.slot).called(nic.guest_name.clone());
+            nics.iter().filter_map(|nic| Some(card(nic.mac.as_deref().and_then(mac)?, nic))).collect()
+        }
     }
 }
 

@@ -89,6 +89,10 @@ impl Fixer for Sweep {
         1000
     }
 
+    fn live(&self) -> bool {
+        true
+    }
+
     fn plan(&self, _context: &PlanContext, guest: &dyn Guest) -> Result<FixerPlan> {
         let mut paths = Vec::new();
         gather("/etc", DEEPEST, guest, &mut paths)?;

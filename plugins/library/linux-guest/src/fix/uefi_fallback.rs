@@ -28,6 +28,10 @@ impl Fixer for UefiFallback {
         250
     }
 
+    fn live(&self) -> bool {
+        true
+    }
+
     fn plan(&self, context: &PlanContext, guest: &dyn Guest) -> Result<FixerPlan> {
         let mut plan = FixerPlan::default();
         if context.inspection.firmware.unwrap_or(context.vm.firmware) != Firmware::Uefi {

@@ -10,6 +10,8 @@ pub(super) struct Card {
     /// Its MAC, in lower case with colons; `None`: the only card, whose MAC nobody knows.
     mac: Option<String>,
     place: Option<Place>,
+    /// What the running guest calls it.
+    name: Option<String>,
 }
 
 /// A place on VMware's PCI buses. VirtualBox has one bus, whose devices are numbered alike.
@@ -41,12 +43,17 @@ impl Place {
 impl Card {
     /// The card of a MAC.
     pub fn new(mac: String, slot: Option<u32>) -> Self {
-        Self { mac: Some(mac), place: slot.and_then(Place::new) }
+        Self { mac: Some(mac), place: slot.and_then(Place::new), name: None }
     }
 
     /// The only card of the VM, of unknown MAC.
     pub fn only(slot: Option<u32>) -> Self {
-        Self { mac: None, place: slot.and_then(Place::new) }
+        Self { mac: None, place: slot.and_then(Place::new), name: None }
+    }
+
+    /// The same card, which the running guest calls so.
+    pub fn called(self, name: Option<String>) -> Self {
+        Self { name, ..self }
     }
 
     /// Its MAC.
@@ -54,8 +61,12 @@ impl Card {
         self.mac.as_deref()
     }
 
-    /// The names that udev has for it on the old machine, the one that it prefers first (systemd.net-naming-scheme(7)).
+    /// The name that it has on the old machine, where that was seen; else those that udev has for it there, the one that it prefers first
+    /// (systemd.net-naming-scheme(7)).
     pub fn names(&self) -> Vec<String> {
+        if let Some(name) = &self.name {
+            return vec![name.clone()];
+        }
         let Some(place) = self.place else { return Vec::new() };
         let slot = format!("ens{}", (place.bridge << 5) + place.function + place.device);
         let path = place.bus().map(|bus| format!("enp{bus}s{}", place.device));
@@ -127,6 +138,8 @@ mod tests {
             assert_eq!(card.address().as_deref(), address, "{slot}");
         }
         assert_eq!(Card::only(None).names(), [""; 0]);
+        let seen = Card::only(Some(192)).called(Some("lan0".to_owned()));
+        assert!(seen.names() == ["lan0"] && seen.was_called("lan0") && !seen.was_called("ens192"));
     }
 
     #[test]
