@@ -127,6 +127,7 @@ fn the_table_has_no_other_plugins() {
         "vsphere-govc",
         "vsphere-http",
         "vsphere-lease",
+        "ssh",
         "dir",
         "qemu-img",
         "qemu-test",
@@ -166,6 +167,14 @@ fn without_a_catalog_or_a_transport_of_vsphere() {
     bundle.assert_wanting(&["inventory", source], "fetch", &format!("no plugin can fetch from {source}"));
     Bundle::without("vsphere-http").assert_doctor_knows();
     Bundle::without("vsphere-lease").assert_doctor_knows();
+}
+
+#[test]
+fn without_ssh() {
+    let bundle = Bundle::without("ssh");
+    let source = "esxi+ssh://root@esx.invalid/vmfs/volumes/ds/web/web.vmx";
+    bundle.assert_wanting(&["inventory", source], "fetch", &format!("no plugin can fetch from {source}"));
+    bundle.assert_doctor_knows();
 }
 
 #[test]

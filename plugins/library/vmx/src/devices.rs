@@ -209,8 +209,8 @@ fn sort_of(device_type: &str, file: &str) -> Sort {
 
 #[cfg(test)]
 mod tests {
-    use crate::text::decode;
     use super::*;
+    use crate::text::decode;
 
     fn read(text: &str) -> Result<Devices> {
         devices(&Dictionary::parse(&decode(text.as_bytes())).unwrap())

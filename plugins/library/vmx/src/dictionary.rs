@@ -102,8 +102,8 @@ fn raw_value(value: &str) -> Result<&str, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use crate::text::decode;
     use super::*;
+    use crate::text::decode;
 
     fn parse(text: &str) -> Result<Dictionary> {
         Dictionary::parse(&decode(text.as_bytes()))

@@ -72,8 +72,8 @@ fn number(key: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use crate::text::decode;
     use super::*;
+    use crate::text::decode;
 
     fn one(lines: &[(&str, &str)]) -> (Nic, Vec<String>) {
         let mut text = "ethernet0.present = \"TRUE\"\n".to_owned();
