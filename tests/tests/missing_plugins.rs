@@ -127,6 +127,7 @@ fn the_table_has_no_other_plugins() {
         "vsphere-govc",
         "vsphere-http",
         "vsphere-lease",
+        "ovftool",
         "ssh",
         "dir",
         "qemu-img",
@@ -167,6 +168,7 @@ fn without_a_catalog_or_a_transport_of_vsphere() {
     bundle.assert_wanting(&["inventory", source], "fetch", &format!("no plugin can fetch from {source}"));
     Bundle::without("vsphere-http").assert_doctor_knows();
     Bundle::without("vsphere-lease").assert_doctor_knows();
+    Bundle::without("ovftool").assert_doctor_knows();
 }
 
 #[test]

@@ -2,14 +2,18 @@
 
 use std::error::Error as _;
 use std::io::Read;
+use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::{Method, redirect};
+use rustls::ClientConnection;
+use rustls::pki_types::ServerName;
 use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
-use crate::trust::{Refused, Trust};
+use crate::trust::{Refused, Thumbprint, Trust};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(20);
@@ -52,6 +56,28 @@ impl Door {
     pub fn endpoint(&self) -> String {
         let has_port = self.server.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
         if has_port { self.server.clone() } else { format!("{}:443", self.server) }
+    }
+
+    /// The SHA-1 of the certificate that the server shows and that is believed, for a program that knows no other digest.
+    pub fn shown_sha1(&self) -> Result<Thumbprint> {
+        let (tls, refused) = self.trust.tls()?;
+        let endpoint = self.endpoint();
+        let unreachable = |error: &dyn std::fmt::Display| {
+            PluginError::io(format!("{} cannot be reached: {}", self.server, escape(&error.to_string())))
+        };
+        let host = endpoint.rsplit_once(':').map_or("", |(host, _)| host).trim_matches(['[', ']']).to_owned();
+        let name = ServerName::try_from(host).map_err(|error| unreachable(&error))?;
+        let mut client = ClientConnection::new(Arc::new(tls), name).map_err(|error| unreachable(&error))?;
+        let mut stream = TcpStream::connect(&endpoint).map_err(|error| unreachable(&error))?;
+        let _ = stream.set_read_timeout(Some(CONNECT));
+        while client.is_handshaking() {
+            if let Err(error) = client.complete_io(&mut stream) {
+                let shown = refused.take();
+                return Err(shown.map_or_else(|| unreachable(&error), |shown| self.not_believed(&shown.to_string())));
+            }
+        }
+        let certificate = client.peer_certificates().and_then(|all| all.first());
+        certificate.map(|it| Thumbprint::sha1_of(it)).ok_or_else(|| unreachable(&"it shows no certificate"))
     }
 
     /// Whom it believes.

@@ -35,6 +35,11 @@ impl Thumbprint {
         Self(Sha256::digest(certificate).to_vec())
     }
 
+    /// The SHA-1 of a certificate.
+    pub(crate) fn sha1_of(certificate: &[u8]) -> Self {
+        Self(Sha1::digest(certificate).to_vec())
+    }
+
     fn fits(&self, certificate: &[u8]) -> bool {
         match self.0.len() {
             20 => Sha1::digest(certificate).as_slice() == self.0,
