@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod bad;
+mod esxi;
+pub mod esxi_disk;
 mod grow;
 mod guest;
 mod lab;
@@ -27,6 +29,7 @@ mod windows;
 mod yard;
 
 pub use bad::{Library, lone_program, misbehaving, private_folder};
+pub use esxi::Esxi;
 pub use grow::grown_model;
 pub use guest::{Booted, boot, is_whole};
 pub use lab::{LabGuest, digest, lab, lab_files};

@@ -30,7 +30,16 @@ pub struct Running {
 
 impl Running {
     /// Starts it.
-    pub fn start(mut command: Command) -> Self {
+    pub fn start(command: Command) -> Self {
+        Self::start_in(command, None)
+    }
+
+    /// Starts one that shares with others what goes when the machine starts again, such as budgets.
+    pub fn start_sharing(command: Command, runtime: &Path) -> Self {
+        Self::start_in(command, Some(runtime))
+    }
+
+    fn start_in(mut command: Command, runtime: Option<&Path>) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let mark = format!("{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let notes = tempfile::tempdir().unwrap();
@@ -41,7 +50,7 @@ impl Running {
             .args(["--json", "--events"])
             .arg(notes.path().join("events"))
             .env(MARK, &mark)
-            .env("XDG_RUNTIME_DIR", &temporary)
+            .env("XDG_RUNTIME_DIR", runtime.unwrap_or(&temporary))
             .stdin(Stdio::null())
             .stdout(file("stdout"))
             .stderr(file("stderr"));
@@ -87,6 +96,11 @@ impl Running {
     /// Signals the process that the user started.
     pub fn signal(&self, signal: Signal) {
         send(self.child.id(), signal);
+    }
+
+    /// Every process of this run.
+    pub fn pids(&self) -> Vec<u32> {
+        self.processes().into_iter().map(|(pid, _)| pid).collect()
     }
 
     /// The one process of this run with this word among its arguments.

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The libraries, each of which may import those before it.
-const LIBRARIES: [&str; 13] = [
+const LIBRARIES: [&str; 14] = [
     "boot-evidence",
     "child",
     "image-layout",
@@ -20,6 +20,7 @@ const LIBRARIES: [&str; 13] = [
     "appliance",
     "qemu-words",
     "target-words",
+    "vmx",
     "vsphere",
 ];
 

@@ -128,6 +128,8 @@ fn the_table_has_no_other_plugins() {
         "vsphere-http",
         "vsphere-lease",
         "vddk",
+        "ovftool",
+        "ssh",
         "dir",
         "qemu-img",
         "qemu-test",
@@ -168,6 +170,15 @@ fn without_a_catalog_or_a_transport_of_vsphere() {
     Bundle::without("vsphere-http").assert_doctor_knows();
     Bundle::without("vsphere-lease").assert_doctor_knows();
     Bundle::without("vddk").assert_doctor_knows();
+    Bundle::without("ovftool").assert_doctor_knows();
+}
+
+#[test]
+fn without_ssh() {
+    let bundle = Bundle::without("ssh");
+    let source = "esxi+ssh://root@esx.invalid/vmfs/volumes/ds/web/web.vmx";
+    bundle.assert_wanting(&["inventory", source], "fetch", &format!("no plugin can fetch from {source}"));
+    bundle.assert_doctor_knows();
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub enum Command {
 
 impl Command {
     /// Every command that works on a machine.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Migrate,
         Self::Inventory,
         Self::Inspect,

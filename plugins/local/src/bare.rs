@@ -1,9 +1,7 @@
 //! A machine around disks that no description comes with: everything but the disks is guessed, and marked so.
 
 use vmdk2kvm_plugin_api::model::{Cpus, Disk, Firmware, Nic, NicKind, VmSpec};
-
-/// Memory of a machine that nothing is known about: enough for any current distribution to boot.
-pub const GUESSED_MEMORY: u64 = 2 << 30;
+use vmdk2kvm_vmx::GUESSED_MEMORY;
 
 /// The machine called `name` with these disks.
 pub fn machine(name: String, disks: Vec<Disk>) -> VmSpec {

@@ -13,10 +13,10 @@ use crate::content::{self, Content, list};
 use crate::detect::{self, Kind};
 use crate::given::Given;
 use crate::magic::DiskFormat;
-use crate::names::{file_name, object_of, stem};
+use crate::names::{file_name, object_of};
 use crate::ovf::{Choices, Described, Package};
 use crate::roots::Roots;
-use crate::{NAME, bare, object_of_disk, slots, vmx, vmx_disks};
+use crate::{NAME, bare, object_of_disk, slots, vmx_disks};
 
 /// The catalog of one source.
 #[derive(Debug)]
@@ -47,8 +47,7 @@ impl LocalCatalog {
 
     /// The machine that the VMX `object` describes, as far as it itself says.
     fn vmx(&self, object: &str) -> Result<VmSpec> {
-        let path = Path::new(object);
-        let described = vmx::read(&self.roots.source(object)?, &stem(path))?;
+        let described = vmx_disks::read(&self.roots, object)?;
         let mut vm = described.vm;
         vm.disks = vmx_disks::open(&self.roots, object, described.disks)?;
         vm.origin = Some(origin(object));
@@ -194,7 +193,7 @@ impl LocalCatalog {
         }
         let mut matching = Vec::new();
         for object in machines {
-            match vmx::read(&self.roots.source(object)?, &stem(Path::new(object))) {
+            match vmx_disks::read(&self.roots, object) {
                 Ok(described) if described.vm.name == *wanted => matching.push(object),
                 Ok(_) => {}
                 Err(error) => warn!("{error}"),

@@ -2,7 +2,7 @@
 //!
 //! [`given`] turns the user's word into a real path and a folder that bounds everything else; [`catalog`] says which VM is there;
 //! [`transport`] opens its bytes. Both reach files through [`roots`] only: beneath that folder ([`beneath`]), or as members of an archive
-//! in it ([`container`]). Each description has a room: [`vmx`], [`ovf`], [`bare`] disks. [`magic`] and [`detect`] decide, once, which
+//! in it ([`container`]). Descriptions: a VMX with its disks ([`vmx_disks`]), [`ovf`], [`bare`] disks. [`magic`] and [`detect`] decide, once, which
 //! format a file has; [`content`] what a folder or an archive holds. How a disk's format is read is a flattener's business.
 
 pub mod bare;
@@ -25,7 +25,6 @@ pub mod root_element;
 pub mod roots;
 pub mod slots;
 pub mod transport;
-pub mod vmx;
 pub mod vmx_disks;
 
 use std::collections::BTreeMap;

@@ -1,16 +1,22 @@
-//! The disks a VMX names, found and recognised.
+//! A VMX of this machine, and the disks that it names, found and recognised.
 
 use std::path::Path;
 
 use vmdk2kvm_plugin_api::model::Disk;
 use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result};
+use vmdk2kvm_vmx::{Described, MAX_SIZE, VmxDisk};
 
 use crate::detect::{Kind, detect};
 use crate::magic::DiskFormat;
-use crate::names::file_name;
+use crate::names::{file_name, stem};
 use crate::roots::Roots;
-use crate::vmx::VmxDisk;
+
+/// Reads the VMX `object`. Its disks are still only names.
+pub fn read(roots: &Roots, object: &str) -> Result<Described> {
+    let source = roots.source(object)?;
+    vmdk2kvm_vmx::read(&source.document("a VMX", MAX_SIZE)?, source.name(), &stem(Path::new(object)))
+}
 
 /// Finds each disk beneath the folder of the VMX `object`, and decides its format.
 pub fn open(roots: &Roots, object: &str, disks: Vec<VmxDisk>) -> Result<Vec<Disk>> {

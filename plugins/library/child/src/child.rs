@@ -5,8 +5,10 @@ use std::os::unix::process::CommandExt;
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus};
 
 use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, getpid, getppid, kill_process_group, set_parent_process_death_signal, waitid,
+    Pid, Signal, WaitId, WaitIdOptions, getpid, getppid, ioctl_tiocsctty, kill_process_group,
+    set_parent_process_death_signal, setsid, waitid,
 };
+use rustix::stdio::stdin;
 
 /// "No such process", which is what a child has for a parent that died while it was being started.
 const NO_SUCH_PROCESS: i32 = 3;
@@ -22,9 +24,27 @@ impl Child {
     /// Starts the command. Must be called from a thread that lives as long as the program is needed: the kernel sends the
     /// parent-death signal when the thread that started it ends.
     pub fn start(command: &mut Command) -> Result<Self> {
-        let parent = getpid();
         // Out of the terminal's foreground group: Ctrl-C reaches us, and we stop the program.
         command.process_group(0);
+        Self::spawn(command)
+    }
+
+    /// Starts the command in a session of its own, whose terminal is its standard input: what it asks a person goes there, and not to ours. The same
+    /// holds for the thread.
+    pub fn start_on_terminal(command: &mut Command) -> Result<Self> {
+        // SAFETY: between fork and exec only two async-signal-safe system calls are made, and nothing is allocated or locked.
+        unsafe {
+            command.pre_exec(|| {
+                // The session begins with a group of the same number, as `start` makes one.
+                setsid()?;
+                Ok(ioctl_tiocsctty(stdin())?)
+            });
+        }
+        Self::spawn(command)
+    }
+
+    fn spawn(command: &mut Command) -> Result<Self> {
+        let parent = getpid();
         // SAFETY: between fork and exec only two async-signal-safe system calls are made, and nothing is allocated or locked.
         unsafe {
             command.pre_exec(move || {
@@ -139,6 +159,23 @@ mod tests {
         assert_eq!(child.end().unwrap().code(), Some(7));
         assert_eq!(child.end().unwrap().code(), Some(7), "asked again");
         eventually_ends(line.trim());
+    }
+
+    #[test]
+    fn what_a_program_asks_its_terminal_it_asks_the_one_that_it_was_given() {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&ours).unwrap();
+        unlockpt(&ours).unwrap();
+        let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
+        let theirs = std::fs::File::options().read(true).write(true).open(&name).unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "read -r line </dev/tty && echo \"$line\""]).stdin(theirs).stdout(Stdio::piped());
+        let mut child = Child::start_on_terminal(&mut command).unwrap();
+        std::io::Write::write_all(&mut std::fs::File::from(ours), b"an answer\n").unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "an answer\n");
     }
 
     #[test]

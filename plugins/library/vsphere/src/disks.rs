@@ -130,6 +130,7 @@ fn disk(devices: &Tree, device: &Tree, vm: &str, datacenter: &str) -> VirtualDis
             let place = format!("{}{bus}:{}", on.kind, it.unit);
             let content = device.text("backing.contentId").unwrap_or_default();
             it.ways.push(ways::lease(vm, key, content, &place));
+            it.ways.push(ways::ovf(vm, key, content));
         }
         it.ways.push(ways::disk(vm, key));
     });

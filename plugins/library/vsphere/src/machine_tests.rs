@@ -128,7 +128,7 @@ fn what_stands_in_the_way_has_its_code() {
     let ways = |disk: usize| machine.spec.disks[disk].ways.iter().map(|way| way.scheme.as_str()).collect::<Vec<_>>();
     assert_eq!(
         (ways(0), ways(1)),
-        (vec!["nfc-lease", "vsphere-disk"], vec!["vsphere-disk"]),
+        (vec!["nfc-lease", "ovf-export", "vsphere-disk"], vec!["vsphere-disk"]),
         "no file has their bytes, and nobody exports a physical device"
     );
 }
@@ -178,11 +178,11 @@ fn what_a_property_says_before_a_byte_moves_has_its_code() {
 fn what_the_user_lacks_closes_ways_and_blocks_where_none_is_left() {
     let (browse, export, snapshot) = ("Datastore.Browse", "VApp.Export", "VirtualMachine.State.CreateSnapshot");
     for (lacking, expected, ways) in [
-        (vec![], vec![], vec!["datastore-file", "nfc-lease"]),
-        (vec![browse], vec![Severity::Warn], vec!["nfc-lease"]),
+        (vec![], vec![], vec!["datastore-file", "nfc-lease", "ovf-export"]),
+        (vec![browse], vec![Severity::Warn], vec!["nfc-lease", "ovf-export"]),
         (vec![export], vec![Severity::Warn], vec!["datastore-file"]),
         (vec![browse, export], vec![Severity::Block, Severity::Block], vec![]),
-        (vec![snapshot], vec![Severity::Warn], vec!["datastore-file", "nfc-lease"]),
+        (vec![snapshot], vec![Severity::Warn], vec!["datastore-file", "nfc-lease", "ovf-export"]),
     ] {
         let mut machine = Machine::new(&object(""), &Names::default(), None);
         let findings = privileges::examine(&mut machine, &lacking);

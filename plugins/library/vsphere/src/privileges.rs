@@ -60,14 +60,15 @@ pub fn examine(machine: &mut Machine, lacking: &[&str]) -> Vec<Finding> {
         machine.spec.disks.iter().filter(|disk| disk.ways.iter().any(is_open)).count()
     };
     let before = readable(machine);
-    for (scheme, needed, what) in
-        [(datastore::SCHEME, lacks(&FILES), "read files of its datastores"), (ways::LEASE, lacks(&EXPORT), "export it")]
-    {
+    for (schemes, needed, what) in [
+        (&[datastore::SCHEME][..], lacks(&FILES), "read files of its datastores"),
+        (&[ways::LEASE, ways::OVF], lacks(&EXPORT), "export it"),
+    ] {
         if needed.is_empty() {
             continue;
         }
         for disk in &mut machine.spec.disks {
-            disk.ways.retain(|way| way.scheme != scheme);
+            disk.ways.retain(|way| !schemes.contains(&way.scheme.as_str()));
         }
         findings.push(finding(Severity::Warn, what, &needed));
     }

@@ -12,6 +12,8 @@ use crate::machine::Machine;
 
 /// The scheme of a stream of an export lease.
 pub const LEASE: &str = "nfc-lease";
+/// The scheme of a disk of a VM that is exported as a whole, as an OVF: a stream, the last choice.
+pub const OVF: &str = "ovf-export";
 /// The scheme of a disk by the keys of its VM and its own, for whoever has a library of the vendor.
 pub const DISK: &str = "vsphere-disk";
 /// The word for the disk's place: the controller's type in the API, its bus, and the unit, `ParaVirtualSCSIController0:1`.
@@ -31,6 +33,15 @@ pub fn lease(vm: &str, key: i64, content: &str, device: &str) -> Way {
     Way::new(LEASE, format!("{vm}/{key}/{content}"), "raw").with(|way| {
         way.stream = true;
         way.extra.insert(DEVICE.to_owned(), device.to_owned());
+    })
+}
+
+/// A disk of an export. `content` as of a lease.
+pub fn ovf(vm: &str, key: i64, content: &str) -> Way {
+    Way::new(OVF, format!("{vm}/{key}/{content}"), "vmdk").with(|way| {
+        way.stream = true;
+        "a whole OVF is exported by a program of VMware, where nothing else can read the disk"
+            .clone_into(&mut way.reason);
     })
 }
 

@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    targets::answered(vmdk2kvm_local::vmx::machine::describe(bytes, "x"));
+    targets::answered(vmdk2kvm_vmx::machine::describe(bytes, "x"));
 });

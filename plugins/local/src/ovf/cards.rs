@@ -3,10 +3,10 @@
 use vmdk2kvm_plugin_api::model::{Nic, NicKind};
 use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::tracing::warn;
+use vmdk2kvm_vmx::identity::mac;
 
 use super::hardware::Item;
 use super::settings::{Settings, VirtualBoxCard};
-use crate::vmx::identity::mac;
 
 /// The place of VMware's first card, `ethernet0`.
 const FIRST_PLACE: u32 = 7;

@@ -7,6 +7,8 @@ use vmdk2kvm_plugin_api::Result;
 use vmdk2kvm_plugin_api::model::{Controller, Cpus, Finding, Firmware, Removable, RemovableKind, Severity, VmSpec};
 use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::tracing::warn;
+use vmdk2kvm_vmx::GUESSED_MEMORY;
+use vmdk2kvm_vmx::identity::uuid;
 
 use super::cards::nics;
 use super::choices::Choices;
@@ -16,8 +18,6 @@ use super::properties::{Properties, Unclear, without_value};
 use super::settings::Settings;
 use super::units;
 use super::xml::{attribute, child, children};
-use crate::bare::GUESSED_MEMORY;
-use crate::vmx::identity::uuid;
 
 /// The most memory, in bytes: 64 TiB.
 const MAX_MEMORY: u64 = 64 << 40;

@@ -9,4 +9,5 @@ pub mod network;
 pub mod text;
 
 pub use devices::VmxDisk;
-pub use machine::{Described, read};
+pub use dictionary::Dictionary;
+pub use machine::{Described, GUESSED_MEMORY, MAX_SIZE, read};

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use super::text::{Text, unescape};
+use crate::text::{Text, unescape};
 
 /// The most lines of a VMX; real ones have a few hundred.
 const MAX_LINES: usize = 20_000;
@@ -102,8 +102,8 @@ fn raw_value(value: &str) -> Result<&str, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::text::decode;
     use super::*;
+    use crate::text::decode;
 
     fn parse(text: &str) -> Result<Dictionary> {
         Dictionary::parse(&decode(text.as_bytes()))

@@ -8,8 +8,8 @@ use vmdk2kvm_plugin_api::model::{Nic, NicKind};
 use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::tracing::warn;
 
-use super::dictionary::Dictionary;
-use super::identity::mac;
+use crate::dictionary::Dictionary;
+use crate::identity::mac;
 
 /// Reads every card that is present, in the order of their numbers. What was guessed is added to `guessed`.
 pub fn nics(dictionary: &Dictionary, guessed: &mut Vec<String>) -> Vec<Nic> {
@@ -72,8 +72,8 @@ fn number(key: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::text::decode;
     use super::*;
+    use crate::text::decode;
 
     fn one(lines: &[(&str, &str)]) -> (Nic, Vec<String>) {
         let mut text = "ethernet0.present = \"TRUE\"\n".to_owned();

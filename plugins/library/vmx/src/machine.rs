@@ -5,16 +5,16 @@ use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::tracing::{error_span, warn};
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use super::devices::{VmxDisk, devices};
-use super::dictionary::Dictionary;
-use super::identity::{genid, uuid};
-use super::network::nics;
-use super::text;
-use crate::bare::GUESSED_MEMORY;
-use crate::object::Object;
+use crate::devices::{VmxDisk, devices};
+use crate::dictionary::Dictionary;
+use crate::identity::{genid, uuid};
+use crate::network::nics;
+use crate::text;
 
-/// The largest VMX that is read; real ones have a few KiB.
-const MAX_SIZE: u64 = 1 << 20;
+/// The largest VMX that is read, in bytes; real ones have a few KiB.
+pub const MAX_SIZE: u64 = 1 << 20;
+/// Memory of a machine of which nothing is known, in bytes: enough for any current distribution to boot.
+pub const GUESSED_MEMORY: u64 = 2 << 30;
 const MIB: u64 = 1 << 20;
 /// The most memory a VMX may state, in MiB: 64 TiB, twice and more of what any VMware runs.
 const MAX_MEMORY_MIB: u64 = 64 << 20;
@@ -30,12 +30,11 @@ pub struct Described {
     pub disks: Vec<VmxDisk>,
 }
 
-/// Reads a VMX. `stem` is its file's name without extension, for a machine without a name.
-pub fn read(source: &Object, stem: &str) -> Result<Described> {
+/// Reads the VMX `file`. `stem` is its name without extension, for a machine without a name.
+pub fn read(bytes: &[u8], file: &str, stem: &str) -> Result<Described> {
     // So that each warning says which file it is about.
-    let _span = error_span!("vmx", file = source.name()).entered();
-    let bytes = source.document("a VMX", MAX_SIZE)?;
-    describe(&bytes, stem).map_err(|error| error.context(source.name()))
+    let _span = error_span!("vmx", file).entered();
+    describe(bytes, stem).map_err(|error| error.context(file))
 }
 
 /// Reads a VMX's bytes.

@@ -9,7 +9,7 @@ use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::tracing::warn;
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
-use super::dictionary::Dictionary;
+use crate::dictionary::Dictionary;
 
 /// The most disks of a machine (VMware's own limit is 256).
 const MAX_DISKS: usize = 256;
@@ -29,6 +29,17 @@ pub struct VmxDisk {
     pub unit: u32,
     /// Its file, as written: hostile.
     pub file_name: String,
+    /// `persistent`, `independent-persistent`, ...; `None`: the VMX says nothing.
+    pub mode: Option<String>,
+    /// Other machines may write to it: by its own word, or its controller is shared with them.
+    pub shared: bool,
+}
+
+impl VmxDisk {
+    /// Snapshots leave it out.
+    pub fn is_independent(&self) -> bool {
+        self.mode.as_deref().is_some_and(|mode| mode.to_ascii_lowercase().starts_with("independent"))
+    }
 }
 
 /// Disks in order, and removable drives.
@@ -78,7 +89,13 @@ pub fn devices(dictionary: &Dictionary) -> Result<Devices> {
                     return Err(PluginError::unusable(format!("it has more than {MAX_DISKS} disks"))
                         .hint("give the VMX as VMware wrote it"));
                 }
+                // Of the controller `none`, `virtual` or `physical`; of the disk `multi-writer` or nothing.
+                let is_shared =
+                    |word: Option<&str>| word.is_some_and(|word| !word.to_ascii_lowercase().ends_with("none"));
+                let bus = dictionary.text(&format!("{}.sharedbus", place.adapter()));
                 devices.disks.push(VmxDisk {
+                    mode: get("mode").map(str::to_owned),
+                    shared: is_shared(get("sharing")) || is_shared(bus),
                     key,
                     controller: place.controller,
                     bus: place.bus,
@@ -192,8 +209,8 @@ fn sort_of(device_type: &str, file: &str) -> Sort {
 
 #[cfg(test)]
 mod tests {
-    use super::super::text::decode;
     use super::*;
+    use crate::text::decode;
 
     fn read(text: &str) -> Result<Devices> {
         devices(&Dictionary::parse(&decode(text.as_bytes())).unwrap())
@@ -238,6 +255,22 @@ mod tests {
         assert_eq!(disk(&format!("{base}scsi0:0.present = \"TRUE\"\nscsi0.present = \"FALSE\"")), "");
         assert_eq!(disk(&format!("{base}SCSI0:0.Present = \"true\"\nscsi0.present = \"TRUE\"")), "scsi0:0");
         assert_eq!(disk("scsi00:0.present = \"TRUE\"\nscsi0:9999.present = \"TRUE\"\nscsi:0.present = \"TRUE\""), "");
+    }
+
+    #[test]
+    fn what_others_write_to_and_what_snapshots_leave_out_is_told() {
+        let base = "scsi0:0.present = \"TRUE\"\nscsi0:0.fileName = \"a.vmdk\"\n";
+        for (more, shared, independent) in [
+            ("", false, false),
+            ("scsi0:0.sharing = \"multi-writer\"\n", true, false),
+            ("scsi0:0.sharing = \"sharingNone\"\nscsi0.sharedBus = \"none\"\n", false, false),
+            ("scsi0.sharedBus = \"Physical\"\n", true, false),
+            ("scsi1.sharedBus = \"virtual\"\nscsi0:0.mode = \"persistent\"\n", false, false),
+            ("scsi0:0.mode = \"Independent-nonpersistent\"\n", false, true),
+        ] {
+            let found = read(&format!("{base}{more}")).unwrap().disks.remove(0);
+            assert_eq!((found.shared, found.is_independent()), (shared, independent), "{more}");
+        }
     }
 
     #[test]
