@@ -76,3 +76,45 @@ fn the_password_is_nowhere() {
     assert!(refused.message().contains("nothing was given; it takes "), "{}", refused.message());
     assert!(refused.hint().contains("--password-file"), "{}", refused.hint());
 }
+
+#[test]
+fn keys_of_an_agent_and_keys_with_a_passphrase_open_it() {
+    let host = Esxi::start();
+    let (vmx, _) = add_web(&host, "off");
+    let uri = host.uri(&vmx);
+    let listed = |command: std::process::Command| Running::start(command).end();
+    let nobody = listed(host.bare_command(&["inventory", &uri])).expect(77);
+    assert!(nobody.message().ends_with("nothing was given; it takes publickey"), "{}", nobody.message());
+    // An agent, which ends with its command.
+    let socket = host.path("agent");
+    let mut agent = std::process::Command::new("ssh-agent")
+        .args(["-D", "-a"])
+        .arg(&socket)
+        .stdout(std::process::Stdio::null())
+        .spawn();
+    let agent = agent.as_mut().expect("ssh-agent (package openssh-client)");
+    while !socket.exists() {
+        assert!(agent.try_wait().unwrap().is_none(), "ssh-agent ended");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let added =
+        std::process::Command::new("ssh-add").arg("-q").arg(host.path("user")).env("SSH_AUTH_SOCK", &socket).status();
+    assert!(added.unwrap().success());
+    let mut command = host.bare_command(&["inventory", &uri]);
+    command.env("SSH_AUTH_SOCK", &socket);
+    let found = listed(command);
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    assert_eq!(found.expect(0).json["vms"][0]["name"], "web");
+    // The same key behind a passphrase.
+    let changed = std::process::Command::new("ssh-keygen")
+        .args(["-q", "-p", "-P", "", "-N", PASSWORD, "-f"])
+        .arg(host.path("user"))
+        .status();
+    assert!(changed.unwrap().success());
+    listed(host.command(&["inventory", &uri])).expect(77);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let file = password_file(elsewhere.path(), PASSWORD);
+    let secret = format!("secrets.passphrase.file={file:?}");
+    listed(host.command(&["inventory", &uri, "--set", &secret])).expect(0);
+}

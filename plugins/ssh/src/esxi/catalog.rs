@@ -223,7 +223,7 @@ impl Catalog for ShellCatalog {
             let Some((registered, _)) = self.registered(&row)? else { continue };
             match Machine::read(&self.server, &registered, &|_| Ok(None)) {
                 Ok(machine) => all.push(summary(machine)),
-                Err(error) if matches!(error.kind, ErrorKind::Unusable) => {
+                Err(error) if matches!(error.kind, ErrorKind::Unusable | ErrorKind::Temporary) => {
                     self.server.host().warn(format!("{} is left out: {}", escape(&registered.name), error.message));
                 }
                 Err(error) => return Err(error),

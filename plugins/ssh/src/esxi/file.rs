@@ -1,20 +1,34 @@
-//! A file of a host as a `BlockSource`: each read is a `dd` of whole units. Reads that are smaller share units, which are kept for a while.
+//! A file of a host as a `BlockSource`. A command takes a while to start, however little it reads: so what is read in order is read ahead, in ranges, over several
+//! connections. A range counts when its command has ended well: nobody is given a byte of it before.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 use vmdk2kvm_plugin_api::{BlockSource, Hints, PluginError, Result};
 
 use super::place::Place;
 use super::server::{Server, UNIT};
 
-/// The most that one command reads, in bytes: so much is lost when a connection breaks.
-const RANGE: u64 = 64 << 20;
-/// So many units are kept of a file.
-const KEPT: usize = 32;
+/// Units of a range that is read ahead. So much is in memory for each connection, and lost when one breaks.
+const RANGE: u64 = 16;
+/// The most units that one command reads.
+const MOST: u64 = 64;
+/// A read of so many units is large enough for a command of its own.
+const LARGE: u64 = 8;
+/// So many units are kept of a file beside those that are on their way.
+const KEPT: usize = 24;
+/// So many of the units that were asked for last are remembered, and so many of the four before a unit make it one that is read in order.
+const REMEMBERED: usize = 64;
+const IN_ORDER: usize = 2;
 
 /// A file.
 pub struct RemoteFile {
+    inner: Arc<Inner>,
+    ahead: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Inner {
     server: Arc<Server>,
     place: Place,
     size: u64,
@@ -22,76 +36,174 @@ pub struct RemoteFile {
     came: Condvar,
 }
 
-/// Units that are kept, and those that somebody is reading.
 #[derive(Default)]
 struct Units {
+    /// Those that came, the last one used last.
     kept: VecDeque<(u64, Arc<[u8]>)>,
-    coming: Vec<u64>,
+    /// Ranges of units that somebody reads: the first one, and the one behind the last.
+    coming: Vec<(u64, u64)>,
+    /// The numbers of those that were asked for.
+    asked: VecDeque<u64>,
+    /// Nobody wants any more.
+    closed: bool,
 }
 
-impl RemoteFile {
-    /// A file of a size.
-    pub fn new(server: Arc<Server>, place: Place, size: u64) -> Self {
-        Self { server, place, size, units: Mutex::default(), came: Condvar::new() }
+impl Units {
+    fn find(&mut self, number: u64) -> Option<Arc<[u8]>> {
+        let at = self.kept.iter().position(|(kept, _)| *kept == number)?;
+        let found = self.kept.remove(at)?;
+        let bytes = Arc::clone(&found.1);
+        self.kept.push_back(found);
+        Some(bytes)
     }
 
-    /// A unit, by its number.
-    fn unit(&self, number: u64) -> Result<Arc<[u8]>> {
-        let mut units = self.units.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(at) = units.kept.iter().position(|(kept, _)| *kept == number) {
-                // What was used last goes last.
-                let found = units.kept.remove(at);
-                units.kept.extend(found.clone());
-                if let Some((_, bytes)) = found {
-                    return Ok(bytes);
-                }
-            }
-            if !units.coming.contains(&number) {
-                break;
-            }
-            units = self.came.wait(units).unwrap_or_else(PoisonError::into_inner);
+    fn is_coming(&self, number: u64) -> bool {
+        self.coming.iter().any(|(first, end)| (*first..*end).contains(&number))
+    }
+
+    fn is_there(&self, number: u64) -> bool {
+        self.is_coming(number) || self.kept.iter().any(|(kept, _)| *kept == number)
+    }
+
+    /// Remembers that a unit was asked for; whether those before it were.
+    fn ask(&mut self, number: u64) -> bool {
+        if self.asked.back() != Some(&number) {
+            self.asked.push_back(number);
         }
-        units.coming.push(number);
-        drop(units);
-        let mut bytes = vec![0; UNIT.min(self.size - number * UNIT) as usize];
-        let read = self.server.range(&self.place, number * UNIT, &mut bytes);
-        let bytes: Arc<[u8]> = bytes.into();
-        let mut units = self.units.lock().unwrap_or_else(PoisonError::into_inner);
-        units.coming.retain(|coming| *coming != number);
+        if self.asked.len() > REMEMBERED {
+            self.asked.pop_front();
+        }
+        let before = (1..=4).filter_map(|back| number.checked_sub(back));
+        before.filter(|unit| self.asked.contains(unit)).count() >= IN_ORDER
+    }
+}
+
+impl Inner {
+    fn units(&self) -> MutexGuard<'_, Units> {
+        self.units.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self) -> u64 {
+        self.size.div_ceil(UNIT)
+    }
+
+    /// Reads a range that is noted as coming, and keeps its units.
+    fn bring(&self, first: u64, end: u64, kept: usize) -> Result<()> {
+        let length = (end * UNIT).min(self.size) - first * UNIT;
+        let mut bytes = vec![0; length as usize];
+        let read = self.server.range(&self.place, first * UNIT, &mut bytes);
+        let mut units = self.units();
+        units.coming.retain(|range| *range != (first, end));
         if read.is_ok() {
-            units.kept.push_back((number, Arc::clone(&bytes)));
-            if units.kept.len() > KEPT {
+            let pieces = bytes.chunks(UNIT as usize).map(Arc::from);
+            units.kept.extend((first..end).zip(pieces));
+            while units.kept.len() > kept {
                 units.kept.pop_front();
             }
         }
         drop(units);
         self.came.notify_all();
-        read.map(|()| bytes)
+        read
+    }
+
+    /// The range from a unit on, up to one that is there, or to the end of its round number of units.
+    fn range_from(&self, units: &Units, first: u64) -> (u64, u64) {
+        let round = (first / RANGE + 1) * RANGE;
+        let end = round.min(self.count());
+        (first, (first + 1..end).find(|unit| units.is_there(*unit)).unwrap_or(end))
+    }
+}
+
+impl RemoteFile {
+    /// A file of a size.
+    pub fn new(server: Arc<Server>, place: Place, size: u64) -> Self {
+        let inner = Inner { server, place, size, units: Mutex::default(), came: Condvar::new() };
+        Self { inner: Arc::new(inner), ahead: Mutex::default() }
+    }
+
+    /// What is kept at most: beside the ranges on their way those that came before anybody asked.
+    fn kept(&self) -> usize {
+        KEPT + self.inner.server.sessions() as usize * RANGE as usize
+    }
+
+    /// A unit, by its number.
+    fn unit(&self, number: u64) -> Result<Arc<[u8]>> {
+        let inner = &self.inner;
+        let mut units = inner.units();
+        let in_order = units.ask(number);
+        loop {
+            if in_order {
+                self.read_ahead(&mut units, number);
+            }
+            if let Some(bytes) = units.find(number) {
+                return Ok(bytes);
+            }
+            if !units.is_coming(number) {
+                let range = if in_order { inner.range_from(&units, number) } else { (number, number + 1) };
+                units.coming.push(range);
+                drop(units);
+                inner.bring(range.0, range.1, self.kept())?;
+                units = inner.units();
+                continue;
+            }
+            units = inner.came.wait(units).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Begins to read the ranges behind that of a unit, one less than there are connections: the last one is for who asks.
+    fn read_ahead(&self, units: &mut Units, number: u64) {
+        let inner = &self.inner;
+        let mut next = (number / RANGE + 1) * RANGE;
+        for _ in 1..inner.server.sessions() {
+            if next >= inner.count() || units.coming.len() >= inner.server.sessions() as usize {
+                return;
+            }
+            if !units.is_there(next) {
+                let range = inner.range_from(units, next);
+                let (reader, kept) = (Arc::clone(inner), self.kept());
+                let work = move || {
+                    // Who needs it reads it again, and is told why that fails.
+                    let is_wanted = !reader.units().closed;
+                    if !is_wanted || reader.bring(range.0, range.1, kept).is_err() {
+                        reader.units().coming.retain(|other| *other != range);
+                        reader.came.notify_all();
+                    }
+                };
+                units.coming.push(range);
+                match std::thread::Builder::new().name("ssh-ahead".to_owned()).spawn(work) {
+                    Ok(thread) => {
+                        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+                        ahead.retain(|thread| !thread.is_finished());
+                        ahead.push(thread);
+                    }
+                    Err(_) => units.coming.retain(|other| *other != range),
+                }
+            }
+            next += RANGE;
+        }
     }
 }
 
 impl BlockSource for RemoteFile {
     fn size(&self) -> u64 {
-        self.size
+        self.inner.size
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-        let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.size);
+        let (size, place) = (self.inner.size, &self.inner.place);
+        let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= size);
         let Some(end) = end else {
-            let (length, size) = (buffer.len(), self.size);
-            let message = format!("{}: {length} bytes at offset {offset} lie past its end at {size}", self.place);
+            let length = buffer.len();
+            let message = format!("{place}: {length} bytes at offset {offset} lie past its end at {size}");
             return Err(PluginError::unusable(message));
         };
         if buffer.is_empty() {
             return Ok(0);
         }
-        // Whole units, or all up to the end: right into the buffer, as far as one command may go.
-        let length = (end - offset).min(RANGE);
-        let whole = if offset + length == self.size { length } else { length - length % UNIT };
-        if offset % UNIT == 0 && whole > 0 {
-            let whole = whole as usize;
-            self.server.range(&self.place, offset, &mut buffer[..whole])?;
+        let length = (end - offset).min(MOST * UNIT);
+        if offset % UNIT == 0 && length >= LARGE * UNIT {
+            let whole = (length - length % UNIT) as usize;
+            self.inner.server.range(place, offset, &mut buffer[..whole])?;
             return Ok(whole);
         }
         let unit = self.unit(offset / UNIT)?;
@@ -104,8 +216,40 @@ impl BlockSource for RemoteFile {
     fn hints(&self) -> Hints {
         Hints::default().with(|it| {
             it.alignment = UNIT as u32;
-            it.request = RANGE as u32;
-            it.parallelism = self.server.sessions() as u16;
+            it.request = (MOST * UNIT) as u32;
+            it.parallelism = self.inner.server.sessions() as u16;
         })
+    }
+}
+
+impl Drop for RemoteFile {
+    fn drop(&mut self) {
+        self.inner.units().closed = true;
+        // What they run is this library's.
+        for thread in self.ahead.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_in_order_is_seen_although_threads_overtake_each_other() {
+        let mut units = Units::default();
+        let seen: Vec<bool> = [0, 2, 1, 3, 5, 4, 100, 101, 200, 102].into_iter().map(|unit| units.ask(unit)).collect();
+        assert_eq!(seen, [false, false, false, true, true, true, false, false, false, true]);
+    }
+
+    #[test]
+    fn what_was_used_last_goes_last() {
+        let mut units = Units::default();
+        units.kept.extend((0..3).map(|unit| (unit, Arc::from([unit as u8]))));
+        assert_eq!(units.find(0).as_deref(), Some(&[0][..]));
+        assert_eq!(units.kept.iter().map(|(unit, _)| *unit).collect::<Vec<_>>(), [1, 2, 0]);
+        units.coming.push((8, 16));
+        assert!(units.is_coming(8) && units.is_there(2) && !units.is_coming(16) && units.find(9).is_none());
     }
 }
