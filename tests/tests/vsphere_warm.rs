@@ -305,6 +305,21 @@ fn what_stands_in_the_way_of_rounds_is_refused_before_anything_is_changed() {
         assert_eq!((&state["sessions"], &state["snapshots"]), (&json!(0), &snapshots));
         assert_eq!(warm.tracking(), false);
     }
+    // Redo logs that a snapshot left which was removed without them.
+    let warm = Warm::new(By::Soap, |_| (), &[]);
+    for arguments in
+        [&["snapshot.create", "-vm", "web", "-m=false", "x"][..], &["snapshot.remove", "-vm", "web", "-c=false", "x"]]
+    {
+        let lab = &warm.site.lab;
+        let mut govc = Command::new(Vcenter::govc());
+        govc.args(arguments).env("GOVC_URL", lab.fact("sdk")).env("GOVC_USERNAME", lab.fact("user_file"));
+        govc.env("GOVC_PASSWORD", lab.password_file()).env("GOVC_TLS_CA_CERTS", lab.fact("certificate"));
+        govc.env("GOVC_PERSIST_SESSION", "false").env("GOVMOMI_HOME", warm.site.results.path());
+        assert!(govc.status().unwrap().success());
+    }
+    let refused = warm.run(warm.once()).expect(81);
+    assert!(refused.message().ends_with("(consolidation-needed)"), "{}", refused.message());
+    assert_eq!(warm.tracking(), false);
     // With tracking on a snapshot of somebody else is no obstacle, and stays.
     let warm = Warm::new(
         By::Soap,
