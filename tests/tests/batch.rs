@@ -227,6 +227,12 @@ fn a_list_that_cannot_do_is_refused_before_a_byte_moves() {
         ("", vec![vm("vm0", "formt = \"raw\"")], 78, "unknown key `formt` in LIST, VM 1; did you mean `format`?"),
         ("[secrets]", vec![], 78, "unknown key `secrets`"),
         (
+            "[defaults.warm]\nenabled = true",
+            vec![vm("vm0", "")],
+            78,
+            "a batch migrates each VM in one go, and warm.enabled is set",
+        ),
+        (
             "[defaults.secrets]\npassword = { env = \"NO_SUCH_VARIABLE\" }",
             vec![vm("vm0", "")],
             78,

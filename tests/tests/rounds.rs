@@ -281,6 +281,27 @@ fn what_cannot_be_followed_is_copied_in_full_and_said() {
 }
 
 #[test]
+fn a_disk_that_is_added_is_copied_in_full_and_one_that_is_removed_is_forgotten() {
+    let live = Live::new();
+    live.round();
+    let second = live.path("second.raw");
+    std::fs::write(&second, bytes(50, 3 * MIB)).unwrap();
+    live.say("second", second.to_str().unwrap());
+    live.write(8 * MIB, &bytes(1, MIB));
+    let round = live.round();
+    assert_eq!((&round["full"], &round["moved_bytes"]), (&json!(["second"]), &json!(4 * MIB)), "{round}");
+    assert!(std::fs::read(live.path("out/slow-disk2.part")).unwrap() == std::fs::read(&second).unwrap());
+    live.say("second", "");
+    let outcome = live.run(live.warm(&["--set", "warm.rounds=1"])).expect(0);
+    let warnings = outcome.json["warnings"].to_string();
+    assert!(warnings.contains("disk 2 of the round before is there no more: its image is removed"), "{warnings}");
+    assert!(!live.path("out/slow-disk2.part").exists());
+    live.run(live.cutover()).expect(0);
+    live.image_is_right();
+    live.nothing_is_left();
+}
+
+#[test]
 fn what_cannot_be_read_in_rounds_is_refused_before_a_byte_moves() {
     let live = Live::new();
     live.say("untracked", "");

@@ -291,11 +291,11 @@ fn a_guest_that_cannot_rest_is_read_as_after_a_power_cut() {
 #[test]
 fn what_stands_in_the_way_of_rounds_is_refused_before_anything_is_changed() {
     type Change = fn(&mut Value);
-    let cases: [(Change, &str, &str); 2] = [
-        (|vm| vm["disks"][1]["mode"] = "independent_persistent".into(), "", "(disk-independent)"),
-        (|vm| vm["snapshots"] = json!(["before"]), "", "(snapshots-present)"),
+    let cases: [(Change, &str); 2] = [
+        (|vm| vm["disks"][1]["mode"] = "independent_persistent".into(), "(disk-independent)"),
+        (|vm| vm["snapshots"] = json!(["before"]), "(snapshots-present)"),
     ];
-    for (change, _, code) in cases {
+    for (change, code) in cases {
         let warm = Warm::new(By::Soap, change, &[]);
         let snapshots = warm.site.lab.state()["snapshots"].clone();
         let refused = warm.run(warm.once()).expect(81);
@@ -305,6 +305,21 @@ fn what_stands_in_the_way_of_rounds_is_refused_before_anything_is_changed() {
         assert_eq!((&state["sessions"], &state["snapshots"]), (&json!(0), &snapshots));
         assert_eq!(warm.tracking(), false);
     }
+    // Redo logs that a snapshot left which was removed without them.
+    let warm = Warm::new(By::Soap, |_| (), &[]);
+    for arguments in
+        [&["snapshot.create", "-vm", "web", "-m=false", "x"][..], &["snapshot.remove", "-vm", "web", "-c=false", "x"]]
+    {
+        let lab = &warm.site.lab;
+        let mut govc = Command::new(Vcenter::govc());
+        govc.args(arguments).env("GOVC_URL", lab.fact("sdk")).env("GOVC_USERNAME", lab.fact("user_file"));
+        govc.env("GOVC_PASSWORD", lab.password_file()).env("GOVC_TLS_CA_CERTS", lab.fact("certificate"));
+        govc.env("GOVC_PERSIST_SESSION", "false").env("GOVMOMI_HOME", warm.site.results.path());
+        assert!(govc.status().unwrap().success());
+    }
+    let refused = warm.run(warm.once()).expect(81);
+    assert!(refused.message().ends_with("(consolidation-needed)"), "{}", refused.message());
+    assert_eq!(warm.tracking(), false);
     // With tracking on a snapshot of somebody else is no obstacle, and stays.
     let warm = Warm::new(
         By::Soap,
@@ -321,6 +336,23 @@ fn what_stands_in_the_way_of_rounds_is_refused_before_anything_is_changed() {
     warm.images_are_right();
     assert_eq!(report["warm"]["source"]["snapshots"], 1);
     assert_eq!(warm.site.lab.state()["snapshots"]["web"], json!(["before"]));
+}
+
+#[test]
+fn a_vm_that_cannot_be_asked_to_shut_down_is_switched_off_only_with_the_users_word() {
+    for by in By::ALL {
+        let warm = Warm::new(by, |vm| vm["tools"] = false.into(), &[]);
+        warm.round();
+        let refused = warm.run(warm.on_out("cutover", &[])).expect(81);
+        assert!(refused.message().ends_with("(tools-absent)"), "{}", refused.message());
+        assert!(refused.hint().ends_with("--power-off"), "{}", refused.hint());
+        assert_eq!(warm.site.vms("/web")[0]["power"], "on");
+        warm.write(0, 9 * MIB, 3, MIB);
+        let report = warm.run(warm.on_out("cutover", &["--power-off"])).expect(0).json;
+        assert!(report["warnings"].to_string().contains("switched off as by a power cut"), "{}", report["warnings"]);
+        warm.images_are_right();
+        warm.nothing_is_left();
+    }
 }
 
 #[test]

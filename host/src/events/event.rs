@@ -272,6 +272,10 @@ mod tests {
                 json!({"event": "stage_finished", "stage": "fix", "status": "unchanged", "seconds": 0.5, "bytes": 0}),
             ),
             (
+                Event::RoundFinished { round: 2, changed_bytes: 3, moved_bytes: 4, seconds: 0.5 },
+                json!({"event": "round_finished", "round": 2, "changed_bytes": 3, "moved_bytes": 4, "seconds": 0.5}),
+            ),
+            (
                 Event::RunFinished {
                     exit_code: 65,
                     seconds: 1.0,

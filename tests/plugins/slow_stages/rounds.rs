@@ -8,7 +8,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use vmdk2kvm_plugin_api::model::{Changed, Hold, HoldWish, PowerState, PowerWish, Release};
+use vmdk2kvm_plugin_api::model::{Changed, Controller, Disk, Hold, HoldWish, PowerState, PowerWish, Release, Way};
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
 use crate::SlowStages;
@@ -40,6 +40,15 @@ pub(crate) fn uuid() -> Option<String> {
     folder().map(|folder| text(&folder, "uuid"))
 }
 
+/// A second disk, which nobody writes to: the file that `second` names, as long as it does.
+pub(crate) fn second() -> Option<Disk> {
+    let path = text(&folder()?, "second");
+    let mut disk = Disk::new("second", Controller::Scsi, 0, 1);
+    disk.id = "disk-2".to_owned();
+    disk.ways.push(Way::new("slow", &path, "raw"));
+    (!path.is_empty()).then_some(disk)
+}
+
 /// The file that is read: what this hold has of the disk.
 pub(crate) fn frozen(hold: &Hold) -> Option<String> {
     hold.notes["frozen"].as_str().map(str::to_owned)
@@ -66,6 +75,7 @@ pub(crate) fn hold(slow: &SlowStages, folder: &Path, disk: &str, wish: &HoldWish
         }
         if !folder.join("untracked").exists() {
             hold.since.insert(DISK.to_owned(), format!("{generation}/{}", lines(folder).len()));
+            hold.since.insert("disk-2".to_owned(), format!("{generation}/0"));
         }
         hold.frozen = true;
         hold.notes = serde_json::json!({ "frozen": frozen });
@@ -73,8 +83,9 @@ pub(crate) fn hold(slow: &SlowStages, folder: &Path, disk: &str, wish: &HoldWish
 }
 
 /// A page of the areas that the guest wrote to between two holds.
-pub(crate) fn changed(slow: &SlowStages, hold: &Hold, since: &str, from: u64) -> Result<Changed> {
+pub(crate) fn changed(slow: &SlowStages, hold: &Hold, disk: &str, since: &str, from: u64) -> Result<Changed> {
     slow.stop_in("changed")?;
+    assert_eq!(disk, DISK, "the word of the other one never changes");
     let folder = folder().unwrap();
     let mut counts = OpenOptions::new().create(true).append(true).open(folder.join("counts")).unwrap();
     writeln!(counts, "{since} {from}").unwrap();
