@@ -191,8 +191,14 @@ const ALL: &[(&str, &[Example])] = &[
     (
         "live-fix",
         &[
-            ("vmdk2kvm live-fix ssh://root@web --live", "fix a running Linux guest in place, before its disks are copied"),
-            ("vmdk2kvm live-fix ssh://admin@web --rollback --password-file pw", "put back what was changed; pw is for sudo"),
+            (
+                "vmdk2kvm live-fix ssh://root@web --live",
+                "fix a running Linux guest in place, before its disks are copied",
+            ),
+            (
+                "vmdk2kvm live-fix ssh://admin@web --rollback --password-file pw",
+                "put back what was changed; pw is for sudo",
+            ),
         ],
     ),
     (

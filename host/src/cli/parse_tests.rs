@@ -153,6 +153,7 @@ fn commands_become_requests_and_flags_become_settings() {
             json!({"output": "out", "source": {"power_off": true}, "secrets": {"password": {"file": "p"}},
                 "test": {"plugin": "none"}, "format": "raw"}),
         ),
+        (
             "live-fix ssh://root@h --live --password-file p",
             source(Command::LiveFix),
             json!({"source": {"uri": "ssh://root@h", "live": true}, "secrets": {"password": {"file": "p"}}}),
