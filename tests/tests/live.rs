@@ -124,6 +124,12 @@ fn what_is_in_the_way_is_found_before_the_first_change() {
     refused(75, "a package manager is at work in the guest (/var/lib/dpkg/lock-frontend is held)");
     drop(holder);
     drop(tree.runs("flock /var/lib/dpkg/lock-frontend echo free"));
+    // Another run that is still sending; when it is gone, its lock is nobody's.
+    let other = tree.runs(
+        "ln -s \"$$:$(cut -d' ' -f22 /proc/$$/stat):$(cat /proc/sys/kernel/random/boot_id):17-other\" /run/vmdk2kvm.lock; echo held; exec cat",
+    );
+    refused(75, "another run is at work in the guest");
+    drop(other);
     let chattr = |flag: &str| {
         let done = std::process::Command::new("chattr").arg(flag).arg(tree.path("/etc/fstab")).status().unwrap();
         done.success()
