@@ -40,7 +40,7 @@ pub fn copy_changed(
         file: &file,
         control,
         total,
-        pieces: Mutex::new(Pieces { source, areas: areas.to_vec().into_iter(), ready: Vec::new().into_iter() }),
+        pieces: Mutex::new(Pieces { source, areas: areas.iter(), ready: Vec::new().into_iter() }),
         done: AtomicU64::new(0),
         moved: AtomicU64::new(0),
         stop: AtomicBool::new(false),
@@ -60,7 +60,7 @@ struct Piece {
 /// The areas as pieces, one area's map at a time.
 struct Pieces<'a> {
     source: &'a dyn BlockSource,
-    areas: std::vec::IntoIter<Range<u64>>,
+    areas: std::slice::Iter<'a, Range<u64>>,
     ready: std::vec::IntoIter<Piece>,
 }
 
@@ -246,7 +246,7 @@ mod tests {
         let (_folder, path) = image(1);
         let disk = Disk { read: AtomicU64::new(0), longest: AtomicU64::new(0) };
         let control = Control { cancelled: &|| true, progress: &|_| () };
-        let error = copy_changed(&disk, &[0..SIZE], &path, &Fence::default(), &control).unwrap_err();
+        let error = copy_changed(&disk, &[HOLE], &path, &Fence::default(), &control).unwrap_err();
         assert_eq!(error.kind, vmdk2kvm_plugin_api::ErrorKind::Interrupted);
     }
 }
