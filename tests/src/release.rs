@@ -26,7 +26,7 @@ impl Release {
         for folder in MEMBERS {
             copy.take_folder(&workspace().join(folder).join("src"), &format!("{folder}/src"));
         }
-        for file in ["Cargo.lock", "Cargo.toml", "plugins/stock.toml"] {
+        for file in ["Cargo.lock", "Cargo.toml", "plugins/stock.toml", "plugins/examples.toml"] {
             copy.files.insert(file.to_owned(), read(&workspace().join(file)));
         }
         for member in MEMBERS {

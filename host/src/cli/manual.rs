@@ -151,8 +151,8 @@ mod tests {
         for (code, _) in EXIT_CODES {
             assert!(page.contains(&format!("\\fB{code}\\fR")), "{code}");
         }
-        let (line, _) = examples::of("migrate")[0];
-        let (example, option) = (page.find(&roff(line)).unwrap(), page.find("\\-\\-output").unwrap());
+        let (line, _) = &examples::of("migrate")[0];
+        let (example, option) = (page.find(&roff(line)).unwrap(), page.find("\\fB\\-o\\fR, ").unwrap());
         assert!(example < option, "examples stand before the options");
     }
 

@@ -9,7 +9,7 @@ use vmdk2kvm_plugin_api::PluginError;
 
 use super::Invocation;
 use super::arguments::Arguments;
-use super::examples::FIRST;
+use super::examples;
 use super::options::{self, grammar};
 use super::plugin_flags::{self, PluginFlag};
 use super::request;
@@ -38,7 +38,7 @@ pub fn parse(
 ) -> Result<Invocation, Stop> {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
     if arguments.len() < 2 {
-        let (text, message) = (FIRST.to_owned(), "no command is given".to_owned());
+        let (text, message) = (examples::first().to_owned(), "no command is given".to_owned());
         return Err(Stop { coloured: text.clone(), text, exit_code: 2, message, cause: None });
     }
     let error = match grammar().try_get_matches_from(&arguments) {
