@@ -35,7 +35,7 @@ type Object = *mut c_void;
 
 /// The library, with a disk open.
 struct Alone {
-    library: Library,
+    vendor: Library,
     disk: Object,
 }
 
@@ -83,7 +83,7 @@ impl Alone {
             );
             let open = library.get::<Open>(b"VixDiskLib_Open").unwrap();
             assert_eq!(open(connection, text(path).as_ptr(), 4, &raw mut disk), 0);
-            Self { library, disk }
+            Self { vendor: library, disk }
         }
     }
 
@@ -92,7 +92,7 @@ impl Alone {
         type Done = unsafe extern "C" fn(*mut c_void, u64);
         type Read = unsafe extern "C" fn(Object, u64, u64, *mut u8, Done, *mut c_void) -> u64;
         // SAFETY: as it is declared.
-        let read = unsafe { self.library.get::<Read>(b"VixDiskLib_ReadAsync") }.unwrap();
+        let read = unsafe { self.vendor.get::<Read>(b"VixDiskLib_ReadAsync") }.unwrap();
         let mut buffers = vec![vec![0u8; REQUEST as usize]; AT_ONCE];
         let pairs: Vec<Box<Ended>> = (0..AT_ONCE).map(|_| Box::default()).collect();
         let began = Instant::now();

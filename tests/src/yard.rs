@@ -37,7 +37,7 @@ impl Yard {
         let yard = Self { site, folder, version, fault: String::new(), thumbprint };
         std::fs::create_dir_all(yard.libdir().join("lib64")).unwrap();
         let fake = if version == 6 { "fake_vddk_6" } else { "fake_vddk" };
-        std::fs::copy(example(fake), yard.library()).unwrap();
+        std::fs::copy(example(fake), yard.shared_object()).unwrap();
         for vm in vms {
             let name = vm["name"].as_str().unwrap();
             for (number, disk) in vm["disks"].as_array().unwrap().iter().enumerate() {
@@ -70,7 +70,7 @@ impl Yard {
     }
 
     /// Its file.
-    pub fn library(&self) -> PathBuf {
+    pub fn shared_object(&self) -> PathBuf {
         self.libdir().join(format!("lib64/libvixDiskLib.so.{}", self.version))
     }
 

@@ -3,12 +3,11 @@
 //! disks, read without an appliance.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use vmdk2kvm_tests::{By, DISK, Outcome, Running, Signal, Yard, digest, example, vm};
+use vmdk2kvm_tests::{By, DISK, Outcome, Planted, Running, Signal, Yard, digest, example, vm};
 
 const FORCED: [&str; 2] = ["--transport", "vddk"];
 
@@ -122,7 +121,7 @@ fn a_plan_names_the_way_and_why_not_this_one() {
     assert_eq!(ways(&forced), [("vsphere-disk", "vddk 0.1.0")]);
     // Files come first, where nobody says otherwise.
     assert_eq!(ways(&plan(&yard, &[])), [("datastore-file", "vsphere-http 0.1.0")]);
-    std::fs::remove_file(yard.library()).unwrap();
+    std::fs::remove_file(yard.shared_object()).unwrap();
     let libdir = yard.libdir().display().to_string();
     let absent = format!("VDDK is not in {libdir}: no lib64/libvixDiskLib.so.9, 8, 7 or 6");
     let none = yard.flatten("/web", "none", &FORCED).expect(69);
@@ -137,19 +136,19 @@ fn a_plan_names_the_way_and_why_not_this_one() {
         (b"\x7fELF nonsense".to_vec(), "file too short"),
         (std::fs::read(example("far_disk")).unwrap(), "VixDiskLib_InitEx"),
     ] {
-        std::fs::write(yard.library(), bytes).unwrap();
+        std::fs::write(yard.shared_object(), bytes).unwrap();
         let broken = yard.flatten("/web", "broken", &FORCED).expect(69);
         let message = broken.message();
         assert!(message.contains("VDDK cannot be loaded: ") && message.contains(why), "{message}");
     }
     yard.version = 9;
-    std::fs::write(yard.library(), "").unwrap();
+    std::fs::write(yard.shared_object(), "").unwrap();
     let doctor = |set: &str| {
         let needs = vmdk2kvm_tests::run(&["doctor", "--set", set]).expect(0).json["needs"].clone();
         needs.as_array().unwrap().iter().find(|need| need["name"] == "plugin.vddk.libdir").unwrap().clone()
     };
     let there = doctor(&yard.set());
-    assert_eq!((&there["present"], &there["detail"]), (&json!(true), &json!(yard.library().to_str().unwrap())));
+    assert_eq!((&there["present"], &there["detail"]), (&json!(true), &json!(yard.shared_object().to_str().unwrap())));
     let empty = doctor("plugin.vddk.libdir=/nonexistent");
     assert_eq!(empty["present"], false);
     assert!(
@@ -336,8 +335,8 @@ fn a_run_that_is_killed_or_stopped_goes_on_later() {
 fn no_secret_is_anywhere() {
     let password = "vddk-S3cret-7c1e &\"<";
     let mut yard = Yard::new(By::Soap, &[vm("web", "", false)], &["-password", password]);
-    let holds = |bytes: &[u8]| bytes.windows(14).any(|window| window == b"vddk-S3cret-7c");
-    assert!(holds(&std::fs::read(yard.site.lab.password_file()).unwrap()), "the password was planted");
+    let planted = Planted("vddk-S3cret-7c");
+    assert!(planted.is_in(std::fs::read(yard.site.lab.password_file()).unwrap()), "the password was planted");
     for fault in ["slow:40", "no-session"] {
         fault.clone_into(&mut yard.fault);
         let output = fault.replace(':', "-");
@@ -348,7 +347,7 @@ fn no_secret_is_anywhere() {
             {
                 for member in ["cmdline", "environ"] {
                     let text = std::fs::read(format!("/proc/{pid}/{member}")).unwrap_or_default();
-                    assert!(!holds(&text), "{pid} {member}");
+                    assert!(!planted.is_in(&text), "{pid} {member}");
                     looks += usize::from(!text.is_empty());
                 }
             }
@@ -357,24 +356,17 @@ fn no_secret_is_anywhere() {
         let outcome = run.end().expect(0);
         let said = String::from_utf8_lossy(&events).into_owned();
         assert!(looks > 3 && said.contains("connecting with *** ") && said.contains("VDDK warns: "), "{looks} {said}");
-        assert!(!holds(&events) && !holds(outcome.stderr.as_bytes()) && !holds(outcome.json.to_string().as_bytes()));
+        assert!(
+            !planted.is_in(&events)
+                && !planted.is_in(outcome.stderr.as_bytes())
+                && !planted.is_in(outcome.json.to_string().as_bytes())
+        );
         // Nor is the session, whose cookie the fake tells, too.
         for cookie in said.split("vmware_soap_session").skip(1) {
             assert!(!cookie.starts_with("="), "{cookie}");
         }
-        let files = [yard.site.results.path(), yard.folder.path()].map(|folder| look_into(folder, &holds));
+        let files = [yard.site.results.path(), yard.folder.path()].map(|folder| planted.look_into(folder));
         assert!(files.iter().all(|files| *files > 0));
     }
     yard.site.nothing_is_left();
-}
-
-/// Fails where a file below a folder has the secret in it. How many files there were.
-fn look_into(folder: &Path, holds: &dyn Fn(&[u8]) -> bool) -> usize {
-    let mut files = 0;
-    for name in vmdk2kvm_tests::names(folder) {
-        let path = folder.join(name);
-        assert!(!holds(&std::fs::read(&path).unwrap_or_default()), "{}", path.display());
-        files += 1;
-    }
-    files
 }

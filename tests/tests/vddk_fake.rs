@@ -30,7 +30,7 @@ unsafe extern "C" fn ended(_: *mut c_void, code: u64) {
 
 /// The library, ready, with the server's facts in a record.
 struct Fake {
-    library: Library,
+    vendor: Library,
     record: [u64; 16],
     _texts: Vec<CString>,
 }
@@ -43,7 +43,7 @@ unsafe impl Send for Sent {}
 macro_rules! call {
     ($fake:expr, $name:literal, fn($($type:ty),*) -> $back:ty, $($argument:expr),* $(,)?) => {{
         // SAFETY: as the fake declares it.
-        let function = unsafe { $fake.library.get::<unsafe extern "C" fn($($type),*) -> $back>($name.as_bytes()) }.unwrap();
+        let function = unsafe { $fake.vendor.get::<unsafe extern "C" fn($($type),*) -> $back>($name.as_bytes()) }.unwrap();
         // SAFETY: as above.
         unsafe { function($($argument),*) }
     }};
@@ -61,7 +61,7 @@ impl Fake {
         let mut record = [0; 16];
         (record[0], record[1], record[2], record[4], record[8]) = (place(0), place(1), place(2), 1, 443);
         (record[5], record[6]) = (place(3), place(4));
-        let fake = Self { library: library.unwrap(), record, _texts: texts };
+        let fake = Self { vendor: library.unwrap(), record, _texts: texts };
         assert_eq!(fake.init(Some(say)), 0);
         fake
     }

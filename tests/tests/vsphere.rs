@@ -2,14 +2,13 @@
 //! needs Go for the first build of the lab.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use vmdk2kvm_tests::{By, DISK, Running, Site, Vcenter, binary, digest, disk_name, uri_path, vm};
+use vmdk2kvm_tests::{By, DISK, Planted, Running, Site, Vcenter, binary, digest, disk_name, uri_path, vm};
 
 /// The beginning of the lab's password, as it is in every form of writing it.
-const PASSWORD: &[u8] = b"lab-P4ss";
+const PASSWORD: Planted<'_> = Planted("lab-P4ss");
 /// Names that have to be escaped somewhere.
 const ODD: [&str; 5] = ["old & odd", "100% ä", "a?b#c", "50%2 'x", "a/b"];
 /// Both catalogs, at a vCenter and at a host.
@@ -240,45 +239,28 @@ fn the_password_is_nowhere() {
             for process in std::fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
                 for member in ["cmdline", "environ"] {
                     let text = std::fs::read(process.path().join(member)).unwrap_or_default();
-                    assert!(!holds(&text), "{}/{member}", process.path().display());
+                    assert!(!PASSWORD.is_in(&text), "{}/{member}", process.path().display());
                     programs += usize::from(text.windows(14).any(|word| word == b"GOVC_PASSWORD="));
                 }
             }
-            look_into(site.results.path());
+            PASSWORD.look_into(site.results.path());
             looks += 1;
         }
         // Other tests run govc at the same time.
         assert!(looks > 1 && (programs > 0 || by != By::Govc), "{looks} {programs}");
         let events = serde_json::to_vec(&run.events()).unwrap();
         let outcome = run.end().expect(0);
-        assert!(!holds(&events) && !holds(outcome.stderr.as_bytes()) && !holds(outcome.json.to_string().as_bytes()));
-        assert!(look_into(site.results.path()) > 0);
+        assert!(
+            !PASSWORD.is_in(&events)
+                && !PASSWORD.is_in(outcome.stderr.as_bytes())
+                && !PASSWORD.is_in(outcome.json.to_string().as_bytes())
+        );
+        assert!(PASSWORD.look_into(site.results.path()) > 0);
         let kept = std::fs::read_dir(site.results.path().join("runtime/vmdk2kvm")).into_iter().flatten();
         let is_ours = |name: std::ffi::OsString| name.to_string_lossy().starts_with("govc-");
         assert_eq!(kept.filter(|entry| is_ours(entry.as_ref().unwrap().file_name())).count(), 0);
         site.nothing_is_left();
     }
-}
-
-/// Fails where a file below a folder has the password in it. How many files there were.
-fn look_into(folder: &Path) -> usize {
-    let mut files = 0;
-    for entry in std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
-        let path = entry.path();
-        // The lab's own file, which the run is told of, lies elsewhere.
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            files += look_into(&path);
-        } else if entry.file_type().is_ok_and(|kind| kind.is_file()) {
-            assert!(!holds(&std::fs::read(&path).unwrap_or_default()), "{}", path.display());
-            files += 1;
-        }
-    }
-    files
-}
-
-/// Whether bytes hold the password, as it is or as JSON, XML or a URI writes it.
-fn holds(bytes: &[u8]) -> bool {
-    bytes.windows(PASSWORD.len()).any(|window| window == PASSWORD)
 }
 
 #[test]

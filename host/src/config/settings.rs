@@ -119,7 +119,7 @@ options! {
 options! {
     /// Looking into the guest.
     InspectOptions {
-        /// Who reads a guest for `inspect` and `plan`: `native` reads the disks' flat views in a moment, `appliance` starts an appliance; `auto`: the first, and the second when that cannot
+        /// Reader of guests for `inspect` and `plan`: `native` reads the disks' flat views in a moment, `appliance` starts an appliance; `auto`: the first, and the second when that cannot; `migrate` then starts no appliance for a guest that needs no change
         reader: GuestReader, Kind::Word(|| vec!["auto", "native", "appliance"]);
     }
 }

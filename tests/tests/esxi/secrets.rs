@@ -3,31 +3,13 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use vmdk2kvm_tests::{Esxi, Running};
+use vmdk2kvm_tests::{Esxi, Planted, Running};
 
 use crate::add_web;
 
 /// A word that is nowhere else.
 const PASSWORD: &str = "uncommon-Passw0rd-7d1f";
-
-fn holds(bytes: &[u8]) -> bool {
-    bytes.windows(PASSWORD.len()).any(|window| window == PASSWORD.as_bytes())
-}
-
-/// Fails where a file below a folder has the password in it. How many files there were.
-fn look_into(folder: &Path) -> usize {
-    let mut files = 0;
-    for entry in std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
-        let path = entry.path();
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            files += look_into(&path);
-        } else if entry.file_type().is_ok_and(|kind| kind.is_file()) {
-            assert!(!holds(&std::fs::read(&path).unwrap_or_default()), "{}", path.display());
-            files += 1;
-        }
-    }
-    files
-}
+const PLANTED: Planted<'_> = Planted(PASSWORD);
 
 fn password_file(folder: &Path, text: &str) -> String {
     let path = folder.join("password");
@@ -49,17 +31,24 @@ fn the_password_is_nowhere() {
     while !run.has_ended() {
         for pid in run.pids() {
             for member in ["cmdline", "environ"] {
-                assert!(!holds(&std::fs::read(format!("/proc/{pid}/{member}")).unwrap_or_default()), "{pid}/{member}");
+                assert!(
+                    !PLANTED.is_in(std::fs::read(format!("/proc/{pid}/{member}")).unwrap_or_default()),
+                    "{pid}/{member}"
+                );
             }
         }
-        look_into(host.results.path());
+        PLANTED.look_into(host.results.path());
         looks += 1;
     }
     let events = serde_json::to_vec(&run.events()).unwrap();
     let outcome = run.end().expect(0);
     assert!(looks > 1 && !events.is_empty());
-    assert!(!holds(&events) && !holds(outcome.stderr.as_bytes()) && !holds(outcome.json.to_string().as_bytes()));
-    assert!(look_into(host.results.path()) > 0);
+    assert!(
+        !PLANTED.is_in(&events)
+            && !PLANTED.is_in(outcome.stderr.as_bytes())
+            && !PLANTED.is_in(outcome.json.to_string().as_bytes())
+    );
+    assert!(PLANTED.look_into(host.results.path()) > 0);
     assert_eq!(host.image("out"), truth);
     // A wrong one is said once: a host counts them.
     let file = password_file(elsewhere.path(), "another");

@@ -48,7 +48,7 @@ pub(super) fn collect(capacity: u64, mut page: impl FnMut(u64) -> Result<Changed
 }
 
 fn senseless(what: &str) -> PluginError {
-    PluginError::io(format!("what changed is told by {what}, which makes no sense"))
+    PluginError::io(format!("the source lists its changes by {what}, which makes no sense"))
         .hint("run the same command again; if it stays so, migrate the machine in one go, without --warm")
 }
 

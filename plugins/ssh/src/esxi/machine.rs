@@ -131,7 +131,7 @@ impl Machine {
             Some(Obstacle::NoFile) => add(
                 "datastore-not-file",
                 Severity::Block,
-                "it lies on a storage of objects (vSAN, vVol), which keeps no file with its bytes",
+                "it is on object storage (vSAN, vVol), where no file holds its bytes",
                 "export it by the API (vsphere://), or move its storage to a VMFS or NFS datastore",
             ),
             None => {}
