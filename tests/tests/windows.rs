@@ -5,11 +5,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 use vmdk2kvm_plugin_api::model::{RegistryEdit, RegistryValue};
-use vmdk2kvm_tests::{Beside, Inside, Outcome, PhonyWindows, digest, run, write_inside};
+use vmdk2kvm_tests::{Beside, Inside, PhonyWindows, Running, Signal, binary, digest, run, write_inside};
 use vmdk2kvm_windows_guest::hive::{self, Differs};
 use vmdk2kvm_windows_guest::testing::{Layout, OLDER, RECENT, Release, source};
 
@@ -62,10 +64,12 @@ fn drivers(folder: &Path, releases: &[Release]) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-fn migrate(folder: &Path, vmx: &Path, more: &[&str]) -> Outcome {
+/// The arguments of a migration.
+fn migration(folder: &Path, vmx: &Path, drivers: &str) -> Vec<String> {
     let out = folder.join("out");
     let (vmx, out) = (vmx.to_str().unwrap(), out.to_str().unwrap());
-    run(&[&["migrate", vmx, "-o", out, "--format", "raw", "--skip", "test"], more].concat())
+    let words = ["migrate", vmx, "-o", out, "--format", "raw", "--skip", "test", "--virtio-win", drivers];
+    words.map(str::to_owned).to_vec()
 }
 
 fn image(folder: &Path, report: &Value) -> PathBuf {
@@ -127,8 +131,15 @@ fn is_moved(
 ) -> Value {
     let before = digest(holds);
     let drivers = drivers(folder.path(), releases);
-    let report = migrate(folder.path(), named, &["--virtio-win", &drivers]).expect(0).json;
+    let words = migration(folder.path(), named, &drivers);
+    let report = run(&words.iter().map(String::as_str).collect::<Vec<_>>()).expect(0).json;
     assert_eq!(digest(holds), before, "the source was changed");
+    is_right(&report, disk, folder, hives, windows);
+    report
+}
+
+/// Holds the image of a report against its plan.
+fn is_right(report: &Value, disk: &PhonyWindows, folder: &TempDir, hives: &[(&str, &[u8])], windows: &str) {
     assert_eq!(report["converged"], true, "{:#}", report["warnings"]);
     let inside = Inside::ntfs(&image(folder.path(), &report), disk.start);
     for (name, old) in hives {
@@ -136,7 +147,35 @@ fn is_moved(
         is_as_planned(old, &new, &report, name);
     }
     assert!(inside.path().join(windows).join("System32/drivers/viostor.sys").is_file());
-    report
+}
+
+/// Whenever a run dies while it changes the guest: no image has its name, and the next run makes what one alone makes.
+#[test]
+fn a_run_that_is_killed_while_hives_are_changed_leaves_none_half_changed() {
+    let folder = TempDir::new().unwrap();
+    let (system, software) = (system("WinNT", "DriverDatabase\\DeviceIds"), software(19045, "Windows 10 Pro"));
+    let hives: [(&str, &[u8]); 2] = [("SYSTEM", &system), ("SOFTWARE", &software)];
+    let disk = PhonyWindows::new("Windows", &hives);
+    let vmx = disk.make(folder.path(), &[(MAC, SLOT)]);
+    let drivers = drivers(folder.path(), &RECENT);
+    let words = migration(folder.path(), &vmx, &drivers);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let image = folder.path().join("out/windows-disk1.raw");
+    for after in [0, 400, 1200].map(Duration::from_millis) {
+        let mut program = Command::new(binary());
+        program.args(&words);
+        let mut killed = Running::start(program);
+        killed.wait_for_stage("fix");
+        std::thread::sleep(after);
+        let was_early =
+            !killed.events().iter().any(|event| event["event"] == "stage_finished" && event["stage"] == "fix");
+        killed.signal(Signal::KILL);
+        killed.wait_for_end();
+        killed.end();
+        assert!(!was_early || !image.exists(), "killed after {after:?}");
+    }
+    let report = run(&words).expect(0).json;
+    is_right(&report, &disk, &folder, &hives, "Windows");
 }
 
 #[test]
