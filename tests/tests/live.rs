@@ -3,6 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use vmdk2kvm_dir::guest::DirGuest;
@@ -131,7 +134,7 @@ fn what_is_in_the_way_is_found_before_the_first_change() {
     refused(75, "another run is at work in the guest");
     drop(other);
     let chattr = |flag: &str| {
-        let done = std::process::Command::new("chattr").arg(flag).arg(tree.path("/etc/fstab")).status().unwrap();
+        let done = Command::new("chattr").arg(flag).arg(tree.path("/etc/fstab")).status().unwrap();
         done.success()
     };
     if chattr("+i") {
@@ -180,6 +183,63 @@ fn a_host_key_is_known_or_refused() {
 }
 
 #[test]
+fn a_jump_host_and_an_agent_are_the_users_own() {
+    let mut tree = Tree::aged();
+    tree.start();
+    let plain = std::fs::read_to_string(tree.beside("config")).unwrap();
+    let place = format!("HostName 127.0.0.1\nPort {}\n", tree.port());
+    let jump = format!("Host jump\n{place}User root\nHostKeyAlias jump\n\nHost inner\n{place}ProxyJump jump\n\n");
+    std::fs::write(tree.beside("config"), jump + &plain).unwrap();
+    // Both are known, or it ends: nothing asks, and nothing is learned.
+    let own = tree.host_key();
+    let refused = tree.run(&["inspect", "ssh://root@inner"]).expect(77);
+    assert!(refused.message().contains("the host key of a jump host is not known"), "{}", refused.message());
+    tree.know(&format!("jump {own}"));
+    let refused = tree.run(&["inspect", "ssh://root@inner"]).expect(77);
+    assert!(refused.message().contains("the host key is not known (ssh-ed25519 SHA256:"), "{}", refused.message());
+    tree.know(&format!("jump {own}\ntree {own}"));
+    assert_eq!(tree.run(&["inspect", "ssh://root@inner"]).expect(0).json["os"]["distro"], "debian");
+    assert_eq!(live_fix(&tree, "root", &[]).expect(0).json["converged"], true);
+
+    // The key is with an agent alone.
+    let agent = Agent::start(&tree.beside("agent"));
+    agent.add(&tree.beside("key"));
+    std::fs::rename(tree.beside("key"), tree.beside("key-elsewhere")).unwrap();
+    std::fs::rename(tree.beside("key.pub"), tree.beside("key-elsewhere.pub")).unwrap();
+    tree.run(&["inspect", &tree.address("root")]).expect(77);
+    std::fs::write(tree.beside("config"), format!("IdentityAgent {}\n{plain}", tree.beside("agent").display()))
+        .unwrap();
+    let config = std::fs::read_to_string(tree.beside("config")).unwrap().replace("IdentitiesOnly yes\n", "");
+    std::fs::write(tree.beside("config"), config).unwrap();
+    tree.run(&["inspect", &tree.address("root")]).expect(0);
+}
+
+/// An agent of ssh, which ends with the test.
+struct Agent(Child, PathBuf);
+
+impl Agent {
+    fn start(socket: &Path) -> Self {
+        let agent = Command::new("ssh-agent").arg("-D").arg("-a").arg(socket).stdout(Stdio::null()).spawn();
+        while !socket.exists() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Self(agent.expect("ssh-agent (package openssh-client)"), socket.to_path_buf())
+    }
+
+    fn add(&self, key: &Path) {
+        let added = Command::new("ssh-add").env("SSH_AUTH_SOCK", &self.1).arg("-q").arg(key).status();
+        assert!(added.unwrap().success());
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
 fn users_become_root_by_sudo_with_a_password_or_without() {
     const PASSWORD: &str = "Xq7-unheard-of '\"$1";
     let mut tree = Tree::aged();
@@ -190,11 +250,8 @@ fn users_become_root_by_sudo_with_a_password_or_without() {
     );
     let given = tree.beside("chpasswd");
     std::fs::write(&given, format!("ann:{PASSWORD}\n")).unwrap();
-    let set = std::process::Command::new("chroot")
-        .arg(tree.root())
-        .arg("chpasswd")
-        .stdin(std::fs::File::open(&given).unwrap())
-        .status();
+    let set =
+        Command::new("chroot").arg(tree.root()).arg("chpasswd").stdin(std::fs::File::open(&given).unwrap()).status();
     assert!(set.unwrap().success());
     for user in ["ann", "bob", "eve"] {
         tree.let_in(user, &format!("/home/{user}"));

@@ -86,6 +86,8 @@ impl Connection {
             ssh.args(["-l", user]);
         }
         ssh.args(["--", &address.host, command]);
+        // A jump host has an `ssh` of its own, which takes no option of ours and would ask at the terminal.
+        ssh.env("SSH_ASKPASS_REQUIRE", "force").env("SSH_ASKPASS", "/bin/false");
         ssh.env("LC_ALL", "C").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = Child::start(&mut ssh).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => PluginError::missing("the program ssh is missing")

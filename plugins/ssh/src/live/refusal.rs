@@ -49,7 +49,12 @@ impl Said {
 /// Why there is no connection.
 pub(super) fn refusal(address: &Address, said: &Said, status: Option<ExitStatus>) -> PluginError {
     let auth = |message: String| PluginError::new(ErrorKind::Auth, message);
-    let key = said.key.as_deref().unwrap_or("not known");
+    if said.has("Host key verification failed") && said.key.is_none() {
+        // The server behind it was not reached: it would have shown its key.
+        return auth(format!("{address}: the host key of a jump host is not known or not the right one"))
+            .hint("connect once to the jump host with the program ssh, which shows its key and asks to keep it");
+    }
+    let key = said.key.as_deref().unwrap_or("unseen");
     if said.has("Host key verification failed") || said.has("host key is known for") {
         let compare = "compare it with what `ssh-keygen -lf` says of the guest's /etc/ssh/ssh_host_*_key.pub";
         if said.has("REVOKED") || said.has("revoked") {
@@ -88,7 +93,9 @@ mod tests {
         let address = Address { user: Some("root".to_owned()), host: "web".to_owned(), port: Some(2222) };
         let error = |text: &str| {
             let mut said = Said::default();
-            said.push("debug1: Server host key: ssh-ed25519 SHA256:abc");
+            if !text.contains("UNKNOWN") {
+                said.push("debug1: Server host key: ssh-ed25519 SHA256:abc");
+            }
             said.push("debug1: Permission denied");
             text.lines().for_each(|line| said.push(line));
             refusal(&address, &said, None)
@@ -108,6 +115,11 @@ mod tests {
                 "@ WARNING: REVOKED HOST KEY DETECTED! @\nHost key verification failed.",
                 ErrorKind::Auth,
                 "the host key is revoked (ssh-ed25519 SHA256:abc)",
+            ),
+            (
+                "Host key verification failed.\nConnection closed by UNKNOWN port 65535",
+                ErrorKind::Auth,
+                "the host key of a jump host is not known or not the right one",
             ),
             (
                 "root@web: Permission denied (publickey).",
