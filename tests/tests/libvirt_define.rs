@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use vmdk2kvm_plugin_api::model::{
@@ -16,7 +17,7 @@ use vmdk2kvm_plugin_api::model::{
 use vmdk2kvm_plugin_api::{ErrorKind, Host, HostServices, LogRecord, Plugin, Progress, Result, Slot};
 use vmdk2kvm_plugin_testing::FakeHost;
 use vmdk2kvm_target_libvirt::TargetLibvirt;
-use vmdk2kvm_tests::{Libvirtd, Outcome, Room, contents, open_for_driver};
+use vmdk2kvm_tests::{Libvirtd, Outcome, Room, Running, Signal, contents, open_for_driver};
 
 const UUID: &str = "564d1234-5678-9abc-def0-123456789abc";
 
@@ -292,6 +293,38 @@ fn the_result_of_a_migration_is_defined_by_the_command() {
     assert!(daemon.message().contains("no connection to libvirt"), "{}", daemon.message());
     let missing = room.run(room.command(&["define", room.path("nothing").to_str().unwrap()])).expect(65);
     assert!(missing.message().contains("report.json"), "{}", missing.message());
+}
+
+#[test]
+fn a_run_that_is_killed_is_made_up_for_by_the_next() {
+    let daemon = Libvirtd::start();
+    let room = Room::new();
+    let name = room.run(room.migrate("out", &[])).expect(0).json["vm"]["name"].as_str().unwrap().to_owned();
+    let (out, uri) = (room.path("out"), daemon.uri());
+    let words = ["define", out.to_str().unwrap(), "--connect", &uri, "--pool", "images", "--network", "*=lab"];
+    let words = [&words[..], &["--set", "target.libvirt.accelerator=tcg"]].concat();
+    let empty = daemon.state();
+    let whole = Instant::now();
+    room.run(room.command(&words)).expect(0);
+    let (whole, expected) = (whole.elapsed(), contents(&daemon.pool()));
+    // At any moment of it.
+    for moment in 0..10 {
+        daemon.virsh(&["undefine", &name]);
+        for volume in contents(&daemon.pool()).keys() {
+            daemon.virsh(&["vol-delete", volume, "--pool", "images"]);
+        }
+        assert_eq!(daemon.state(), empty);
+        let mut run = Running::start(room.command(&words));
+        std::thread::sleep(whole * moment / 10);
+        run.signal(Signal::KILL);
+        run.wait_for_end();
+        run.end();
+        let defined = room.run(room.command(&words)).expect(0);
+        assert_eq!(defined.json["name"].as_str(), Some(&*name), "moment {moment}");
+        assert_eq!(contents(&daemon.pool()), expected, "moment {moment}");
+        assert_eq!(daemon.virsh(&["domstate", &name]), "shut off");
+        assert_eq!(room.run(room.command(&words)).expect(0).json["unchanged"], true);
+    }
 }
 
 #[test]
