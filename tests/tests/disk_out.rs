@@ -133,7 +133,7 @@ fn a_device_that_cannot_take_the_disk_is_refused_with_the_reason() {
         refused(
             &["--disk-out", &onto(&device), "--overwrite"],
             73,
-            "is in use: it, or a part of it, is mounted or has a mapping",
+            "is in use: it, or a part of it, is mounted, is swap, or has a mapping",
         );
     });
     mount("umount", &[]);

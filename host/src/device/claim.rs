@@ -55,10 +55,10 @@ impl Device {
     pub fn claim(&self) -> Result<Claim> {
         let name = self.path.display();
         let failed = |error: std::io::Error| match error.raw_os_error() {
-            Some(libc::EBUSY) => {
-                PluginError::output(format!("{name} is in use: it, or a part of it, is mounted or has a mapping"))
-                    .hint("`lsblk` shows its user; unmount it, or name another device")
-            }
+            Some(libc::EBUSY) => PluginError::output(format!(
+                "{name} is in use: it, or a part of it, is mounted, is swap, or has a mapping"
+            ))
+            .hint("`lsblk` shows its user; unmount it, or name another device"),
             _ => PluginError::output(format!("{name} cannot be written: {error}"))
                 .hint("name a block device that you may write to"),
         };
