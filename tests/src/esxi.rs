@@ -198,6 +198,11 @@ impl Esxi {
         format!("esxi+ssh://{}@127.0.0.1:{}{escaped}", String::from_utf8(user.stdout).unwrap().trim(), self.port)
     }
 
+    /// The port of its sshd.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Sets the faults.
     pub fn faults(&self, faults: &Value) {
         std::fs::write(self.path("faults.json"), faults.to_string()).unwrap();

@@ -6,6 +6,7 @@
 mod bad;
 mod esxi;
 pub mod esxi_disk;
+mod exporter;
 mod grow;
 mod guest;
 mod lab;
@@ -31,6 +32,7 @@ mod yard;
 
 pub use bad::{Library, lone_program, misbehaving, private_folder};
 pub use esxi::Esxi;
+pub use exporter::Exporter;
 pub use grow::grown_model;
 pub use guest::{Booted, boot, is_whole};
 pub use lab::{LabGuest, digest, lab, lab_files};

@@ -45,13 +45,18 @@ pub struct Site {
 impl Site {
     /// One with these VMs, started with these flags of the lab.
     pub fn new(by: By, vms: &[Value], flags: &[&str]) -> Self {
-        let lab = Vcenter::start(&json!(vms), flags, |datastore| {
+        Self::with(by, vms, flags, |datastore| {
             for (seed, vm) in (1..).zip(vms) {
                 for disk in vm["disks"].as_array().unwrap() {
                     write_disk(&datastore.join(disk["file"].as_str().unwrap()), seed);
                 }
             }
-        });
+        })
+    }
+
+    /// One whose disks `fill` puts into the datastore's folder.
+    pub fn with(by: By, vms: &[Value], flags: &[&str], fill: impl FnOnce(&Path)) -> Self {
+        let lab = Vcenter::start(&json!(vms), flags, fill);
         let results = tempfile::tempdir().unwrap();
         // What lies in memory alone as long as this machine runs: here it can be looked at.
         std::fs::create_dir(results.path().join("runtime")).unwrap();

@@ -31,7 +31,11 @@ impl Yard {
 
     /// With the fake of a version.
     pub fn with(by: By, vms: &[Value], flags: &[&str], version: u32) -> Self {
-        let site = Site::new(by, vms, flags);
+        Self::beside(Site::new(by, vms, flags), vms, version)
+    }
+
+    /// The fake beside a site with these VMs.
+    pub fn beside(site: Site, vms: &[Value], version: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let thumbprint = site.lab.fact("thumbprint_sha1").to_owned();
         let yard = Self { site, folder, version, fault: String::new(), thumbprint };
@@ -44,7 +48,9 @@ impl Yard {
                 let raw = yard.site.lab.datastore().join(disk["file"].as_str().unwrap());
                 let file = if number == 0 { format!("{name}.vmdk") } else { format!("{name}_{number}.vmdk") };
                 for state in ["now", "held"] {
-                    yard.serve(state, &format!("{name}/{file}"), &std::fs::read(&raw).unwrap());
+                    let served = yard.served(state, &format!("{name}/{file}"));
+                    let copied = Command::new("cp").arg("--sparse=always").args([&raw, &served]).status();
+                    assert!(copied.unwrap().success());
                 }
             }
         }
@@ -53,15 +59,19 @@ impl Yard {
 
     /// Has the fake serve a disk, with holes where it has only zeros.
     pub fn serve(&self, state: &str, path: &str, bytes: &[u8]) {
-        let path = self.folder.path().join("root").join(state).join("datastore1").join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let file = std::fs::File::create(path).unwrap();
+        let file = std::fs::File::create(self.served(state, path)).unwrap();
         file.set_len(bytes.len() as u64).unwrap();
         for (at, piece) in (0..).step_by(1 << 20).zip(bytes.chunks(1 << 20)) {
             if piece.iter().any(|byte| *byte != 0) {
                 file.write_all_at(piece, at).unwrap();
             }
         }
+    }
+
+    fn served(&self, state: &str, path: &str) -> PathBuf {
+        let path = self.folder.path().join("root").join(state).join("datastore1").join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        path
     }
 
     /// Where the library is.

@@ -2,10 +2,11 @@
 //! appliance.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+use std::ops::Deref;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use vmdk2kvm_tests::{By, Outcome, Planted, Running, Site, digest, names, vm};
+use vmdk2kvm_tests::{By, Exporter, Outcome, Planted, Running, Site, digest, names, vm};
 
 /// A VM that is off, with two disks.
 fn pair() -> Value {
@@ -16,62 +17,22 @@ fn pair() -> Value {
 }
 
 /// A site with that VM, and the program that exports it.
-struct Exporter {
-    site: Site,
-    folder: tempfile::TempDir,
-    all: Value,
-}
+struct Bench(Exporter);
 
-impl Exporter {
+impl Bench {
     fn new(flags: &[&str]) -> Self {
-        let site = Site::new(By::Soap, &[pair()], flags);
-        let folder = tempfile::tempdir().unwrap();
-        let built = vmdk2kvm_tests::binary().with_file_name("ovftool-fake");
-        std::fs::copy(&built, folder.path().join("ovftool"))
-            .unwrap_or_else(|error| panic!("{}: {error}", built.display()));
-        let file = |name: &str| std::fs::read_to_string(site.lab.fact(name)).unwrap().trim().to_owned();
-        let disks: Vec<Value> = site.vms("/pair")[0]["disks"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .zip(["one.raw", "two.raw"])
-            .map(|(disk, raw)| {
-                json!({"raw": site.lab.datastore().join(raw), "controller": disk["controller"], "bus": disk["bus"], "unit": disk["unit"],
-                    "bytes": disk["capacity_bytes"]})
-            })
-            .collect();
-        let all = json!({"server": site.lab.fact("address"), "sha1": site.lab.fact("thumbprint_sha1"), "user": file("user_file"),
-            "password": file("password_file"), "vms": {site.lab.moref("pair"): disks}});
-        let exporter = Self { site, folder, all };
-        exporter.set(&json!({}));
-        exporter
-    }
-
-    /// Sets its ways: `human`, `fault`.
-    fn set(&self, more: &Value) {
-        let mut all = self.all.clone();
-        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        std::fs::write(self.folder.path().join("ovftool.json"), all.to_string()).unwrap();
+        Self(Exporter::new(Site::new(By::Soap, &[pair()], flags), "pair", &["one.raw", "two.raw"]))
     }
 
     fn command(&self, output: &str, options: &[&str]) -> Command {
         let (uri, out) = (self.site.lab.uri("/pair", ""), self.site.results.path().join(output));
         let arguments =
             [&["flatten", &uri, "-o", out.to_str().unwrap(), "--format", "raw", "--transport", "ovftool"], options];
-        let mut command = self.site.command(&arguments.concat());
-        let path = std::env::var("PATH").unwrap();
-        command.env("PATH", format!("{}:{path}", self.folder.path().display()));
-        command
+        self.0.command(&arguments.concat())
     }
 
     fn run(&self, output: &str) -> Outcome {
         Running::start(self.command(output, &["--set", "plugin.ovftool.patience=5"])).end()
-    }
-
-    /// Every run of it.
-    fn runs(&self) -> Vec<Value> {
-        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     #[track_caller]
@@ -90,10 +51,18 @@ impl Exporter {
     }
 }
 
+impl Deref for Bench {
+    type Target = Exporter;
+
+    fn deref(&self) -> &Exporter {
+        &self.0
+    }
+}
+
 #[test]
 fn a_vm_is_exported_once_for_all_of_its_disks() {
     for (flags, human) in [(&[][..], false), (&["-esx"], true)] {
-        let exporter = Exporter::new(flags);
+        let exporter = Bench::new(flags);
         exporter.set(&json!({"human": human}));
         let outcome = exporter.run("out").expect(0);
         for way in outcome.json["ways"].as_array().unwrap() {
@@ -105,7 +74,7 @@ fn a_vm_is_exported_once_for_all_of_its_disks() {
         let calls = exporter.site.lab.state()["stats"]["calls"]["AcquireCloneTicket"].as_u64().unwrap_or_default();
         // A host gives no tickets: it is told the password, on a terminal.
         assert_eq!(calls, if flags.is_empty() { 1 } else { 0 });
-        let password = Planted(exporter.all["password"].as_str().unwrap());
+        let password = Planted(exporter.password());
         assert!(!password.is_in(runs[0].to_string()) && !password.is_in(outcome.json.to_string()));
         assert!(!password.is_in(&outcome.stderr));
         assert!(password.look_into(exporter.site.results.path()) > 0);
@@ -117,7 +86,7 @@ fn a_vm_is_exported_once_for_all_of_its_disks() {
 
 #[test]
 fn only_a_whole_export_is_taken() {
-    let exporter = Exporter::new(&[]);
+    let exporter = Bench::new(&[]);
     for (fault, code, sentence) in [
         ("certificate", 77, "exporting pair: ovftool did not export the VM: SSL error: certificate verify failed"),
         ("login", 77, "exporting pair: ovftool did not export the VM: Failed to login with the session ticket"),
@@ -141,7 +110,7 @@ fn only_a_whole_export_is_taken() {
 
 #[test]
 fn a_host_that_wants_another_password_is_told_it_once() {
-    let exporter = Exporter::new(&["-esx"]);
+    let exporter = Bench::new(&["-esx"]);
     exporter.set(&json!({"fault": "login"}));
     let failed = exporter.run("out").expect(77);
     assert!(failed.message().ends_with("ovftool asks for the password again"), "{}", failed.message());
@@ -151,7 +120,7 @@ fn a_host_that_wants_another_password_is_told_it_once() {
 
 #[test]
 fn what_was_whole_is_not_exported_again() {
-    let exporter = Exporter::new(&[]);
+    let exporter = Bench::new(&[]);
     let out = exporter.site.results.path().join("out");
     let mut run = Running::start(exporter.command("out", &[]));
     run.wait_until("the export is whole", |_| {
@@ -167,7 +136,7 @@ fn what_was_whole_is_not_exported_again() {
 
 #[test]
 fn it_is_the_last_choice_and_says_what_it_lacks() {
-    let exporter = Exporter::new(&[]);
+    let exporter = Bench::new(&[]);
     let ways = &exporter.site.vms("/pair")[0]["disks"][0]["ways"];
     let schemes: Vec<&str> = ways.as_array().unwrap().iter().map(|way| way["scheme"].as_str().unwrap()).collect();
     assert_eq!(schemes, ["datastore-file", "nfc-lease", "ovf-export", "vsphere-disk"]);

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha1"
 	"crypto/sha256"
 	"fmt"
@@ -194,18 +195,44 @@ func (l *lab) serveNFC(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
+	d := x.disks[part[1]]
+	if d != nil && d.kept != nil {
+		if _, err := (mortal{w, x.dead}).Write(d.kept.content); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		x.sent(d.kept.entry)
+		return
+	}
 	sum1, sum256, size := sha1.New(), sha256.New(), &counter{w: mortal{w, x.dead}}
-	populated, err := x.files[part[1]](io.MultiWriter(size, sum1, sum256))
+	out, content := io.MultiWriter(size, sum1, sum256), new(bytes.Buffer)
+	keep := d != nil && l.options.keepStreams
+	if keep {
+		out = io.MultiWriter(out, content)
+	}
+	populated, err := x.files[part[1]](out)
 	if err != nil {
 		panic(http.ErrAbortHandler) // cut the connection: no length was promised, so only the missing last chunk tells
 	}
 	entry := types.HttpNfcLeaseManifestEntry{Key: x.keys[part[1]], Size: size.n, Sha1: fmt.Sprintf("%x", sum1.Sum(nil)), ChecksumType: "sha256", Checksum: fmt.Sprintf("%x", sum256.Sum(nil)), PopulatedSize: populated}
-	if d := x.disks[part[1]]; d != nil {
+	if d != nil {
 		entry.Disk, entry.Capacity = true, d.capacity
 	}
-	l.mu.Lock()
+	if keep {
+		d.kept = &keptStream{content.Bytes(), entry}
+	}
+	x.sent(entry)
+}
+
+// keptStream is what was sent of a disk, with its entry in the manifest: a benchmark of clients does not wait for the lab's compression.
+type keptStream struct {
+	content []byte
+	entry   types.HttpNfcLeaseManifestEntry
+}
+
+func (x *lease) sent(entry types.HttpNfcLeaseManifestEntry) {
+	x.lab.mu.Lock()
+	defer x.lab.mu.Unlock()
 	x.manifest = append(x.manifest, entry)
-	l.mu.Unlock()
 }
 
 var envelope = template.Must(template.New("ovf").Parse(`<?xml version="1.0" encoding="UTF-8"?>

@@ -1,0 +1,4 @@
+//! What takes hours where processors are emulated, and so is run by `tests/run --full` alone.
+
+mod doors;
+mod matrix;
