@@ -28,6 +28,7 @@ mod small_disk;
 mod turn;
 mod vcenter;
 mod windows;
+pub mod windows_run;
 mod yard;
 
 pub use bad::{Library, lone_program, misbehaving, private_folder};
