@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -57,6 +57,35 @@ fn a_sparse_disk_counts_its_data_and_ends_complete() {
         assert!(figures.is_sorted(), "{figures:?}");
         assert_eq!(figures.last().unwrap().0, total, "{figures:?}");
     }
+}
+
+/// On a terminal, as somebody sees it who waits: `script` is one that writes down what it is shown.
+#[test]
+fn a_copy_that_waits_says_for_what_and_the_answer_is_the_last_line() {
+    let room = Room::new();
+    let seen = room.path("seen");
+    let words = ["migrate", &room.source(), "-o", room.path("out").to_str().unwrap()].map(str::to_owned);
+    let line = format!("exec {} {}", room.program().display(), words.join(" "));
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--flush", "--return", "--command", &line]).arg(&seen).envs(room.environment());
+    script.env("SLOW_STAGE", "fix").env("TERM", "xterm").env("COLUMNS", "120");
+    let mut child =
+        alone(&mut script).stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("script (package bsdutils)");
+    let text = || String::from_utf8_lossy(&std::fs::read(&seen).unwrap_or_default()).into_owned();
+    let waits = "done; waiting for the guest's fixes";
+    while !text().contains(waits) {
+        assert!(child.try_wait().unwrap().is_none(), "{}", text());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    room.go();
+    assert!(child.wait().unwrap().success(), "{}", text());
+    let text = text();
+    assert!(text.contains("beside FLATTEN"), "{text}");
+    // What `script` says itself comes behind all of it.
+    let shown = text.split("\nScript done").next().unwrap();
+    let plain: Vec<&str> = shown.split("\r\n").filter(|line| !line.trim().is_empty()).collect();
+    let last = plain.last().unwrap();
+    assert_eq!(*last, format!("report   {}", room.path("out/report.html").display()), "{text}");
 }
 
 /// The copy runs beside the guest's stages, and its time is not theirs.

@@ -1,10 +1,12 @@
-//! Events as progress bars on a terminal: one bar for each task and disk, lines above them for what is finished.
+//! Events as progress bars on a terminal: a line for each stage that runs, below it a bar for each task and disk, and above all of them lines
+//! for what is finished.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::beside::Beside;
 use super::show::{line, task};
 use super::{Event, Reporter, Stage};
 
@@ -15,6 +17,7 @@ const REDRAWS: u8 = 10;
 pub struct Bars {
     screen: MultiProgress,
     logs: bool,
+    beside: Beside,
     stages: HashMap<Stage, StageBar>,
     tasks: HashMap<(Stage, String, Option<u32>), ProgressBar>,
 }
@@ -23,6 +26,8 @@ pub struct Bars {
 struct StageBar {
     bar: ProgressBar,
     text: String,
+    /// The lowest line of the stage: the next task's goes below it.
+    lowest: ProgressBar,
 }
 
 impl Bars {
@@ -32,7 +37,8 @@ impl Bars {
     }
 
     fn on(target: ProgressDrawTarget, logs: bool) -> Self {
-        Self { screen: MultiProgress::with_draw_target(target), logs, stages: HashMap::new(), tasks: HashMap::new() }
+        let screen = MultiProgress::with_draw_target(target);
+        Self { screen, logs, beside: Beside::default(), stages: HashMap::new(), tasks: HashMap::new() }
     }
 
     fn stage_started(&mut self, stage: Stage, text: String) {
@@ -40,9 +46,11 @@ impl Bars {
         bar.set_style(style("{spinner} {msg} {elapsed:.dim}"));
         bar.set_message(text.clone());
         bar.enable_steady_tick(Duration::from_millis(250));
-        if let Some(former) = self.stages.insert(stage, StageBar { bar, text }) {
+        let lowest = bar.clone();
+        if let Some(former) = self.stages.insert(stage, StageBar { bar, text, lowest }) {
             former.bar.finish_and_clear();
         }
+        self.say_what_is_waited_for();
     }
 
     fn stage_finished(&mut self, stage: Stage) {
@@ -59,14 +67,21 @@ impl Bars {
 
     fn progress(&mut self, stage: Stage, name: &str, disk: Option<u32>, done: u64, total: u64) {
         if done == 0 && total == 0 {
-            if let Some(StageBar { bar, text }) = self.stages.get(&stage) {
+            if let Some(StageBar { bar, text, .. }) = self.stages.get(&stage) {
                 bar.set_message(format!("{text}: {}", task(name, disk)));
             }
             return;
         }
         let key = (stage, name.to_owned(), disk);
+        let of_stage = self.stages.get_mut(&stage);
         let bar = self.tasks.entry(key).or_insert_with(|| {
-            let bar = self.screen.add(ProgressBar::no_length());
+            let bar = match of_stage {
+                Some(StageBar { lowest, .. }) => {
+                    *lowest = self.screen.insert_after(lowest, ProgressBar::no_length());
+                    lowest.clone()
+                }
+                None => self.screen.add(ProgressBar::no_length()),
+            };
             bar.set_prefix(format!("{stage:<8} {}", task(name, disk)));
             // What a former run did says nothing about the rate of this one.
             bar.set_position(done);
@@ -76,12 +91,25 @@ impl Bars {
         if total > 0 && bar.length() != Some(total) {
             bar.set_length(total);
             bar.set_style(style(
-                "  {prefix:24} {bar:24} {binary_bytes:>11} of {binary_total_bytes} {binary_bytes_per_sec:>13} {eta:>4} left",
+                "  {prefix:21} {wide_bar} {binary_bytes:>11} of {binary_total_bytes} {binary_bytes_per_sec:>13} {eta:>4} left",
             ));
         } else if total == 0 && bar.length().is_none() {
-            bar.set_style(style("  {prefix:24} {binary_bytes:>11} {binary_bytes_per_sec:>13}"));
+            bar.set_style(style("  {prefix:21} {binary_bytes:>11} {binary_bytes_per_sec:>13}"));
         }
         bar.set_position(done);
+        if is_full(bar) {
+            self.say_what_is_waited_for();
+        }
+    }
+
+    /// A full bar counts no time that is left: it says what the stage waits for.
+    fn say_what_is_waited_for(&self) {
+        for ((stage, _, _), bar) in self.tasks.iter().filter(|(_, bar)| is_full(bar)) {
+            let goes_on = self.tasks.iter().any(|((of, _, _), bar)| of == stage && !is_full(bar));
+            let waits = (!goes_on).then(|| self.beside.waits_for(*stage)).flatten();
+            bar.set_style(style("  {prefix:21} {binary_total_bytes:>11} {msg}"));
+            bar.set_message(waits.map_or_else(|| "done".to_owned(), |what| format!("done; {what}")));
+        }
     }
 
     fn clear(&mut self) {
@@ -94,6 +122,11 @@ impl Bars {
     }
 }
 
+/// Whether a task has all its bytes.
+fn is_full(bar: &ProgressBar) -> bool {
+    bar.length().is_some_and(|length| length > 0 && bar.position() >= length)
+}
+
 /// The templates are constants of this file and a test draws each; a wrong one would show as the default bar.
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template)
@@ -103,8 +136,11 @@ fn style(template: &str) -> ProgressStyle {
 
 impl Reporter for Bars {
     fn event(&mut self, event: &Event) {
+        let beside = self.beside.take(event);
         match event {
-            Event::StageStarted { stage, .. } => self.stage_started(*stage, line(event).unwrap_or_default()),
+            Event::StageStarted { stage, .. } => {
+                self.stage_started(*stage, line(event).unwrap_or_default() + &beside);
+            }
             Event::Progress { stage, task, disk, done_bytes, total_bytes } => {
                 self.progress(*stage, task, *disk, *done_bytes, *total_bytes);
                 return;

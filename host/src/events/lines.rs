@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::beside::Beside;
 use super::show::{bytes, duration, line, task};
 use super::{Event, LogLevel, Reporter, Stage, escape};
 
@@ -15,6 +16,7 @@ pub struct Lines<W> {
     writer: W,
     interval: Duration,
     logs: bool,
+    beside: Beside,
     tasks: HashMap<(Stage, String, Option<u32>), Task>,
 }
 
@@ -22,13 +24,14 @@ struct Task {
     started: Instant,
     first_bytes: u64,
     said: Instant,
+    is_full: bool,
 }
 
 impl<W: Write> Lines<W> {
     /// Writes to `writer`; says progress every `interval`. Log lines are left out unless `logs`: they may go to a file
     /// instead.
     pub fn new(writer: W, interval: Duration, logs: bool) -> Self {
-        Self { writer, interval, logs, tasks: HashMap::new() }
+        Self { writer, interval, logs, beside: Beside::default(), tasks: HashMap::new() }
     }
 
     fn progress(&mut self, stage: Stage, name: &str, disk: Option<u32>, done: u64, total: u64) -> Option<String> {
@@ -40,7 +43,12 @@ impl<W: Write> Lines<W> {
             started: now,
             first_bytes: done,
             said: now,
+            is_full: false,
         });
+        let is_full = total > 0 && done >= total;
+        if std::mem::replace(&mut task_state.is_full, is_full) != is_full && is_full {
+            return self.full(stage, name, disk, done);
+        }
         if now.duration_since(task_state.said) < self.interval {
             return None;
         }
@@ -59,11 +67,20 @@ impl<W: Write> Lines<W> {
         }
         Some(text)
     }
+
+    /// A task that has all its bytes, when its stage has nothing more to do and waits.
+    fn full(&self, stage: Stage, name: &str, disk: Option<u32>, done: u64) -> Option<String> {
+        let goes_on = self.tasks.iter().any(|((of, _, _), task)| *of == stage && !task.is_full);
+        let waits = self.beside.waits_for(stage).filter(|_| !goes_on)?;
+        Some(format!("{stage:<8} {}: {} done; {waits}", task(name, disk), bytes(done)))
+    }
 }
 
 impl<W: Write + Send> Reporter for Lines<W> {
     fn event(&mut self, event: &Event) {
+        let beside = self.beside.take(event);
         let text = match event {
+            Event::StageStarted { .. } => line(event).map(|text| text + &beside),
             Event::Progress { stage, task, disk, done_bytes, total_bytes } => {
                 self.progress(*stage, task, *disk, *done_bytes, *total_bytes)
             }
@@ -121,6 +138,7 @@ impl Reporter for LogFile {
 mod tests {
     use super::*;
     use crate::events::StageStatus;
+    use crate::events::beside::tests::copied;
 
     fn progress(done: u64) -> Event {
         Event::Progress {
@@ -163,6 +181,22 @@ mod tests {
         assert_eq!(shown(Duration::from_secs(60), false, &events), lines);
         assert!(shown(Duration::from_secs(60), true, &events).contains("info: host: x\n"));
         assert!(shown(Duration::ZERO, false, &events).contains("CONVERT  copy disk 1: 0 B of 4.00 GiB\n"));
+    }
+
+    #[test]
+    fn a_stage_that_has_all_its_bytes_says_what_it_waits_for() {
+        let started = |stage| Event::StageStarted { stage, plugin: Some("lab".into()) };
+        let events = [
+            started(Stage::Flatten),
+            started(Stage::Inspect),
+            copied(0, 1 << 20),
+            copied(1, 1 << 20),
+            copied(0, 4 << 20),
+            copied(1, 4 << 20),
+            copied(1, 4 << 20),
+        ];
+        let lines = "FLATTEN  lab\nINSPECT  lab, beside FLATTEN\nFLATTEN  copy disk 2: 4.00 MiB done; waiting for the guest's fixes\n";
+        assert_eq!(shown(Duration::from_secs(60), false, &events), lines);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The pipeline says what happens as [`Event`]s and knows nothing of bars, colours or files.
 
 mod bars;
+mod beside;
 mod event;
 mod layer;
 mod lines;
