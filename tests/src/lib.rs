@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod bad;
+mod browser;
 mod esxi;
 pub mod esxi_disk;
 mod exporter;
@@ -32,6 +33,7 @@ pub mod windows_run;
 mod yard;
 
 pub use bad::{Library, lone_program, misbehaving, private_folder};
+pub use browser::looks_well;
 pub use esxi::Esxi;
 pub use exporter::Exporter;
 pub use grow::grown_model;

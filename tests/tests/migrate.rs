@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use vmdk2kvm_tests::{Booted, LabGuest, Outcome, boot, is_whole, lab, names, run};
+use vmdk2kvm_tests::{Booted, LabGuest, Outcome, boot, is_whole, lab, looks_well, names, run};
 
 /// What a finished `migrate -o DIR` leaves, and nothing else.
 fn expected_files(name: &str, tested: bool) -> Vec<String> {
@@ -52,6 +52,9 @@ fn migrates_with(settings: &[&str], name: &str, packaging: &str) -> Booted {
     assert_eq!(guest.digests(packaging), before, "the source changed");
     assert_eq!(names(output.path()), expected_files(name, tested));
     valid_domain(&output.path().join(format!("{name}.xml")));
+    if tested {
+        looks_well(&output.path().join("report.html"));
+    }
 
     let booted = boot(&guest, output.path());
     is_whole(&guest, &booted);

@@ -10,7 +10,7 @@ use super::rows::Batch;
 use super::summary::{BatchEnd, Job};
 use crate::events::{bytes, duration, escape};
 use crate::journal::write_file;
-use crate::report::Markup;
+use crate::report::{self, Cells, Markup};
 
 /// Sorts the table by the column whose head is clicked.
 const SORT: &str = include_str!("sort.js");
@@ -156,51 +156,44 @@ fn table(body: &mut Markup, end: &BatchEnd) {
     let last = runs().filter_map(|run| run.finished).fold(first, f64::max);
     let percent = |moment: f64| ((moment - first) / (last - first).max(0.001) * 100.0).clamp(0.0, 99.6);
     body.leaf("h2", &[], "Virtual machines");
-    body.tag("div", &[("class", "wide")], |area| {
-        area.tag("table", &[("id", "vms")], |table| {
-            table.tag("thead", &[], |head| {
-                head.tag("tr", &[], |row| {
-                    let names = ["VM", "State", "Runs", "Time", "Copied", "Limited by", "When it ran", "Message"];
-                    names.into_iter().for_each(|name| _ = row.leaf("th", &[], name));
-                });
-            });
-            table.tag("tbody", &[], |rows| {
-                for job in &end.jobs {
-                    let shown = Shown::of(job);
-                    let copied: u64 = job.attempts.iter().map(|run| run.bytes).sum();
-                    let mood = match job.state {
-                        State::Done => "good",
-                        State::Failed | State::Lost => "bad",
-                        _ => "odd",
-                    };
-                    let number = |value: f64| format!("{value:.3}");
-                    rows.tag("tr", &[], |row| {
-                        row.tag("td", &[], |cell| match &shown.link {
-                            Some(link) => _ = cell.leaf("a", &[("href", link)], &job.name),
-                            None => _ = cell.text(&job.name),
-                        });
-                        row.leaf("td", &[("class", mood)], &Shown::state(job));
-                        let runs = job.attempts.len();
-                        row.leaf("td", &[("class", "number"), ("data-sort", &runs.to_string())], &runs.to_string());
-                        let time = [("class", "number"), ("data-sort", &number(shown.seconds)[..])];
-                        row.leaf("td", &time, &duration(shown.seconds));
-                        row.leaf("td", &[("class", "number"), ("data-sort", &copied.to_string())], &bytes(copied));
-                        row.leaf("td", &[], &shown.limited_by);
-                        let begin = job.attempts.first().map_or(f64::MAX, |run| run.started);
-                        row.tag("td", &[("class", "track"), ("data-sort", &number(begin))], |cell| {
-                            for run in &job.attempts {
-                                let (start, end) = (percent(run.started), percent(run.finished.unwrap_or(last)));
-                                let place = format!("margin-left:{start:.2}%;width:{:.2}%", (end - start).max(0.4));
-                                let mood = if run.exit_code == Some(0) { "good" } else { "bad" };
-                                cell.leaf("div", &[("class", &format!("bar {mood}")), ("style", &place)], "");
-                            }
-                        });
-                        row.leaf("td", &[], &shown.message);
-                    });
-                }
-            });
-        });
+    let headings = ["VM", "State", "Runs", "Time", "Copied", "Limited by", "When it ran", "Message"];
+    report::table(body, "vms", &headings, |rows| {
+        end.jobs.iter().for_each(|job| rows.row(|row| cells(row, job, last, &percent)))
     });
+}
+
+/// A VM's row. `last` is when the last run ended; `percent` tells where a moment lies between the first and the last one.
+fn cells(row: &mut Cells<'_>, job: &Job, last: f64, percent: &dyn Fn(f64) -> f64) {
+    let shown = Shown::of(job);
+    let copied: u64 = job.attempts.iter().map(|run| run.bytes).sum();
+    let mood = match job.state {
+        State::Done => "good",
+        State::Failed | State::Lost => "bad",
+        _ => "odd",
+    };
+    let number = |value: f64| format!("{value:.3}");
+    row.cell(&[("class", "name")], |cell| match &shown.link {
+        Some(link) => _ = cell.leaf("a", &[("href", link)], &job.name),
+        None => _ = cell.text(&job.name),
+    });
+    row.text(mood, &Shown::state(job));
+    let mut sorted =
+        |by: &str, text: &str| _ = row.cell(&[("class", "number"), ("data-sort", by)], |cell| _ = cell.text(text));
+    let runs = job.attempts.len().to_string();
+    sorted(&runs, &runs);
+    sorted(&number(shown.seconds), &duration(shown.seconds));
+    sorted(&copied.to_string(), &bytes(copied));
+    row.text("name", &shown.limited_by);
+    let begin = job.attempts.first().map_or(f64::MAX, |run| run.started);
+    row.cell(&[("class", "track"), ("data-sort", &number(begin))], |cell| {
+        for run in &job.attempts {
+            let (start, end) = (percent(run.started), percent(run.finished.unwrap_or(last)));
+            let place = format!("margin-left:{start:.2}%;width:{:.2}%", (end - start).max(0.4));
+            let mood = if run.exit_code == Some(0) { "good" } else { "bad" };
+            cell.leaf("div", &[("class", &format!("bar {mood}")), ("style", &place)], "");
+        }
+    });
+    row.text("name", &shown.message);
 }
 
 #[cfg(test)]

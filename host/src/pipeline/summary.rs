@@ -124,6 +124,7 @@ impl Summary {
                 .as_ref()
                 .map(|test| test.verdict.accelerator.clone())
                 .filter(|word| !word.is_empty()),
+            processors: std::thread::available_parallelism().ok().and_then(|count| u32::try_from(count.get()).ok()),
             containment: Some(run.containment.clone()),
             warm: self.warm.clone(),
             key: Some(self.key.clone()),

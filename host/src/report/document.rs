@@ -67,6 +67,9 @@ pub struct Report {
     /// How guests were run on this machine: `kvm` or `tcg`; `None` when none was run.
     #[serde(default)]
     pub accelerator: Option<String>,
+    /// Processors of this machine that the run could use; `None` in the report of an older version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processors: Option<u32>,
     /// Whether the run was shut in; `None` in the report of an older version.
     #[serde(default)]
     pub containment: Option<Containment>,

@@ -3,9 +3,11 @@
 use base64::prelude::{BASE64_STANDARD, Engine};
 
 use super::markup::Markup;
+use super::pace::{pace, rate};
 use super::summary::{change_mood, machine, marks, outcome, phases, severity, stage_mood};
-use super::{ChangeRecord, ImageRecord, Report};
+use super::{ChangeRecord, ImageRecord, Report, table};
 use crate::events::{bytes, duration};
+use crate::machine::compare;
 
 /// The page; `screenshot` is a PNG of the guest's screen.
 pub(super) fn html(report: &Report, screenshot: Option<&[u8]>) -> String {
@@ -29,15 +31,11 @@ pub(super) fn html(report: &Report, screenshot: Option<&[u8]>) -> String {
             rounds(body, report);
             boot(body, report, screenshot);
             notes(body, report);
+            machines(body, report);
             changes(body, &report.changes);
             images(body, &report.images);
-            source(body, report);
             ways(body, report);
-            if let Some(new) = &report.machine {
-                facts(body, "New machine", &crate::machine::facts(new));
-                targets(body, report);
-            }
-            facts(body, "Old machine", &machine(&report.vm));
+            source(body, report);
         });
     });
     page.constant("\n");
@@ -90,27 +88,25 @@ fn stages(body: &mut Markup, report: &Report) {
     let last = report.stages.iter().map(|stage| stage.started_seconds + stage.seconds).fold(report.seconds, f64::max);
     let percent = |seconds: f64| (seconds / last.max(0.001) * 100.0).clamp(0.0, 100.0);
     body.leaf("h2", &[], "Stages");
-    table(body, &["Stage", "Plugin", "Status", "Time", "", "Bytes"], |rows| {
+    if let Some(pace) = pace(report) {
+        body.leaf("p", &[], &pace);
+    }
+    table(body, "", &["Stage", "Plugin", "Status", "Time", "When", "Bytes", "Rate"], |rows| {
         for stage in &report.stages {
             let (start, width) = (percent(stage.started_seconds), percent(stage.seconds).max(0.4));
             let place = format!("margin-left:{:.2}%;width:{:.2}%", start.min(99.6), width.min(100.0 - start.min(99.6)));
             let mood = stage_mood(stage.status).class();
-            rows.tag("tr", &[], |row| {
-                row.leaf("td", &[], &stage.name.to_string());
-                row.leaf("td", &[], stage.plugin.as_deref().unwrap_or("host"));
-                row.leaf("td", &[("class", mood)], stage.status.as_str());
-                row.leaf("td", &[("class", "number")], &duration(stage.seconds));
-                row.tag("td", &[("class", "track")], |cell| {
+            rows.row(|row| {
+                row.text("", &stage.name.to_string()).text("", stage.plugin.as_deref().unwrap_or("host"));
+                row.text(mood, stage.status.as_str()).text("number", &duration(stage.seconds));
+                row.cell(&[("class", "track")], |cell| {
                     cell.leaf("div", &[("class", &format!("bar {mood}")), ("style", &place)], "");
                     if !stage.phases.is_empty() {
                         cell.leaf("div", &[("class", "phases")], &phases(&stage.phases));
                     }
                 });
-                row.leaf(
-                    "td",
-                    &[("class", "number")],
-                    &if stage.bytes == 0 { String::new() } else { bytes(stage.bytes) },
-                );
+                row.text("number", &if stage.bytes == 0 { String::new() } else { bytes(stage.bytes) });
+                row.text("number", &rate(stage).unwrap_or_default());
             });
         }
     });
@@ -122,14 +118,8 @@ fn rounds(body: &mut Markup, report: &Report) {
         return;
     }
     body.leaf("h2", &[], "Rounds");
-    table(body, &["Round", "Changed", "Moved", "Time", "Copied in full"], |rows| {
-        for round in &rounds {
-            rows.tag("tr", &[], |row| {
-                for cell in round {
-                    row.leaf("td", &[], cell);
-                }
-            });
-        }
+    table(body, "", &["Round", "Changed", "Moved", "Time", "Copied in full"], |rows| {
+        rounds.iter().for_each(|round| rows.row(|row| round.iter().for_each(|cell| _ = row.text("", cell))));
     });
 }
 
@@ -220,14 +210,13 @@ fn images(body: &mut Markup, images: &[ImageRecord]) {
         return;
     }
     body.leaf("h2", &[], "Images");
-    table(body, &["File", "Format", "Stored", "Size", "SHA-256 of the file", "SHA-256 of the content"], |rows| {
+    table(body, "", &["File", "Format", "Stored", "Size", "SHA-256 of the file", "SHA-256 of the content"], |rows| {
         for image in images {
-            rows.tag("tr", &[], |row| {
-                row.leaf("td", &[], &image.path).leaf("td", &[], &image.format);
-                row.leaf("td", &[("class", "number")], &bytes(image.bytes));
-                row.leaf("td", &[("class", "number")], &bytes(image.virtual_size));
-                row.leaf("td", &[("class", "digest")], image.sha256.as_deref().unwrap_or("-"));
-                row.leaf("td", &[("class", "digest")], image.content_sha256.as_deref().unwrap_or("-"));
+            rows.row(|row| {
+                row.text("name", &image.path).text("", &image.format);
+                row.text("number", &bytes(image.bytes)).text("number", &bytes(image.virtual_size));
+                row.text("digest", image.sha256.as_deref().unwrap_or("-"));
+                row.text("digest", image.content_sha256.as_deref().unwrap_or("-"));
             });
         }
     });
@@ -238,18 +227,32 @@ fn source(body: &mut Markup, report: &Report) {
         return;
     }
     body.leaf("h2", &[], "Source");
-    table(body, &["Disk", "Chain", "Files", "Before", "After"], |rows| {
+    table(body, "", &["Disk", "Chain", "Files", "Before", "After"], |rows| {
         for (index, disk) in report.source.disks.iter().enumerate() {
             let links = report.chain.get(index).map(|chain| &chain.links[..]).unwrap_or_default();
             let formats: Vec<&str> = links.iter().map(|link| link.format.as_str()).collect();
-            rows.tag("tr", &[], |row| {
-                row.leaf("td", &[], &disk.name).leaf("td", &[], &formats.join(" on "));
-                row.leaf("td", &[("class", "files")], &disk.files.join("\n"));
-                row.leaf("td", &[("class", "digest")], &disk.before);
-                row.leaf("td", &[("class", "digest")], disk.after.as_deref().unwrap_or("-"));
+            rows.row(|row| {
+                row.text("name", &disk.name).text("name", &formats.join(" on "));
+                row.text("files", &disk.files.join("\n"));
+                row.text("digest", &disk.before).text("digest", disk.after.as_deref().unwrap_or("-"));
             });
         }
     });
+}
+
+/// The new machine beside the old one; the old one alone where there is no other.
+fn machines(body: &mut Markup, report: &Report) {
+    let Some(new) = &report.machine else { return facts(body, "Machine", &machine(&report.vm)) };
+    body.leaf("h2", &[], "New machine");
+    table(body, "", &["Part", "Old", "New", ""], |rows| {
+        for part in compare(&report.vm, new) {
+            let (class, word) = if part.changed { ("name changed", "changed") } else { ("name", "") };
+            rows.row(|row| {
+                row.text("", &part.label).text("name", &part.old).text(class, &part.new).text("about", word);
+            });
+        }
+    });
+    targets(body, report);
 }
 
 fn targets(body: &mut Markup, report: &Report) {
@@ -268,15 +271,9 @@ fn ways(body: &mut Markup, report: &Report) {
     if ways.is_empty() {
         return;
     }
-    body.leaf("h2", &[], "Ways");
-    table(body, &["Disk", "Way", "Why no better one"], |rows| {
-        for way in &ways {
-            rows.tag("tr", &[], |row| {
-                for cell in way {
-                    row.leaf("td", &[], cell);
-                }
-            });
-        }
+    body.leaf("h2", &[], "How the bytes came");
+    table(body, "", &["Disk", "Way", "Why no better one"], |rows| {
+        ways.iter().for_each(|way| rows.row(|row| way.iter().for_each(|cell| _ = row.text("name", cell))));
     });
 }
 
@@ -286,19 +283,5 @@ fn facts(body: &mut Markup, title: &str, facts: &[(&str, String)]) {
         for (label, value) in facts {
             list.leaf("dt", &[], label).leaf("dd", &[], value);
         }
-    });
-}
-
-/// Wide tables scroll inside of the page.
-fn table(body: &mut Markup, headings: &[&str], rows: impl FnOnce(&mut Markup)) {
-    body.tag("div", &[("class", "wide")], |area| {
-        area.tag("table", &[], |table| {
-            table.tag("tr", &[], |row| {
-                for heading in headings {
-                    row.leaf("th", &[], heading);
-                }
-            });
-            rows(table);
-        });
     });
 }

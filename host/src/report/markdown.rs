@@ -1,8 +1,10 @@
 //! report.md: the same for mail, tickets and terminals.
 
 use super::Report;
+use super::pace::{pace, rate};
 use super::summary::{machine, marks, outcome, phases, rounds, severity, ways};
 use crate::events::{bytes, duration, escape, escape_lines};
+use crate::machine::compare;
 
 /// The document.
 pub(super) fn markdown(report: &Report) -> String {
@@ -29,13 +31,17 @@ pub(super) fn markdown(report: &Report) -> String {
     table(
         &mut text,
         "Stages",
-        &["Stage", "Plugin", "Status", "Time", "Bytes"],
+        &["Stage", "Plugin", "Status", "Time", "Bytes", "Rate"],
         report.stages.iter().map(|stage| {
             let amount = if stage.bytes == 0 { String::new() } else { bytes(stage.bytes) };
             let plugin = plain(stage.plugin.as_deref().unwrap_or("host"));
-            vec![stage.name.to_string(), plugin, stage.status.as_str().into(), duration(stage.seconds), amount]
+            let (status, rate) = (stage.status.as_str().into(), rate(stage).unwrap_or_default());
+            vec![stage.name.to_string(), plugin, status, duration(stage.seconds), amount, rate]
         }),
     );
+    if let Some(pace) = pace(report) {
+        text.push_str(&format!("\n{pace}\n"));
+    }
     for stage in report.stages.iter().filter(|stage| !stage.phases.is_empty()) {
         text.push_str(&format!("\n{}: {}\n", stage.name, plain(&phases(&stage.phases))));
     }
@@ -100,23 +106,31 @@ pub(super) fn markdown(report: &Report) -> String {
     );
     table(
         &mut text,
-        "Ways",
+        "How the bytes came",
         &["Disk", "Way", "Why no better one"],
         ways(report).into_iter().map(|[disk, way, refused]| vec![code(&disk), plain(&way), plain(&refused)]),
     );
     if let Some(new) = &report.machine {
-        text.push_str("\n## New machine\n\n");
-        for (label, value) in crate::machine::facts(new) {
-            text.push_str(&format!("- {label}: {}\n", plain(&value)));
-        }
+        table(
+            &mut text,
+            "New machine",
+            &["Part", "Old", "New", ""],
+            compare(&report.vm, new).into_iter().map(|part| {
+                let word = if part.changed { "changed" } else { "" };
+                vec![part.label.clone(), plain(&part.old), plain(&part.new), word.to_owned()]
+            }),
+        );
+        text.push('\n');
         for target in &report.targets {
             let files: Vec<String> = target.files.iter().map(|file| code(file)).collect();
             text.push_str(&format!("- {}: {} ({})\n", plain(&target.name), files.join(", "), plain(&target.plugin)));
         }
     }
-    text.push_str("\n## Old machine\n\n");
-    for (label, value) in machine(&report.vm) {
-        text.push_str(&format!("- {label}: {}\n", plain(&value)));
+    if report.machine.is_none() {
+        text.push_str("\n## Machine\n\n");
+        for (label, value) in machine(&report.vm) {
+            text.push_str(&format!("- {label}: {}\n", plain(&value)));
+        }
     }
     text
 }

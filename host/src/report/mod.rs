@@ -4,7 +4,9 @@ mod document;
 mod html;
 mod markdown;
 mod markup;
+mod pace;
 mod summary;
+mod table;
 mod time;
 mod write;
 
@@ -13,5 +15,6 @@ pub use document::{
     StageRecord, TargetRecord, TestRecord, TestedMachine, Tool, WarmRecord, WayRecord,
 };
 pub(crate) use markup::Markup;
+pub(crate) use table::{Cells, table};
 pub use time::rfc3339;
 pub use write::write;

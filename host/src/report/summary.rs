@@ -1,9 +1,11 @@
 //! What both readable reports say about a run in words, so that they say the same.
 
-use vmdk2kvm_plugin_api::model::{Firmware, PowerState, Severity, VerdictKind, VmSpec};
+use vmdk2kvm_plugin_api::model::{PowerState, Severity, VerdictKind, VmSpec};
 
+use super::pace::copied;
 use super::{ChangeStatus, Containment, Report, RoundRecord, TestedMachine, WarmRecord, WayRecord};
 use crate::events::{Phase, StageStatus, bytes, duration};
+use crate::machine::{cpus, firmware};
 
 /// How a run ended, for colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,6 +137,9 @@ pub(super) fn marks(report: &Report) -> Vec<(&'static str, String, Mood)> {
         };
         marks.push(("Changes", format!("{done} of {}", report.changes.len()), mood));
     }
+    if let Some(copied) = copied(report) {
+        marks.push(("Copied", copied, Mood::Good));
+    }
     if !report.images.is_empty() {
         let stored: u64 = report.images.iter().map(|image| image.bytes).sum();
         let seen: u64 = report.images.iter().map(|image| image.virtual_size).sum();
@@ -149,15 +154,8 @@ fn count(report: &Report, statuses: &[ChangeStatus]) -> usize {
     report.changes.iter().filter(|change| statuses.contains(&change.status)).count()
 }
 
-/// The machine in facts.
+/// The old machine in facts, where there is no new one.
 pub(super) fn machine(vm: &VmSpec) -> Vec<(&'static str, String)> {
-    let firmware = match (vm.firmware, vm.secure_boot) {
-        (Firmware::Bios, _) => "BIOS",
-        (Firmware::Uefi, false) => "UEFI",
-        (Firmware::Uefi, true) => "UEFI with Secure Boot",
-        _ => "",
-    };
-    let cpus = vm.cpus;
     let nic = |nic: &vmdk2kvm_plugin_api::model::Nic| {
         [nic.mac.as_deref(), nic.model.as_deref(), nic.network.as_deref()]
             .into_iter()
@@ -168,8 +166,8 @@ pub(super) fn machine(vm: &VmSpec) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("Name", vm.name.clone()),
         ("UUID", vm.uuid.clone().unwrap_or_default()),
-        ("Firmware", firmware.to_owned()),
-        ("Processors", format!("{} (sockets: {}, cores each: {})", cpus.count, cpus.sockets, cpus.cores_per_socket)),
+        ("Firmware", firmware(vm.firmware, vm.secure_boot).to_owned()),
+        ("Processors", cpus(vm.cpus)),
         ("Memory", bytes(vm.memory_bytes)),
         ("TPM", if vm.tpm { "yes".to_owned() } else { String::new() }),
         ("Guessed", vm.guessed.join(", ")),

@@ -148,6 +148,9 @@ pub struct MountInfo {
     /// Bytes that can still be written to it, where the inspector asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_bytes: Option<u64>,
+    /// Bytes of it that are in use, where the inspector asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_bytes: Option<u64>,
     /// Files that can still be made on it; `None` also where the filesystem has no such limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_inodes: Option<u64>,

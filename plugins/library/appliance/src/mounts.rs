@@ -149,11 +149,12 @@ impl Mounter for Mounts {
 
 impl Mounts {
     fn info(&self, mount: &Mount) -> Result<MountInfo> {
-        let (bytes, inodes) = self.files.appliance.call(|handle| handle.free(&mount.mountpoint))?;
+        let space = self.files.appliance.call(|handle| handle.space(&mount.mountpoint))?;
         Ok(MountInfo::new(mount.device.clone(), mount.mountpoint.clone(), mount.fstype.clone()).with(|it| {
             it.uuid = mount.uuid.clone();
-            it.free_bytes = Some(bytes);
-            it.free_inodes = inodes;
+            it.free_bytes = Some(space.free_bytes);
+            it.used_bytes = Some(space.used_bytes);
+            it.free_inodes = space.free_inodes;
         }))
     }
 

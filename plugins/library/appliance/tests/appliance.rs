@@ -59,6 +59,7 @@ fn a_guest_is_read_and_changed_and_stays_inside_of_itself() {
     let root = &mounts.infos().unwrap()[0];
     assert_eq!((root.device.as_str(), root.mountpoint.as_str(), root.fstype.as_str()), ("/dev/sda", "/", "ext4"));
     assert!(root.free_bytes.is_some_and(|free| (1 << 20..96 << 20).contains(&free)), "{root:?}");
+    assert!(root.used_bytes.is_some_and(|used| (1 << 10..96 << 20).contains(&used)), "{root:?}");
     assert!(root.free_inodes.is_some_and(|free| (100..100_000).contains(&free)), "{root:?}");
     let guest = mounts.into_guest(&volumes);
 

@@ -36,7 +36,7 @@ pub fn extend(
     if added.is_empty() {
         return Ok(unchanged());
     }
-    let (free, _) = store.appliance.call(|handle| handle.free(parent(&path)))?;
+    let free = store.appliance.call(|handle| handle.space(parent(&path)))?.free_bytes;
     if free < added.len() as u64 {
         return Err(PluginError::unusable(format!(
             "{target}: {} bytes have to be added, and its filesystem has {free} left",

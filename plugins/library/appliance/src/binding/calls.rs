@@ -32,6 +32,17 @@ pub struct DirEntry {
     pub kind: Option<FileKind>,
 }
 
+/// The space of a filesystem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that an ordinary user could still write.
+    pub free_bytes: u64,
+    /// Bytes that are in use.
+    pub used_bytes: u64,
+    /// Files that could still be made; `None` where that is not limited.
+    pub free_inodes: Option<u64>,
+}
+
 macro_rules! path_calls {
     ($($(#[$doc:meta])* $name:ident;)*) => {
         $(
@@ -241,9 +252,8 @@ impl Handle {
         self.done("upload_offset", result)
     }
 
-    /// Bytes that an ordinary user could still write to the filesystem of this path, and files that could be made there; `None`
-    /// where that is not limited.
-    pub fn free(&mut self, path: &str) -> Call<(u64, Option<u64>)> {
+    /// The space of the filesystem of this path.
+    pub fn space(&mut self, path: &str) -> Call<Space> {
         let path = text("statvfs", path)?;
         // SAFETY: open handle, string ends in NUL; the result is ours.
         let found = unsafe { (self.api.statvfs)(self.raw, path.as_ptr()) };
@@ -252,11 +262,18 @@ impl Handle {
         }
         // SAFETY: not NULL.
         let found_here = unsafe { &*found };
-        let (blocks, size) = (found_here.bavail, found_here.frsize);
-        let files = (found_here.files > 0).then(|| u64::try_from(found_here.favail).unwrap_or(0));
+        let bytes = |blocks: i64| {
+            let size = u64::try_from(found_here.frsize).unwrap_or(0);
+            u64::try_from(blocks).unwrap_or(0).saturating_mul(size)
+        };
+        let space = Space {
+            free_bytes: bytes(found_here.bavail),
+            used_bytes: bytes(found_here.blocks.saturating_sub(found_here.bfree)),
+            free_inodes: (found_here.files > 0).then(|| u64::try_from(found_here.favail).unwrap_or(0)),
+        };
         // SAFETY: made by the library, not used afterwards.
         unsafe { (self.api.free_statvfs)(found) };
-        Ok((u64::try_from(blocks).unwrap_or(0).saturating_mul(u64::try_from(size).unwrap_or(0)), files))
+        Ok(space)
     }
 
     /// An extended attribute, symlinks not followed.
