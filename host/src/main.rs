@@ -94,7 +94,7 @@ fn act(invocation: &Invocation) -> u8 {
         Action::Batch(action) => many(invocation, action, started),
         Action::PluginCheck { file, sample } => check(invocation, file, sample.as_deref()),
         Action::Completions(shell) => document(invocation, || text(|out| cli::completions(*shell, out))),
-        Action::Man => document(invocation, || text(|out| cli::manual(out))),
+        Action::Man { plugin: None } => document(invocation, || text(|out| cli::manual(out))),
         other => document(invocation, || look(invocation, other).map_err(into_plugin_error)),
     }
 }
@@ -160,9 +160,15 @@ fn look(invocation: &Invocation, action: &Action) -> anyhow::Result<(String, Val
             warnings.extend(plugins::check_settings(&found, &settings.plugin)?);
             ("the settings are valid\n".to_owned(), json!({ "valid": true }))
         }
-        Action::Run(_) | Action::Batch(_) | Action::PluginCheck { .. } | Action::Completions(_) | Action::Man => {
-            (String::new(), Value::Null)
+        Action::Man { plugin: Some(name) } => {
+            let found = installed(&mut warnings)?;
+            text(|out| cli::plugin_page(plugins::manifest(&found, name)?, out))?
         }
+        Action::Run(_)
+        | Action::Batch(_)
+        | Action::PluginCheck { .. }
+        | Action::Completions(_)
+        | Action::Man { plugin: None } => (String::new(), Value::Null),
     };
     for warning in warnings {
         // A warning that cannot be shown is lost; the answer is not.

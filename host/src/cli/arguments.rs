@@ -197,8 +197,12 @@ pub(super) enum Verb {
         #[arg(value_name = "SHELL")]
         shell: Shell,
     },
-    /// Print the manual page, for `man -l -`
-    Man,
+    /// Print the manual page, or that of a plugin, for `man -l -`
+    Man {
+        /// Name of an installed plugin
+        #[arg(value_name = "PLUGIN")]
+        plugin: Option<String>,
+    },
 }
 
 /// Commands on plugins.

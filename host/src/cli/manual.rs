@@ -12,6 +12,12 @@ use super::options::grammar;
 use crate::config::option::paths;
 use crate::config::{Settings, VARIABLE_PREFIX};
 
+/// The commands whose examples begin the manual.
+const FIRST: [&str; 3] = ["doctor", "plan", "migrate"];
+
+const PLUGINS: &str = "Every stage is done by plugins. `vmdk2kvm plugin list` shows those that are installed. Each has a page with its \
+                       settings: `vmdk2kvm man NAME | man -l -`, and vmdk2kvm-NAME(7) where its package is installed.";
+
 /// Writes a completion script.
 pub fn completions(shell: Shell, out: &mut dyn Write) -> Result<(), PluginError> {
     // The generator panics when its writer fails, so it writes to memory.
@@ -32,12 +38,17 @@ fn write_manual(out: &mut dyn Write) -> std::io::Result<()> {
     page.render_name_section(out)?;
     page.render_synopsis_section(out)?;
     page.render_description_section(out)?;
+    writeln!(out, ".SH EXAMPLES")?;
+    for command in FIRST {
+        examples_of(command, out)?;
+    }
     page.render_options_section(out)?;
     writeln!(out, ".SH COMMANDS")?;
     for verb in command.get_subcommands() {
         command_sections("vmdk2kvm", verb, out)?;
     }
     settings_section(out)?;
+    writeln!(out, ".SH PLUGINS\n{}", roff(PLUGINS))?;
     writeln!(out, ".SH EXIT STATUS")?;
     for (code, meaning) in EXIT_CODES {
         writeln!(out, ".TP\n\\fB{code}\\fR\n{}", roff(meaning))?;
@@ -60,21 +71,31 @@ fn command_section(prefix: &str, command: &clap::Command, out: &mut dyn Write) -
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     writeln!(out, ".SS \"{}\"\n{}", roff(&name), roff(&about))?;
     let mut section = Vec::new();
-    let examples = examples::of(name.trim_start_matches("vmdk2kvm "));
-    let page = Man::new(command.clone().bin_name(name).disable_help_flag(true).after_help(""));
+    let page = Man::new(command.clone().bin_name(name.clone()).disable_help_flag(true).after_help(""));
     page.render_synopsis_section(&mut section)?;
-    for (line, about) in examples {
-        writeln!(section, ".PP\nExample: {}\n.RS 4\n.nf\n\\fB{}\\fR\n.fi\n.RE", roff(about), roff(line))?;
+    let command = name.trim_start_matches("vmdk2kvm ");
+    if !examples::of(command).is_empty() {
+        writeln!(section, ".SH EXAMPLES")?;
+        examples_of(command, &mut section)?;
     }
     page.render_options_section(&mut section)?;
     for line in String::from_utf8_lossy(&section).lines() {
         match line.strip_prefix(".SH ") {
-            Some(_) => writeln!(out, ".PP")?,
+            Some("SYNOPSIS") => writeln!(out, ".PP")?,
+            Some(heading) => writeln!(out, ".PP\n\\fI{heading}\\fR\n.PP")?,
             None if line == ".ie \\n(.g .ds Aq \\(aq" || line == ".el .ds Aq '" => {}
             None => writeln!(out, "{line}")?,
         }
     }
     Ok(())
+}
+
+/// The examples of a command, each below what it does.
+fn examples_of(command: &str, out: &mut dyn Write) -> std::io::Result<()> {
+    let mut all = examples::of(command).iter();
+    all.try_for_each(|(line, about)| {
+        writeln!(out, ".PP\n{}:\n.RS 4\n.nf\n\\fB{}\\fR\n.fi\n.RE", roff(about), roff(line))
+    })
 }
 
 fn settings_section(out: &mut dyn Write) -> std::io::Result<()> {
@@ -113,7 +134,7 @@ fn files_section(out: &mut dyn Write) -> std::io::Result<()> {
 }
 
 /// Escapes text for roff: backslashes, dashes that are not hyphens, and what would be a request at a line's begin.
-fn roff(text: &str) -> String {
+pub(super) fn roff(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-");
     if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
 }
@@ -154,6 +175,15 @@ mod tests {
         let (line, _) = &examples::of("migrate")[0];
         let (example, option) = (page.find(&roff(line)).unwrap(), page.find("\\fB\\-o\\fR, ").unwrap());
         assert!(example < option, "examples stand before the options");
+    }
+
+    #[test]
+    fn the_manual_begins_with_examples() {
+        let page = page();
+        let place = |heading: &str| page.find(heading).unwrap_or_else(|| panic!("{heading}"));
+        assert!(place(".SH DESCRIPTION") < place(".SH EXAMPLES") && place(".SH EXAMPLES") < place(".SH OPTIONS"));
+        let of_migrate = &page[place(".SS \"vmdk2kvm migrate\"")..];
+        assert!(of_migrate.find("\\fIEXAMPLES\\fR").unwrap() < of_migrate.find("\\fIOPTIONS\\fR").unwrap());
     }
 
     #[test]

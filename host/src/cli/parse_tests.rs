@@ -240,7 +240,8 @@ fn other_commands_are_told_apart() {
         ("config show -c a.toml", Action::ConfigShow),
         ("config check", Action::ConfigCheck),
         ("completions bash", Action::Completions(clap_complete::Shell::Bash)),
-        ("man", Action::Man),
+        ("man", Action::Man { plugin: None }),
+        ("man local", Action::Man { plugin: Some("local".into()) }),
     ] {
         assert_eq!(line(text).unwrap().action, action, "{text}");
     }

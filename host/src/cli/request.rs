@@ -83,7 +83,10 @@ pub enum Action {
     /// `completions SHELL`.
     Completions(Shell),
     /// `man`.
-    Man,
+    Man {
+        /// The plugin whose page it is; `None`: the program's own.
+        plugin: Option<String>,
+    },
 }
 
 /// Where what is said goes.
@@ -170,7 +173,7 @@ fn action(verb: Verb, flags: &mut Map<String, Value>) -> Action {
         Verb::Config(ConfigVerb::Show) => Action::ConfigShow,
         Verb::Config(ConfigVerb::Check) => Action::ConfigCheck,
         Verb::Completions { shell } => Action::Completions(shell),
-        Verb::Man => Action::Man,
+        Verb::Man { plugin } => Action::Man { plugin },
     }
 }
 
