@@ -5,6 +5,7 @@
 
 mod bad;
 mod browser;
+mod clean_root;
 mod esxi;
 pub mod esxi_disk;
 mod exporter;
@@ -21,6 +22,7 @@ mod peer;
 mod planted;
 mod program;
 mod release;
+mod repository;
 mod room;
 mod running;
 mod site;
@@ -34,6 +36,7 @@ mod yard;
 
 pub use bad::{Library, lone_program, misbehaving, private_folder};
 pub use browser::looks_well;
+pub use clean_root::CleanRoot;
 pub use esxi::Esxi;
 pub use exporter::Exporter;
 pub use grow::grown_model;
@@ -48,6 +51,7 @@ pub use nested::{nested_environment, nested_target, tested_and_built};
 pub use planted::Planted;
 pub use program::{Outcome, alone, binary, command, example, outcome, plugin_folder, run, run_with};
 pub use release::Release;
+pub use repository::{Repository, installs_and_migrates_on, make_packages};
 pub use room::{Room, STAGES, contents, names};
 pub use running::{Running, Signal};
 pub use site::{By, DISK, Site, disk_name, uri_path, vm};

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use vmdk2kvm_tests::{binary, private_folder, run_with};
+use vmdk2kvm_tests::{CleanRoot, binary, make_packages, private_folder, run_with};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
@@ -17,6 +17,8 @@ fn root() -> PathBuf {
 
 /// What authors of plugins build against.
 const DEV: &str = "vmdk2kvm-plugin-dev";
+/// What brings all the others.
+const BUNDLE: &str = "vmdk2kvm-bundle";
 
 /// The stock plugins by the package that has them.
 fn bundle() -> BTreeMap<String, BTreeSet<String>> {
@@ -42,47 +44,32 @@ fn text(bytes: &[u8]) -> String {
 
 /// The packages of a kind, by name, built from what the tests run.
 fn packages(kind: &str, out: &Path) -> BTreeMap<String, PathBuf> {
-    let mut make = Command::new(root().join("host/packaging/packages"));
-    make.args([kind, out.to_str().unwrap()]).env("BUILD", binary().parent().unwrap());
-    // How well they are packed is no matter here.
-    done(make.envs([("DPKG_DEB_COMPRESSOR_TYPE", "gzip"), ("DPKG_DEB_COMPRESSOR_LEVEL", "1")]));
+    make_packages(kind, out);
     let made = fs::read_dir(out).unwrap().map(|entry| entry.unwrap().path());
     let name = |path: &Path| {
         let file = path.file_name().unwrap().to_str().unwrap();
         file[..file.find(env!("CARGO_PKG_VERSION")).unwrap() - 1].to_owned()
     };
     let made: BTreeMap<_, _> = made.map(|path| (name(&path), path)).collect();
-    let expected: BTreeSet<String> = bundle().into_keys().chain(["vmdk2kvm", DEV].map(str::to_owned)).collect();
+    let expected: BTreeSet<String> = bundle().into_keys().chain(["vmdk2kvm", BUNDLE, DEV].map(str::to_owned)).collect();
     assert_eq!(made.keys().cloned().collect::<BTreeSet<_>>(), expected);
     made
 }
 
-/// A minimal Debian to install into.
-struct Clean(tempfile::TempDir);
+/// A clean Debian, and what is done with the packages in it.
+struct Clean(CleanRoot);
 
 impl Clean {
     fn with(packages: &[&str]) -> Self {
-        let tar = done(Command::new(root().join("tests/lab/clean-root")).args(packages));
-        let folder = private_folder();
-        done(Command::new("tar").args(["--zstd", "-xf", tar.trim(), "-C"]).arg(folder.path()));
-        Self(folder)
+        Self(CleanRoot::new(packages))
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.0.path(name)
     }
 
-    /// What these words do inside. `/proc` is there, and gone with the command.
     fn run(&self, words: &[&str]) -> Output {
-        let mut inside = Command::new("unshare");
-        inside.args(["--mount", "--pid", "--fork"]).arg(format!("--mount-proc={}", self.path("proc").display()));
-        inside.arg("chroot").arg(self.0.path()).args(words).env_clear();
-        inside.envs([
-            ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
-            ("DEBIAN_FRONTEND", "noninteractive"),
-            ("HOME", "/root"),
-        ]);
-        inside.output().unwrap()
+        self.0.run(words)
     }
 
     /// `apt-get install` of these packages, from nowhere else.
@@ -116,10 +103,12 @@ fn debian_packages_install_work_apart_and_leave_nothing() {
         // A plugin's package has nothing but its libraries and documents.
         let list = done(Command::new("dpkg-deb").arg("--contents").arg(path));
         let paths = list.lines().filter_map(|line| line.split_whitespace().nth(5)).filter(|path| !path.ends_with('/'));
-        let odd: Vec<_> = paths.filter(|path| !path.starts_with("./usr/share/doc/")).collect();
+        let (pages, paths): (Vec<_>, Vec<_>) =
+            paths.partition(|path| path.starts_with("./usr/share/man/man7/vmdk2kvm-"));
+        let odd: Vec<_> = paths.into_iter().filter(|path| !path.starts_with("./usr/share/doc/")).collect();
         let libraries = odd.iter().filter(|path| path.starts_with("./usr/lib/vmdk2kvm/plugins/lib")).count();
         let expected = bundle().get(name).map_or(0, BTreeSet::len);
-        assert_eq!(libraries, expected, "{name}: {odd:?}");
+        assert_eq!((libraries, pages.len()), (expected, expected), "{name}: {odd:?} {pages:?}");
         let sources = odd.iter().filter(|path| path.starts_with("./usr/share/vmdk2kvm/plugin-api/")).count();
         assert_eq!(sources > 0, name == DEV, "{name}: {odd:?}");
         assert!(name == "vmdk2kvm" || odd.len() == libraries + sources, "{name}: {odd:?}");
@@ -173,7 +162,13 @@ fn debian_packages_install_work_apart_and_leave_nothing() {
     assert!(purge.status.success(), "{purge:?}");
     let purge = clean.run(&[&["apt-get", "purge", "-y", DEV], &some[..]].concat());
     assert!(purge.status.success(), "{purge:?}");
-    for left in ["usr/bin/vmdk2kvm", "usr/lib/vmdk2kvm", "usr/share/vmdk2kvm", "usr/share/man/man1/vmdk2kvm.1.gz"] {
+    for left in [
+        "usr/bin/vmdk2kvm",
+        "usr/lib/vmdk2kvm",
+        "usr/share/vmdk2kvm",
+        "usr/share/man/man1/vmdk2kvm.1.gz",
+        "usr/share/man/man7/vmdk2kvm-local.7.gz",
+    ] {
         assert!(!clean.path(left).exists(), "{left} is left");
     }
 }
@@ -195,12 +190,22 @@ fn rpms_say_what_they_need_and_work_where_they_are_put() {
         assert_eq!(libraries.len(), plugins.len(), "{package}: {files}");
         // The folders are everybody's: the last package that has one takes it away.
         let is_folder = |path: &str| ["/usr/lib/vmdk2kvm", "/usr/lib/vmdk2kvm/plugins"].contains(&path);
-        let odd = others.iter().filter(|path| !is_folder(path) && !path.starts_with("/usr/share/doc/vmdk2kvm"));
+        let is_text = |path: &str| {
+            path.starts_with("/usr/share/doc/vmdk2kvm") || path.starts_with("/usr/share/man/man7/vmdk2kvm-")
+        };
+        let odd = others.iter().filter(|path| !is_folder(path) && !is_text(path));
         assert_eq!(odd.count(), 0, "{package}: {files}");
     }
     let needs = ask(DEV, "--requires");
     let needs: Vec<_> = needs.lines().filter(|need| !need.starts_with("rpmlib(")).collect();
     assert_eq!(needs, [format!("vmdk2kvm = {}", env!("CARGO_PKG_VERSION"))]);
+    let needs = ask(BUNDLE, "--requires");
+    let version = env!("CARGO_PKG_VERSION");
+    let whole = bundle()
+        .into_keys()
+        .chain(["vmdk2kvm".to_owned()])
+        .all(|name| needs.contains(&format!("{name} = {version}\n")));
+    assert!(whole && !needs.contains(DEV), "{needs}");
     let needs = ask("vmdk2kvm-plugin-guestfs", "--requires");
     assert!(needs.contains("libguestfs.so.0()(64bit)") && needs.contains("/usr/bin/qemu-img"), "{needs}");
 
@@ -237,7 +242,12 @@ fn a_prefix_of_its_own_works_and_another_libdir_is_checked() {
     let plugins = folder.path().canonicalize().unwrap().join("opt/kvm/lib/vmdk2kvm/plugins");
     assert!(paths.iter().all(|path| Path::new(path).parent() == Some(&*plugins)), "{paths:?}");
     assert_eq!(paths.len(), bundle().values().map(BTreeSet::len).sum::<usize>());
-    let shared = ["man/man1/vmdk2kvm.1.gz", "bash-completion/completions/vmdk2kvm", "doc/vmdk2kvm/PLUGINS.md"];
+    let shared = [
+        "man/man1/vmdk2kvm.1.gz",
+        "man/man7/vmdk2kvm-local.7.gz",
+        "bash-completion/completions/vmdk2kvm",
+        "doc/vmdk2kvm/PLUGINS.md",
+    ];
     for file in shared {
         assert!(fs::metadata(folder.path().join("opt/kvm/share").join(file)).unwrap().len() > 100, "{file}");
     }
