@@ -53,13 +53,13 @@ options! {
         resize: Vec<Resize>, Kind::Resizes, Flag::new("resize", "DISK=SIZE").of(&[Migrate, Plan, Flatten]);
         /// Write a disk onto a block device (1=/dev/vg/web), raw, instead of into a file; repeatable
         disk_out: Vec<DiskOut>, Kind::DiskOuts, Flag::new("disk-out", "DISK=DEVICE").of(MAKE_IMAGES);
-        /// Allow a device of --disk-out to be overwritten that is not empty
+        /// Allow --disk-out to overwrite a device that is not empty
         overwrite: bool, Kind::Flag, Flag::new("overwrite", "").of(MAKE_IMAGES);
-        /// Do STAGE and what follows again, even if a former run finished it
+        /// Do STAGE and the stages behind it again, even if a former run finished them
         from: Option<Stage>, Kind::Word(stages), Flag::new("from", "STAGE").of(MAKE_FROM_SOURCE);
         /// Stop after STAGE
         until: Stage = Stage::Test, Kind::Word(stages), Flag::new("until", "STAGE").of(MAKE_FROM_SOURCE);
-        /// Leave STAGE out: fix (the guest is moved as it is, even where a plan for it is blocked) or test; repeatable
+        /// Leave STAGE out: fix (the guest is moved as it is, even if its plan is blocked) or test; repeatable
         skip: Vec<Stage>, Kind::Words(skippable), Flag::new("skip", "STAGE").of(MAKE_MACHINES);
         /// Keep the work folder after success
         keep_work: bool, Kind::Flag, Flag::new("keep-work", "").of(MAKE_MACHINES);
@@ -129,14 +129,14 @@ options! {
     TestOptions {
         /// Tester for the boot test: NAME for the plugin NAME or NAME-test; `none` leaves the test out [default: by preference]
         plugin: Option<String>, Kind::Text, Flag::new("test", "TESTER").of(&[Migrate, Apply, Cutover, Test]);
-        /// Give the boot test up after this many seconds
+        /// Longest time for the boot test, in seconds
         // Ten times what a guest takes on a busy machine without hardware virtualisation.
         timeout_seconds: u64 = 600, Kind::Number(1, 86_400);
         /// An sshd must answer at this address of the guest
         ssh_address: Option<String>, Kind::Text;
         /// Port of that sshd
         ssh_port: Option<u16>, Kind::Number(1, 65_535);
-        /// Boot at most so many guests at once on this machine, whichever runs they belong to; others wait for their turn
+        /// Most guests that boot at once on this machine, counted over all runs; others wait
         at_once: Option<u32>, Kind::Number(1, 1000);
         /// Try a guest that does not come up, or of which nothing is proven, once more on a lesser machine, and deliver that
         fallback: bool, Kind::Flag;
@@ -164,7 +164,7 @@ options! {
         small_mib: u64 = 256, Kind::Number(0, 1 << 30);
         /// So is one that takes less than this many seconds [default: only the bytes count]
         small_seconds: Option<u64>, Kind::Number(1, 86_400);
-        /// How long a guest that was asked to shut down may take for it, in seconds
+        /// Seconds that the guest may take to shut down
         shutdown_seconds: u64 = 300, Kind::Number(1, 86_400);
     }
 }
