@@ -1,4 +1,4 @@
-//! The packages as a user meets them: in repositories that apt and dnf read. The other Debian is tested by `tests/run --full`.
+//! The packages as a user meets them: in repositories that apt and dnf read. Debian 13 is tested by `tests/run --full`.
 //!
 //! Needs root, dpkg-dev, apt-utils, createrepo-c, dnf, gnupg, rpm, python3, mmdebstrap, tar, zstd and unshare.
 
@@ -6,9 +6,12 @@ use std::process::Command;
 
 use vmdk2kvm_tests::{Repository, installs_and_migrates_on, make_packages, private_folder};
 
+/// On the release that the packages are built on: an older one lacks the C library that they want.
 #[test]
-fn everything_is_installed_on_debian_12_and_migrates_a_guest_there() {
-    installs_and_migrates_on("bookworm");
+fn everything_is_installed_on_this_release_and_migrates_a_guest_there() {
+    let release = std::fs::read_to_string("/etc/os-release").unwrap();
+    let suite = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME=")).unwrap();
+    installs_and_migrates_on(suite);
 }
 
 #[test]
