@@ -47,7 +47,7 @@ pub use planted::Planted;
 pub use program::{Outcome, alone, binary, command, example, outcome, plugin_folder, run, run_with};
 pub use release::Release;
 pub use room::{Room, STAGES, contents, names};
-pub use running::{Running, Signal};
+pub use running::{Running, Signal, processes, send};
 pub use site::{By, DISK, Site, disk_name, uri_path, vm};
 pub use slurm::{Slurm, Task};
 pub use small_disk::SmallDisk;
