@@ -138,7 +138,7 @@ fn vms() -> Vec<(String, String)> {
 }
 
 /// The stage in which that moment is.
-fn stage<'a>(moment: &'a str) -> &'a str {
+fn stage(moment: &str) -> &str {
     if moment == "format" { "convert" } else { moment }
 }
 

@@ -1,5 +1,6 @@
 //! The image of `examples/kubernetes` without a container engine: its steps in a clean root, and a batch in there as the Job runs it, by a user without rights
 //! who can write to its volumes alone, with the appliance that is built in.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::path::Path;
 use std::process::Command;
