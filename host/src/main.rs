@@ -243,8 +243,8 @@ fn many(invocation: &Invocation, action: &BatchAction, started: Instant) -> u8 {
     };
     let around = |events| Around { layers: &invocation.layers, surroundings: &surroundings, started, show, events };
     let answer = match action {
-        BatchAction::Run { asked, which, plan } => cli::event_file(&invocation.output)
-            .and_then(|events| batch::run(asked, which, *plan, around(events)))
+        BatchAction::Run { asked, which, task } => cli::event_file(&invocation.output)
+            .and_then(|events| batch::run(asked, which, *task, around(events)))
             .map(|ran| (render::batch(&ran.end, ran.estimate.as_ref()), json!(ran), ran.end.error())),
         BatchAction::Status { asked } => {
             batch::status(asked).map(|status| (render::batch_status(&status), json!(status), None))

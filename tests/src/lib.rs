@@ -53,7 +53,7 @@ pub use program::{Outcome, alone, binary, command, example, outcome, plugin_fold
 pub use release::Release;
 pub use repository::{Repository, installs_and_migrates_on, make_packages};
 pub use room::{Room, STAGES, contents, names};
-pub use running::{Running, Signal};
+pub use running::{Running, Signal, processes, send};
 pub use site::{By, DISK, Site, disk_name, uri_path, vm};
 pub use slurm::{Slurm, Task};
 pub use small_disk::SmallDisk;

@@ -14,10 +14,12 @@ pub const STAGES: [&str; 7] = ["fetch", "flatten", "inspect", "plan", "fix", "co
 /// Bytes of the disk.
 const DISK: usize = 32 << 20;
 
-/// Stands before qemu-img: with `SLOW_STAGE=convert` it does not end once what it was told is done.
+/// Stands before qemu-img: with `SLOW_STAGE=convert` it does not end once what it was told is done, unless the test has said `go` before.
 const QEMU_IMG: &str = r#"#!/bin/sh
 case "$SLOW_STAGE $1" in
-"convert commit" | "convert convert") "$REAL_QEMU_IMG" "$@" && : >"$SLOW_MARK" && exec sleep 1000000 ;;
+"convert commit" | "convert convert")
+    [ -e "$SLOW_GO" ] || { "$REAL_QEMU_IMG" "$@" && : >"$SLOW_MARK" && exec sleep 1000000; }
+    ;;
 esac
 exec "$REAL_QEMU_IMG" "$@"
 "#;

@@ -141,17 +141,12 @@ impl Running {
 
     /// Every process that descends from this run, by the mark in its environment, with its arguments.
     fn processes(&self) -> Vec<(u32, String)> {
-        let mark = format!("{MARK}={}", self.mark);
-        let entries = std::fs::read_dir("/proc").unwrap().flatten();
-        entries
-            .filter_map(|entry| {
-                let pid = entry.file_name().to_str()?.parse().ok()?;
-                let environment = std::fs::read(entry.path().join("environ")).ok()?;
-                environment.split(|byte| *byte == 0).find(|variable| *variable == mark.as_bytes())?;
-                let arguments = std::fs::read(entry.path().join("cmdline")).ok()?;
-                Some((pid, String::from_utf8_lossy(&arguments).replace('\0', " ")))
-            })
-            .collect()
+        processes(&format!("{MARK}={}", self.mark))
+    }
+
+    /// What it has said to people so far.
+    pub fn said(&self) -> String {
+        self.note("stderr")
     }
 
     fn note(&self, name: &str) -> String {
@@ -188,7 +183,22 @@ impl Drop for Running {
     }
 }
 
-fn send(pid: u32, signal: Signal) {
+/// Every process with this variable, `NAME=VALUE`, in its environment, with its arguments.
+pub fn processes(variable: &str) -> Vec<(u32, String)> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    entries
+        .filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let environment = std::fs::read(entry.path().join("environ")).ok()?;
+            environment.split(|byte| *byte == 0).find(|known| *known == variable.as_bytes())?;
+            let arguments = std::fs::read(entry.path().join("cmdline")).ok()?;
+            Some((pid, String::from_utf8_lossy(&arguments).replace('\0', " ")))
+        })
+        .collect()
+}
+
+/// Signals a process.
+pub fn send(pid: u32, signal: Signal) {
     // One that has just ended needs no signal.
     let _ = kill_process(Pid::from_raw(pid as i32).unwrap(), signal);
 }

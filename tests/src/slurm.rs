@@ -1,6 +1,7 @@
 //! A cluster of two nodes on this machine: Slurm's own daemons in a scratch folder, without systemd, listening on the loopback alone. Each daemon
 //! is stopped by its own process, and nothing stays.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -10,8 +11,13 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::send;
+
 /// How long anything of the cluster may take before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Two runs of a task on a node are so far apart.
+const SECONDS_APART: Duration = Duration::from_secs(2);
 
 /// The cluster.
 pub struct Slurm {
@@ -33,8 +39,8 @@ pub struct Task {
 }
 
 impl Slurm {
-    /// Starts it, with these licences (`a:2,b:1`).
-    pub fn start(licences: &str) -> Self {
+    /// Starts it, with these licences (`a:2,b:1`), and nodes that take so many tasks each.
+    pub fn start(licences: &str, cpus: u32) -> Self {
         let folder = tempfile::Builder::new().prefix("slurm").tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         for name in ["state", "spool-conv1", "spool-conv2", "logs"] {
@@ -53,13 +59,13 @@ impl Slurm {
              CommunicationParameters=NoInAddrAny,NoCtldInAddrAny\nSlurmUser=root\nSlurmdUser=root\nStateSaveLocation={dir}/state\n\
              SlurmdSpoolDir={dir}/spool-%n\nSlurmctldPidFile={dir}/ctld.pid\nSlurmdPidFile={dir}/%n.pid\nSlurmctldLogFile={dir}/logs/ctld\n\
              SlurmdLogFile={dir}/logs/%n\nProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\nSelectType=select/cons_tres\n\
-             SelectTypeParameters=CR_CPU\nSlurmdParameters=config_overrides\nReturnToService=2\nKillWait=5\nJobRequeue=1\nRequeueExit=75\n\
+             SelectTypeParameters=CR_CPU\nSlurmdParameters=config_overrides\nReturnToService=2\nKillWait=30\nJobRequeue=1\nRequeueExit=75\n\
              MpiDefault=none\nJobCompType=jobcomp/filetxt\nJobCompLoc={dir}/done\nSlurmdTimeout=30\n\
              SchedulerParameters=sched_interval=1,bf_interval=1,sched_min_interval=0\nLicenses={licences}\n"
         );
         for (number, name) in ["conv1", "conv2"].iter().enumerate() {
             let port = base + 1 + number as u32;
-            conf.push_str(&format!("NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=4\n"));
+            conf.push_str(&format!("NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus}\n"));
         }
         conf.push_str("PartitionName=all Nodes=conv1,conv2 Default=YES MaxTime=INFINITE State=UP\n");
         fs::write(at("slurm.conf"), conf).unwrap();
@@ -105,17 +111,23 @@ impl Slurm {
         text.lines().filter_map(task).collect()
     }
 
-    /// Waits until a condition on the tasks holds; what was pended until a later time is started at once.
+    /// Waits until a condition on the tasks holds; what was pended until a later time is started soon.
     #[track_caller]
     pub fn wait_until(&self, what: &str, mut holds: impl FnMut(&[Task]) -> bool) {
         let began = Instant::now();
+        let mut pended: HashMap<String, Instant> = HashMap::new();
         loop {
             let tasks = self.tasks();
             if holds(&tasks) {
                 return;
             }
-            for task in tasks.iter().filter(|task| task.state == "PENDING" && task.place.contains("BeginTime")) {
-                self.ask("scontrol", &["update", &format!("JobId={}", task.id), "StartTime=now"]);
+            let waits = |task: &&Task| task.state == "PENDING" && task.place.contains("BeginTime");
+            pended.retain(|id, _| tasks.iter().filter(waits).any(|task| task.id == *id));
+            for task in tasks.iter().filter(waits) {
+                // A node takes a task that ended there in the same second for one that was revoked.
+                if pended.entry(task.id.clone()).or_insert_with(Instant::now).elapsed() > SECONDS_APART {
+                    self.ask("scontrol", &["update", &format!("JobId={}", task.id), "StartTime=now"]);
+                }
             }
             assert!(began.elapsed() < PATIENCE, "{what}: {tasks:#?}\n{}", self.log());
             std::thread::sleep(Duration::from_millis(200));
@@ -127,7 +139,13 @@ impl Slurm {
         let (_, node) = self.nodes.iter_mut().find(|(known, _)| known == name).unwrap();
         node.kill().unwrap();
         node.wait().unwrap();
-        self.ask("scontrol", &["update", &format!("NodeName={name}"), "State=DOWN", "Reason=lost"]).unwrap();
+        self.set_node(name, "DOWN");
+    }
+
+    /// Keeps new tasks away from a node, or lets them go there again.
+    pub fn set_node(&self, name: &str, state: &str) {
+        self.ask("scontrol", &["update", &format!("NodeName={name}"), &format!("State={state}"), "Reason=test"])
+            .unwrap();
     }
 
     /// What the controller has logged.
@@ -154,8 +172,8 @@ fn steps(folder: &Path) {
         let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
         let is_ours = String::from_utf8_lossy(&environment).contains(&*folder.display().to_string());
         let is_step = fs::read_to_string(entry.path().join("comm")).is_ok_and(|name| name.trim() == "slurmstepd");
-        if let (true, true, Some(pid)) = (is_ours, is_step, Pid::from_raw(pid)) {
-            let _ = kill_process(pid, Signal::KILL);
+        if is_ours && is_step {
+            send(pid, Signal::KILL);
         }
     }
 }

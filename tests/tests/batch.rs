@@ -227,12 +227,6 @@ fn a_list_that_cannot_do_is_refused_before_a_byte_moves() {
         ("", vec![vm("vm0", "formt = \"raw\"")], 78, "unknown key `formt` in LIST, VM 1; did you mean `format`?"),
         ("[secrets]", vec![], 78, "unknown key `secrets`"),
         (
-            "[defaults.warm]\nenabled = true",
-            vec![vm("vm0", "")],
-            78,
-            "a batch migrates each VM in one go, and warm.enabled is set",
-        ),
-        (
             "[defaults.secrets]\npassword = { env = \"NO_SUCH_VARIABLE\" }",
             vec![vm("vm0", "")],
             78,
@@ -266,6 +260,26 @@ fn a_list_that_cannot_do_is_refused_before_a_byte_moves() {
     let refused = refused.expect(78);
     assert!(refused.message().ends_with("VM 1: its source holds a password"), "{}", refused.message());
     assert!(!refused.stderr.contains("hunter2") && !refused.json.to_string().contains("hunter2"));
+}
+
+#[test]
+fn a_table_that_cannot_do_is_refused_before_a_byte_moves() {
+    let many = Many::new(1);
+    let (table, out) = (many.room.path("jobs.csv"), many.room.path("out"));
+    let utf16: Vec<u8> = "\u{feff}source\nvm0.raw\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (text, code, message) in [
+        (utf16, 65, "it is in UTF-16, or no text"),
+        (format!("source\n{}", "vm0.raw\n".repeat(100_000)).into(), 65, "it lists more than 50000 virtual machines"),
+        ("source,formt\nvm0.raw,raw\n".into(), 78, "line 1: unknown column `formt`; did you mean `format`?"),
+        ("source\nvm0.raw,raw\n".into(), 65, "line 2: 2 cells under 1 names"),
+    ] {
+        fs::write(&table, text).unwrap();
+        let mut command = many.room.command(&["batch", "run"]);
+        command.arg(&table).arg("-o").arg(&out);
+        let refused = many.room.run(command).expect(code);
+        assert!(refused.message().ends_with(message), "{}", refused.message());
+        assert!(!out.exists());
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::fs;
 use std::process::Command;
 
 use serde_json::Value;
-use vmdk2kvm_tests::{Many, Slurm, Task, alone};
+use vmdk2kvm_tests::{Many, Slurm, Task, alone, names, started};
 
 /// The places, three VMs of each.
 const KEYS: [&str; 3] = ["host:a", "host:b", "store:x"];
@@ -24,7 +24,7 @@ impl Cluster {
         let vms: Vec<(String, String)> =
             (0..12).map(|index| (format!("vm{index}"), format!("keys = [\"{}\"]", KEYS[index % 3]))).collect();
         many.list(&format!("{head}\n[limits]\ntotal = 8\n\"host:a\" = 2\n\"host:b\" = 1\n\"store:x\" = 3"), &vms);
-        Self { many, slurm: Slurm::start("host-a:2,host-b:1,store-x:3") }
+        Self { many, slurm: Slurm::start("host-a:2,host-b:1,store-x:3", 4) }
     }
 
     /// Writes the scripts, and checks that the licences are those that the cluster has.
@@ -159,22 +159,27 @@ fn a_lost_nodes_vm_is_done_elsewhere_and_a_cancelled_one_can_be_resumed() {
         tasks.iter().filter(|task| task.state == "RUNNING" && task.place == node).cloned().collect::<Vec<_>>()
     };
     cluster.slurm.wait_until("tasks run", |tasks| tasks.iter().filter(|task| task.state == "RUNNING").count() >= 6);
-    let stopped = |cluster: &Cluster| {
-        cluster.status()["jobs"].as_array().unwrap().iter().filter(|job| job["stage"] == "flatten").count()
-    };
-    cluster.slurm.wait_until("their copies", |_| stopped(&cluster) >= 6);
-    let node = ["conv1", "conv2"].into_iter().find(|node| !running(&cluster.slurm.tasks(), node).is_empty()).unwrap();
-    let lost = running(&cluster.slurm.tasks(), node);
-    cluster.slurm.lose(node);
-    // Its processes live on: the requeued task finds the VM held, and is requeued once more.
-    let cancelled = cluster
-        .slurm
-        .tasks()
-        .into_iter()
-        .find(|task| task.state == "PENDING" && !lost.iter().any(|other| other.id == task.id));
-    if let Some(task) = &cancelled {
-        cluster.slurm.ask("scancel", &[&task.id]).unwrap();
-    }
+    // Half of each disk is read, and no more before the test says so.
+    let out = cluster.many.room.path("out");
+    let begun = || names(&out).into_iter().filter(|name| name.ends_with(".part") && !name.starts_with('.')).count();
+    cluster.slurm.wait_until("their copies", |_| begun() >= 6);
+    // Of those on the other node one is cancelled: it comes to its next safe point and ends.
+    let tasks = cluster.slurm.tasks();
+    let (lost, other) = (running(&tasks, "conv1"), running(&tasks, "conv2"));
+    assert!(!lost.is_empty() && !other.is_empty(), "{tasks:#?}");
+    cluster.slurm.ask("scancel", &[&other[0].id]).unwrap();
+    cluster.slurm.wait_until("the end of the cancelled one", |tasks| {
+        tasks.iter().all(|task| task.id != other[0].id || task.state == "CANCELLED")
+    });
+    let status = cluster.status();
+    let interrupted: Vec<&Value> =
+        status["jobs"].as_array().unwrap().iter().filter(|job| job["exit_code"] == 130).collect();
+    let [interrupted] = &interrupted[..] else { panic!("{status:#}") };
+    let cancelled = interrupted["name"].as_str().unwrap().to_owned();
+    assert_eq!(interrupted["state"], "waiting");
+    assert!(cluster.many.room.path(&format!("out/{cancelled}/.vmdk2kvm-work")).is_dir(), "it can be resumed");
+    // The processes of a lost node live on: the requeued task finds the VM held, and is requeued once more.
+    cluster.slurm.lose("conv1");
     cluster.many.room.go();
     // A cancelled task that never ran is forgotten at once.
     cluster.slurm.wait_until("all over", |tasks| !tasks.is_empty() && tasks.iter().all(is_over));
@@ -184,7 +189,7 @@ fn a_lost_nodes_vm_is_done_elsewhere_and_a_cancelled_one_can_be_resumed() {
         assert_eq!(states[&task.id], "COMPLETED", "{states:?}");
     }
     // What was cancelled is done by the same command, and nothing else is done again.
-    let (ran, _) = cluster.many.run(&[]);
+    let (ran, events) = cluster.many.run(&[]);
     ran.expect(0);
-    assert_eq!(cluster.many.digests(), expected);
+    assert_eq!((started(&events), cluster.many.digests()), (vec![cancelled], expected));
 }

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
-use super::limits::SERVER;
+use super::limits::{HOST, SERVER, STORE};
 use super::list::{self, List, Row};
 use super::request::{Around, Asked};
 use super::rows::{Batch, Vm, job};
+use super::whereabouts;
 use crate::config::secret::mask_uri;
 use crate::config::{Command, Layer};
 use crate::events::bytes;
@@ -50,14 +51,21 @@ fn read(asked: &Asked, around: Option<&Around<'_>>) -> Result<Batch> {
         }
     }
     problems.refuse()?;
-    let used: HashSet<&str> = batch.vms.iter().flat_map(|vm| &vm.keys).map(String::as_str).collect();
-    for key in batch.limits.unused(|key| used.contains(key)) {
-        batch.warnings.push(format!("no VM is read from {}, which has a limit", escape(key)));
-    }
     for finding in batch.vms.iter().flat_map(|vm| &vm.findings) {
         batch.warnings.push(format!("{} [{}]", escape(&finding.message), finding.code));
     }
     Ok(batch)
+}
+
+/// Warns of limits that no VM is under, once it is known where the VMs are. A VM that was not asked for may be anywhere.
+pub(super) fn warn_of_unused_limits(batch: &mut Batch) {
+    let somewhere = batch.vms.iter().any(|vm| whereabouts::lacks(batch, vm));
+    let used: HashSet<&str> = batch.vms.iter().flat_map(|vm| &vm.keys).map(String::as_str).collect();
+    let is_asked = |key: &str| key.split_once(':').is_some_and(|(kind, _)| [HOST, STORE].contains(&kind));
+    let unused = batch.limits.unused(|key| used.contains(key) || (somewhere && is_asked(key)));
+    let unused: Vec<String> =
+        unused.map(|key| format!("no VM is read from {}, which has a limit", escape(key))).collect();
+    batch.warnings.extend(unused);
 }
 
 /// Everything that is wrong.
@@ -136,24 +144,26 @@ fn vm(batch: &Batch, row: Row, around: Option<&Around<'_>>, seen: &mut Seen) -> 
         settings.insert("name".to_owned(), serde_json::json!(shown));
     }
     let layer = Layer { label: row.place.clone(), base: Some(base(&batch.label)), tree: settings };
-    let source = match around {
+    let (source, warm) = match around {
         Some(around) => runnable(batch, &layer, &output, around, seen)?,
-        None if source.contains("://") => source,
-        None => base(&batch.label).join(source).display().to_string(),
+        None if source.contains("://") => (source, false),
+        None => (base(&batch.label).join(source).display().to_string(), false),
     };
     let mut keys = row.keys;
     keys.extend(server(&source).map(|server| format!("{SERVER}:{server}")));
     let bytes = row.bytes.or_else(|| around.and_then(|_| local_bytes(&source)));
-    Ok(Vm { name, source, output, keys, bytes, findings: row.findings, layer })
+    Ok(Vm { name, source, output, group: row.group, warm, keys, bytes, findings: row.findings, layer })
 }
 
-/// Resolves the job of a VM, and looks for its secrets. Returns its source.
-fn runnable(batch: &Batch, layer: &Layer, output: &PathBuf, around: &Around<'_>, seen: &mut Seen) -> Result<String> {
+/// Resolves the job of a VM, and looks for its secrets. Returns its source, and whether it is migrated in rounds.
+fn runnable(
+    batch: &Batch,
+    layer: &Layer,
+    output: &PathBuf,
+    around: &Around<'_>,
+    seen: &mut Seen,
+) -> Result<(String, bool)> {
     let job = job(batch.defaults.as_ref(), &batch.limits, (layer, Some(output)), around, Command::Migrate)?;
-    if job.settings.warm.enabled {
-        return Err(PluginError::config("a batch migrates each VM in one go, and warm.enabled is set")
-            .hint("run `vmdk2kvm migrate --warm` for it, or leave warm.enabled out"));
-    }
     let places = format!("{:?} {:?}", job.settings.secrets, job.settings.keys);
     if seen.secrets.insert(places) {
         SecretStore::of_job(&job).check().map_err(|error| error.of_kind(ErrorKind::Config))?;
@@ -166,7 +176,7 @@ fn runnable(batch: &Batch, layer: &Layer, output: &PathBuf, around: &Around<'_>,
                 .hint("each disk needs a device of its own"));
         }
     }
-    Ok(job.settings.source.uri.unwrap_or_default())
+    Ok((job.settings.source.uri.unwrap_or_default(), job.settings.warm.enabled))
 }
 
 /// The folder of the list: what paths in it are relative to.

@@ -44,14 +44,18 @@ impl Ending {
         let image = |image: &Value| {
             Some(Image { path: image["path"].as_str()?.into(), file_bytes: image["file_bytes"].as_u64() })
         };
-        let copy = member("stages").as_array().into_iter().flatten().find(|stage| stage["name"] == "flatten").cloned();
-        let copied = copy.map(|stage| (stage["bytes"].as_u64(), stage["seconds"].as_f64())).unwrap_or_default();
+        let stages = member("stages");
+        // Several in rounds.
+        let copies = stages.as_array().into_iter().flatten().filter(|stage| stage["name"] == "flatten");
+        let copied = copies.fold((0, 0.0), |(bytes, seconds), stage| {
+            (bytes + stage["bytes"].as_u64().unwrap_or(0), seconds + stage["seconds"].as_f64().unwrap_or(0.0))
+        });
         Self {
             error,
             images: member("images").as_array().into_iter().flatten().filter_map(image).collect(),
             findings: serde_json::from_value(member("findings")).unwrap_or_default(),
             changes: member("changes").as_array().map_or(0, Vec::len),
-            copied: (copied.0.unwrap_or(0), copied.1.unwrap_or(0.0)),
+            copied,
         }
     }
 

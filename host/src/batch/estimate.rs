@@ -44,11 +44,13 @@ pub(super) fn estimate(batch: &Batch) -> Estimate {
     let (mut runs, mut open) = (Vec::new(), Vec::new());
     for vm in &batch.vms {
         let record = records.read(&vm.name);
-        match record.filter(|record| record.state == State::Done) {
-            Some(record) => runs.extend(record.attempts.last().and_then(|run| {
+        match record.as_ref().map(|record| (record.state, record)) {
+            // What is left of it is small, and no measure of a whole copy.
+            Some((State::Ready, _)) => {}
+            Some((State::Done, record)) => runs.extend(record.attempts.last().and_then(|run| {
                 (run.bytes > 0).then_some((run.bytes as f64, run.copy_seconds, run.finished? - run.started))
             })),
-            None => open.push(vm),
+            _ => open.push(vm),
         }
     }
     let sum = |of: fn(&(f64, f64, f64)) -> f64| runs.iter().map(of).sum::<f64>();

@@ -1,8 +1,8 @@
 //! The merged event stream: the events of all VMs in one, each with the `job` that it is of, and the batch's own.
 //!
 //! Lines are those of [`Event`], with a member `job`, the VM's name. Of the batch itself there are `run_started` and `run_finished` without a
-//! `job`, and for each VM `job_started` (`attempt`, counted from 1, `keys`, `limited_by`) and `job_ended` (`exit_code`, `next`: `done`, `again`,
-//! `failed`, and with `again` the `after_seconds`). Times are seconds since the batch's program started.
+//! `job`, and for each VM `job_started` (`attempt`, counted from 1, `keys`, `limited_by`) and `job_ended` (`exit_code`, `next`: `done`, `ready`
+//! after rounds, `again`, `failed`, and with `again` the `after_seconds`). Times are seconds since the batch's program started.
 
 use std::io::Write;
 use std::time::Instant;

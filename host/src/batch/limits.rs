@@ -12,6 +12,10 @@ pub(super) const TOTAL: &str = "total";
 pub(super) const BOOT: &str = "boot";
 /// The kind of key that every source with a server has.
 pub(super) const SERVER: &str = "server";
+/// The kind of key of the host that a VM runs on.
+pub(super) const HOST: &str = "esx";
+/// The kind of key of the storage that its disks lie on.
+pub(super) const STORE: &str = "datastore";
 /// No limit is larger.
 const LARGEST: u32 = 10_000;
 /// No key is longer, in bytes.
@@ -86,6 +90,11 @@ impl Limits {
     pub fn of(&self, key: &str) -> Option<u32> {
         let rest = || self.0.get(&format!("{}:*", key.split_once(':')?.0));
         self.0.get(key).or_else(rest).copied()
+    }
+
+    /// Whether any is about places of this kind.
+    pub fn are_about(&self, kind: &str) -> bool {
+        self.0.keys().any(|key| key.split_once(':').is_some_and(|(of, _)| of == kind))
     }
 
     /// How many VMs run at once in all: half as many as there are processors unless told, since each has several busy threads.

@@ -33,6 +33,8 @@ pub enum State {
     Running,
     /// Its process was running, and is no more: nobody said how it ended.
     Lost,
+    /// Rounds of it are made, and it waits for the next ones or for its cut-over.
+    Ready,
     /// It has its result.
     Done,
     /// It ended with an error.
@@ -48,6 +50,7 @@ impl State {
             Self::Waiting => "waiting",
             Self::Running => "running",
             Self::Lost => "lost",
+            Self::Ready => "ready",
             Self::Done => "done",
             Self::Failed => "failed",
             Self::Skipped => "skipped",
@@ -74,6 +77,17 @@ pub struct Attempt {
     pub copy_seconds: f64,
 }
 
+/// The rounds of a VM that is migrated in rounds.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct RoundsMade {
+    /// How many are durable.
+    pub count: u32,
+    /// Bytes that the last one read of the source.
+    pub moved_bytes: u64,
+    /// When the last one ended, in seconds since 1970.
+    pub finished: f64,
+}
+
 /// An image of a finished VM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Image {
@@ -95,6 +109,7 @@ pub(super) struct Record {
     pub stage: Option<Stage>,
     pub done_bytes: u64,
     pub total_bytes: u64,
+    pub rounds: Option<RoundsMade>,
     /// The last ones, oldest first.
     pub attempts: Vec<Attempt>,
     pub images: Vec<Image>,

@@ -33,6 +33,7 @@ pub(super) fn totals(end: &BatchEnd) -> String {
     let mut text = format!("{} of {} done", totals.done, totals.total);
     for (count, word) in [
         (totals.already_done, "of them before"),
+        (totals.ready, "ready for cut-over"),
         (totals.failed, "failed"),
         (totals.skipped, "skipped"),
         (totals.waiting, "not started"),
@@ -64,7 +65,7 @@ impl Shown {
         Self {
             seconds: runs.sum(),
             limited_by: last.and_then(|run| run.limited_by.clone()).unwrap_or_default(),
-            message: job.error.as_ref().map(|error| error.message.clone()).unwrap_or_default(),
+            message: job.message(),
             link,
         }
     }

@@ -1,7 +1,7 @@
 //! What a `batch` command asks for, and to whom it shows what happens.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::limits::Limit;
 use crate::config::{Layers, Surroundings};
@@ -29,8 +29,34 @@ pub enum Which {
     All,
     /// The one in this place, counted from 0.
     Index(usize),
-    /// Those of these names.
-    Only(Vec<String>),
+    /// Those of these names, and those of these groups.
+    Only {
+        /// Names.
+        names: Vec<String>,
+        /// Groups.
+        groups: Vec<String>,
+    },
+}
+
+/// What is done with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Each is migrated; one that is migrated in rounds gets its next ones.
+    Migrate,
+    /// Each is planned.
+    Plan,
+    /// Those that are migrated in rounds get their cut-over.
+    CutOver {
+        /// After so long no machine is shut down any more.
+        window: Option<Duration>,
+    },
+}
+
+impl Task {
+    /// Whether it leaves something behind.
+    pub(super) fn writes(self) -> bool {
+        self != Self::Plan
+    }
 }
 
 /// How a batch's progress is shown.

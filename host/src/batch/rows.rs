@@ -11,6 +11,7 @@ use super::list::Retries;
 use super::request::Around;
 use crate::config::{Command, Input, Job, Layer, Layers, Request, Settings, resolve};
 use crate::journal::StageKey;
+use crate::pipeline::remembered;
 
 /// A batch that was found to be without faults.
 #[derive(Debug)]
@@ -40,6 +41,10 @@ pub(super) struct Vm {
     pub source: String,
     /// Takes its result.
     pub output: PathBuf,
+    /// The group whose cut-over is one.
+    pub group: Option<String>,
+    /// Whether it is migrated in rounds.
+    pub warm: bool,
     /// The places that it is read from.
     pub keys: Vec<String>,
     /// Bytes that it uses at its source, as far as they are known.
@@ -71,6 +76,8 @@ pub(super) fn job(
         layers.flags.insert("output".to_owned(), json!(output));
     }
     let request = Request { command, input: Input::Source, plan_out: None };
+    // A cut-over goes on with what its rounds were told.
+    let (request, layers) = remembered(&request, &layers, around.surroundings)?;
     resolve(&request, &layers, around.surroundings)
 }
 
@@ -91,7 +98,11 @@ impl Batch {
 /// Identifies a job: a VM that is done under another one is looked at again, by its own journal.
 pub(super) fn key(job: &Job) -> Result<String> {
     // The folder is where the record lies, too: another machine may have it under another name.
-    let job = Job { settings: Settings { output: None, ..job.settings.clone() }, ..job.clone() };
+    let mut job = Job { settings: Settings { output: None, ..job.settings.clone() }, ..job.clone() };
+    // How a machine is brought to a stand, and how many rounds it has, is said for one command and no part of the result.
+    job.settings.source.power_off = false;
+    let rounds = std::mem::replace(&mut job.settings.warm, Settings::default().warm);
+    job.settings.warm.enabled = rounds.enabled;
     let text = serde_json::to_string(&job).map_err(|error| PluginError::defect(error.to_string()))?;
     Ok(StageKey::new(&["batch", &text]).as_str().to_owned())
 }

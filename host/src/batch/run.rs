@@ -6,20 +6,21 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::Serialize;
 use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 
-use super::check::{check, check_space};
+use super::check::{check, check_space, warn_of_unused_limits};
 use super::child::Ending;
 use super::children::{Children, News};
 use super::estimate::{Estimate, estimate};
 use super::events::Stream;
 use super::places::{Place, Places};
-use super::record::{HEARTBEAT, Record, Records, State, now};
+use super::record::{HEARTBEAT, Record, Records, RoundsMade, State, now};
 use super::report;
-use super::request::{Around, Asked, Which};
+use super::request::{Around, Asked, Task, Which};
 use super::rows::{Batch, key};
 use super::schedule::{Next, Scheduler, Work};
 use super::screen::Screen;
-use super::select::select;
+use super::select::{in_rounds, select};
 use super::summary::{BatchEnd, Job, SCHEMA, Totals};
+use super::whereabouts;
 use crate::config::Command;
 use crate::events::{self, ErrorDocument, Event, Stage};
 use crate::report::{Tool, rfc3339};
@@ -39,22 +40,27 @@ pub struct Ran {
     pub estimate: Option<Estimate>,
 }
 
-/// Runs a batch, or with `plan` only plans each VM of it. What fails for one VM is in the result; an error is one of the whole.
-pub fn run(asked: &Asked, which: &Which, plan: bool, mut around: Around<'_>) -> Result<Ran> {
+/// Does a task with a batch. What fails for one VM is in the result; an error is one of the whole.
+pub fn run(asked: &Asked, which: &Which, task: Task, mut around: Around<'_>) -> Result<Ran> {
     signals::install();
     let stream = Stream::new(around.events.take(), around.started);
-    let batch = check(asked, &around)?;
-    let selected = select(&batch, which)?;
+    let mut batch = check(asked, &around)?;
+    let mut selected = select(&batch, which)?;
+    if matches!(task, Task::CutOver { .. }) {
+        selected = in_rounds(&batch, which, selected)?;
+    }
     let records = Records::of(&batch.dir);
     records.prepare()?;
-    let all = *which == Which::All;
+    let plan = !task.writes();
+    // Cut-overs go on beside the rounds of others: the lock of each VM is enough.
+    let all = *which == Which::All && !matches!(task, Task::CutOver { .. });
     let _lock = (all && !plan).then(|| records.lock()).transpose()?;
     let places = asked.limit_dir.as_deref().map(Places::in_folder).transpose()?;
-    let command = if plan { Command::Plan } else { Command::Migrate };
+    let own = if plan { Command::Plan } else { Command::Migrate };
     let mut ready = Vec::new();
     for index in &selected {
         let vm = &batch.vms[*index];
-        let key = key(&batch.job(vm, &around, command)?)?;
+        let key = key(&batch.job(vm, &around, own)?)?;
         let former = records.read(&vm.name);
         let done = !plan && former.as_ref().is_some_and(|record| record.is_done(&key, &vm.output));
         let fresh = || Record::new(&vm.name, &key);
@@ -62,21 +68,34 @@ pub fn run(asked: &Asked, which: &Which, plan: bool, mut around: Around<'_>) -> 
             if plan { fresh() } else { former.map_or_else(fresh, |record| Record { key: key.clone(), ..record }) };
         ready.push(Entry { vm: *index, record, done, held: Vec::new(), touched: Instant::now() });
     }
+    // One of them alone is under no limit but those that others share.
+    if !matches!(which, Which::Index(_)) || places.is_some() {
+        let open: Vec<usize> = ready.iter().filter(|entry| !entry.done).map(|entry| entry.vm).collect();
+        whereabouts::fill(&mut batch, &open, &around)?;
+    }
+    warn_of_unused_limits(&mut batch);
     if !plan {
-        check_space(ready.iter().filter(|entry| !entry.done).map(|entry| &batch.vms[entry.vm]))?;
+        // The images of rounds have their space.
+        let takes_space = |entry: &&Entry| !entry.done && entry.record.rounds.is_none();
+        check_space(ready.iter().filter(takes_space).map(|entry| &batch.vms[entry.vm]))?;
     }
     let began = SystemTime::now();
+    let closes = match task {
+        Task::CutOver { window } => window.map(|window| around.started.elapsed() + window),
+        _ => None,
+    };
     let mut runner = Runner {
-        scheduler: scheduler(&batch, &ready, all),
+        scheduler: scheduler(&batch, &ready, all || matches!(task, Task::CutOver { .. })),
         screen: Screen::new(around.show, selected.len()),
         batch: &batch,
         around: &around,
         records,
         places,
-        command,
+        task,
         stream,
         entries: ready,
         asked: false,
+        closes,
     };
     runner.batch.warnings.iter().for_each(|warning| runner.screen.say(&format!("warning: {warning}")));
     runner.go()?;
@@ -85,7 +104,9 @@ pub fn run(asked: &Asked, which: &Which, plan: bool, mut around: Around<'_>) -> 
     let job = |entry: Entry| Job::of(&batch, &batch.vms[entry.vm], Some(entry.record), entry.done);
     let jobs: Vec<Job> = entries.into_iter().map(job).collect();
     let totals = Totals::of(&jobs);
-    let single = jobs.first().filter(|_| jobs.len() == 1 && !all).and_then(|job| job.exit_code);
+    let totals_code = totals.exit_code(interrupted, task);
+    // Whoever runs one VM of a list, as a cluster does, wants that VM's own code.
+    let single = jobs.first().filter(|job| jobs.len() == 1 && *which != Which::All && job.state == State::Failed);
     let end = BatchEnd {
         schema: SCHEMA,
         tool: Tool::this(),
@@ -93,8 +114,7 @@ pub fn run(asked: &Asked, which: &Which, plan: bool, mut around: Around<'_>) -> 
         started: rfc3339(began),
         finished: rfc3339(SystemTime::now()),
         seconds: around.started.elapsed().as_secs_f64(),
-        // Whoever runs one VM of a list, as a cluster does, wants that VM's own code.
-        exit_code: single.filter(|_| !interrupted).unwrap_or_else(|| totals.exit_code(interrupted)),
+        exit_code: single.and_then(|job| job.exit_code).filter(|_| !interrupted).unwrap_or(totals_code),
         totals,
         warnings: batch.warnings.clone(),
         jobs,
@@ -107,15 +127,15 @@ pub fn run(asked: &Asked, which: &Which, plan: bool, mut around: Around<'_>) -> 
     Ok(Ran { end, estimate })
 }
 
-/// A part of a batch is tried once: whoever runs parts, tries again by itself.
-fn scheduler(batch: &Batch, entries: &[Entry], all: bool) -> Scheduler {
+/// A part of a batch is tried once: whoever runs parts, tries again by itself. Not so a cut-over: its machine is off.
+fn scheduler(batch: &Batch, entries: &[Entry], again: bool) -> Scheduler {
     let work: Vec<Work> = entries
         .iter()
         .map(|entry| &batch.vms[entry.vm])
         .map(|vm| Work { keys: vm.keys.clone(), bytes: vm.bytes.unwrap_or(0) })
         .collect();
     let mut retries = batch.retries.clone();
-    if !all {
+    if !again {
         retries.pauses.clear();
     }
     Scheduler::new(&work, &batch.limits, retries)
@@ -139,13 +159,15 @@ struct Runner<'a> {
     around: &'a Around<'a>,
     records: Records,
     places: Option<Places>,
-    command: Command,
+    task: Task,
     scheduler: Scheduler,
     screen: Screen,
     stream: Stream,
     entries: Vec<Entry>,
     /// Somebody asked to stop.
     asked: bool,
+    /// When no further VM is begun.
+    closes: Option<Duration>,
 }
 
 impl Runner<'_> {
@@ -180,6 +202,7 @@ impl Runner<'_> {
                 self.screen.say(&format!("stopping: {} VMs go on to their next safe point", children.count()));
             }
             self.start_what_may(children)?;
+            self.close_window();
             if self.scheduler.is_over() && children.count() == 0 {
                 return Ok(());
             }
@@ -189,6 +212,15 @@ impl Runner<'_> {
                 None => {}
             }
             self.heartbeat(children)?;
+        }
+    }
+
+    /// No machine is shut down once the window is over. One that is off already is brought to its end.
+    fn close_window(&mut self) {
+        let now = self.now();
+        if self.closes.take_if(|closes| *closes <= now).is_some() {
+            self.scheduler.close();
+            self.screen.say("the window is over: no further machine is shut down");
         }
     }
 
@@ -223,16 +255,33 @@ impl Runner<'_> {
     fn start(&mut self, children: &mut Children, index: usize, now: Duration) -> Result<()> {
         let entry = &mut self.entries[index];
         let vm = &self.batch.vms[entry.vm];
+        // Another run may have worked on it since the list was read, and ended it.
+        if let Some(known) = self.records.read(&vm.name).filter(|_| self.task.writes()) {
+            let key = std::mem::take(&mut entry.record.key);
+            entry.done = known.is_done(&key, &vm.output);
+            entry.record = Record { key, ..known };
+            if entry.done {
+                entry.held.clear();
+                self.scheduler.ended(index, 0, now);
+                self.screen.settled(true);
+                return Ok(());
+            }
+        }
         let limited_by = self.scheduler.limited_by(index, now).map(str::to_owned);
         entry.record.begin(limited_by.as_deref());
         entry.touched = Instant::now();
-        if self.command == Command::Migrate {
+        if self.task.writes() {
             self.records.note(&mut entry.record)?;
         }
         let attempt = entry.record.attempts.len();
         self.stream.job_started(&vm.name, attempt, &vm.keys, limited_by.as_deref());
         self.screen.started(index, &vm.name, attempt);
-        let started = self.batch.job(vm, self.around, self.command).and_then(|job| children.start(index, &job));
+        let command = match self.task {
+            Task::Migrate => Command::Migrate,
+            Task::Plan => Command::Plan,
+            Task::CutOver { .. } => Command::Cutover,
+        };
+        let started = self.batch.job(vm, self.around, command).and_then(|job| children.start(index, &job));
         match started {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -251,7 +300,7 @@ impl Runner<'_> {
             Event::StageStarted { stage, .. } => {
                 entry.record.stage = Some(*stage);
                 entry.touched = Instant::now();
-                if self.command == Command::Migrate {
+                if self.task.writes() {
                     self.records.note(&mut entry.record)?;
                 }
                 if *stage == Stage::Convert {
@@ -262,6 +311,10 @@ impl Runner<'_> {
             }
             Event::Progress { stage: Stage::Flatten, done_bytes, total_bytes, .. } if *total_bytes > 0 => {
                 (entry.record.done_bytes, entry.record.total_bytes) = (*done_bytes, *total_bytes);
+            }
+            Event::RoundFinished { round, moved_bytes, .. } => {
+                let (count, moved_bytes) = (round.saturating_add(1), *moved_bytes);
+                entry.record.rounds = Some(RoundsMade { count, moved_bytes, finished: now() });
             }
             Event::Warning { message } => {
                 entry.record.warnings.push(message.clone());
@@ -287,24 +340,25 @@ impl Runner<'_> {
         record.findings = ending.findings;
         record.error = ending.error;
         let interrupted = code == ErrorKind::Interrupted.exit_code();
+        let vm = &self.batch.vms[entry.vm];
+        let in_rounds = vm.warm && self.task == Task::Migrate;
         let (word, after) = match next {
+            Next::Done if in_rounds => ("ready", None),
             Next::Done => ("done", None),
             Next::Again(after) => ("again", Some(after)),
             Next::Failed => ("failed", None),
         };
         record.state = match next {
+            Next::Done if in_rounds => State::Ready,
             Next::Done => State::Done,
             Next::Again(_) => State::Waiting,
             // It was asked to, and goes on with the next run.
             Next::Failed if interrupted && self.asked => State::Waiting,
             Next::Failed => State::Failed,
         };
-        let message = record.error.as_ref().map(|error| error.message.clone());
-        let vm = &self.batch.vms[entry.vm];
         self.stream.job_ended(&vm.name, code, word, after.map(|after| after.as_secs_f64()));
-        let copied = record.attempts.last().map_or(0, |run| run.bytes);
-        self.screen.ended(index, message.as_deref(), code, copied, after);
-        if self.command == Command::Migrate {
+        self.screen.ended(index, record, after);
+        if self.task.writes() {
             self.records.write(&mut entry.record)?;
         }
         for (index, key) in self.scheduler.give_up() {
@@ -321,7 +375,7 @@ impl Runner<'_> {
         (record.state, record.error) = (State::Skipped, Some(ErrorDocument::new(&error, None)));
         record.exit_code = None;
         self.screen.settled(false);
-        if self.command == Command::Migrate { self.records.write(record) } else { Ok(()) }
+        if self.task.writes() { self.records.write(record) } else { Ok(()) }
     }
 
     fn heartbeat(&mut self, children: &Children) -> Result<()> {
@@ -333,7 +387,7 @@ impl Runner<'_> {
             }
             entry.touched = Instant::now();
             entry.held.iter_mut().for_each(Place::touch);
-            if self.command == Command::Migrate {
+            if self.task.writes() {
                 self.records.note(&mut entry.record)?;
             }
         }

@@ -213,6 +213,18 @@ impl Scheduler {
         given_up
     }
 
+    /// No VM is started for the first time any more; what waits to be tried again still is.
+    pub fn close(&mut self) {
+        let vms = &mut self.vms;
+        for index in &self.open {
+            let vm = &mut vms[*index];
+            if vm.attempts == 0 {
+                vm.phase = Phase::Over;
+            }
+        }
+        self.open.retain(|index| vms[*index].phase != Phase::Over);
+    }
+
     /// Nothing is started any more.
     pub fn stop(&mut self) {
         self.stopped = true;

@@ -56,6 +56,19 @@ fn a_source_that_was_read_makes_room_while_its_guest_boots() {
 }
 
 #[test]
+fn what_has_begun_is_tried_again_after_the_last_one_was_to_begin() {
+    let mut scheduler =
+        Scheduler::new(&work(&[(&[], 3), (&[], 2), (&[], 1)]), &limits(&["total=2"]), Retries::default());
+    assert_eq!(started(&mut scheduler, 0), [0, 1]);
+    assert!(matches!(scheduler.ended(0, 75, at(1)), Next::Again(_)));
+    scheduler.close();
+    assert_eq!(started(&mut scheduler, 1000), [0], "the third one never began");
+    assert!(!scheduler.is_over());
+    [0, 1].into_iter().for_each(|index| _ = scheduler.ended(index, 0, at(1001)));
+    assert!(scheduler.is_over());
+}
+
+#[test]
 fn only_what_a_retry_may_cure_is_tried_again_after_its_pause() {
     let mut scheduler = Scheduler::new(&work(&[(&[], 1)]), &limits(&[]), Retries::default());
     for (pause, now) in [(30, 0), (300, 1000)] {

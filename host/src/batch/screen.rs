@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::record::{Record, State};
 use super::request::Show;
 use crate::events::{Event, Stage, bytes, duration, escape};
 
@@ -22,6 +23,7 @@ pub(super) struct Screen {
     vms: HashMap<usize, Shown>,
     total: usize,
     done: usize,
+    ready: usize,
     failed: usize,
 }
 
@@ -57,7 +59,7 @@ impl Screen {
             all.enable_steady_tick(Duration::from_millis(500));
             (screen, all)
         });
-        let screen = Self { show, bars, vms: HashMap::new(), total, done: 0, failed: 0 };
+        let screen = Self { show, bars, vms: HashMap::new(), total, done: 0, ready: 0, failed: 0 };
         screen.all();
         screen
     }
@@ -118,17 +120,21 @@ impl Screen {
         }
     }
 
-    /// The run of a VM ended; `after`: it is tried again then.
-    pub fn ended(&mut self, index: usize, error: Option<&str>, code: u8, copied: u64, after: Option<Duration>) {
+    /// The run of a VM ended, and this is known of it; `after`: it is tried again then.
+    pub fn ended(&mut self, index: usize, record: &Record, after: Option<Duration>) {
         let Some(vm) = self.vms.remove(&index) else { return };
         if let Some(bar) = &vm.bar {
             bar.finish_and_clear();
         }
-        match (error, after) {
+        let code = record.exit_code.unwrap_or(0);
+        match (record.error.as_ref().map(|error| &error.message), after) {
             (None, _) => {
-                self.done += 1;
+                let ready = record.state == State::Ready;
+                *(if ready { &mut self.ready } else { &mut self.done }) += 1;
                 if self.bars.is_none() {
-                    self.say(&format!("{}: done, {} copied", vm.name, bytes(copied)));
+                    let copied = bytes(record.attempts.last().map_or(0, |run| run.bytes));
+                    let what = if ready { "ready for its cut-over" } else { "done" };
+                    self.say(&format!("{}: {what}, {copied} copied", vm.name));
                 }
             }
             (Some(error), Some(after)) => {
@@ -153,9 +159,10 @@ impl Screen {
     fn all(&self) {
         let Some((_, all)) = &self.bars else { return };
         let (running, total) = (self.vms.len(), self.total);
-        let waiting = total.saturating_sub(self.done + self.failed + running);
+        let waiting = total.saturating_sub(self.done + self.ready + self.failed + running);
+        let ready = if self.ready > 0 { format!("{} ready, ", self.ready) } else { String::new() };
         all.set_message(format!(
-            "{} of {total} done, {running} running, {waiting} waiting, {} failed",
+            "{} of {total} done, {ready}{running} running, {waiting} waiting, {} failed",
             self.done, self.failed
         ));
     }
@@ -202,7 +209,9 @@ mod tests {
             total_bytes: 4 << 30,
         };
         screen.event(0, &copied(1 << 30));
-        screen.ended(1, Some("no route\x07"), 65, 0, None);
+        let error = vmdk2kvm_plugin_api::PluginError::unusable("no route\x07");
+        let error = Some(crate::events::ErrorDocument::new(&error, None));
+        screen.ended(1, &Record { exit_code: Some(65), error, ..Record::default() }, None);
         std::thread::sleep(Duration::from_millis(600));
         let seen = paper.0.lock().unwrap().clone();
         for part in [

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use vmdk2kvm_plugin_api::ErrorKind;
 use vmdk2kvm_plugin_api::model::Finding;
 
-use super::record::{Attempt, Record, State, now};
+use super::record::{Attempt, Record, RoundsMade, State, now};
+use super::request::Task;
 use super::rows::{Batch, Vm};
-use crate::events::{ErrorDocument, Stage};
+use crate::events::{ErrorDocument, Stage, bytes, duration};
 use crate::report::Tool;
 
 /// Schema number of `batch.json`.
@@ -50,6 +51,9 @@ pub struct Totals {
     pub done: usize,
     /// That had their results before.
     pub already_done: usize,
+    /// With rounds, that wait for their cut-over.
+    #[serde(default)]
+    pub ready: usize,
     /// That run.
     pub running: usize,
     /// Whose run ended without a word.
@@ -75,6 +79,9 @@ pub struct Job {
     pub source: String,
     /// Its folder; relative to the batch's where it lies in that.
     pub output: String,
+    /// The group whose cut-over is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// How far it is.
     pub state: State,
     /// Whether it had its result before this run.
@@ -95,6 +102,12 @@ pub struct Job {
     /// Bytes of the copy in all; 0: not known.
     #[serde(default)]
     pub total_bytes: u64,
+    /// Its rounds, where it is migrated in rounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rounds: Option<RoundsMade>,
+    /// How old the last round of one without a result is, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_age_seconds: Option<f64>,
     /// Bytes that it uses at its source; none: not known.
     #[serde(default)]
     pub bytes: Option<u64>,
@@ -117,10 +130,13 @@ impl Job {
         let record = record.unwrap_or_default();
         let state = record.state_now();
         let runs = matches!(state, State::Running | State::Lost);
+        let open = record.rounds.as_ref().filter(|_| state != State::Done);
+        let age = open.map(|rounds| (now() - rounds.finished).max(0.0));
         Self {
             name: vm.name.clone(),
             source: vm.source.clone(),
             output: vm.output.strip_prefix(&batch.dir).unwrap_or(&vm.output).display().to_string(),
+            group: vm.group.clone(),
             state,
             already_done,
             exit_code: record.exit_code,
@@ -128,6 +144,8 @@ impl Job {
             stage: record.stage,
             done_bytes: record.done_bytes,
             total_bytes: record.total_bytes,
+            rounds: record.rounds,
+            round_age_seconds: age,
             bytes: vm.bytes,
             keys: vm.keys.clone(),
             attempts: record.attempts,
@@ -135,6 +153,19 @@ impl Job {
             findings: vm.findings.iter().cloned().chain(record.findings).collect(),
             silent_seconds: runs.then(|| (now() - record.updated).max(0.0)),
         }
+    }
+
+    /// What there is to say of it in a few words: what went wrong, and how old its last round is.
+    pub fn message(&self) -> String {
+        let error = self.error.as_ref().map(|error| error.message.clone());
+        let rounds = self.rounds.as_ref().zip(self.round_age_seconds).map(|(rounds, age)| {
+            let (moved, age) = (bytes(rounds.moved_bytes), duration(age));
+            match rounds.count {
+                1 => format!("1 round, {moved}, {age} ago"),
+                count => format!("{count} rounds, the last one {moved}, {age} ago"),
+            }
+        });
+        error.into_iter().chain(rounds).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -147,6 +178,7 @@ impl Totals {
                 State::Waiting => &mut totals.waiting,
                 State::Running => &mut totals.running,
                 State::Lost => &mut totals.lost,
+                State::Ready => &mut totals.ready,
                 State::Done => &mut totals.done,
                 State::Failed => &mut totals.failed,
                 State::Skipped => &mut totals.skipped,
@@ -163,12 +195,13 @@ impl Totals {
         totals
     }
 
-    /// The exit code of a batch that has ended.
-    pub fn exit_code(&self, interrupted: bool) -> u8 {
+    /// The exit code of a batch that has ended with this task. Rounds are what a migration in rounds is to come to, and not what its cut-over is.
+    pub(super) fn exit_code(&self, interrupted: bool, task: Task) -> u8 {
         let again = |code: &u8| matches!(*code, 74 | 75);
+        let ready = if matches!(task, Task::CutOver { .. }) { 0 } else { self.ready };
         match self {
             _ if interrupted => ErrorKind::Interrupted.exit_code(),
-            _ if self.done == self.total => 0,
+            _ if self.done + ready == self.total => 0,
             _ if self.skipped == 0 && self.by_code.keys().all(again) => ErrorKind::Temporary.exit_code(),
             _ => SOME_FAILED,
         }
@@ -183,15 +216,20 @@ impl BatchEnd {
         if let Some(error) = one.and_then(|job| job.error.clone()) {
             return Some(error);
         }
-        let Totals { total, done, .. } = self.totals;
+        let Totals { total, done, ready, failed, skipped, .. } = self.totals;
+        let only_late = failed + skipped == 0 && ready > 0;
         let (kind, hint) = match self.exit_code {
             0 => return None,
             130 => ("interrupted", "the same command continues where this one stopped"),
+            75 if only_late => ("temporary", "run the same command again in the next window"),
             75 => ("temporary", "what failed may be cured by a retry: run the same command again"),
             _ => ("batch", "their codes and messages are in batch.json; the same command tries them again"),
         };
-        let message = format!("{} of {total} VMs did not get through", total - done);
-        let message = if self.exit_code == 130 { "interrupted".to_owned() } else { message };
+        let message = match self.exit_code {
+            130 => "interrupted".to_owned(),
+            75 if only_late => format!("{ready} of {total} VMs still wait for their cut-over"),
+            _ => format!("{} of {total} VMs did not get through", total - done - ready),
+        };
         let hint = Some(hint.to_owned());
         Some(ErrorDocument { code: self.exit_code, kind: kind.to_owned(), message, hint, stage: None, plugin: None })
     }
@@ -210,6 +248,16 @@ mod tests {
             by_code: codes.iter().copied().collect(),
             ..Totals::default()
         };
+        let ready = |totals: Totals, ready: usize| Totals { ready, total: totals.total + ready, ..totals };
+        let cut_over = Task::CutOver { window: None };
+        for (totals, task, code) in [
+            (ready(of(1, &[], 0), 2), Task::Migrate, 0),
+            (ready(of(1, &[], 0), 2), cut_over, 75),
+            (ready(of(1, &[(65, 1)], 0), 2), Task::Migrate, 82),
+            (of(3, &[], 0), cut_over, 0),
+        ] {
+            assert_eq!(totals.exit_code(false, task), code, "{totals:?} {task:?}");
+        }
         for (totals, interrupted, code) in [
             (of(3, &[], 0), false, 0),
             (of(3, &[(75, 1), (74, 2)], 0), false, 75),
@@ -218,7 +266,7 @@ mod tests {
             (of(1, &[(77, 1)], 4), false, 82),
             (of(3, &[(65, 1)], 0), true, 130),
         ] {
-            assert_eq!(totals.exit_code(interrupted), code, "{totals:?}");
+            assert_eq!(totals.exit_code(interrupted, Task::Migrate), code, "{totals:?}");
         }
     }
 }

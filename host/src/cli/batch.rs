@@ -1,27 +1,38 @@
 //! The grammar of `batch`, and what it asks for.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use crate::batch::{Asked, ExportTo, Limit, Which};
+use crate::batch::{Asked, ExportTo, Limit, Task, Which};
 
 /// Commands on many virtual machines.
 #[derive(Debug, Subcommand)]
 pub(super) enum BatchVerb {
-    /// Migrate every virtual machine of a list; the same command continues
+    /// Migrate every virtual machine of a list; the same command continues, and makes further rounds of warm ones
     Run {
         #[command(flatten)]
         list: ListArgs,
-        /// Migrate the one in this place of the list, counted from 0, and end with its exit code
-        #[arg(long, value_name = "N", conflicts_with = "only")]
-        index: Option<usize>,
-        /// Migrate the one of this name; repeatable
-        #[arg(long, value_name = "NAME")]
-        only: Vec<String>,
+        #[command(flatten)]
+        part: PartArgs,
         /// Plan all of them, show every finding, and reckon what the batch will take
         #[arg(long)]
         dry_run: bool,
+    },
+    /// End warm migrations of a list: shut each machine down, copy the last changes, and go through every stage
+    #[command(group = clap::ArgGroup::new("whose").args(["all", "index", "only", "group"]).required(true).multiple(true))]
+    Cutover {
+        #[command(flatten)]
+        list: ListArgs,
+        /// End all of the list
+        #[arg(long, conflicts_with_all = ["index", "only", "group"])]
+        all: bool,
+        #[command(flatten)]
+        part: PartArgs,
+        /// Shut down no further machine after this time, such as 90m or 2h; what has begun is brought to its end
+        #[arg(long, value_name = "TIME", value_parser = window)]
+        window: Option<Duration>,
     },
     /// Show how far each virtual machine of a list is; reads only
     Status {
@@ -83,17 +94,41 @@ pub(super) struct ListArgs {
     limit_dir: Option<PathBuf>,
 }
 
+/// A whole number of seconds, minutes or hours.
+fn window(text: &str) -> Result<Duration, String> {
+    let units = [("s", 1), ("m", 60), ("h", 3600)];
+    let read = |(unit, seconds)| text.strip_suffix(unit)?.parse::<u32>().ok()?.checked_mul(seconds);
+    let found = units.into_iter().find_map(read).filter(|seconds| *seconds > 0);
+    found
+        .map(|seconds| Duration::from_secs(seconds.into()))
+        .ok_or_else(|| "a number and s, m or h, such as 90m".to_owned())
+}
+
+/// A part of the list.
+#[derive(Debug, Args)]
+pub(super) struct PartArgs {
+    /// The one in this place of the list, counted from 0, alone; ends with its exit code
+    #[arg(long, value_name = "N", conflicts_with_all = ["only", "group"])]
+    index: Option<usize>,
+    /// The one of this name alone; repeatable
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Those of this group alone; repeatable
+    #[arg(long, value_name = "GROUP")]
+    group: Vec<String>,
+}
+
 /// What `batch` asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BatchAction {
-    /// `batch run`.
+    /// `batch run` and `batch cutover`.
     Run {
         /// The list.
         asked: Asked,
         /// Which of it.
         which: Which,
-        /// Whether they are only planned.
-        plan: bool,
+        /// What is done with them.
+        task: Task,
     },
     /// `batch status`.
     Status {
@@ -117,16 +152,25 @@ impl From<ListArgs> for Asked {
     }
 }
 
+impl From<PartArgs> for Which {
+    fn from(PartArgs { index, only, group }: PartArgs) -> Self {
+        match index {
+            Some(index) => Self::Index(index),
+            None if only.is_empty() && group.is_empty() => Self::All,
+            None => Self::Only { names: only, groups: group },
+        }
+    }
+}
+
 impl From<BatchVerb> for BatchAction {
     fn from(verb: BatchVerb) -> Self {
         match verb {
-            BatchVerb::Run { list, index, only, dry_run } => {
-                let which = match index {
-                    Some(index) => Which::Index(index),
-                    None if only.is_empty() => Which::All,
-                    None => Which::Only(only),
-                };
-                Self::Run { asked: list.into(), which, plan: dry_run }
+            BatchVerb::Run { list, part, dry_run } => {
+                let task = if dry_run { Task::Plan } else { Task::Migrate };
+                Self::Run { asked: list.into(), which: part.into(), task }
+            }
+            BatchVerb::Cutover { list, all: _, part, window } => {
+                Self::Run { asked: list.into(), which: part.into(), task: Task::CutOver { window } }
             }
             BatchVerb::Status { list } => Self::Status { asked: list.into() },
             BatchVerb::Export(ExportVerb::Slurm { list, to }) => {

@@ -162,6 +162,7 @@ mod tests {
             "config show",
             "doctor",
             "batch run",
+            "batch cutover",
             "batch export slurm",
         ] {
             assert!(page.contains(&format!(".SS \"vmdk2kvm {command}\"")), "{command}");

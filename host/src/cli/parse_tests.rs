@@ -8,7 +8,7 @@ use vmdk2kvm_plugin_api::Kind;
 use super::super::arguments::EXIT_CODES;
 use super::super::{Action, BatchAction, EventsTo, Output};
 use super::*;
-use crate::batch::{Asked, ExportTo, Which};
+use crate::batch::{Asked, ExportTo, Task, Which};
 use crate::config::{Command, Input, Request};
 
 fn line(text: &str) -> Result<Invocation, Stop> {
@@ -21,9 +21,9 @@ fn ran(text: &str) -> (Request, Value) {
     (request, Value::Object(invocation.layers.flags))
 }
 
-fn run(which: Which, plan: bool) -> BatchAction {
+fn run(which: Which, task: Task) -> BatchAction {
     let asked = Asked { list: "jobs.toml".into(), limits: vec!["total=2".parse().unwrap()], ..Asked::default() };
-    BatchAction::Run { asked, which, plan }
+    BatchAction::Run { asked, which, task }
 }
 
 #[test]
@@ -216,12 +216,23 @@ fn other_commands_are_told_apart() {
         ("plugin trust", Action::PluginTrust { files: vec![] }),
         ("plugin trust a.so b.so", Action::PluginTrust { files: vec!["a.so".into(), "b.so".into()] }),
         ("plugin untrust a.so", Action::PluginUntrust { files: vec!["a.so".into()] }),
-        ("batch run jobs.toml --index 3 --limit total=2", Action::Batch(run(Which::Index(3), false))),
+        ("batch run jobs.toml --index 3 --limit total=2", Action::Batch(run(Which::Index(3), Task::Migrate))),
         (
             "batch run jobs.toml --only a --only b --limit total=2",
-            Action::Batch(run(Which::Only(vec!["a".into(), "b".into()]), false)),
+            Action::Batch(run(Which::Only { names: vec!["a".into(), "b".into()], groups: vec![] }, Task::Migrate)),
         ),
-        ("batch run --dry-run --limit total=2 jobs.toml", Action::Batch(run(Which::All, true))),
+        ("batch run --dry-run --limit total=2 jobs.toml", Action::Batch(run(Which::All, Task::Plan))),
+        (
+            "batch cutover jobs.toml --group g --only a --window 90m --limit total=2",
+            Action::Batch(run(
+                Which::Only { names: vec!["a".into()], groups: vec!["g".into()] },
+                Task::CutOver { window: Some(std::time::Duration::from_secs(5400)) },
+            )),
+        ),
+        (
+            "batch cutover jobs.toml --all --limit total=2",
+            Action::Batch(run(Which::All, Task::CutOver { window: None })),
+        ),
         (
             "batch status jobs.csv -o out",
             Action::Batch(BatchAction::Status {
@@ -290,6 +301,14 @@ fn usage_errors_are_one_sentence_and_exit_with_2() {
         (
             "plugin new a --kind teleporter",
             "invalid value 'teleporter' for '--kind <KIND>': no kind is called `teleporter`; the kinds are fetcher, flattener, inspector, fixer, converter, tester",
+        ),
+        (
+            "batch cutover jobs.toml --all --window 90",
+            "invalid value '90' for '--window <TIME>': a number and s, m or h, such as 90m",
+        ),
+        (
+            "batch cutover jobs.toml",
+            "the following required arguments were not provided: <--all|--index <N>|--only <NAME>|--group <GROUP>>",
         ),
         ("inspect x -o out", "unexpected argument '-o' found"),
     ] {

@@ -1,4 +1,5 @@
-//! A machine that is written to while it is read, as a source of rounds sees it: in the folder `SLOW_LIVE`, which a test keeps.
+//! A machine that is written to while it is read, as a source of rounds sees it: in the folder `SLOW_LIVE`, which a test keeps. Of several machines
+//! each has a folder of its own there, with the name of its disk.
 //!
 //! `changes` has a line for each write of the guest: offset and length. A hold of a round copies the disk, and its word is `TRACKING/LINES`: how many lines
 //! there were then. `tracking` there changes when tracking begins anew. `power` is `on` or `off`, and `deaf` there makes the guest hear no request; `untracked`
@@ -18,9 +19,11 @@ const PAGE: usize = 2;
 /// The disk's key.
 pub(crate) const DISK: &str = "disk-1";
 
-/// The folder.
-pub(crate) fn folder() -> Option<PathBuf> {
-    std::env::var_os("SLOW_LIVE").map(PathBuf::from)
+/// The folder of the machine with this disk.
+pub(crate) fn folder(disk: &str) -> Option<PathBuf> {
+    let all = std::env::var_os("SLOW_LIVE").map(PathBuf::from)?;
+    let own = all.join(Path::new(disk).file_stem()?);
+    Some(if own.is_dir() { own } else { all })
 }
 
 fn text(folder: &Path, name: &str) -> String {
@@ -36,13 +39,13 @@ fn lines(folder: &Path) -> Vec<(u64, u64)> {
 }
 
 /// What tells the disk from another one.
-pub(crate) fn uuid() -> Option<String> {
-    folder().map(|folder| text(&folder, "uuid"))
+pub(crate) fn uuid(folder: &Path) -> String {
+    text(folder, "uuid")
 }
 
 /// A second disk, which nobody writes to: the file that `second` names, as long as it does.
-pub(crate) fn second() -> Option<Disk> {
-    let path = text(&folder()?, "second");
+pub(crate) fn second(folder: &Path) -> Option<Disk> {
+    let path = text(folder, "second");
     let mut disk = Disk::new("second", Controller::Scsi, 0, 1);
     disk.id = "disk-2".to_owned();
     disk.ways.push(Way::new("slow", &path, "raw"));
@@ -83,10 +86,8 @@ pub(crate) fn hold(slow: &SlowStages, folder: &Path, disk: &str, wish: &HoldWish
 }
 
 /// A page of the areas that the guest wrote to between two holds.
-pub(crate) fn changed(slow: &SlowStages, hold: &Hold, disk: &str, since: &str, from: u64) -> Result<Changed> {
+pub(crate) fn changed(slow: &SlowStages, folder: &Path, hold: &Hold, since: &str, from: u64) -> Result<Changed> {
     slow.stop_in("changed")?;
-    assert_eq!(disk, DISK, "the word of the other one never changes");
-    let folder = folder().unwrap();
     let mut counts = OpenOptions::new().create(true).append(true).open(folder.join("counts")).unwrap();
     writeln!(counts, "{since} {from}").unwrap();
     let (generation, before) = since.split_once('/').unwrap();
@@ -94,7 +95,7 @@ pub(crate) fn changed(slow: &SlowStages, hold: &Hold, disk: &str, since: &str, f
     if generation != now {
         return Err(PluginError::unusable("tracking began anew"));
     }
-    let lines = lines(&folder);
+    let lines = lines(folder);
     let mut areas: Vec<(u64, u64)> = lines[before.parse().unwrap()..until.parse().unwrap()].to_vec();
     areas.sort_unstable();
     let mut merged: Vec<(u64, u64)> = Vec::new();

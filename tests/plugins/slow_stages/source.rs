@@ -33,25 +33,26 @@ impl SlowSource {
 
 impl Catalog for SlowSource {
     fn hold(&self, wish: &HoldWish) -> Result<Hold> {
-        match rounds::folder() {
+        match rounds::folder(&self.path) {
             Some(live) => rounds::hold(&self.slow, &live, &self.path, wish),
             None => holds::hold(&self.slow, wish),
         }
     }
 
     fn release(&self, hold: &Hold, why: Release) -> Result<()> {
-        match rounds::folder() {
+        match rounds::folder(&self.path) {
             Some(live) => rounds::release(&self.slow, &live, hold, why),
             None => holds::release(&self.slow, hold, why),
         }
     }
 
     fn changed(&self, hold: &Hold, disk: &str, since: &str, from: u64) -> Result<Changed> {
-        rounds::changed(&self.slow, hold, disk, since, from)
+        assert_eq!(disk, rounds::DISK, "the word of the other one never changes");
+        rounds::changed(&self.slow, &rounds::folder(&self.path).unwrap(), hold, since, from)
     }
 
     fn power(&self, wish: PowerWish) -> Result<PowerState> {
-        let live = rounds::folder().ok_or_else(|| PluginError::cannot("switching power"))?;
+        let live = rounds::folder(&self.path).ok_or_else(|| PluginError::cannot("switching power"))?;
         rounds::power(&live, wish)
     }
 
@@ -63,7 +64,8 @@ impl Catalog for SlowSource {
         self.slow.stop_in("fetch")?;
         let mut disk = Disk::new("disk", Controller::Scsi, 0, 0);
         disk.id = rounds::DISK.to_owned();
-        disk.uuid = rounds::uuid();
+        let live = rounds::folder(&self.path);
+        disk.uuid = live.as_deref().map(rounds::uuid);
         // A better way that nobody carries, and one that can only be streamed.
         if std::env::var_os("SLOW_STREAM").is_some() {
             disk.ways.push(Way::new("slow-lane", &self.path, "raw"));
@@ -73,7 +75,7 @@ impl Catalog for SlowSource {
         }
         Ok(VmSpec::new("slow", Firmware::Bios, Cpus::new(1, 1), 1 << 30).with(|vm| {
             vm.disks = vec![disk];
-            vm.disks.extend(rounds::second());
+            vm.disks.extend(live.as_deref().and_then(rounds::second));
             let blocks = std::env::var("SLOW_VM_BLOCKS").ok();
             vm.findings.extend(blocks.map(|why| Finding::new("slow-block", Severity::Block, why)));
         }))

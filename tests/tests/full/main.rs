@@ -1,5 +1,6 @@
 //! What takes hours where processors are emulated, and so is run by `tests/run --full` alone.
 
 mod doors;
+mod image;
 mod matrix;
 mod windows;

@@ -12,6 +12,7 @@ use vmdk2kvm_plugin_api::Result;
 
 use super::check::check;
 use super::request::{Around, Asked};
+use super::whereabouts;
 use crate::journal::{create_private_folder, write_file};
 
 /// For which cluster, and what only that one needs to know.
@@ -49,7 +50,9 @@ struct Written {
 
 /// Writes the scripts or manifests of a batch into `folder`, in place of those that are there.
 pub fn export(to: &ExportTo, asked: &Asked, folder: &Path, around: &Around<'_>) -> Result<Exported> {
-    let batch = check(asked, around)?;
+    let mut batch = check(asked, around)?;
+    let all: Vec<usize> = (0..batch.vms.len()).collect();
+    whereabouts::fill(&mut batch, &all, around)?;
     let (files, administrator, command) = match to {
         ExportTo::Slurm => slurm::export(&batch, asked, around)?,
         ExportTo::Kubernetes { image, claim, secret } => {

@@ -11,7 +11,7 @@ use vmdk2kvm_plugin_api::{PluginError, Result};
 
 use super::table::Sheet;
 use super::{List, Retries, Row};
-use crate::batch::limits::{Limits, is_place};
+use crate::batch::limits::{HOST, Limits, STORE, is_place};
 
 /// Reads the sheets.
 pub(super) fn read(folder: &Path) -> Result<List> {
@@ -40,9 +40,9 @@ pub(super) fn read(folder: &Path) -> Result<List> {
         let name = cell(Some(name)).ok_or_else(|| PluginError::unusable(format!("{place}: the VM has no name")))?;
         let mut row = Row { place, name: Some(name.to_owned()), ..Row::default() };
         row.bytes = cell(used).and_then(mebibytes);
-        let places = cell(host).map(|host| format!("esx:{host}"));
+        let places = cell(host).map(|host| format!("{HOST}:{host}"));
         let known = cell(id).unwrap_or(name);
-        let stores = stores.get(known).into_iter().flatten().map(|store| format!("datastore:{store}"));
+        let stores = stores.get(known).into_iter().flatten().map(|store| format!("{STORE}:{store}"));
         row.keys = places.into_iter().chain(stores).filter(|key| is_place(key)).collect();
         let words = [("name", Some(name)), ("id", cell(id)), ("uuid", cell(uuid)), ("server", cell(server))];
         row.words = words.into_iter().filter_map(|(word, value)| Some((word, value?.to_owned()))).collect();

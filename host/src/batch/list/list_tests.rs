@@ -23,7 +23,7 @@ fn a_tree_has_defaults_limits_retries_and_vms() {
     let list = list(
         "jobs.toml",
         "output = \"out\"\n[defaults]\nformat = \"raw\"\n[limits]\ntotal = 3\n\"host:*\" = 1\n[retries]\npauses = [1, 2]\nplace_pause = 7\n\
-         [[vm]]\nsource = \"web.vmx\"\nkeys = [\"host:a\"]\nbytes = 5\ntest = { plugin = \"none\" }\n[[vm]]\nname = \"db\"\nsource = { uri = \"x\", vm = \"y\" }\n",
+         [[vm]]\nsource = \"web.vmx\"\ngroup = \"g\"\nkeys = [\"host:a\"]\nbytes = 5\ntest = { plugin = \"none\" }\n[[vm]]\nname = \"db\"\nsource = { uri = \"x\", vm = \"y\" }\n",
     )
     .unwrap();
     assert_eq!((list.limits.of("host:b"), list.limits.total()), (Some(1), 3));
@@ -37,18 +37,19 @@ fn a_tree_has_defaults_limits_retries_and_vms() {
     assert_eq!((web.source(), &web.keys[..], web.bytes), (Some("web.vmx"), &["host:a".to_owned()][..], Some(5)));
     assert_eq!(web.settings["test"], json!({"plugin": "none"}));
     assert_eq!((db.name.as_deref(), db.source()), (Some("db"), Some("x")));
+    assert_eq!((web.group.as_deref(), &db.group), (Some("g"), &None));
 }
 
 #[test]
 fn a_table_is_the_same_with_commas_or_semicolons_and_with_a_mark() {
     for text in [
-        "\u{feff}name,source,keys,bytes,test.plugin,compress\nweb,far://vc/web,host:a store:b,7,none,true\n,\"a,b.vmx\",,,,\n",
-        "name;source;keys;bytes;test.plugin;compress\nweb;far://vc/web;host:a store:b;7;none;true\n;a,b.vmx;;;;\n",
+        "\u{feff}name,source,group,keys,bytes,test.plugin,compress\nweb,far://vc/web,g,host:a store:b,7,none,true\n,\"a,b.vmx\",,,,,\n",
+        "name;source;group;keys;bytes;test.plugin;compress\nweb;far://vc/web;g;host:a store:b;7;none;true\n;a,b.vmx;;;;;\n",
     ] {
         let list = list("jobs.csv", text).unwrap();
         let [web, other] = &list.rows[..] else { panic!("{text}") };
         assert_eq!((web.name.as_deref(), web.source(), web.bytes), (Some("web"), Some("far://vc/web"), Some(7)));
-        assert_eq!(web.keys, ["host:a", "store:b"]);
+        assert_eq!((&web.keys[..], web.group.as_deref()), (&["host:a", "store:b"].map(str::to_owned)[..], Some("g")));
         assert_eq!((&web.settings["test"], &web.settings["compress"]), (&json!({"plugin": "none"}), &json!(true)));
         assert!(other.source().unwrap().ends_with("/a,b.vmx"), "relative to the list");
     }

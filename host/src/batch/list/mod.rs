@@ -59,6 +59,8 @@ pub(super) struct Row {
     pub name: Option<String>,
     /// Its settings; the source and the output folder are among them.
     pub settings: Map<String, Value>,
+    /// The group whose cut-over is one.
+    pub group: Option<String>,
     /// The places that it is read from.
     pub keys: Vec<String>,
     /// Bytes that it uses at its source.

@@ -1,5 +1,5 @@
-//! JOBS in CSV: a row for each VM, columns by the names in the first line, comma or semicolon. A column is `source`, `output`, `name`, `keys`
-//! (several parted by blanks), `bytes`, or any setting by its dotted name, whose values are read as `--set` reads them.
+//! JOBS in CSV: a row for each VM, columns by the names in the first line, comma or semicolon. A column is `source`, `output`, `name`, `group`,
+//! `keys` (several parted by blanks), `bytes`, or any setting by its dotted name, whose values are read as `--set` reads them.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ use crate::config::{Settings, parse_set, parse_value};
 /// No table has more columns.
 const MOST_COLUMNS: usize = 1000;
 /// The columns that are no settings, and the short one for `source.uri`.
-const OWN: [&str; 4] = ["source", "name", "keys", "bytes"];
+const OWN: [&str; 5] = ["source", "name", "group", "keys", "bytes"];
 
 /// Reads a list.
 pub(super) fn read(path: &Path) -> Result<List> {
@@ -47,6 +47,7 @@ pub(super) fn read(path: &Path) -> Result<List> {
 enum Column {
     Source,
     Name,
+    Group,
     Keys,
     Bytes,
     Setting { path: Vec<String>, is_path: bool },
@@ -58,6 +59,7 @@ impl Column {
         Ok(match name {
             "source" | "source.uri" => Self::Source,
             "name" => Self::Name,
+            "group" => Self::Group,
             "keys" => Self::Keys,
             "bytes" => Self::Bytes,
             _ => {
@@ -82,6 +84,7 @@ impl Column {
                 row.words.push(("name", cell.clone()));
                 row.name = Some(cell);
             }
+            Self::Group => row.group = Some(cell),
             Self::Keys => row.keys = cell.split_whitespace().map(str::to_owned).collect(),
             Self::Bytes => {
                 let bytes = cell.parse().map_err(|_| format!("{}: `bytes` must be a whole number", row.place))?;

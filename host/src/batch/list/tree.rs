@@ -96,6 +96,11 @@ fn row_of(place: String, value: Value) -> Result<Row, String> {
         Some(Value::String(name)) => Some(name),
         Some(_) => return Err(format!("{place}: `name` must be a text")),
     };
+    let group = match settings.remove("group") {
+        None => None,
+        Some(Value::String(group)) if !group.is_empty() => Some(group),
+        Some(_) => return Err(format!("{place}: `group` must be a text")),
+    };
     let keys = match settings.remove("keys") {
         None => Vec::new(),
         Some(Value::Array(keys)) => {
@@ -113,7 +118,7 @@ fn row_of(place: String, value: Value) -> Result<Row, String> {
         settings.insert("source".to_owned(), json!({ "uri": uri }));
     }
     let words = name.iter().map(|name| ("name", name.clone())).collect();
-    let row = Row { place, name, settings, keys, bytes, findings: Vec::new(), words };
+    let row = Row { place, name, settings, group, keys, bytes, findings: Vec::new(), words };
     check_keys(&row)?;
     Ok(row)
 }

@@ -2,7 +2,7 @@
 
 use super::findings::findings;
 use super::table::{Table, heading};
-use crate::batch::{BatchEnd, Estimate, Exported, Job, State, Status, Totals};
+use crate::batch::{BatchEnd, Estimate, Exported, State, Status, Totals};
 use crate::events::{bytes, duration, escape};
 
 /// The end of a batch: its totals, and whatever has no result. After a plan, every finding.
@@ -11,9 +11,8 @@ pub fn batch(end: &BatchEnd, estimate: Option<&Estimate>) -> String {
     let mut table = Table::new(&["VM", "STATE", "CODE", "STAGE", "MESSAGE"]);
     for job in end.jobs.iter().filter(|job| job.state != State::Done) {
         let stage = job.error.as_ref().and_then(|error| error.stage).map(|stage| stage.to_string());
-        let message = job.error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
         let code = job.exit_code.map(|code| code.to_string()).unwrap_or_default();
-        table.row([job.name.clone(), job.state.as_str().to_owned(), code, stage.unwrap_or_default(), message]);
+        table.row([job.name.clone(), job.state.as_str().to_owned(), code, stage.unwrap_or_default(), job.message()]);
     }
     text.push_str(&table.render(""));
     if let Some(estimate) = estimate {
@@ -43,14 +42,10 @@ pub fn batch_status(status: &Status) -> String {
             job.stage.map(|stage| stage.to_string()).unwrap_or_default(),
             copied,
             job.silent_seconds.map(duration).unwrap_or_default(),
-            message(job),
+            job.message(),
         ]);
     }
     table.render("") + &format!("\n{}\n", count(&status.totals))
-}
-
-fn message(job: &Job) -> String {
-    job.error.as_ref().map(|error| error.message.clone()).unwrap_or_default()
 }
 
 /// `7 of 12 done (2 before), 1 running, 3 failed`.
@@ -60,6 +55,7 @@ fn count(totals: &Totals) -> String {
         text.push_str(&format!(" ({} before)", totals.already_done));
     }
     for (number, word) in [
+        (totals.ready, "ready for cut-over"),
         (totals.running, "running"),
         (totals.lost, "lost"),
         (totals.waiting, "waiting"),
