@@ -1,10 +1,11 @@
 //! What large registries cost an inspection: one made Windows with hives of some kilobytes, and the same with a SOFTWARE of 80 MiB and a SYSTEM
 //! of 11 MiB, inspected in turns.
 //!
-//! Argument: the program. Prints the seconds of each, and how many more the large one takes.
+//! Argument: the program. Prints the seconds of each, and how many more the large one takes. With `--make FOLDER` it leaves both in that
+//! folder, as `small/windows.vmx` and `large/windows.vmx`, and measures nothing.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark reports to whoever runs it")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use vmdk2kvm_plugin_api::model::{RegistryEdit, RegistryValue};
@@ -45,24 +46,41 @@ fn inspect(program: &str, vmx: &Path) -> f64 {
     began.elapsed().as_secs_f64()
 }
 
+/// Makes a Windows in a folder of its own; returns the description of its VM.
+fn make(folder: &Path, name: &str, system: &[u8], software: &[u8]) -> PathBuf {
+    let folder = folder.join(name);
+    std::fs::create_dir(&folder).unwrap();
+    println!("{name}: SYSTEM {} MiB, SOFTWARE {} MiB", system.len() >> 20, software.len() >> 20);
+    PhonyWindows::new("Windows", &[("SYSTEM", system), ("SOFTWARE", software)]).make(&folder, &[])
+}
+
+fn make_both(folder: &Path) -> [PathBuf; 2] {
+    [
+        make(folder, "small", &of_size(&system(), 0), &of_size(&software(), 0)),
+        make(folder, "large", &of_size(&system(), 10), &of_size(&software(), 76)),
+    ]
+}
+
 fn main() -> std::process::ExitCode {
-    let Some(program) = std::env::args().skip(1).find(|word| !word.starts_with("--")) else {
-        println!("needs the path of the program");
-        return 64.into();
+    // Cargo adds words of its own.
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let program = match &words[..] {
+        [make, folder] if make == "--make" => {
+            make_both(Path::new(folder));
+            return 0.into();
+        }
+        [program] => program,
+        _ => {
+            println!("needs the path of the program, or --make FOLDER");
+            return 64.into();
+        }
     };
     let folder = tempfile::tempdir().unwrap();
-    let make = |name: &str, system: &[u8], software: &[u8]| {
-        let folder = folder.path().join(name);
-        std::fs::create_dir(&folder).unwrap();
-        println!("{name}: SYSTEM {} MiB, SOFTWARE {} MiB", system.len() >> 20, software.len() >> 20);
-        PhonyWindows::new("Windows", &[("SYSTEM", system), ("SOFTWARE", software)]).make(&folder, &[])
-    };
-    let small = make("small", &of_size(&system(), 0), &of_size(&software(), 0));
-    let large = make("large", &of_size(&system(), 10), &of_size(&software(), 76));
+    let made = make_both(folder.path());
     let mut best = [f64::INFINITY; 2];
     for _ in 0..ROUNDS {
-        for (best, vmx) in best.iter_mut().zip([&small, &large]) {
-            *best = best.min(inspect(&program, vmx));
+        for (best, vmx) in best.iter_mut().zip(&made) {
+            *best = best.min(inspect(program, vmx));
         }
     }
     let more = best[1] - best[0];

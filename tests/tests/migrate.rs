@@ -1,10 +1,10 @@
-//! The main job on real guests: every packaging of the lab's guests is migrated, boots, keeps its network, and leaves its source alone.
+//! The main job on real guests: a guest of each packaging is migrated, boots, keeps its network, and leaves its source alone.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::path::Path;
 
 use serde_json::Value;
-use vmdk2kvm_tests::{Booted, LabGuest, Outcome, boot, is_whole, lab, looks_well, names, run};
+use vmdk2kvm_tests::{Booted, boot, is_whole, lab, lab_files, looks_well, names, planned_without_an_appliance, run};
 
 /// What a finished `migrate -o DIR` leaves, and nothing else.
 fn expected_files(name: &str, tested: bool) -> Vec<String> {
@@ -17,30 +17,21 @@ fn expected_files(name: &str, tested: bool) -> Vec<String> {
     files
 }
 
-fn migrate(guest: &LabGuest, packaging: &str, output: &Path, settings: &[&str]) -> Outcome {
-    run(&[&["migrate", &guest.vmx(packaging), "-o", output.to_str().unwrap()], settings].concat())
-}
-
-/// The program's own boot test sees images, not packagings: each guest is tested once, and logged into every time.
-const UNTESTED: [&str; 2] = ["--skip", "test"];
-
-/// Migrates one packaging of a guest and logs into the result.
-fn migrates(name: &str, packaging: &str, settings: &[&str]) {
-    migrates_with(settings, name, packaging);
-}
-
-fn migrates_with(settings: &[&str], name: &str, packaging: &str) -> Booted {
+/// Migrates one packaging of a guest and logs into the result. The program's own boot test sees images, not packagings: each guest is tested
+/// once, and logged into every time.
+fn migrates(name: &str, packaging: &str, is_tested: bool, settings: &[&str]) -> Booted {
     let guest = lab(name);
     let before = guest.digests(packaging);
     let output = tempfile::tempdir().unwrap();
-    let report = migrate(&guest, packaging, output.path(), settings).expect(0).json;
+    let (vmx, folder) = (guest.vmx(packaging), output.path().to_str().unwrap());
+    let skipped: &[&str] = if is_tested { &[] } else { &["--skip", "test"] };
+    let report = run(&[&["migrate", &vmx, "-o", folder], skipped, settings].concat()).expect(0).json;
 
     assert_eq!(report["converged"], true);
     let doctor = run(&["doctor"]).json;
     let kernel = doctor["needs"].as_array().unwrap().iter().find(|need| need["name"] == "landlock").unwrap();
     assert_eq!(report["containment"]["contained"], kernel["present"]);
-    let tested = !settings.contains(&"--skip");
-    if tested {
+    if is_tested {
         assert_eq!(report["test"]["verdict"], "passed");
         assert_ne!(report["test"]["evidence"], Value::Array(Vec::new()));
     }
@@ -49,10 +40,11 @@ fn migrates_with(settings: &[&str], name: &str, packaging: &str) -> Booted {
         assert!(disk["before"].is_string());
     }
     assert!(report["changes"].as_array().unwrap().iter().all(|change| change["status"] == "done"));
+    planned_without_an_appliance(&guest, packaging, settings, &report);
     assert_eq!(guest.digests(packaging), before, "the source changed");
-    assert_eq!(names(output.path()), expected_files(name, tested));
+    assert_eq!(names(output.path()), expected_files(name, is_tested));
     valid_domain(&output.path().join(format!("{name}.xml")));
-    if tested {
+    if is_tested {
         looks_well(&output.path().join("report.html"));
     }
 
@@ -68,24 +60,36 @@ fn valid_domain(xml: &Path) {
     assert!(valid.status.success(), "{}", String::from_utf8_lossy(&valid.stderr));
 }
 
+/// A packaging is another way to the same bytes, and nobody behind FLATTEN sees more than these.
+#[test]
+fn every_packaging_of_a_guest_has_the_same_disk_and_the_same_plan() {
+    for name in ["bookworm-bios", "trixie-uefi"] {
+        let guest = lab_files(name);
+        let folder = tempfile::tempdir().unwrap();
+        let content = |source: &str, name: &str| {
+            let flat = run(&["flatten", source, "-o", folder.path().join(name).to_str().unwrap()]).expect(0);
+            flat.content().concat()
+        };
+        let disk = content(guest.folder.join("disk.raw").to_str().unwrap(), "disk");
+        let plans = ["sparse", "chain", "stream"].map(|packaging| {
+            let vmx = guest.vmx(packaging);
+            assert_eq!(content(&vmx, packaging), disk, "{name} {packaging}");
+            let plan = run(&["plan", &vmx, "--set", "inspect.reader=native"]).expect(0).json;
+            (plan["changes"].clone(), plan["inspection"].clone())
+        });
+        assert!(plans[0].0.as_array().is_some_and(|changes| !changes.is_empty()), "{name}");
+        assert!(plans.iter().all(|plan| *plan == plans[0]), "{name}");
+    }
+}
+
 #[test]
 fn bios_guest_from_a_monolithic_sparse_disk() {
-    migrates("bookworm-bios", "sparse", &[]);
+    migrates("bookworm-bios", "sparse", true, &[]);
 }
 
 #[test]
-fn bios_guest_from_a_snapshot_chain() {
-    migrates("bookworm-bios", "chain", &UNTESTED);
-}
-
-#[test]
-fn bios_guest_from_a_stream_optimized_disk() {
-    migrates("bookworm-bios", "stream", &UNTESTED);
-}
-
-#[test]
-fn uefi_guest_from_a_monolithic_sparse_disk() {
-    migrates("trixie-uefi", "sparse", &[]);
+fn uefi_guest_from_a_stream_optimized_disk() {
+    migrates("trixie-uefi", "stream", true, &[]);
 }
 
 #[test]
@@ -99,8 +103,7 @@ fn uefi_guest_from_a_snapshot_chain_with_scripts_and_units_of_the_user() {
     let path = |name: &str| site.path().join(name).display().to_string();
     let scripts = format!("plugin.linux-fixes.first_boot=[\"{}\", \"{}\"]", path("works"), path("later"));
     let units = format!("plugin.linux-fixes.units=[\"{}\"]", path("site.service"));
-    let settings = [&UNTESTED[..], &["--set", &scripts, "--set", &units]].concat();
-    let booted = migrates_with(&settings, "trixie-uefi", "chain");
+    let booted = migrates("trixie-uefi", "chain", false, &["--set", &scripts, "--set", &units]);
     // Each once; what failed at first, once more.
     booted.ssh("until test -e /root/tried; do sleep 1; done; systemctl restart vmdk2kvm-first-boot");
     assert_eq!(
@@ -109,11 +112,6 @@ fn uefi_guest_from_a_snapshot_chain_with_scripts_and_units_of_the_user() {
     );
     assert_eq!(booted.ssh("systemctl is-enabled vmdk2kvm-first-boot || true"), "disabled\n");
     assert_eq!(booted.ssh("systemctl is-active site"), "active\n");
-}
-
-#[test]
-fn uefi_guest_from_a_stream_optimized_disk() {
-    migrates("trixie-uefi", "stream", &UNTESTED);
 }
 
 /// The boot test can tell: what passes above fails without the fixes, by name.

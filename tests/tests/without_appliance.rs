@@ -81,3 +81,23 @@ fn a_guest_that_needs_no_change_is_migrated_without_an_appliance() {
     assert_eq!((&stage("inspect")["status"], &stage("fix")["status"]), (&"done".into(), &"unchanged".into()));
     assert_eq!(run_with(&program, &words).expect(0).json["images"], moved["images"], "again");
 }
+
+#[test]
+fn a_guest_that_is_not_to_be_fixed_is_migrated_without_an_appliance() {
+    let bundle = plugin_folder(&["guestfs-offline-linux"]);
+    let (program, folder) = (bundle.path().join("vmdk2kvm"), private_folder());
+    let (tree, disk, out) = (folder.path().join("tree"), folder.path().join("disk.raw"), folder.path().join("out"));
+    populate(&tree);
+    image(&tree, &disk, "metadata_csum");
+    let words = ["migrate", disk.to_str().unwrap(), "-o", out.to_str().unwrap(), "--skip", "fix", "--skip", "test"];
+    let moved = run_with(&program, &words).expect(0);
+    assert_eq!(["inspect", "plan", "fix"].map(|stage| moved.status(stage)), ["done", "done", "skipped"]);
+    assert_eq!(
+        (&moved.json["converged"], moved.json["changes"].as_array().unwrap().len()),
+        (&serde_json::Value::Null, 0)
+    );
+    // What would have been to do is said all the same.
+    let codes: Vec<_> = moved.json["findings"].as_array().unwrap().iter().map(|finding| &finding["code"]).collect();
+    assert!(codes.contains(&&"fstab-unstable-device".into()), "{codes:?}");
+    assert!(!moved.json["machine"].is_null());
+}

@@ -119,7 +119,7 @@ options! {
 options! {
     /// Looking into the guest.
     InspectOptions {
-        /// Reader of guests for `inspect` and `plan`: `native` reads the disks' flat views in a moment, `appliance` starts an appliance; `auto`: the first, and the second when that cannot; `migrate` then starts no appliance for a guest that needs no change
+        /// Reader of guests for `inspect` and `plan`: `native` reads the disks' flat views in a moment, `appliance` starts an appliance; `auto`: the first, and the second when that cannot; `migrate` then starts no appliance for a guest that needs no change, gets none, or cannot be moved
         reader: GuestReader, Kind::Word(|| vec!["auto", "native", "appliance"]);
     }
 }

@@ -138,7 +138,8 @@ struct Looked {
 fn open(run: &Run<'_>, fetched: &Fetched, disks: &[Disk]) -> Result<Looked, Failure> {
     let request = |disks| inspect::request(run, fetched, disks, false, run.private);
     if disks.is_empty() {
-        return Ok(Looked { opened: inspect::inspect(run, fetched, &request(Vec::new()), &[])?, _attached: None });
+        let opened = inspect::inspect(run, fetched, &request(Vec::new()), &[]).map_err(|unopened| unopened.failure)?;
+        return Ok(Looked { opened, _attached: None });
     }
     let attached = run
         .registry
@@ -146,9 +147,9 @@ fn open(run: &Run<'_>, fetched: &Fetched, disks: &[Disk]) -> Result<Looked, Fail
         .and_then(|converter| attach::attach(disks, run.private, run.private, converter.stage.as_ref()))
         .map_err(|error| Failure::new(Stage::Inspect, error))?;
     let opened = inspect::inspect(run, fetched, &request(attached.disks.clone()), &attached.sources);
-    let opened = opened.map_err(|failure| match attached.source_error() {
+    let opened = opened.map_err(|unopened| match attached.source_error() {
         Some(error) => Failure::new(Stage::Flatten, error),
-        None => failure,
+        None => unopened.failure,
     })?;
     Ok(Looked { opened, _attached: Some(attached) })
 }

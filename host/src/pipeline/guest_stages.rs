@@ -1,20 +1,19 @@
 //! INSPECT, PLAN and FIX, on overlays of the disks, beside the bulk copy. What they did is remembered once the overlays are
 //! durable, so that a later run goes on with the commit.
 
-use std::time::Instant;
-
 use serde::{Deserialize, Serialize};
 use vmdk2kvm_plugin_api::PluginError;
-use vmdk2kvm_plugin_api::model::{Inspection, Plan, PlanContext, Severity};
+use vmdk2kvm_plugin_api::model::{Inspection, Plan, PlanContext};
 
 use super::attach::{self, Attached};
 use super::copying::Copying;
 use super::direct;
 use super::disk::Disk;
 use super::fetch::Fetched;
+use super::first_look::{self, First, LeftAlone};
 use super::fix;
 use super::format::OVERLAY;
-use super::inspect::{self, OpenedGuest};
+use super::inspect::{self, OpenedGuest, Unopened};
 use super::output::Output;
 use super::plan::{self, Fixers};
 use super::resize;
@@ -36,6 +35,20 @@ struct FixRecord {
     plan: Plan,
     changes: Vec<ChangeRecord>,
     converged: Option<bool>,
+}
+
+/// How the stages begin.
+enum Begun {
+    /// Nothing is done to the guest.
+    LeftAlone(Box<LeftAlone>),
+    /// The guest is open.
+    Opened(Attached, Box<OpenedGuest>),
+}
+
+impl Begun {
+    fn opened((attached, opened): (Attached, OpenedGuest)) -> Self {
+        Self::Opened(attached, Box::new(opened))
+    }
 }
 
 /// What the three stages work on.
@@ -71,13 +84,18 @@ impl GuestStages<'_, '_> {
             }
             return Ok(self.take_over(record, summary));
         }
-        if let Some(record) = self.nothing_to_do() {
-            self.output.records.write(FIX, self.key, &record)?;
-            return Ok(self.take_over(record, summary));
-        }
-        let attached = self.attach()?;
+        let (attached, opened) = match self.begin()? {
+            Begun::LeftAlone(guest) => {
+                let (inspection, plan) = guest.tell(self.run, &self.fetched.vm)?;
+                let converged = self.run.job.wants(Stage::Fix).then_some(true);
+                let record = FixRecord { inspection, plan, changes: Vec::new(), converged };
+                self.output.records.write(FIX, self.key, &record)?;
+                return Ok(self.take_over(record, summary));
+            }
+            Begun::Opened(attached, opened) => (attached, opened),
+        };
         // The source's own failure, seen by the appliance as a broken disk, is the one to report.
-        let record = self.mend(&attached, copying, summary);
+        let record = self.mend(*opened, copying, summary);
         let record = match attached.source_error() {
             Some(error) => Err(Failure::new(Stage::Flatten, error)),
             None => record,
@@ -93,6 +111,46 @@ impl GuestStages<'_, '_> {
         Ok(self.take_over(record, summary))
     }
 
+    /// Opens the guest, unless a reader of flat views finds that nothing is to be done to it.
+    fn begin(&self) -> Result<Begun, Failure> {
+        let settings = &self.run.job.settings.inspect;
+        let asked = settings.reader == GuestReader::Auto && self.run.job.wants(Stage::Plan) && self.saved.is_none();
+        let reader = if asked { direct::reader(self.run, self.disks).ok().flatten() } else { None };
+        let Some(reader) = reader else {
+            return self.open().map(Begun::opened).map_err(|unopened| unopened.failure);
+        };
+        let look = || first_look::look(self.run, self.fetched, self.disks, &reader, |found| self.context(found));
+        match first_look::first(self.run, &reader, look, || self.open()) {
+            First::Look(guest, unopened) => {
+                if let Some(unopened) = unopened {
+                    unopened.pass_over();
+                }
+                Ok(Begun::LeftAlone(Box::new(guest)))
+            }
+            First::Open(opened) => opened.map(Begun::opened).map_err(|unopened| unopened.failure),
+        }
+    }
+
+    /// Attaches the disks, and opens the guest on them.
+    fn open(&self) -> Result<(Attached, OpenedGuest), Box<Unopened<'_>>> {
+        let run = self.run;
+        let converter = run.registry.converter(run.job.settings.plugins.converter.as_deref(), OVERLAY);
+        let attached = converter
+            .and_then(|converter| attach::attach(self.disks, &self.output.work, run.private, converter.stage.as_ref()))
+            .map_err(Unopened::new)?;
+        let disks = attached.disks.clone();
+        let request = inspect::request(run, self.fetched, disks, run.job.wants(Stage::Fix), &self.output.scratch);
+        match inspect::inspect(run, self.fetched, &request, &attached.sources) {
+            Ok(opened) => Ok((attached, opened)),
+            Err(mut unopened) => {
+                if let Some(error) = attached.source_error() {
+                    unopened.failure = Failure::new(Stage::Flatten, error);
+                }
+                Err(unopened)
+            }
+        }
+    }
+
     /// Puts what is remembered into the summary. Returns whether there is something to commit.
     fn take_over(&self, record: FixRecord, summary: &mut Summary) -> bool {
         resize::warn(self.run, self.disks, &record.plan);
@@ -105,53 +163,15 @@ impl GuestStages<'_, '_> {
         commit
     }
 
-    /// The stages of a guest that needs no change, as a reader of flat views finds it: then no appliance is started. `None` when anything is
-    /// to be done or in doubt; an appliance then looks at all of it, and what was seen here counts for nothing.
-    fn nothing_to_do(&self) -> Option<FixRecord> {
-        let (run, began) = (self.run, Instant::now());
-        let asked = run.job.settings.inspect.reader == GuestReader::Auto && run.job.wants(Stage::Fix);
-        if !asked || self.saved.is_some() {
-            return None;
-        }
-        let reader = direct::reader(run, self.disks).ok()??;
-        let mut opened = direct::read(run, self.fetched, self.disks, &reader).ok()?;
-        let (inspection, inspected) = (opened.inspection.clone(), Instant::now());
-        let fixers = run.registry.fixers(inspection.os.family, false).ok()?;
-        let plan = plan::plan(run, &fixers, &self.context(&inspection), None, opened.guest().ok()?).ok()?;
-        opened.close().ok()?;
-        let is_blocked = plan.findings.iter().any(|finding| finding.severity == Severity::Block);
-        if is_blocked || !plan.changes.is_empty() {
-            return None;
-        }
-        let planned = Instant::now();
-        run.begin(Stage::Inspect, Some(&reader.label)).since(began).end_at(inspected, StageStatus::Done, 0);
-        run.begin(Stage::Plan, None).since(inspected).end_at(planned, StageStatus::Done, 0);
-        plan.findings.iter().for_each(|finding| run.services.events().emit(Event::Finding(finding.clone())));
-        run.pass_over(Stage::Fix, StageStatus::Unchanged);
-        Some(FixRecord { inspection, plan, changes: Vec::new(), converged: Some(true) })
-    }
-
-    fn attach(&self) -> Result<Attached, Failure> {
-        let converter = self.run.registry.converter(self.run.job.settings.plugins.converter.as_deref(), OVERLAY);
-        converter
-            .and_then(|converter| {
-                attach::attach(self.disks, &self.output.work, self.run.private, converter.stage.as_ref())
-            })
-            .map_err(|error| Failure::new(Stage::Inspect, error))
-    }
-
     /// The stages themselves, on one open guest. `None` when the job ends before PLAN.
     fn mend(
         &self,
-        attached: &Attached,
+        mut opened: OpenedGuest,
         copying: &Copying,
         summary: &mut Summary,
     ) -> Result<Option<FixRecord>, Failure> {
         let run = self.run;
         let writable = run.job.wants(Stage::Fix);
-        let disks = attached.disks.clone();
-        let request = inspect::request(run, self.fetched, disks, writable, &self.output.scratch);
-        let mut opened = inspect::inspect(run, self.fetched, &request, &attached.sources)?;
         inspect::tell(run, &opened.inspection);
         let inspection = opened.inspection.clone();
         summary.inspection = Some(inspection.clone());

@@ -6,7 +6,7 @@ use vmdk2kvm_plugin_api::model::{AttachedDisk, Finding, Inspection, OpenGuest, O
 use vmdk2kvm_plugin_api::{BlockSource, Guest, Inspector, Opened, PluginError, Result};
 
 use super::fetch::Fetched;
-use super::run::Run;
+use super::run::{Began, Run};
 use crate::config::KeySource;
 use crate::events::{Event, Stage, StageStatus};
 use crate::plugins::{Chosen, SecretStore};
@@ -55,22 +55,46 @@ pub(super) fn request(
     })
 }
 
+/// A guest that could not be opened. The stage has failed once this is dropped.
+pub(super) struct Unopened<'r> {
+    /// Why.
+    pub failure: Failure,
+    began: Option<Began<'r>>,
+}
+
+impl<'r> Unopened<'r> {
+    /// One of this error.
+    pub fn new(error: PluginError) -> Box<Self> {
+        Box::new(Self { failure: Failure::new(Stage::Inspect, error), began: None })
+    }
+
+    /// Says that somebody else did the stage.
+    pub fn pass_over(self) {
+        if let Some(began) = self.began {
+            began.end(StageStatus::Skipped, 0);
+        }
+    }
+}
+
 /// Opens and inspects the guest.
-pub(super) fn inspect(
-    run: &Run<'_>,
+pub(super) fn inspect<'r>(
+    run: &'r Run<'_>,
     fetched: &Fetched,
     request: &OpenGuest,
     sources: &[Arc<dyn BlockSource>],
-) -> Result<OpenedGuest, Failure> {
-    let failed = |error| Failure::new(Stage::Inspect, error);
+) -> Result<OpenedGuest, Box<Unopened<'r>>> {
     run.services.set_stage(Stage::Inspect);
     let wanted = run.job.settings.plugins.inspector.as_deref();
-    let mut inspectors = run.registry.inspectors(wanted, request, sources).map_err(failed)?;
+    let mut inspectors = run.registry.inspectors(wanted, request, sources).map_err(Unopened::new)?;
     inspectors.reverse();
     let mut began = run.begin(Stage::Inspect, inspectors.last().map(|inspector| inspector.label.as_str()));
-    let opened = open_first(run, inspectors, request, &mut began.plugin).map_err(failed)?;
-    began.end(StageStatus::Done, 0);
-    Ok(self::opened(fetched, opened))
+    match open_first(run, inspectors, request, &mut began.plugin) {
+        Ok(opened) => {
+            began.end(StageStatus::Done, 0);
+            Ok(self::opened(fetched, opened))
+        }
+        Err(error) => Err(Box::new(Unopened { began: Some(began), ..*Unopened::new(error) })),
+    }
 }
 
 /// An open guest, with what is to be said when no system was found on its disks.

@@ -17,7 +17,7 @@ use crate::worker::Failure;
 /// `live-fix SOURCE --live`.
 pub(super) fn fix(run: &Run<'_>) -> Result<Value, Failure> {
     let (fetched, request) = reach(run)?;
-    let mut opened = inspect::inspect(run, &fetched, &request, &[])?;
+    let mut opened = inspect::inspect(run, &fetched, &request, &[]).map_err(|unopened| unopened.failure)?;
     inspect::tell(run, &opened.inspection);
     let inspection = opened.inspection.clone();
     if !inspection.live {

@@ -20,6 +20,7 @@ mod dispatch;
 mod examine;
 mod fetch;
 mod finished;
+mod first_look;
 mod fix;
 mod flatten;
 mod format;

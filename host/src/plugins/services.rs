@@ -1,10 +1,10 @@
 //! What a plugin gets from the host: progress and log records become events, the cancel flag and secrets are handed through.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use vmdk2kvm_plugin_api::{HostServices, LogRecord, Manifest, PluginError, Progress, Result, Slot};
 
@@ -16,6 +16,34 @@ use crate::journal::create_private_folder;
 /// Where the kernel gives random bytes (random(4)).
 const RANDOM: &str = "/dev/urandom";
 
+/// Plugins, by their names, that are treated unlike the others.
+#[derive(Default)]
+struct Apart {
+    /// They are to stop.
+    stopped: BTreeSet<String>,
+    /// Nobody is told of their progress.
+    silent: BTreeSet<String>,
+}
+
+/// Plugins that can be stopped although the run goes on. Once it is dropped they are as all others.
+pub struct Leash {
+    services: Services,
+    plugins: Vec<String>,
+}
+
+impl Leash {
+    /// Has them stop what they do.
+    pub fn stop(&self) {
+        self.services.apart().stopped.extend(self.plugins.iter().cloned());
+    }
+}
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        self.services.apart().stopped.retain(|name| !self.plugins.contains(name));
+    }
+}
+
 /// The services of one run; clones share everything.
 #[derive(Clone)]
 pub struct Services {
@@ -23,6 +51,8 @@ pub struct Services {
     cancel: Arc<AtomicBool>,
     /// Plugins are not told of the flag.
     unheard: Arc<AtomicBool>,
+    /// Plugins that are treated unlike the others.
+    apart: Arc<Mutex<Apart>>,
     secrets: Arc<SecretStore>,
     level: LogLevel,
     stage: Arc<AtomicU8>,
@@ -41,6 +71,7 @@ impl Services {
             events,
             cancel,
             unheard: Arc::default(),
+            apart: Arc::default(),
             secrets: Arc::new(secrets),
             level,
             stage: Arc::default(),
@@ -88,6 +119,23 @@ impl Services {
     /// Whether plugins are to stop.
     fn stops_plugins(&self) -> bool {
         self.cancel.load(Ordering::Relaxed) && !self.unheard.load(Ordering::Relaxed)
+    }
+
+    /// Lets plugins, by their names, be stopped although the run goes on.
+    pub fn leash(&self, plugins: Vec<String>) -> Leash {
+        Leash { services: self.clone(), plugins }
+    }
+
+    /// Does what nobody is told the progress of as far as this plugin does it.
+    pub fn in_silence<T>(&self, plugin: &str, work: impl FnOnce() -> T) -> T {
+        self.apart().silent.insert(plugin.to_owned());
+        let done = work();
+        self.apart().silent.remove(plugin);
+        done
+    }
+
+    fn apart(&self) -> MutexGuard<'_, Apart> {
+        self.apart.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for one of so many places of this name, which all runs of this user on this machine share. It is given back when this is dropped.
@@ -151,11 +199,13 @@ struct ForPlugin {
 
 impl HostServices for ForPlugin {
     fn progress(&self, progress: &Progress<'_>) {
-        self.services.progress(progress);
+        if !self.services.apart().silent.contains(&self.manifest.name) {
+            self.services.progress(progress);
+        }
     }
 
     fn cancelled(&self) -> bool {
-        self.services.stops_plugins()
+        self.services.stops_plugins() || self.services.apart().stopped.contains(&self.manifest.name)
     }
 
     fn secret(&self, name: &str) -> Result<Option<Vec<u8>>> {
@@ -216,7 +266,10 @@ impl HostServices for ForPlugin {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
+    use crate::events::Phases;
 
     fn services(folder: &Path) -> Services {
         let events = EventSink::default();
@@ -253,6 +306,36 @@ mod tests {
         // It stands in no warning, and thus in no event and no report.
         let told = format!("{:?}", services.warnings());
         assert!(!["one", "two", "session"].iter().any(|secret| told.contains(secret)), "{told}");
+    }
+
+    #[test]
+    fn a_plugin_on_a_leash_is_stopped_alone_and_not_for_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let services = services(folder.path());
+        let (one, two) = (services.for_plugin(&manifest("one", "[]")), services.for_plugin(&manifest("two", "[]")));
+        let leash = services.leash(vec!["one".to_owned()]);
+        assert!(!one.cancelled());
+        leash.stop();
+        assert_eq!((one.cancelled(), two.cancelled()), (true, false));
+        drop(leash);
+        assert!(!one.cancelled());
+    }
+
+    #[test]
+    fn nobody_is_told_what_is_done_in_silence() {
+        let folder = tempfile::tempdir().unwrap();
+        let services = services(folder.path());
+        let told = Phases::default();
+        services.events().add(Box::new(told.clone()));
+        let (one, two) = (services.for_plugin(&manifest("one", "[]")), services.for_plugin(&manifest("two", "[]")));
+        services.set_stage(Stage::Inspect);
+        services.in_silence("one", || {
+            one.progress(&Progress::new("mount", None, 0, 0));
+            two.progress(&Progress::new("start", None, 0, 0));
+        });
+        one.progress(&Progress::new("inspect", None, 0, 0));
+        let names = told.end(Stage::Inspect, Instant::now()).into_iter().map(|phase| phase.name).collect::<Vec<_>>();
+        assert_eq!(names, ["start", "inspect"]);
     }
 
     #[test]

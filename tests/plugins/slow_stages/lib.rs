@@ -97,6 +97,9 @@ impl Inspector for SlowStages {
 
     fn open(&self, request: &OpenGuest) -> Result<Opened> {
         self.stop_in("inspect")?;
+        if std::env::var_os("SLOW_OPEN_FAILS").is_some() {
+            return Err(PluginError::missing("nothing here opens images"));
+        }
         if request.socket_dir.is_empty() || request.socket_dir.len() > 70 {
             return Err(PluginError::defect(format!("{:?} is no folder for sockets", request.socket_dir)));
         }

@@ -1,6 +1,6 @@
 //! The plugin that reads guests from the flat views of their disks.
 
-use vmdk2kvm_plugin_api::{Inspector, Kind, PluginError, Result};
+use vmdk2kvm_plugin_api::{Inspector, Kind, Manifest, PluginError, Result};
 
 use super::{Chosen, Loaded, Registry};
 
@@ -22,6 +22,14 @@ impl Registry {
             }
         }
         Ok(None)
+    }
+
+    /// The names of the INSPECT plugins that can be stopped without stopping what reads the disks meanwhile.
+    pub fn mere_inspectors(&self) -> Vec<String> {
+        let manifests =
+            self.of_kind(Kind::Inspector).into_iter().filter_map(|index| self.candidates[index].manifest.as_ref());
+        let reads = |manifest: &Manifest| manifest.is_a(Kind::Fetcher) || manifest.is_a(Kind::Flattener);
+        manifests.filter(|manifest| !reads(manifest)).map(|manifest| manifest.name.clone()).collect()
     }
 
     /// The error where one is asked for and there is none.

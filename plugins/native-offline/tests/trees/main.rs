@@ -1,8 +1,11 @@
 //! Whole trees read from filesystems that the real tools made, against what they were made of; and what is refused.
-//! Requires e2fsprogs, xfsprogs, btrfs-progs, dosfstools, mtools, ntfs-3g and FUSE.
+//! Requires e2fsprogs, xfsprogs, btrfs-progs, dosfstools, mtools, ntfs-3g and FUSE; what a kernel makes of a filesystem also root and loop devices.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod cut;
 mod damage;
+mod kernel;
+mod mounted;
 mod ntfs;
 mod ntfs_state;
 mod support;
@@ -29,10 +32,18 @@ fn ext() {
         ("ext4", &["-O", "bigalloc", "-C", "16384"]),
         ("ext4", &["-O", "^64bit,^flex_bg,sparse_super2"]),
         ("ext4", &["-O", "^has_journal,^resize_inode,^dir_index"]),
+        ("ext4", &["-b", "65536"]),
+        ("ext4", &["-O", "fast_commit,stable_inodes", "-E", "packed_meta_blocks=1"]),
+        ("ext4", &["-O", "^resize_inode,^sparse_super", "-G", "64"]),
+        ("ext4", &["-E", "hash_seed=0e3f0c7c-5bd5-4f5f-8d5c-6e7b4d7a0011", "-T", "news"]),
     ] {
         make_ext(fstype, features, &tree, &image);
         assert_same(fstype, &image, &expected, &format!("{fstype} {features:?}"));
     }
+    // Inodes without room for the upper half of their checksums.
+    make_ext("ext4", &["-I", "128", "-O", "^dir_nlink,^extra_isize"], &tree, &image);
+    let error = open("ext4", Image::open(&image)).and_then(|filesystem| filesystem.read("/etc/fstab")).unwrap_err();
+    assert!(error.message.contains("inode 2 is truncated"), "{error}");
     // Without extents a hole for which not even a list of blocks is there is refused, and not read as another one.
     for (fstype, features) in
         [("ext4", &["-O", "^extent,^64bit,^huge_file"][..]), ("ext3", &[]), ("ext2", &["-b", "1024"])]
@@ -157,9 +168,20 @@ fn what_is_not_understood_is_refused_by_name() {
         ("ext4", "mkfs.ext4", &["-q", "-F", "-O", "inline_data"][..], "its incompatible features 0x8000 are not known"),
         ("ext4", "mkfs.ext4", &["-q", "-F", "-O", "casefold"], "its incompatible features 0x20000 are not known"),
         ("ext4", "mkfs.ext4", &["-q", "-F", "-O", "mmp"], "its incompatible features 0x100 are not known"),
+        ("ext4", "mkfs.ext4", &["-q", "-F", "-O", "ea_inode"], "its incompatible features 0x400 are not known"),
+        ("ext4", "mkfs.ext4", &["-q", "-F", "-O", "large_dir"], "its incompatible features 0x4000 are not known"),
+        (
+            "ext4",
+            "mkfs.ext4",
+            &["-q", "-F", "-O", "meta_bg,^resize_inode"],
+            "its incompatible features 0x10 are not known",
+        ),
         ("ext4", "mkfs.ext4", &["-q", "-F", "-O", "encrypt"], "its incompatible features 0x10000 are not known"),
         ("xfs", "mkfs.xfs", &[xfs[0], xfs[1], "-m", "crc=0"], "it is of version 4, which has no checksums"),
+        ("xfs", "mkfs.xfs", &[xfs[0], xfs[1], "-n", "version=ci"], "it takes names of another case for the same"),
         ("btrfs", "mkfs.btrfs", &["-q", "-f", "--csum", "xxhash"], "its checksums are of the kind 1"),
+        ("btrfs", "mkfs.btrfs", &["-q", "-f", "--csum", "sha256"], "its checksums are of the kind 2"),
+        ("btrfs", "mkfs.btrfs", &["-q", "-f", "--csum", "blake2"], "its checksums are of the kind 3"),
         ("f2fs", "true", &[], "filesystems of type f2fs are not read without an appliance"),
     ] {
         let mut arguments = arguments.to_vec();

@@ -2,12 +2,13 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use rustix::fs::{XattrFlags, setxattr};
 use vmdk2kvm_plugin_api::{ErrorKind, FileKind};
 
+use super::mounted::{Mounted, bytes};
 use super::support::{Holds, Image, assert_same, of_folder, open, run, sparse};
 
 /// Attribute bits of files.
@@ -18,23 +19,9 @@ pub fn make(image: &Path, mib: u64, arguments: &[&str]) {
     run("mkntfs", &[&["-F", "-Q", "-q", "-p", "0", "-H", "255", "-S", "63"], arguments, &[place]].concat());
 }
 
-/// A filesystem that is mounted until it is dropped.
-struct Mounted(PathBuf);
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let done = Command::new("umount").arg(&self.0).status();
-        assert!(std::thread::panicking() || done.is_ok_and(|status| status.success()), "umount {}", self.0.display());
-    }
-}
-
 /// Does something in a filesystem.
 fn mounted(image: &Path, fill: impl FnOnce(&Path)) {
-    let place = image.with_extension("mounted");
-    fs::create_dir_all(&place).unwrap();
-    run("ntfs-3g", &["-o", "compression", image.to_str().unwrap(), place.to_str().unwrap()]);
-    let mounted = Mounted(place);
-    fill(&mounted.0);
+    fill(Mounted::by_ntfs_3g(image, "compression").path());
 }
 
 /// Does something in a filesystem, and says what it holds then.
@@ -47,10 +34,6 @@ pub fn fill(image: &Path, fill: impl FnOnce(&Path)) -> Holds {
     // The top, to which ntfs-3g gives other bits than to all else.
     holds.insert("/".to_owned(), "folder 777 0 0".to_owned());
     holds
-}
-
-fn bytes(length: usize) -> Vec<u8> {
-    (0..length).map(|at| (at * 7 + at / 251) as u8).collect()
 }
 
 /// What a system has, and what only a test has.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -93,23 +94,32 @@ fn digest(bytes: &[u8]) -> String {
 
 /// What a folder holds.
 pub fn of_folder(folder: &Path) -> Holds {
+    read_folder(folder).unwrap()
+}
+
+/// The same; an error where any of it cannot be read.
+pub fn read_folder(folder: &Path) -> io::Result<Holds> {
     let mut holds = Holds::new();
     let mut left: Vec<PathBuf> = vec![folder.to_owned()];
     while let Some(path) = left.pop() {
-        let found = fs::symlink_metadata(&path).unwrap();
+        let found = fs::symlink_metadata(&path)?;
         let owner = format!("{:o} {} {}", found.mode() & 0o7777, found.uid(), found.gid());
         let line = if found.is_dir() {
-            left.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            for entry in fs::read_dir(&path)? {
+                left.push(entry?.path());
+            }
             format!("folder {owner}")
         } else if found.is_symlink() {
-            format!("link {} {}", &owner["777".len()..], fs::read_link(&path).unwrap().display())
+            format!("link {} {}", &owner["777".len()..], fs::read_link(&path)?.display())
+        } else if found.is_file() {
+            format!("file {owner} {} {}", found.len(), digest(&fs::read(&path)?))
         } else {
-            format!("file {owner} {} {}", found.len(), digest(&fs::read(&path).unwrap()))
+            format!("other {owner}")
         };
         holds.insert(format!("/{}", path.strip_prefix(folder).unwrap().display()), line);
     }
     holds.remove("/lost+found");
-    holds
+    Ok(holds)
 }
 
 /// What a filesystem holds. `with_content`: data as well, not only what describes it.
