@@ -48,8 +48,8 @@ fn main() -> ExitCode {
             host.run(&at.iter().map(String::as_str).collect::<Vec<_>>()).expect(0);
             began.elapsed().as_secs_f64()
         });
-        let image = fs::read_dir(host.results.path().join("ours")).unwrap().flatten().map(|entry| entry.path());
-        let image = image.filter(|path| path.extension().is_some_and(|it| it == "raw")).next().unwrap();
+        let mut images = fs::read_dir(host.results.path().join("ours")).unwrap().flatten().map(|entry| entry.path());
+        let image = images.find(|path| path.extension().is_some_and(|it| it == "raw")).unwrap();
         assert!(fs::read(image).unwrap() == bytes, "the image differs");
         let rate = |seconds: f64| (SIZE >> 20) as f64 / seconds;
         let ratio = theirs / ours;

@@ -120,10 +120,10 @@ fn is_as_planned(old: &[u8], new: &[u8], report: &Value, name: &str) {
 /// Holds the image of a report against its plan.
 pub fn is_right(report: &Value, disk: &PhonyWindows, folder: &TempDir, hives: &[(&str, &[u8])], windows: &str) {
     assert_eq!(report["converged"], true, "{:#}", report["warnings"]);
-    let inside = Inside::ntfs(&image(folder.path(), &report), disk.start);
+    let inside = Inside::ntfs(&image(folder.path(), report), disk.start);
     for (name, old) in hives {
         let new = fs::read(inside.path().join(windows).join("System32/config").join(name)).unwrap();
-        is_as_planned(old, &new, &report, name);
+        is_as_planned(old, &new, report, name);
     }
     let has_drivers = report["machine"]["disks"][0]["bus"] == "virtio";
     assert_eq!(inside.path().join(windows).join("System32/drivers/viostor.sys").is_file(), has_drivers);

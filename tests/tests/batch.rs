@@ -70,7 +70,7 @@ fn what_fails_stops_nobody_else_and_is_told_with_its_code() {
     many.list(&format!("{SHORT}\n[limits]\ntotal = 2"), &vms);
     let (ran, events) = many.run(&[]);
     let ran = ran.expect(82);
-    assert_eq!(ran.message(), "1 of 4 VMs did not get through");
+    assert_eq!(ran.message(), "1 of 4 VMs failed");
     assert_eq!(ran.json["totals"]["by_code"], json!({"65": 1}));
     let gone = by_name(&ran.json)["gone"];
     assert_eq!(
@@ -115,7 +115,7 @@ fn guests_that_boot_have_places_of_their_own() {
         events.iter().filter(|event| event["stage"] == "test" && event["task"] == task).count()
     };
     // All three are at their test, and one of them boots.
-    running.wait_until("all wait", |run| in_test(&run.events(), "wait for a place to boot") == 3);
+    running.wait_until("all wait", |run| in_test(&run.events(), "wait for a boot slot") == 3);
     running.wait_until("one boots", |run| in_test(&run.events(), "stopped") > 0);
     std::thread::sleep(std::time::Duration::from_millis(300));
     assert_eq!(in_test(&running.events(), "stopped"), 1);
@@ -268,7 +268,7 @@ fn a_table_that_cannot_do_is_refused_before_a_byte_moves() {
     let (table, out) = (many.room.path("jobs.csv"), many.room.path("out"));
     let utf16: Vec<u8> = "\u{feff}source\nvm0.raw\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     for (text, code, message) in [
-        (utf16, 65, "it is in UTF-16, or no text"),
+        (utf16, 65, "it is UTF-16, or not text"),
         (format!("source\n{}", "vm0.raw\n".repeat(100_000)).into(), 65, "it lists more than 50000 virtual machines"),
         ("source,formt\nvm0.raw,raw\n".into(), 78, "line 1: unknown column `formt`; did you mean `format`?"),
         ("source\nvm0.raw,raw\n".into(), 65, "line 2: 2 cells under 1 names"),

@@ -219,7 +219,7 @@ fn what_is_no_cut_over_is_refused() {
     };
     assert_eq!(refused(&["--group", "evn"], 2, "--group evn: the list has no VM of this group"), (0, true));
     // Without a first round there is nothing to end.
-    assert_eq!(refused(&["--all"], 82, "1 of 1 VMs did not get through"), (1, true));
+    assert_eq!(refused(&["--all"], 82, "1 of 1 VMs failed"), (1, true));
     live.many.list("", &Many::plain(1));
     assert_eq!(refused(&["--all"], 2, "none of these VMs is migrated in rounds"), (0, true));
     assert_eq!(refused(&["--only", "vm0"], 2, "vm0 is not migrated in rounds, and has no cut-over"), (0, true));

@@ -116,7 +116,7 @@ fn a_root_with_swap_behind_it_stays_and_the_plan_says_why() {
     let finding = plan.json["findings"].as_array().unwrap().iter().find(|finding| finding["code"] == "not-grown");
     assert_eq!(
         finding.unwrap()["message"],
-        "/dev/sda1 cannot grow into the new room: the extended partition /dev/sda2 lies behind it on the disk"
+        "/dev/sda1 cannot grow into the new space: the extended partition /dev/sda2 follows it on the disk"
     );
     assert!(plan.stderr.contains("and what is on it keeps its size"), "{}", plan.stderr);
 }

@@ -254,7 +254,7 @@ fn without_a_target() {
         let bundle = Bundle::without(&plugin);
         let out = bundle.path("out");
         let outcome = bundle.run(&["migrate", &bundle.disk("raw"), "-o", &out, "--target", target]).expect(69);
-        assert_eq!(outcome.message(), format!("no plugin can write machines down for the target `{target}`"));
+        assert_eq!(outcome.message(), format!("no plugin can render the target `{target}`"));
         let others: Vec<&str> = TARGETS.iter().map(|(other, _)| *other).filter(|other| *other != target).collect();
         let package = format!("package vmdk2kvm-plugin-{package}");
         let hint = format!("install the plugin {plugin} ({package}); known here: {}", others.join(", "));

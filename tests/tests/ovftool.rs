@@ -93,9 +93,9 @@ fn only_a_whole_export_is_taken() {
         ("half", 74, "exporting pair: ovftool did not export the VM: Lost connection to the server"),
         ("lies", 74, "exporting pair: ovftool did not export the VM: it ended with status 0"),
         ("hang", 75, "exporting pair: ovftool has said nothing for 5 s, and was ended"),
-        ("digest", 74, "what ovftool exported is not whole: vm-disk1.vmdk has another digest than its manifest says"),
-        ("missing disk", 74, "what ovftool exported is not whole: vm-disk1.vmdk is missing"),
-        ("no manifest", 74, "what ovftool exported is not whole: it has no manifest"),
+        ("digest", 74, "ovftool's export is incomplete: vm-disk1.vmdk has another digest than its manifest says"),
+        ("missing disk", 74, "ovftool's export is incomplete: vm-disk1.vmdk is missing"),
+        ("no manifest", 74, "ovftool's export is incomplete: it has no manifest"),
     ] {
         exporter.set(&json!({"fault": fault}));
         let failed = exporter.run("out").expect(code);

@@ -101,7 +101,7 @@ fn images_that_are_not_as_they_were_left_are_not_taken_for_finished() {
     let whole = std::fs::read(&image).unwrap();
     std::fs::write(&image, &whole[..whole.len() - 1]).unwrap();
     let refused = room.run(leave(&room, "flatten", "out", &[])).expect(73);
-    let expected = "it was made by this command, but disk-disk1.qcow2 is no more as it was made; move it away";
+    let expected = "it was made by this command, but disk-disk1.qcow2 is not as it was made; move it away";
     assert!(refused.hint().starts_with(expected), "{}", refused.hint());
     // Without its image what is remembered says nothing that holds.
     std::fs::remove_file(&image).unwrap();

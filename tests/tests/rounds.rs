@@ -269,9 +269,9 @@ fn what_cannot_be_followed_is_copied_in_full_and_said() {
     live.write(4 * MIB, &bytes(1, MIB));
     full("disk: tracking began anew: it is copied in full");
     live.say("uuid", "u2");
-    full("disk: another disk, or one of another size, than in the round before: it is copied in full");
+    full("disk: another disk than in the previous round, or of another size: it is copied in full");
     std::fs::remove_file(live.path("out/slow-disk1.part")).unwrap();
-    full("disk: its image of the round before is gone: it is copied in full");
+    full("disk: its image from the previous round is gone: it is copied in full");
     let disk = OpenOptions::new().write(true).open(live.room.disk()).unwrap();
     disk.set_len(33 * MIB).unwrap();
     let outcome = live.run(live.warm(&["--set", "warm.rounds=1"])).expect(0);
@@ -294,7 +294,7 @@ fn a_disk_that_is_added_is_copied_in_full_and_one_that_is_removed_is_forgotten()
     live.say("second", "");
     let outcome = live.run(live.warm(&["--set", "warm.rounds=1"])).expect(0);
     let warnings = outcome.json["warnings"].to_string();
-    assert!(warnings.contains("disk 2 of the round before is there no more: its image is removed"), "{warnings}");
+    assert!(warnings.contains("disk 2 of the previous round is gone: its image is removed"), "{warnings}");
     assert!(!live.path("out/slow-disk2.part").exists());
     live.run(live.cutover()).expect(0);
     live.image_is_right();
@@ -306,7 +306,7 @@ fn what_cannot_be_read_in_rounds_is_refused_before_a_byte_moves() {
     let live = Live::new();
     live.say("untracked", "");
     let refused = live.run(live.warm(&[])).expect(81);
-    assert_eq!(refused.message(), "disk: its source does not tell what changes on it");
+    assert_eq!(refused.message(), "disk: its source does not report changes");
     live.nothing_is_frozen();
     let live = Live::new();
     let mut stream = live.warm(&[]);

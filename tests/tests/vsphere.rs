@@ -178,7 +178,7 @@ fn a_certificate_is_believed_by_its_digest_or_by_its_authority_alone() {
         }
         let unknown = site.run(&["inventory", &bare]).expect(77);
         let sentence =
-            format!("nobody vouches for the certificate of {server}, whose SHA-256 is {shown} (thumbprint-unknown)");
+            format!("the certificate of {server} is not trusted; its SHA-256 is {shown} (thumbprint-unknown)");
         assert_eq!(unknown.message(), sentence);
         assert!(unknown.hint().contains("?thumbprint="), "{}", unknown.hint());
         for right in [&["inventory", &pinned][..], &["inventory", &sha1], &["inventory", &bare, "--set", &ca]] {

@@ -109,13 +109,13 @@ fn vm(batch: &Batch, row: Row, around: Option<&Around<'_>>, seen: &mut Seen) -> 
     };
     if mask_uri(&source) != source {
         return Err(PluginError::config("its source holds a password")
-            .hint("name a place for it under [secrets]: a list is no place for a secret"));
+            .hint("put it under [secrets]: a list must not hold secrets"));
     }
     let shown = row
         .name
         .clone()
         .or_else(|| named_by(&source))
-        .ok_or_else(|| PluginError::config("it has no name, and its source says none").hint("give it a name"))?;
+        .ok_or_else(|| PluginError::config("it has no name, and its source gives none").hint("give it a name"))?;
     let name = safe_name(&shown);
     if TAKEN.contains(&name.as_str()) {
         return Err(

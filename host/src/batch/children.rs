@@ -118,7 +118,7 @@ fn silent(status: Option<ExitStatus>) -> Ending {
     let how = match status.map(|status| (status.signal(), status.code())) {
         Some((Some(signal), _)) => format!("was killed by signal {signal}"),
         Some((None, Some(code))) => format!("ended with {code}, and did not say why"),
-        _ => "ended, and nobody knows how".to_owned(),
+        _ => "ended; its exit code is unknown".to_owned(),
     };
     let error = PluginError::new(ErrorKind::Temporary, format!("the process of this VM {how}"))
         .hint("run the same command again: what was finished is not done again");

@@ -371,7 +371,7 @@ impl Runner<'_> {
     fn skip(&mut self, index: usize, key: &str) -> Result<()> {
         let record = &mut self.entries[index].record;
         let error = PluginError::new(ErrorKind::Auth, format!("not started: {key} refused a login"))
-            .hint("put the password right, and run the same command again");
+            .hint("correct the password, and run the same command again");
         (record.state, record.error) = (State::Skipped, Some(ErrorDocument::new(&error, None)));
         record.exit_code = None;
         self.screen.settled(false);

@@ -14,7 +14,7 @@ use crate::report::Tool;
 
 /// Schema number of `batch.json`.
 pub(super) const SCHEMA: u32 = 1;
-/// The exit code of a batch of which some VMs did not get through.
+/// The exit code of a batch of which some VMs failed.
 pub(super) const SOME_FAILED: u8 = 82;
 
 /// A batch, as `batch.json` has it.
@@ -222,13 +222,13 @@ impl BatchEnd {
             0 => return None,
             130 => ("interrupted", "the same command continues where this one stopped"),
             75 if only_late => ("temporary", "run the same command again in the next window"),
-            75 => ("temporary", "what failed may be cured by a retry: run the same command again"),
+            75 => ("temporary", "a retry may help: run the same command again"),
             _ => ("batch", "their codes and messages are in batch.json; the same command tries them again"),
         };
         let message = match self.exit_code {
             130 => "interrupted".to_owned(),
             75 if only_late => format!("{ready} of {total} VMs still wait for their cut-over"),
-            _ => format!("{} of {total} VMs did not get through", total - done - ready),
+            _ => format!("{} of {total} VMs failed", total - done - ready),
         };
         let hint = Some(hint.to_owned());
         Some(ErrorDocument { code: self.exit_code, kind: kind.to_owned(), message, hint, stage: None, plugin: None })

@@ -20,13 +20,13 @@ pub(super) const EXIT_CODES: &[(u8, &str)] = &[
     (65, "the input is unusable: corrupt, unsafe, incomplete, or an unsupported guest"),
     (69, "something needed is missing on this machine (program, library, plugin, firmware)"),
     (73, "the output cannot be created (exists, no space, no permission)"),
-    (74, "an I/O error that a retry may cure"),
+    (74, "an I/O error; a retry may help"),
     (75, "a temporary failure: run the same command again"),
     (77, "authentication or authorisation failed"),
     (78, "configuration error"),
     (80, "migrated, but the boot test failed or proved nothing"),
     (81, "the plan is blocked: a finding of severity `block`"),
-    (82, "a batch ended, and some of its VMs did not get through (their codes are in batch.json)"),
+    (82, "a batch ended, and some of its VMs failed (their codes are in batch.json)"),
     (130, "interrupted"),
 ];
 
@@ -61,7 +61,7 @@ pub(super) struct Common {
     /// Print the result, or the error, as one JSON document on stdout
     #[arg(long, global = true)]
     pub(super) json: bool,
-    /// Write what happens to FILE as NDJSON, one event a line; `-` is stdout, the result then goes to stderr
+    /// Write events to FILE as NDJSON, one a line; `-` is stdout, the result then goes to stderr
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) events: Option<PathBuf>,
     /// Append log lines to FILE instead of showing them

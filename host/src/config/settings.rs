@@ -41,7 +41,7 @@ options! {
     Settings {
         /// What is read, and what may be changed at it.
         source: SourceOptions, Kind::Section(SourceOptions::KEYS);
-        /// Folder for the result, made when it is not there
+        /// Folder for the result; created if missing
         output: Option<PathBuf>, Kind::Path, Flag::new("output", "DIR").short('o').of(MAKE_IMAGES);
         /// Name of the new virtual machine and of its files
         name: Option<String>, Kind::Text, Flag::new("name", "NAME").of(MAKE_IMAGES);
@@ -81,7 +81,7 @@ options! {
         plugins: PluginOptions, Kind::Section(PluginOptions::KEYS);
         /// Each plugin's own settings: see `vmdk2kvm plugin show NAME`
         plugin: BTreeMap<String, Value>, Kind::Tables("plugin");
-        /// Write the machine down for the target NAME of an installed plugin; repeatable [default: the preferred one]
+        /// Write the machine's definition for the target NAME of an installed plugin; repeatable [default: the preferred one]
         targets: Vec<String>, Kind::Texts, Flag::new("target", "NAME").of(&[Migrate, Apply, Cutover, Render, Define]);
         /// Each target's own options
         target: BTreeMap<String, Value>, Kind::Tables("target");
@@ -103,9 +103,9 @@ options! {
         uri: Option<String>, Kind::Uri;
         /// A further disk of the same virtual machine; repeatable, in order
         disks: Vec<String>, Kind::Uris, Flag::new("disk", "PATH").of(READ);
-        /// Which virtual machine, where the source has several
+        /// Virtual machine to take when the source has several
         vm: Option<String>, Kind::Text, Flag::new("vm", "NAME").of(READ);
-        /// Allow a snapshot at the source, which is removed when it has been read
+        /// Allow a snapshot at the source; it is removed after reading
         snapshot: bool, Kind::Flag, Flag::new("snapshot", "").of(READ_DISKS);
         /// Allow change tracking to be turned on at the source
         enable_cbt: bool, Kind::Flag, Flag::new("enable-cbt", "").of(READ_DISKS);
@@ -156,7 +156,7 @@ impl TestOptions {
 options! {
     /// A migration in rounds while the machine runs. A run ends with a round that is small, or after so many; then `cutover` ends the migration.
     WarmOptions {
-        /// Copy the disks in rounds while the machine runs, each with a snapshot that goes after it; `cutover` ends that; implies --snapshot and --enable-cbt
+        /// Copy the disks in rounds while the machine runs, each from a snapshot that is removed afterwards; `cutover` finishes; implies --snapshot and --enable-cbt
         enabled: bool, Kind::Flag, Flag::new("warm", "").of(&[Migrate]);
         /// Rounds in one run at most, the first with all of the disks counted
         rounds: u32 = 10, Kind::Number(1, 1000);
@@ -196,7 +196,7 @@ options! {
         connect: Option<String>, Kind::Text, Flag::new("connect", "URI").of(&[Define]);
         /// Copy the images into the target's pool NAME [default: they stay where they are]
         pool: Option<String>, Kind::Text, Flag::new("pool", "NAME").of(&[Define]);
-        /// Replace a machine that this program defined there; what is not ours is never replaced
+        /// Replace a machine that this program defined there; machines of others are never replaced
         replace: bool, Kind::Flag, Flag::new("replace", "").of(&[Define]);
     }
 }

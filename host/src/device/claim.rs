@@ -110,7 +110,9 @@ impl Claim {
                     ErrorKind::Output,
                     format!("{name} is not empty: something is stored on it"),
                 )
-                .hint(format!("look at it with `wipefs {name}`; when nobody needs it, allow that with --overwrite")));
+                .hint(format!(
+                    "look at it with `wipefs {name}`; if it is no longer needed, allow that with --overwrite"
+                )));
             }
         }
         Ok(())

@@ -88,7 +88,7 @@ pub(super) fn difference(job: &Job, output: &Output, keys: &Keys, source: &str) 
     }
     let is_changed = |image: &&ImageRecord| !is_whole(job, output, image);
     report.images.iter().find(is_changed).map(|image| {
-        let state = if output.dir.join(&image.path).exists() { "is no more as it was made" } else { "is gone" };
+        let state = if output.dir.join(&image.path).exists() { "is not as it was made" } else { "is gone" };
         format!("it was made by this command, but {} {state}", crate::events::escape(&image.path))
     })
 }

@@ -56,8 +56,10 @@ pub(super) fn converge(
     run.services.step("plan again");
     let again = plan::plan(run, fixers, context, None, guest)?;
     for change in &again.changes {
-        run.services
-            .warn(format!("planning again still wants: {} ({}), from {}", change.summary, change.target, change.fixer));
+        run.services.warn(format!(
+            "not settled: after the fixes, {} would still change ({}, from {})",
+            change.summary, change.target, change.fixer
+        ));
     }
     Ok(Fixed { changes, converged: again.changes.is_empty() })
 }

@@ -63,9 +63,8 @@ pub(super) fn roll_back(run: &Run<'_>) -> Result<Value, Failure> {
 /// The guest where it runs; with the user's word alone is it even asked.
 fn reach(run: &Run<'_>) -> Result<(Fetched, OpenGuest), Failure> {
     if !run.job.settings.source.live {
-        let error =
-            PluginError::new(ErrorKind::Blocked, "live-fix changes a guest while it runs, and nobody has allowed that")
-                .hint("say --live to allow it; `vmdk2kvm plan` with the same source shows what would be changed");
+        let error = PluginError::new(ErrorKind::Blocked, "live-fix changes a running guest, and that was not allowed")
+            .hint("say --live to allow it; `vmdk2kvm plan` with the same source shows what would be changed");
         return Err(error.into());
     }
     let source = fetch::source(run)?;

@@ -69,7 +69,7 @@ pub(super) fn test(run: &Run<'_>, subject: &Subject<'_>) -> Result<Tested, Failu
 
 /// Waits for one of so many places for guests that boot: too many at once take each other's processors until all seem to hang.
 fn place(run: &Run<'_>, limit: u32) -> Result<Slot> {
-    run.services.step("wait for a place to boot");
+    run.services.step("wait for a boot slot");
     run.services.place("boot", limit)
 }
 

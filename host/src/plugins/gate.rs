@@ -35,7 +35,9 @@ fn compare(plugin: &Version, host: &Version) -> Result<Fit> {
     }
     if (!plugin.pre.is_empty() || !host.pre.is_empty()) && plugin != host {
         return refuse(
-            format!("it was built for plugin API {plugin}, this host has {host}, and a pre-release fits only itself"),
+            format!(
+                "it was built for plugin API {plugin}, this host has {host}, and a pre-release only works with the same pre-release"
+            ),
             "build the plugin and the host from the same release",
         );
     }

@@ -54,7 +54,7 @@ impl Lock {
         let known = self.0.iter().any(|locked| locked.path == path);
         let why = if known { "it is not the file that was trusted" } else { "it was not trusted" };
         Err(PluginError::missing(format!("{why}: its digest is in no {NAME}"))
-            .hint(format!("when it is meant to be there: vmdk2kvm plugin trust {}", path.display())))
+            .hint(format!("if it belongs there: vmdk2kvm plugin trust {}", path.display())))
     }
 }
 

@@ -55,7 +55,7 @@ impl Session<'_> {
 }
 
 /// Where to look further.
-const LOG: &str = "what it wrote to standard error is in the log (--log-level info)";
+const LOG: &str = "its standard error is in the log (--log-level info)";
 
 fn parse(line: &[u8]) -> Result<Said> {
     serde_json::from_slice(line).map_err(|error| {

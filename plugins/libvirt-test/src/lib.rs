@@ -145,7 +145,7 @@ impl LibvirtTest {
 /// What no test of libvirt's can be asked.
 fn check(request: &TestRequest) -> Result<()> {
     if request.expect.ssh_address.is_some() || request.expect.ssh_port.is_some() {
-        let message = "an sshd is expected, and the cards of a test by libvirt reach nothing";
+        let message = "an sshd is expected, but a test by libvirt has no network";
         return Err(PluginError::new(ErrorKind::Usage, message).hint("test with --test qemu, or expect no sshd"));
     }
     if request.machine.disks.is_empty() {

@@ -166,7 +166,9 @@ impl Watched for Running<'_> {
     fn ended(&mut self) -> Result<Option<String>> {
         let lost = |words: String| PluginError::new(ErrorKind::Temporary, words).hint("run the same command again");
         match self.events.stop() {
-            Some(Stop::Destroyed) => return Err(lost("somebody destroyed the machine of the boot test".to_owned())),
+            Some(Stop::Destroyed) => {
+                return Err(lost("the machine of the boot test was destroyed from outside".to_owned()));
+            }
             Some(Stop::Died) => return Ok(Some("the machine's process ended".to_owned())),
             Some(Stop::ByItself) | None => {}
         }

@@ -146,7 +146,7 @@ fn refusal(path: &Path, error: Errno) -> PluginError {
         Errno::ACCESS | Errno::PERM => PluginError::new(ErrorKind::Auth, format!("{shown}: no permission to read it"))
             .hint("run as a user who may read the file, or change its permissions"),
         Errno::NAMETOOLONG => PluginError::unusable(format!("{shown}: the name is too long for a file"))
-            .hint("give the file a shorter name, in whatever names it too"),
+            .hint("give the file a shorter name, also where it is referred to"),
         error => PluginError::from_io(shown, &error.into()),
     }
 }

@@ -133,7 +133,7 @@ pub fn declared(source: &Object, format: DiskFormat) -> Result<()> {
             source.name(),
             wanted.as_str()
         ))
-        .hint("export the virtual machine again, or copy the package again from where it came")),
+        .hint("export the virtual machine again, or copy the package again")),
     }
 }
 
@@ -141,8 +141,7 @@ fn refuse_empty(source: &Object) -> Result<()> {
     if source.size() > 0 {
         return Ok(());
     }
-    Err(PluginError::unusable(format!("{}: the file is empty", source.name()))
-        .hint("copy the file again from where it came"))
+    Err(PluginError::unusable(format!("{}: the file is empty", source.name())).hint("copy the file again"))
 }
 
 fn decide(shown: &str, name: &str, content: Magic, whole_sectors: bool) -> Result<Kind> {
@@ -174,7 +173,7 @@ fn decide(shown: &str, name: &str, content: Magic, whole_sectors: bool) -> Resul
         (Named::Archive | Named::Nothing, Magic::Archive(archive)) => Ok(Kind::Archive(archive)),
         (Named::Archive, _) => refuse(
             "it is named like an archive and does not begin like one",
-            "copy it again from where it came; tar, zip, gzip, xz, bzip2 and zstd are read",
+            "copy it again; tar, zip, gzip, xz, bzip2 and zstd are read",
         ),
         (Named::Foreign(_), Magic::Disk(format)) => mismatch(shown, format.as_str()),
         (Named::Foreign(kind), _) => foreign(kind),
@@ -188,7 +187,7 @@ fn decide(shown: &str, name: &str, content: Magic, whole_sectors: bool) -> Resul
         ),
         (Named::Format(format), _) => refuse(
             &format!("it is named like a {} image and does not begin like one", format.as_str().to_uppercase()),
-            "copy it again from where it came",
+            "copy it again",
         ),
         (Named::Image | Named::Nothing, Magic::Disk(format)) => Ok(Kind::Disk(format)),
         // Whoever may write the last sector of a raw disk can make it end like that.

@@ -38,7 +38,7 @@ pub struct Packed {
 }
 
 fn bad(why: impl Into<String>) -> PluginError {
-    PluginError::io(format!("what ovftool exported is not whole: {}", why.into()))
+    PluginError::io(format!("ovftool's export is incomplete: {}", why.into()))
         .hint("run the same command again; if it stays so, take another way (leave --transport out)")
 }
 
@@ -195,7 +195,7 @@ pub fn choose<'a>(packed: &'a [Packed], disk: &Disk) -> Result<&'a Packed> {
             escape(&disk.name),
             disk.capacity_bytes
         ))
-        .hint("somebody changed the disk meanwhile: run the same command again")),
+        .hint("the disk changed meanwhile: run the same command again")),
         _ => Ok(found),
     }
 }

@@ -106,7 +106,7 @@ fn aligned(offset: u64, cluster_bits: u32, what: &str) -> Result<()> {
     if offset % (1 << cluster_bits) == 0 {
         return Ok(());
     }
-    Err(bad(format!("{what} at offset {offset}, which is no cluster's beginning")))
+    Err(bad(format!("{what} at offset {offset}, which is not aligned to clusters")))
 }
 
 #[cfg(test)]
@@ -137,11 +137,11 @@ mod tests {
     fn what_it_forbids_is_refused() {
         for (error, expected) in [
             (l1(1, 16).unwrap_err(), "an L1 entry 0x0000000000000001 with reserved bits"),
-            (l1(512, 16).unwrap_err(), "an L2 table at offset 512, which is no cluster's beginning"),
+            (l1(512, 16).unwrap_err(), "an L2 table at offset 512, which is not aligned to clusters"),
             (l2(1, 16, 2).unwrap_err(), "an L2 entry 0x0000000000000001 with reserved bits"),
             (l2(2, 16, 3).unwrap_err(), "an L2 entry 0x0000000000000002 with reserved bits"),
             (l2(1 << 56, 16, 3).unwrap_err(), "an L2 entry 0x0100000000000000 with reserved bits"),
-            (l2(1024, 16, 3).unwrap_err(), "a cluster at offset 1024, which is no cluster's beginning"),
+            (l2(1024, 16, 3).unwrap_err(), "a cluster at offset 1024, which is not aligned to clusters"),
             (extended(1, 0, 16).unwrap_err(), "an L2 entry 0x0000000000000001 with reserved bits"),
             (
                 extended(0x1_0000, 1 << 32 | 1, 16).unwrap_err(),

@@ -143,7 +143,7 @@ impl Header {
             return Err(bad(format!("an L1 table of {entries} entries; the limit is {}", MAX_L1_BYTES / 8)));
         }
         if self.l1_offset == 0 || self.l1_offset % self.cluster() != 0 {
-            return Err(bad(format!("an L1 table at offset {}, which is no cluster's beginning", self.l1_offset)));
+            return Err(bad(format!("an L1 table at offset {}, which is not aligned to clusters", self.l1_offset)));
         }
         match self.l1_offset.checked_add(u64::from(entries) * 8) {
             Some(end) if end <= file_size => Ok(()),
@@ -203,8 +203,7 @@ fn refuse_features(features: u64, extensions: &Extensions) -> Result<()> {
 
 /// A damaged or unsupported image.
 pub fn bad(what: impl Into<String>) -> PluginError {
-    PluginError::unusable(what.into())
-        .hint("copy the image again from where it came; `qemu-img check` says what else is wrong with it")
+    PluginError::unusable(what.into()).hint("copy the image again; `qemu-img check` says what else is wrong with it")
 }
 
 /// The fixed fields.

@@ -55,7 +55,7 @@ impl Layer {
              cut off or damaged",
             self.object
         ))
-        .hint("copy the image again from where it came"))
+        .hint("copy the image again"))
     }
 }
 
@@ -117,7 +117,7 @@ impl View {
             self.inflaters.inflate(image.compression(), &input, out).map_err(|error| {
                 error
                     .context(format_args!("{}: guest offset {start}, in the cluster at offset {offset}", layer.object))
-                    .hint("copy the image again from where it came")
+                    .hint("copy the image again")
             })
         };
         if out.len() as u64 == cluster {

@@ -92,7 +92,7 @@ fn findings(machine: &Machine, options: &Options) -> Vec<Finding> {
 vmdk2kvm_plugin_api::export_plugin! {
     plugin: TargetIncus,
     name: "target-incus",
-    summary: "Writes a machine down as an instance of Incus",
+    summary: "Renders a machine as an instance of Incus",
     kinds: ["converter"],
     capabilities: ["incus"],
 }

@@ -112,7 +112,7 @@ const fn bus(bus: DiskBus) -> &'static str {
 vmdk2kvm_plugin_api::export_plugin! {
     plugin: TargetKubevirt,
     name: "target-kubevirt",
-    summary: "Writes a machine down as a VirtualMachine of KubeVirt",
+    summary: "Renders a machine as a VirtualMachine of KubeVirt",
     kinds: ["converter"],
     capabilities: ["kubevirt"],
 }

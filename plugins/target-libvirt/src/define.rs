@@ -124,7 +124,7 @@ impl<'a> Definition<'a> {
         let written = self.xml(&machine, Some(&known.mark))?;
         Ok(compare::missing(&written, &known.xml)?.map(|what| {
             let message = format!("the domain was changed since it was defined: {}", escape(&what));
-            Finding::new("libvirt-domain-changed", Severity::Info, message).hint("--replace writes it anew")
+            Finding::new("libvirt-domain-changed", Severity::Info, message).hint("--replace writes it again")
         }))
     }
 
@@ -197,10 +197,7 @@ impl<'a> Definition<'a> {
     fn read_back(&self, domain: &Domain, written: &str, mark: &Mark, is_new: bool) -> Result<()> {
         let failed = |error: Error| error.during("the domain could not be read back");
         if let Some(what) = compare::missing(written, &domain.defined_xml().map_err(failed)?)? {
-            return Err(PluginError::output(format!(
-                "libvirt took the domain otherwise than it was written: {}",
-                escape(&what)
-            )));
+            return Err(PluginError::output(format!("libvirt changed the domain: {}", escape(&what))));
         }
         let read = domain.metadata(NAMESPACE).map_err(failed)?.map(|xml| Mark::parse(&xml)).transpose()?;
         if read.as_ref() != Some(mark) {
@@ -220,7 +217,7 @@ fn left_behind(before: &[String], mark: &Mark) -> Vec<Finding> {
         let path = escape(path);
         let message = format!("{path} belonged to the definition that was replaced, and stays");
         Finding::new("libvirt-volume-left", Severity::Info, message)
-            .hint(format!("when nobody needs it: virsh vol-delete '{path}'"))
+            .hint(format!("if it is no longer needed: virsh vol-delete '{path}'"))
     };
     left.map(finding).collect()
 }

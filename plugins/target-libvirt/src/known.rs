@@ -59,7 +59,7 @@ fn check_ours(domain: &Domain, name: &str) -> Result<Mark> {
     match mark {
         Some(mark) => Mark::parse(&mark),
         None => Err(taken(format!("a domain {name} exists already, and was not defined by this program"))
-            .hint("migrate with another name (--name NAME): what is not ours is never replaced")),
+            .hint("migrate with another name (--name NAME): domains of others are never replaced")),
     }
 }
 

@@ -86,7 +86,7 @@ fn findings(machine: &Machine) -> Vec<Finding> {
 vmdk2kvm_plugin_api::export_plugin! {
     plugin: TargetLibvirt,
     name: "target-libvirt",
-    summary: "Writes a machine down as a libvirt domain, and defines it there",
+    summary: "Renders a machine as a libvirt domain, and defines it there",
     kinds: ["converter"],
     capabilities: ["libvirt"],
     preference: 100,

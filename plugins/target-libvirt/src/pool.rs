@@ -74,7 +74,7 @@ impl<'a> Images<'a> {
                     "the pool {pool} has a volume {name} already, and no domain of ours has it"
                 ))
                 .hint(format!(
-                    "a guest may have written to it; when nobody needs it: virsh vol-delete {name} --pool {pool}"
+                    "a guest may have written to it; if it is no longer needed: virsh vol-delete {name} --pool {pool}"
                 )));
             }
             there.delete().map_err(failed)?;

@@ -98,7 +98,7 @@ fn findings(machine: &Machine, options: &Options) -> Vec<Finding> {
 vmdk2kvm_plugin_api::export_plugin! {
     plugin: TargetOpenstack,
     name: "target-openstack",
-    summary: "Writes a machine down as a script that makes it at OpenStack",
+    summary: "Renders a machine as a script that makes it at OpenStack",
     kinds: ["converter"],
     capabilities: ["openstack"],
 }

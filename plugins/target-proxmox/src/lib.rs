@@ -79,7 +79,7 @@ fn findings(machine: &Machine, options: &Options) -> Vec<Finding> {
 vmdk2kvm_plugin_api::export_plugin! {
     plugin: TargetProxmox,
     name: "target-proxmox",
-    summary: "Writes a machine down as a script that makes it at Proxmox VE",
+    summary: "Renders a machine as a script that makes it at Proxmox VE",
     kinds: ["converter"],
     capabilities: ["proxmox"],
 }

@@ -14,7 +14,7 @@ const NOTES: &str = "Written by vmdk2kvm. It is run as root on a node of Proxmox
   VMID      its number; unless told the next free one
   STORAGE   where volumes lie that the job names no storage for; unless told local-lvm
   BRIDGE    what cards are on that the job names no bridge for; unless told vmbr0
-The images are copied: there must be room for both.";
+The images are copied: there must be space for both.";
 
 /// The script of a machine.
 pub fn script(machine: &Machine, keys: &[Key], file_name: &str) -> Result<String> {

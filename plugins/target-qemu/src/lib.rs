@@ -61,7 +61,7 @@ fn findings(machine: &Machine) -> Vec<Finding> {
 vmdk2kvm_plugin_api::export_plugin! {
     plugin: TargetQemu,
     name: "target-qemu",
-    summary: "Writes a machine down as a script that starts it with qemu",
+    summary: "Renders a machine as a script that starts it with qemu",
     kinds: ["converter"],
     capabilities: ["qemu"],
     preference: 50,

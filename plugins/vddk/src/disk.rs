@@ -74,7 +74,7 @@ impl Disk {
                 ErrorKind::Temporary,
                 format!("{}: VDDK opened a disk of {found} bytes, and the VM's has {size}", disk.name),
             )
-            .hint("somebody changed the disk meanwhile: run the same command again"));
+            .hint("the disk changed meanwhile: run the same command again"));
         }
         if u64::from(facts.sector) > SECTOR {
             let (name, sector) = (&disk.name, facts.sector);

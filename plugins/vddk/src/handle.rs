@@ -215,7 +215,7 @@ impl Handle {
         // SAFETY: open; the numbers are within the function's limits.
         let code = unsafe { ask(self.disk, start, count, map::PIECE, &raw mut list) };
         if code != OK || list.is_null() {
-            tracing::debug!("VDDK does not tell what was written to: error {}", code & 0xffff);
+            tracing::debug!("VDDK does not report allocated areas: error {}", code & 0xffff);
             return None;
         }
         // SAFETY: a list of the library's: a number, and as many records behind it.

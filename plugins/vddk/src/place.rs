@@ -9,7 +9,7 @@ use vmdk2kvm_plugin_api::{ErrorKind, PluginError, Result};
 /// The versions that are known, the newest first.
 const VERSIONS: [u32; 4] = [9, 8, 7, 6];
 /// What a user without it can do.
-const WITHOUT: &str = "no other way needs it: leave --transport out. Who has it sets `plugin.vddk.libdir` to the folder that has `lib64` in it";
+const WITHOUT: &str = "no other way needs it: leave --transport out; with VDDK set `plugin.vddk.libdir` to the folder that has `lib64` in it";
 
 /// A library that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,7 @@ fn refuse_open(library: &Path) -> Result<()> {
         let mode = path.metadata().map_err(failed)?.mode();
         if mode & 0o002 != 0 && mode & 0o1000 == 0 {
             return Err(PluginError::config(format!(
-                "{} can be written by everybody: nothing is loaded from there",
+                "{} is writable by all users: nothing is loaded from there",
                 path.display()
             ))
             .hint(format!("take that right away: chmod o-w '{}'", path.display())));
@@ -125,7 +125,7 @@ mod tests {
         }
         std::fs::set_permissions(folder.path().join("lib64"), std::fs::Permissions::from_mode(0o777)).unwrap();
         let open = find(libdir).unwrap_err();
-        assert_eq!(open.message, format!("{libdir}/lib64 can be written by everybody: nothing is loaded from there"));
+        assert_eq!(open.message, format!("{libdir}/lib64 is writable by all users: nothing is loaded from there"));
     }
 
     #[test]

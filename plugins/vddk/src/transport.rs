@@ -99,7 +99,7 @@ impl VddkTransport {
         let found = disks::disks(&devices, &self.vm.id, "").into_iter().find(|disk| disk.key == self.key);
         let disk = found.ok_or_else(|| {
             PluginError::unusable(format!("{}: {} has no disk {} any more", self.name, self.session.server(), self.key))
-                .hint("somebody removed it meanwhile: run the same command again")
+                .hint("it was removed meanwhile: run the same command again")
         })?;
         let own = devices.children.iter().find(|device| device.number::<i64>("key") == Some(self.key));
         let content = own.and_then(|device| device.text("backing.contentId")).unwrap_or_default();

@@ -67,5 +67,5 @@ impl Blocks {
 
 /// An image that cannot be used.
 pub fn bad(what: String) -> PluginError {
-    PluginError::unusable(what).hint("copy the image again from where it came")
+    PluginError::unusable(what).hint("copy the image again")
 }

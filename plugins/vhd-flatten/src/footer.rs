@@ -117,5 +117,5 @@ fn whole(block: &[u8]) -> bool {
 
 /// An image that cannot be used.
 pub fn bad(what: String) -> PluginError {
-    PluginError::unusable(what).hint("copy the image again from where it came")
+    PluginError::unusable(what).hint("copy the image again")
 }

@@ -78,7 +78,7 @@ impl Checker {
                     return Err(self.outside(format_args!("its grain table {index}"), at));
                 }
                 if self.is_reserved(at, length) {
-                    return Err(what("lies on the file's own header or directory"));
+                    return Err(what("overlaps the file's own header or directory"));
                 }
             }
             *entry = at;
@@ -114,7 +114,7 @@ impl Checker {
                     return Err(self.outside(format_args!("the grain at byte {start} of the disk"), at));
                 }
                 if self.is_reserved(at, length) || meets(&own, at, length) {
-                    return Err(what("lies on the file's own header, directory or table"));
+                    return Err(what("overlaps the file's own header, directory or table"));
                 }
             }
             *entry = at;

@@ -175,7 +175,7 @@ impl Export<'_> {
                 _ => continue,
             };
             if ours != stated {
-                return Err(differs(format!("what came has another {name} than what was sent")));
+                return Err(differs(format!("the received data has another {name} than the sent data")));
             }
             compared = true;
         }
@@ -271,7 +271,7 @@ impl Sink for Target<'_> {
             return Err(PluginError::unusable(format!(
                 "the stream is of a disk of {capacity} bytes, and the VM's has {expected}"
             ))
-            .hint("somebody changed the disk meanwhile: run the same command again"));
+            .hint("the disk changed meanwhile: run the same command again"));
         }
         self.file.set_len(capacity).map_err(|error| self.failed(&error))
     }

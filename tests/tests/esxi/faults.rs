@@ -46,7 +46,7 @@ fn what_stays_broken_has_its_code_and_its_sentence() {
         (
             json!([{"command": "dd", "path": "-flat", "kind": "says", "words": "Device or resource busy", "count": 100}]),
             75,
-            "web-flat.vmdk: a VM that runs has it locked (Device or resource busy)",
+            "web-flat.vmdk: a running VM has it locked (Device or resource busy)",
         ),
         (
             json!([{"command": "dd", "kind": "says", "words": "Permission denied", "count": 100}]),
@@ -81,7 +81,7 @@ fn a_disk_that_a_running_vm_writes_to_is_refused_and_what_lies_below_is_read() {
     let vmx = host.add("other", "off", &["/vmfs/volumes/ds 1/web/web.vmdk"], "");
     host.power("web", "on");
     let refused = host.flatten(&vmx, "out", &[]).expect(75);
-    assert!(refused.message().ends_with("web-flat.vmdk: a VM that runs has it locked (Device or resource busy)"));
+    assert!(refused.message().ends_with("web-flat.vmdk: a running VM has it locked (Device or resource busy)"));
     assert!(refused.hint().contains("--snapshot"), "{}", refused.hint());
 }
 

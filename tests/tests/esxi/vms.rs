@@ -195,7 +195,7 @@ fn what_no_file_has_is_refused_before_a_byte_moves() {
     assert!(host.commands().iter().all(|command| !command.starts_with("dd ")));
     for (name, sentence) in [
         ("../../etc/passwd", "leads outside of its folder"),
-        ("/etc/passwd", "is no file of a datastore"),
+        ("/etc/passwd", "is not a file of a datastore"),
         ("gone.vmdk", "it is not there"),
     ] {
         std::fs::write(&path, text.replace("web.vmdk", name)).unwrap();

@@ -142,7 +142,7 @@ fn text(path: &Path) -> Result<String> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) || bytes.iter().take(1000).any(|b| *b == 0)
     {
         return Err(
-            PluginError::unusable(format!("{label}: it is in UTF-16, or no text")).hint("save it as CSV in UTF-8")
+            PluginError::unusable(format!("{label}: it is UTF-16, or not text")).hint("save it as CSV in UTF-8")
         );
     }
     let text = String::from_utf8(bytes).map_err(|error| {

@@ -26,7 +26,7 @@ pub(super) fn read(path: &Path) -> Result<List> {
     let columns = columns.map_err(|what| PluginError::config(format!("{}, line 1: {what}", path.display())))?;
     if let Some(twice) = (1..columns.len()).find(|index| columns[..*index].contains(&columns[*index])) {
         let name = crate::events::escape(&sheet.head[twice]).into_owned();
-        return Err(PluginError::config(format!("{}, line 1: the column `{name}` stands twice", path.display())));
+        return Err(PluginError::config(format!("{}, line 1: the column `{name}` appears twice", path.display())));
     }
     let mut rows = Vec::new();
     for (line, cells) in sheet.rows {

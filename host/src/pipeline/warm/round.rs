@@ -169,10 +169,7 @@ impl Work<'_, '_> {
                 return Ok(());
             }
             let number = index + 1;
-            self.round
-                .run
-                .services
-                .warn(format!("disk {number} of the round before is there no more: its image is removed"));
+            self.round.run.services.warn(format!("disk {number} of the previous round is gone: its image is removed"));
             self.drop_image(index)?;
         }
         Ok(())
@@ -198,18 +195,18 @@ impl Work<'_, '_> {
         let identity = self.identity(disk);
         let word = self.fetched.hold.since.get(&identity.id).filter(|word| !word.is_empty()).cloned();
         let word = word.ok_or_else(|| {
-            PluginError::new(ErrorKind::Blocked, format!("{name}: its source does not tell what changes on it"))
+            PluginError::new(ErrorKind::Blocked, format!("{name}: its source does not report changes"))
                 .hint("migrate the machine in one go, without --warm")
         })?;
         let warn = |why: &str| self.round.run.services.warn(format!("{name}: {why}: it is copied in full"));
         let state = match DiskState::read(&self.output.records, disk.index) {
             None => return self.in_full(disk, &word),
             Some(state) if state.disk != identity => {
-                warn("another disk, or one of another size, than in the round before");
+                warn("another disk than in the previous round, or of another size");
                 return self.in_full(disk, &word);
             }
             Some(state) if state.round.is_some() && !self.has_image(disk) => {
-                warn("its image of the round before is gone");
+                warn("its image from the previous round is gone");
                 return self.in_full(disk, &word);
             }
             Some(state) => state,

@@ -175,8 +175,8 @@ impl Registry {
         }
         let Some((_, target, index)) = best else {
             let message = match wanted {
-                Some(target) => format!("no plugin can write machines down for the target `{target}`"),
-                None => "no plugin can write machines down".to_owned(),
+                Some(target) => format!("no plugin can render the target `{target}`"),
+                None => "no plugin can render a target".to_owned(),
             };
             let (mut error, known) = (self.nobody(Kind::Converter, wanted, message), self.target_names());
             if !known.is_empty() {

@@ -50,7 +50,7 @@ fn restore_labels(guest: &DirGuest) -> Result<&'static str> {
         return Ok("; SELinux labels restored");
     }
     replace(&guest.tree, RELABEL_ORDER, b"", None)?;
-    Ok("; SELinux labels are given anew at the first boot")
+    Ok("; SELinux relabels the files at the first boot")
 }
 
 /// Runs a program of the guest and returns the end of what it said.

@@ -270,6 +270,6 @@ fn what_rpm_touched_gets_its_labels_again() {
     assert!(!tree.path(".autorelabel").exists());
     // What cannot be done here the system does at its first boot.
     tree.write("usr/sbin/setfiles", "#!/bin/sh\nexit 1\n");
-    assert_eq!(remove(), "gone; SELinux labels are given anew at the first boot");
+    assert_eq!(remove(), "gone; SELinux relabels the files at the first boot");
     assert!(tree.path(".autorelabel").exists());
 }

@@ -47,7 +47,7 @@ pub(crate) fn lacking(mounts: &[MountInfo], changes: &[Change], guest: &dyn Gues
         if let Some(free) = mount.free_bytes.filter(|free| *free < need.bytes) {
             let message =
                 format!("{place} has {} KiB free, and the changes need {} KiB there", free >> 10, need.bytes >> 10);
-            let hint = "make room in the VM, for example by removing an old kernel, or enlarge the disk with --resize";
+            let hint = "free space in the VM, for example by removing an old kernel, or enlarge the disk with --resize";
             findings.push(Finding::new("no-space", severity, message).hint(hint));
         }
         if let Some(free) = mount.free_inodes.filter(|free| *free < need.inodes) {

@@ -79,7 +79,7 @@ fn assemble(group: &VolumeGroup, text: Vec<u8>, physical: &[Physical<'_>]) -> Re
         if !volume.marks.iter().any(|mark| mark == "VISIBLE") {
             return Err(own("is part of another one"));
         }
-        let source = rows(volume, group.extent_bytes, &on).ok_or_else(|| own("is no plain row of extents"))?;
+        let source = rows(volume, group.extent_bytes, &on).ok_or_else(|| own("is not a linear run of extents"))?;
         volumes.insert(volume.name.clone(), Arc::new(source) as Arc<dyn BlockSource>);
     }
     if volumes.len() > MAX_VOLUMES {
@@ -194,5 +194,5 @@ fn checksum(bytes: &[u8]) -> u32 {
 }
 
 fn refused(what: &str) -> PluginError {
-    PluginError::new(ErrorKind::Cannot, format!("LVM is not read here: {what}"))
+    PluginError::new(ErrorKind::Cannot, format!("LVM cannot be read without an appliance: {what}"))
 }

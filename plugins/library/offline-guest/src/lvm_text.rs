@@ -93,7 +93,7 @@ pub fn read(text: &str) -> Option<VolumeGroup> {
     })
 }
 
-/// A volume that another is a snapshot of is no plain row of extents.
+/// A volume that another is a snapshot of is not a linear run of extents.
 fn unlink(volumes: &mut [LogicalVolume], origins: &[&str]) {
     for volume in volumes {
         volume.linear &= !origins.contains(&volume.name.as_str());

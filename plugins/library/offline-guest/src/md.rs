@@ -93,7 +93,7 @@ fn assemble(mut members: Vec<Member>) -> Result<Assembled> {
             Arc::new(row)
         }
         MIRROR => return Err(named("a member is shorter than it says")),
-        _ => return Err(named("it is neither a mirror nor a plain row")),
+        _ => return Err(named("it is neither a mirror nor linear")),
     };
     Ok(Assembled { uuid: first.uuid.clone(), name: first.name.clone(), source })
 }
@@ -162,7 +162,10 @@ fn mdadm_uuid(raw: &[u8]) -> Option<String> {
 }
 
 fn refused(name: &str, what: &str) -> PluginError {
-    PluginError::new(ErrorKind::Cannot, format!("the array \"{}\" is not read here: {what}", name.escape_debug()))
+    PluginError::new(
+        ErrorKind::Cannot,
+        format!("the array \"{}\" cannot be read without an appliance: {what}", name.escape_debug()),
+    )
 }
 
 #[cfg(test)]

@@ -173,7 +173,7 @@ fn ostree(guest: &dyn Guest, device: &str) -> Result<Option<Finding>> {
     );
     Ok(Some(
         Finding::new("ostree-system", Severity::Warn, message)
-            .hint("move it as it is with --skip fix; its makers have an image for this hypervisor, with which it can be set up anew"),
+            .hint("move it as it is with --skip fix; its makers have an image for this hypervisor, to set it up again"),
     ))
 }
 

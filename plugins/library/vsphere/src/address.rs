@@ -95,7 +95,7 @@ impl Address {
                     address.thumbprint =
                         Some(pin.ok_or_else(|| wrong(format!("'{}' is no thumbprint", escape(&value))))?);
                 }
-                _ => return Err(wrong(format!("'{}' is a word that it does not have", escape(key)))),
+                _ => return Err(wrong(format!("'{}' is not a parameter of it", escape(key)))),
             }
         }
         Ok(address)
@@ -176,7 +176,7 @@ mod tests {
             ("vsphere://[fe80/web", "'[fe80' is no host"),
             ("vsphere://vc/100%", "'100%' has a % that begins no escape"),
             ("vsphere://vc/x?moref=", "'moref' has no value"),
-            ("vsphere://vc/x?no=1", "'no' is a word that it does not have"),
+            ("vsphere://vc/x?no=1", "'no' is not a parameter of it"),
             ("vsphere://vc/x?thumbprint=12", "'12' is no thumbprint"),
         ] {
             let error = Address::parse(uri).unwrap_err();

@@ -20,14 +20,16 @@ pub fn examine(machine: &mut Machine) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !machine.connected {
         findings.push(
-            Finding::new("host-disconnected", Severity::Block, "its host is not reachable for the vCenter")
+            Finding::new("host-disconnected", Severity::Block, "the vCenter does not reach its host")
                 .hint("connect the host again, or name it itself as the source when it can be reached from here"),
         );
     }
     let snapshots = machine.snapshots.len();
     if snapshots > 0 {
-        let message =
-            format!("it has {snapshots} snapshot{}: what it is now is migrated", if snapshots == 1 { "" } else { "s" });
+        let message = format!(
+            "it has {snapshots} snapshot{}: its current state is migrated",
+            if snapshots == 1 { "" } else { "s" }
+        );
         findings.push(
             Finding::new("snapshots-present", Severity::Warn, message)
                 .hint("?snapshot=NAME in the source takes an older state"),

@@ -36,7 +36,7 @@ impl File {
             Some((datastore, path)) if !datastore.is_empty() && inside(path) => {
                 Ok(Self { datastore: datastore.to_owned(), path: path.to_owned() })
             }
-            _ => Err(PluginError::unusable(format!("'{}' is no file of a datastore", escape(object)))),
+            _ => Err(PluginError::unusable(format!("'{}' is not a file of a datastore", escape(object)))),
         }
     }
 

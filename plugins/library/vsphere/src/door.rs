@@ -118,10 +118,10 @@ impl Door {
                 ErrorKind::Auth,
                 format!("{server} shows another certificate than the pinned {pin}: its SHA-256 is {shown} (thumbprint-changed)"),
             )
-            .hint(format!("somebody may be in between, unless the certificate was renewed: {see}; when it is the same, pin the new one")),
+            .hint(format!("the connection may be intercepted, unless the certificate was renewed: {see}; if it matches, pin the new one")),
             None => PluginError::new(
                 ErrorKind::Auth,
-                format!("nobody vouches for the certificate of {server}, whose SHA-256 is {shown} (thumbprint-unknown)"),
+                format!("the certificate of {server} is not trusted; its SHA-256 is {shown} (thumbprint-unknown)"),
             )
             .hint(format!("{see}; when it is the same, pin it: 'vsphere://{server}/...?thumbprint={shown}'")),
         }

@@ -111,7 +111,7 @@ impl Session {
     /// Goes on with a session that another plugin lent.
     pub fn borrow(lent: &[u8]) -> Result<Self> {
         let lent: Lent =
-            serde_json::from_slice(lent).map_err(|_| PluginError::defect("what was lent as a session is none"))?;
+            serde_json::from_slice(lent).map_err(|_| PluginError::defect("the lent session is not a session"))?;
         let session = Self::meet(Door::new(&lent.server, lent.trust)?, lent.login)?;
         session.take_over(lent.cookie);
         Ok(session)

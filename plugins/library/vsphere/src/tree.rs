@@ -25,7 +25,7 @@ impl Tree {
     /// Reads a document; `whose` is for the message.
     pub fn parse(text: &str, whose: &str) -> Result<Self> {
         let wrong = |why: String| {
-            PluginError::unusable(format!("{whose} answered with what is no XML of its API: {why}")).hint(
+            PluginError::unusable(format!("{whose} sent an answer that is not XML of its API: {why}")).hint(
                 "make sure that the address is that of a vCenter or an ESXi host, and that no proxy is in between",
             )
         };
@@ -110,7 +110,7 @@ mod tests {
             ("", "root node"),
         ] {
             let error = Tree::parse(text, "vc").unwrap_err();
-            assert!(error.message.starts_with("vc answered with what is no XML of its API: "), "{error}");
+            assert!(error.message.starts_with("vc sent an answer that is not XML of its API: "), "{error}");
             assert!(error.message.contains(why), "{error}");
         }
     }

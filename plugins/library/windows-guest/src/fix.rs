@@ -143,7 +143,7 @@ fn replay(hive: &Registry) -> Option<Change> {
     let change = Change::new(
         Action::ReplayLog { old_sha256 },
         &hive.path,
-        "carry out what the hive's logs still hold",
+        "replay the hive's logs",
         "the system was not shut down cleanly; Windows would do the same at its next start",
     );
     Some(change.critical())

@@ -42,7 +42,7 @@ impl Pieces {
                         "{name}: its {} bytes at offset {} do not lie inside of the file they are stored in, or overlap others",
                         piece.length, piece.at
                     ))
-                    .hint("the archive is damaged or cut off: copy it again from where it came"));
+                    .hint("the archive is damaged or cut off: copy it again"));
                 }
             }
         }

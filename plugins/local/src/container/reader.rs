@@ -54,6 +54,6 @@ pub fn fault(name: &str, error: io::Error) -> PluginError {
     match error.downcast::<PluginError>() {
         Ok(own) => own,
         Err(error) => PluginError::unusable(format!("{name}: the compressed data is damaged or cut off ({error})"))
-            .hint("copy the file again from where it came"),
+            .hint("copy the file again"),
     }
 }

@@ -80,7 +80,7 @@ impl Spooler {
                 "{name}: it unpacks to {at} bytes, and {} were announced",
                 expected.unwrap_or_default()
             ))
-            .hint("copy the file again from where it came"));
+            .hint("copy the file again"));
         }
         file.set_len(at).map_err(|error| self.refused(name, &error))?;
         FileSource::new(file, name.to_owned())
@@ -124,7 +124,7 @@ impl Spooler {
             ErrorKind::Output,
             format!("{name}: there is no space left in {} to unpack it", shown_path(&self.folder)),
         )
-        .hint("name a roomier folder with --set plugin.local.spool_dir=DIR")
+        .hint("name a folder with more space: --set plugin.local.spool_dir=DIR")
     }
 
     fn refused(&self, name: &str, error: &std::io::Error) -> PluginError {
@@ -149,7 +149,7 @@ fn too_large(name: &str, expected: Option<u64>) -> PluginError {
         Some(expected) => format!("{name}: it unpacks to more than the {expected} bytes that were announced"),
         None => format!("{name}: it unpacks to more than {MAX_UNPACKED} bytes, which is the limit"),
     };
-    PluginError::unusable(what).hint("copy the file again from where it came")
+    PluginError::unusable(what).hint("copy the file again")
 }
 
 /// Fills the buffer as far as the stream goes.

@@ -49,7 +49,7 @@ pub fn members(name: &str, archive: &Arc<dyn BlockSource>) -> Result<Members<Pie
                 escape(&String::from_utf8_lossy(&member)),
                 archive.size()
             ))
-            .hint("the archive is cut off: copy it again from where it came")
+            .hint("the archive is cut off: copy it again")
         })?;
         // The last member may lack its padding.
         let mut next = end.next_multiple_of(BLOCK);
@@ -148,7 +148,7 @@ fn extension(
             match record.key_bytes() {
                 b"path" => extended.name = Some(record.value_bytes().to_vec()),
                 b"size" => {
-                    let size = text().parse().map_err(|_| damaged(name, data, "a member's size is no number"))?;
+                    let size = text().parse().map_err(|_| damaged(name, data, "a member's size is not a number"))?;
                     extended.size = Some(size);
                 }
                 key => {
@@ -177,6 +177,5 @@ fn what(kind: EntryType) -> &'static str {
 
 /// A tar whose header at `at` cannot be used.
 pub fn damaged(name: &str, at: u64, what: &str) -> PluginError {
-    PluginError::unusable(format!("{name}: the tar is damaged at offset {at}: {what}"))
-        .hint("copy the archive again from where it came")
+    PluginError::unusable(format!("{name}: the tar is damaged at offset {at}: {what}")).hint("copy the archive again")
 }

@@ -31,8 +31,7 @@ pub struct Stored {
 pub fn members(name: &str, archive: &Arc<dyn BlockSource>) -> Result<Members<Stored>> {
     let mut members = Members::new(name);
     let damaged = |error: rawzip::Error| {
-        PluginError::unusable(format!("{name}: the ZIP is damaged or cut off ({error})"))
-            .hint("copy the archive again from where it came")
+        PluginError::unusable(format!("{name}: the ZIP is damaged or cut off ({error})")).hint("copy the archive again")
     };
     let mut buffer = vec![0; RECOMMENDED_BUFFER_SIZE];
     let zip = ZipLocator::new()

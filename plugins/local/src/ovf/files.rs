@@ -111,9 +111,7 @@ impl<'a> Files<'a> {
             // Some writers state the size of what a compressed file unpacks to, or of what it was packed from.
             false if file.gzip => Ok(None),
             _ if covered => Ok(finding(format!("{differs}; its digest in the manifest decides when it is copied"))),
-            true => {
-                Err(PluginError::unusable(differs).hint("the package is incomplete: copy it again from where it came"))
-            }
+            true => Err(PluginError::unusable(differs).hint("the package is incomplete: copy it again")),
             false => Ok(finding(differs)),
         }
     }

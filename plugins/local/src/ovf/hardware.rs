@@ -87,14 +87,14 @@ fn item(node: Node<'_, '_>) -> Result<Item> {
     let instance =
         get("InstanceID").or_else(|| get("InstanceId")).ok_or_else(|| bad("an item of hardware has no InstanceID"))?;
     let kind = get("ResourceType").and_then(|kind| kind.parse().ok()).ok_or_else(|| {
-        bad(&format!("the item '{}' has a ResourceType that is missing or no number", escape(&instance)))
+        bad(&format!("the item '{}' has a ResourceType that is missing or not a number", escape(&instance)))
     })?;
     let place = match get("AddressOnParent") {
         None => None,
         Some(text) if is_unknown(&text) => None,
         Some(text) => Some(text.parse().map_err(|_| {
             bad(&format!(
-                "the item '{}' has the AddressOnParent '{}', which is no number",
+                "the item '{}' has the AddressOnParent '{}', which is not a number",
                 escape(&instance),
                 escape(&text)
             ))

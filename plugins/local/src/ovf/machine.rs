@@ -114,7 +114,7 @@ fn memory(items: &[Item], properties: &Properties<'_>, guess: &mut impl FnMut(&s
         "byte * 2^20"
     });
     units::bytes(quantity, unit).filter(|bytes| *bytes <= MAX_MEMORY).ok_or_else(|| {
-        bad(&format!("its memory of '{quantity} {}' is no amount of at most {MAX_MEMORY} bytes", escape(unit)))
+        bad(&format!("its memory of '{quantity} {}' is not an amount of at most {MAX_MEMORY} bytes", escape(unit)))
     })
 }
 
@@ -241,7 +241,7 @@ fn capacity(disk: &Disk, properties: &Properties<'_>) -> Result<Option<u64>> {
         Err(Unclear::Property) if disk.file.is_some() => Ok(None),
         Err(Unclear::Property) => Err(without_value(&format!("the capacity of disk '{name}'"), &amount.quantity)),
         Err(Unclear::Amount(amount)) => {
-            Err(bad(&format!("disk '{name}' has a capacity of '{amount}', which is no amount")))
+            Err(bad(&format!("disk '{name}' has a capacity of '{amount}', which is not an amount")))
         }
     }
 }

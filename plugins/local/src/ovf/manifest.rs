@@ -44,13 +44,13 @@ impl Manifest {
                 None => {
                     malformed += 1;
                     if malformed <= TOLD {
-                        warn!("{file}: line {} is no digest of a file and is not heeded", number + 1);
+                        warn!("{file}: line {} is not a digest of a file and is ignored", number + 1);
                     }
                 }
             }
         }
         if malformed > TOLD {
-            warn!("{file}: {} more lines are no digests either", malformed - TOLD);
+            warn!("{file}: {} more lines are not digests either", malformed - TOLD);
         }
         manifest
     }
@@ -79,7 +79,7 @@ impl Entry {
             self.algorithm.as_str(),
             self.digest
         ))
-        .hint("the file was damaged or changed since the manifest was made: copy the package again from where it came"))
+        .hint("the file was damaged or changed since the manifest was made: copy the package again"))
     }
 }
 

@@ -159,7 +159,7 @@ impl<'a> Package<'a> {
                     return Err(PluginError::unusable(format!(
                         "{object}: its part '{part}' is in the manifest, and not there"
                     ))
-                    .hint("the package is incomplete: copy it again from where it came"));
+                    .hint("the package is incomplete: copy it again"));
                 }
                 _ => {}
             }

@@ -22,7 +22,7 @@ pub fn decode(bytes: &[u8]) -> Result<String> {
         (Some(encoding), _) => encoding,
         (None, Some(label)) => Encoding::for_label(label).ok_or_else(|| {
             let label = String::from_utf8_lossy(label);
-            PluginError::unusable(format!("it says that it is in {}, which is no encoding", escape(&label)))
+            PluginError::unusable(format!("it states the encoding {}, which is not known", escape(&label)))
                 .hint("save the OVF in UTF-8, or export the virtual machine again")
         })?,
         (None, None) => UTF_8,

@@ -76,7 +76,7 @@ fn properties_without_a_value_and_choices_that_do_not_exist_are_refused() {
         (
             "${disk}",
             choices(None, &[("disk", "much")]),
-            "DIR/web.ovf: disk 'd' has a capacity of 'much byte * 2^30', which is no amount",
+            "DIR/web.ovf: disk 'd' has a capacity of 'much byte * 2^30', which is not an amount",
             "export the virtual machine again",
         ),
         (

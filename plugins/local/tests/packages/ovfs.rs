@@ -81,7 +81,7 @@ pub fn hostile() -> Vec<(String, &'static str)> {
         (disks("<Disk ovf:diskId=\"d\"/>"), "disk 'd': it has neither a file nor a capacity"),
         (
             disks("<Disk ovf:diskId=\"d\" ovf:capacity=\"9\" ovf:capacityAllocationUnits=\"byte * 2^63\"/>"),
-            "disk 'd' has a capacity of '9 byte * 2^63', which is no amount",
+            "disk 'd' has a capacity of '9 byte * 2^63', which is not an amount",
         ),
         (
             disks("<Disk ovf:diskId=\"d\" ovf:capacity=\"${size}\"/>"),
@@ -91,7 +91,7 @@ pub fn hostile() -> Vec<(String, &'static str)> {
         (hardware("<Item><rasd:ResourceType>3</rasd:ResourceType></Item>"), "an item of hardware has no InstanceID"),
         (
             hardware("<Item><rasd:InstanceID>1</rasd:InstanceID></Item>"),
-            "the item '1' has a ResourceType that is missing or no number",
+            "the item '1' has a ResourceType that is missing or not a number",
         ),
         (hardware(&[item(3, 1, ""), item(4, 1, "")].concat()), "two items have the InstanceID '1'"),
         (
@@ -100,7 +100,7 @@ pub fn hostile() -> Vec<(String, &'static str)> {
         ),
         (
             hardware(&item(17, 1, "AddressOnParent=x HostResource=ovf:/disk/d")),
-            "the item '1' has the AddressOnParent 'x', which is no number",
+            "the item '1' has the AddressOnParent 'x', which is not a number",
         ),
         (
             hardware(
@@ -119,11 +119,11 @@ pub fn hostile() -> Vec<(String, &'static str)> {
         ),
         (
             hardware(&item(4, 1, "VirtualQuantity=9 AllocationUnits=furlongs")),
-            "its memory of '9 furlongs' is no amount of at most 70368744177664 bytes",
+            "its memory of '9 furlongs' is not an amount of at most 70368744177664 bytes",
         ),
         (
             hardware(&item(4, 1, "VirtualQuantity=99 AllocationUnits=byte_*_2^60")),
-            "its memory of '99 byte * 2^60' is no amount of at most 70368744177664 bytes",
+            "its memory of '99 byte * 2^60' is not an amount of at most 70368744177664 bytes",
         ),
         ("<Envelope ><References/></Envelope>".into(), "it describes no virtual machine"),
         ("<Envelope ></Envelope>".into(), "its root element is 'Envelope', not an Envelope with content"),

@@ -148,7 +148,7 @@ fn a_size_that_differs_is_told_where_a_digest_decides() {
         [told("ovf-disk-unreadable", &format!("DIR/in/web.ovf: disk 'd1': {}", differs(150_008)))]
     );
     assert_eq!(listed[0].findings[0].severity, Severity::Block);
-    assert_eq!(listed[0].findings[0].hint, "the package is incomplete: copy it again from where it came");
+    assert_eq!(listed[0].findings[0].hint, "the package is incomplete: copy it again");
     // With one both are told of, and it decides.
     for size in [150_000, 150_008] {
         lab.file("in/web.ovf", ovf(size));

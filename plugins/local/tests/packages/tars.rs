@@ -117,7 +117,7 @@ pub fn hostile(ovf: &str) -> Vec<(Vec<u8>, String)> {
         ),
         (
             with([pax("size=-1"), file("a", b"x")].concat()),
-            format!("the tar is damaged at offset {}: a member's size is no number", at + 512),
+            format!("the tar is damaged at offset {}: a member's size is not a number", at + 512),
         ),
         (with(torn), format!("the tar is damaged at offset {at}: a header's checksum is wrong")),
         (with(vec![1; 100]), format!("the tar is damaged at offset {at}: the archive ends in the midst of a header")),

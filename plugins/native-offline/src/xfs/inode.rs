@@ -54,7 +54,7 @@ impl Inode {
             fork => CORE + fork,
         };
         if end > raw.len() {
-            return Err(damaged(format!("inode {number} has no room for its content")));
+            return Err(damaged(format!("inode {number} has no space for its content")));
         }
         let size = be64(&raw, 56);
         let stat = stat(be16(&raw, 2), size, be32(&raw, 8), be32(&raw, 12));

@@ -56,13 +56,13 @@ impl Superblock {
         known_only("its features for writing", be32(&raw, 212).into(), RO_COMPAT)?;
         known_only("the features of its log", be32(&raw, 220).into(), 0)?;
         if version & ANY_CASE != 0 {
-            return Err(cannot("it takes names of another case for the same"));
+            return Err(cannot("it is case-insensitive"));
         }
         if be32(&raw, 216) & 1 == 0 {
-            return Err(cannot("its folders do not say of what kind their entries are"));
+            return Err(cannot("its folders have no file types (ftype=0)"));
         }
         if raw[126] != 0 {
-            return Err(damaged("it was not made to its end"));
+            return Err(damaged("its mkfs did not finish"));
         }
         if be64(&raw, 16) != 0 {
             return Err(cannot("it has a part for real time"));

@@ -178,7 +178,7 @@ fn what_is_not_understood_is_refused_by_name() {
         ),
         ("ext4", "mkfs.ext4", &["-q", "-F", "-O", "encrypt"], "its incompatible features 0x10000 are not known"),
         ("xfs", "mkfs.xfs", &[xfs[0], xfs[1], "-m", "crc=0"], "it is of version 4, which has no checksums"),
-        ("xfs", "mkfs.xfs", &[xfs[0], xfs[1], "-n", "version=ci"], "it takes names of another case for the same"),
+        ("xfs", "mkfs.xfs", &[xfs[0], xfs[1], "-n", "version=ci"], "it is case-insensitive"),
         ("btrfs", "mkfs.btrfs", &["-q", "-f", "--csum", "xxhash"], "its checksums are of the kind 1"),
         ("btrfs", "mkfs.btrfs", &["-q", "-f", "--csum", "sha256"], "its checksums are of the kind 2"),
         ("btrfs", "mkfs.btrfs", &["-q", "-f", "--csum", "blake2"], "its checksums are of the kind 3"),

@@ -39,8 +39,8 @@ pub const HEADERS: &[Case] = &[
     (|b| put32(b, 36, 0), "an L1 table of 0 entries for a disk that needs 1"),
     (|b| put32(b, 36, u32::MAX), "an L1 table of 4294967295 entries; the limit is 4194304"),
     (|b| put32(b, 36, 4_000_000), "an L1 table of 4000000 entries at offset 65536 in a file of 327680 bytes"),
-    (|b| put64(b, 40, 0), "an L1 table at offset 0, which is no cluster's beginning"),
-    (|b| put64(b, 40, 512), "an L1 table at offset 512, which is no cluster's beginning"),
+    (|b| put64(b, 40, 0), "an L1 table at offset 0, which is not aligned to clusters"),
+    (|b| put64(b, 40, 512), "an L1 table at offset 512, which is not aligned to clusters"),
     (
         |b| put64(b, 40, u64::MAX << 16),
         "an L1 table of 1 entries at offset 18446744073709486080 in a file of 327680 bytes",
@@ -80,13 +80,13 @@ pub const HEADERS: &[Case] = &[
 /// Both levels of tables, and what they lead to.
 pub const TABLES: &[Case] = &[
     (|b| put64(b, L1, 1), "an L1 entry 0x0000000000000001 with reserved bits"),
-    (|b| put64(b, L1, 512), "an L2 table at offset 512, which is no cluster's beginning"),
+    (|b| put64(b, L1, 512), "an L2 table at offset 512, which is not aligned to clusters"),
     (
         |b| put64(b, L1, 0x00ff_ffff_ffff_0000),
         "a table entry at offset 72057594037862400 in a file of 327680 bytes; the file is cut off",
     ),
     (|b| put64(b, L2, 2), "an L2 entry 0x0000000000000002 with reserved bits"),
-    (|b| put64(b, L2, 1024), "a cluster at offset 1024, which is no cluster's beginning"),
+    (|b| put64(b, L2, 1024), "a cluster at offset 1024, which is not aligned to clusters"),
     (
         |b| put64(b, L2, 0x00ff_ffff_ffff_0000),
         "guest offset 0 is stored at offset 72057594037862400, 4096 bytes long, in a file of 327680 bytes; the file \

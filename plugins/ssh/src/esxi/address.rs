@@ -76,7 +76,7 @@ impl Address {
                     address.pin = Some(pin.ok_or_else(|| wrong(format!("'{}' is no fingerprint", escape(&value))))?);
                 }
                 "snapshot" => address.snapshot = Some(value),
-                _ => return Err(wrong(format!("'{}' is a word that it does not have", escape(key)))),
+                _ => return Err(wrong(format!("'{}' is not a parameter of it", escape(key)))),
             }
         }
         Ok(address)
@@ -179,7 +179,7 @@ mod tests {
             ("esxi+ssh://h/100%", "'100%' is not readable"),
             ("esxi+ssh://h/?hostkey=MD5:00", "'MD5:00' is no fingerprint"),
             ("esxi+ssh://h/?snapshot=", "'snapshot' has no value"),
-            ("esxi+ssh://h/?x=1", "'x' is a word that it does not have"),
+            ("esxi+ssh://h/?x=1", "'x' is not a parameter of it"),
         ] {
             let error = Address::parse(uri).unwrap_err();
             assert_eq!(error.message, format!("the source is no address of an ESXi host's shell: {why}"));

@@ -167,7 +167,7 @@ impl ShellCatalog {
                     .hint("when that run is over, `vmdk2kvm release DIR` of its folder removes it, or the host's client; then run again")
             }
             None => PluginError::new(ErrorKind::Temporary, format!("{vm} got other disk files since it was described"))
-                .hint("somebody made or removed a snapshot meanwhile: run the same command again"),
+                .hint("a snapshot was made or removed meanwhile: run the same command again"),
         })
     }
 }

@@ -174,8 +174,10 @@ impl Machine {
         }
         let others = self.snapshots.iter().filter(|snapshot| !snapshot.is_ours()).count();
         if others > 0 {
-            let message =
-                format!("it has {others} snapshot{}: what it is now is migrated", if others == 1 { "" } else { "s" });
+            let message = format!(
+                "it has {others} snapshot{}: its current state is migrated",
+                if others == 1 { "" } else { "s" }
+            );
             self.findings.push(
                 Finding::new("snapshots-present", Severity::Warn, message)
                     .hint("?snapshot=NAME in the source takes an older state"),

@@ -61,7 +61,7 @@ impl Settings {
             return Err(PluginError::config(format!(
                 "plugin.ssh.sessions is {sessions}, not a number from 1 to {SESSIONS}"
             ))
-            .hint("a host's SSH and its one processor bear no more"));
+            .hint("a host's SSH service does not sustain more"));
         }
         let patience = self.patience.unwrap_or(PATIENCE);
         if !(1..=3600).contains(&patience) {

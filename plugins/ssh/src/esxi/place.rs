@@ -22,7 +22,7 @@ impl Place {
         if clean && inside.contains('/') && path.len() <= LONGEST {
             return Ok(Self(path.to_owned()));
         }
-        Err(PluginError::unusable(format!("'{}' is no file of a datastore: {VOLUMES}DATASTORE/...", escape(path)))
+        Err(PluginError::unusable(format!("'{}' is not a file of a datastore: {VOLUMES}DATASTORE/...", escape(path)))
             .hint("name it by its path on the host, without . and .. in it"))
     }
 

@@ -172,7 +172,7 @@ impl Server {
         let size = words.next().and_then(|size| size.parse().ok());
         let (Some(size), Some(modified), Some(kind)) = (size, words.next(), words.next()) else {
             return Err(PluginError::unusable(format!(
-                "{place}: the host tells no size of it: '{}'",
+                "{place}: the host states no size of it: '{}'",
                 escape(text.trim())
             ))
             .hint("this program does not know the host's release; read it by its API: vsphere://"));
@@ -246,9 +246,7 @@ fn whole(shell: &mut dyn Shell, command: &str, limit: u64) -> Result<(Vec<u8>, E
         }
         if output.len() as u64 > limit {
             let message = format!("the host answers with more than {limit} bytes");
-            return Err(Failed::Final(
-                PluginError::unusable(message).hint("look at what the host says to that by hand"),
-            ));
+            return Err(Failed::Final(PluginError::unusable(message).hint("run that command on the host by hand")));
         }
     }
     let ended = stream.end()?;
@@ -288,7 +286,7 @@ pub fn refused(place: &Place, ended: &Ended) -> PluginError {
     if has("resource busy") {
         return PluginError::new(
             ErrorKind::Temporary,
-            format!("{place}: a VM that runs has it locked (Device or resource busy)"),
+            format!("{place}: a running VM has it locked (Device or resource busy)"),
         )
         .hint("shut the VM down, or allow a snapshot with --snapshot; when it is off, look for what else has it open");
     }

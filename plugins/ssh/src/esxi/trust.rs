@@ -63,17 +63,17 @@ impl Trust {
         let refused = |why: String| PluginError::new(ErrorKind::Auth, why);
         match (self.known.judge(key), self.pin) {
             (Verdict::Revoked, _) => Err(refused(format!("the host key of {server}, {shown}, is revoked (hostkey-revoked)"))
-                .hint("somebody else may answer there: let the host have a new key before anything is read from it")),
+                .hint("another machine may answer there: give the host a new key before reading from it")),
             (_, Some(pin)) if pin == shown => Ok(()),
             (_, Some(pin)) => Err(refused(format!(
                 "{server} shows another host key than the pinned {pin}: {shown} (hostkey-changed)"
             ))
-            .hint("when the host was installed anew, pin the new one; otherwise somebody else answers there")),
+            .hint("if the host was reinstalled, pin the new key; otherwise another machine answers there")),
             (Verdict::Known, None) => Ok(()),
             (Verdict::Changed, None) => Err(refused(format!(
                 "{server} shows another host key than the known one: {shown} (hostkey-changed)"
             ))
-            .hint(format!("when the host was installed anew, pin it: name it as {}; otherwise somebody else answers there", self.pinned(shown)))),
+            .hint(format!("if the host was reinstalled, pin it: name it as {}; otherwise another machine answers there", self.pinned(shown)))),
             (Verdict::Unknown, None) => Err(refused(format!("the host key of {server} is not known: {shown} (hostkey-unknown)"))
                 .hint(format!(
                     "compare it with what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` (or ecdsa, rsa) says on the host's console, \

@@ -40,10 +40,10 @@ impl Address {
         }
         let (host, port) = split_port(place)?;
         if let Some(user) = user.filter(|user| !is_word(user, b"._-@+")) {
-            return Err(usage(&format!("\"{}\" is no name of a user", user.escape_debug())));
+            return Err(usage(&format!("\"{}\" is not the name of a user", user.escape_debug())));
         }
         if !is_word(host, b"._-:%") {
-            return Err(usage(&format!("\"{}\" is no name of a host", host.escape_debug())));
+            return Err(usage(&format!("\"{}\" is not the name of a host", host.escape_debug())));
         }
         Ok(Self { user: user.map(str::to_owned), host: host.to_owned(), port })
     }
@@ -110,13 +110,13 @@ mod tests {
     #[test]
     fn what_could_be_an_option_or_a_command_is_refused() {
         for (uri, part) in [
-            ("ssh://-oProxyCommand=x", "is no name of a host"),
-            ("ssh://-l@web", "is no name of a user"),
-            ("ssh://a b@web", "is no name of a user"),
-            ("ssh://$(x)@web", "is no name of a user"),
-            ("ssh://we\nb", "is no name of a host"),
-            ("ssh://web;x", "is no name of a host"),
-            ("ssh://", "is no name of a host"),
+            ("ssh://-oProxyCommand=x", "is not the name of a host"),
+            ("ssh://-l@web", "is not the name of a user"),
+            ("ssh://a b@web", "is not the name of a user"),
+            ("ssh://$(x)@web", "is not the name of a user"),
+            ("ssh://we\nb", "is not the name of a host"),
+            ("ssh://web;x", "is not the name of a host"),
+            ("ssh://", "is not the name of a host"),
             ("ssh://root:hidden@web", "holds a password"),
             ("ssh://web/etc", "names more than a host"),
             ("ssh://web?x=y", "names more than a host"),

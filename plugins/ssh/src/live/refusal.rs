@@ -59,7 +59,7 @@ pub(super) fn refusal(address: &Address, said: &Said, status: Option<ExitStatus>
         let compare = "compare it with what `ssh-keygen -lf` says of the guest's /etc/ssh/ssh_host_*_key.pub";
         if said.has("REVOKED") || said.has("revoked") {
             return auth(format!("{address}: the host key is revoked ({key})"))
-                .hint("somebody has declared this key to be in wrong hands: do not use it; give the guest a new one");
+                .hint("the key is marked as compromised: do not use it; give the guest a new one");
         }
         if said.has("IDENTIFICATION HAS CHANGED") {
             return auth(format!("{address}: the host key is not the one that is known ({key})")).hint(format!(
@@ -70,7 +70,7 @@ pub(super) fn refusal(address: &Address, said: &Said, status: Option<ExitStatus>
             .hint(format!("{compare}, and connect once with the program ssh, which then asks to keep it"));
     }
     if said.has("Permission denied") || said.has("Too many authentication failures") {
-        return auth(format!("{address}: nobody could log in: {}", said.last()))
+        return auth(format!("{address}: the login failed: {}", said.last()))
             .hint("ssh must be able to log in without asking: a key, an agent, or GSSAPI; try `ssh -o BatchMode=yes`");
     }
     if said.has("Bad configuration option")
@@ -124,7 +124,7 @@ mod tests {
             (
                 "root@web: Permission denied (publickey).",
                 ErrorKind::Auth,
-                "nobody could log in: root@web: Permission denied (publickey).",
+                "the login failed: root@web: Permission denied (publickey).",
             ),
             ("x: line 3: Bad configuration option: foo", ErrorKind::Config, "the configuration of ssh is wrong"),
             (

@@ -55,7 +55,7 @@ fn restore_labels(guest: &ApplianceGuest) -> Result<&'static str> {
         Err(error) => {
             tracing::warn!(error = error.message, "SELinux labels cannot be restored");
             files::write(guest, program::RELABEL_ORDER, b"", None, None)?;
-            Ok("; SELinux labels are given anew at the first boot")
+            Ok("; SELinux relabels the files at the first boot")
         }
     }
 }

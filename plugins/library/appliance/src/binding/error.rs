@@ -41,7 +41,7 @@ impl From<CallError> for PluginError {
             libc::EROFS => made.hint(
                 "its filesystem or subvolume is read-only: make it writable in the guest (btrfs property set -ts / ro false), or move the guest as it is with --skip fix",
             ),
-            libc::ENOSPC | libc::EDQUOT => made.hint("make room in the guest's filesystem and run again"),
+            libc::ENOSPC | libc::EDQUOT => made.hint("free space in the guest's filesystem and run again"),
             _ => made,
         }
     }

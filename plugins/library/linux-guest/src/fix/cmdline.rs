@@ -88,7 +88,7 @@ impl Fixer for CommandLine {
                 .extend(guessed.filter_map(|argument| guessed_device(&file.path, argument, context, &devices)));
             let why = Why {
                 summary: "kernel command line names devices by UUID",
-                reason: "the disk has another name on KVM, and the kernel would wait for the old one in vain",
+                reason: "the disk has another name on KVM, and the kernel would wait for the old one and fail",
                 critical: true,
             };
             plan.changes.extend(file.rewrite(&text, why));

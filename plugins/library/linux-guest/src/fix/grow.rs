@@ -67,7 +67,7 @@ pub(crate) fn with_room(mounts: &[MountInfo], changes: &[Change]) -> Vec<MountIn
 fn decide(storage: &Storage, root: &str, grown: &[GrownDisk]) -> Result<FixerPlan> {
     let mut walk = Walk { storage, grown, reached: Vec::new(), plan: FixerPlan::default() };
     if storage.devices.is_empty() {
-        let message = "this guest does not tell what its filesystems lie on: nothing on its larger disk can grow";
+        let message = "the storage below this guest's filesystems is unknown: nothing on its larger disk can grow";
         walk.plan.findings.push(stopped(message.to_owned(), "grow it in the VM"));
         return Ok(walk.plan);
     }
@@ -78,7 +78,7 @@ fn decide(storage: &Storage, root: &str, grown: &[GrownDisk]) -> Result<FixerPla
     }
     for disk in grown.iter().filter(|disk| !walk.reached.contains(&disk.index)) {
         let message = format!("disk {} is larger now, and {root} is not on it", disk.index + 1);
-        walk.plan.findings.push(stopped(message, "what is on it can be grown in the VM"));
+        walk.plan.findings.push(stopped(message, "grow its content in the VM"));
     }
     Ok(walk.plan)
 }
@@ -139,7 +139,7 @@ impl<'a> Walk<'a> {
     fn filesystem(&mut self, root: &str) -> Result<OrWhyNot<()>> {
         let Some(device) = self.find(root) else {
             self.reached.extend(self.grown.iter().map(|disk| disk.index));
-            let message = format!("the guest does not tell what {root} lies on: nothing on its larger disk can grow");
+            let message = format!("the storage below {root} is unknown: nothing on its larger disk can grow");
             return Ok(Err(stopped(message, "grow it in the VM")));
         };
         let room = match self.room(device, DEPTH)? {
@@ -160,7 +160,7 @@ impl<'a> Walk<'a> {
             self.push(GrowLayer::Filesystem, root, device.used_bytes, room);
         } else if !self.plan.changes.is_empty() {
             let message = format!("{root} could grow by less than {} MiB, and keeps its size", FILESYSTEM_SLACK / MIB);
-            return Ok(Err(stopped(message, "give the disk more room, or grow the partition in the VM")));
+            return Ok(Err(stopped(message, "give the disk more space, or grow the partition in the VM")));
         }
         Ok(Ok(()))
     }
@@ -194,7 +194,7 @@ impl<'a> Walk<'a> {
             Layer::LogicalVolume { on, linear } => self.logical_volume(device, on, *linear, depth),
             Layer::Array => {
                 self.reached.extend(self.grown.iter().map(|disk| disk.index));
-                let message = format!("the root lies on the array {}, which is not grown", device.device);
+                let message = format!("the root is on the array {}, which is not grown", device.device);
                 Ok(Err(stopped(message, "grow the partitions and the array in the VM, with mdadm --grow")))
             }
             _ => Ok(Ok(Room { bytes: now, given: false })),
@@ -225,8 +225,8 @@ impl<'a> Walk<'a> {
         let behind = neighbours.clone().filter(|(_, other, _)| *other > start).min_by_key(|(_, other, _)| *other);
         if let Some((other, ..)) = behind {
             let (own, other) = (&device.device, describe(other));
-            let message = format!("{own} cannot grow into the new room: {other} lies behind it on the disk");
-            let hint = "make a partition in the new room for the VM to use, or remove in the VM what lies behind and grow the root then";
+            let message = format!("{own} cannot grow into the new space: {other} follows it on the disk");
+            let hint = "make a partition in the new space, or remove in the VM the partitions behind the root and grow it then";
             self.plan.findings.push(stopped(message, hint));
             return Ok(Room { bytes: now, given: false });
         }

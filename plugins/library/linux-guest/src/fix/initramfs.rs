@@ -178,7 +178,7 @@ fn extend(kernel: &KernelInfo, path: &str, drivers: Vec<&str>, files: Vec<(Strin
     } else {
         format!("initramfs of {} gets {}", kernel.version, drivers.join(", "))
     };
-    let reason = if drivers.is_empty() { "what it carries still names the old machine's devices" } else { REASON };
+    let reason = if drivers.is_empty() { "it still names the old machine's devices" } else { REASON };
     let why = Why { summary: &summary, reason, critical: !drivers.is_empty() };
     let action = Action::ExtendInitramfs {
         kernel: kernel.version.clone(),

@@ -66,7 +66,7 @@ impl Fixer for Lvm {
             let Some(file) = TextFile::read(guest, path, &mut plan.findings)? else { continue };
             plan.changes.push(file.remove(Why {
                 summary: "LVM's memory of the old disks removed",
-                reason: "it is made anew, and the disks have other names",
+                reason: "LVM makes it again, and the disks have other names",
                 critical: false,
             }));
         }

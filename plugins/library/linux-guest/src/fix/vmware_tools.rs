@@ -237,7 +237,7 @@ fn displays(guest: &dyn Guest, plan: &mut FixerPlan) -> Result<()> {
 fn relabel(guest: &dyn Guest, plan: &mut FixerPlan) -> Result<()> {
     if wants_labels(guest)? && restore_labels(guest)?.is_none() && guest.stat(RELABEL_ORDER)?.is_none() {
         let why = Why {
-            summary: "SELinux labels are given anew at the first boot, which restarts once",
+            summary: "SELinux relabels the files at the first boot, which restarts once",
             reason: "removing packages offline leaves files without labels",
             critical: false,
         };

@@ -204,7 +204,7 @@ pub fn contents(image: &[u8]) -> Result<Contents> {
             }
             at += length;
         } else if at == 0 {
-            return Err(bad("it begins with nothing that is known"));
+            return Err(bad("it does not begin like a known format"));
         } else {
             contents.junk_at = Some(at);
             break;

@@ -78,7 +78,7 @@ impl Read for Lzop<'_, '_> {
 /// Passes over the header; gives its flags.
 fn header(input: &mut &[u8]) -> io::Result<u32> {
     if take(input, MAGIC.len())? != MAGIC {
-        return Err(io::Error::other("what follows lzop's first bytes is none of it"));
+        return Err(io::Error::other("the data behind lzop's first bytes is not lzop's"));
     }
     let version = take(input, 2)?;
     let is_new = u16::from_be_bytes([version[0], version[1]]) >= VERSION;
@@ -86,12 +86,12 @@ fn header(input: &mut &[u8]) -> io::Result<u32> {
     take(input, if is_new { 4 } else { 2 })?;
     let method = take(input, 1)?[0];
     if !METHODS.contains(&method) {
-        return Err(io::Error::other(format!("lzop's method {method} is none of the kernel's")));
+        return Err(io::Error::other(format!("the kernel does not read lzop's method {method}")));
     }
     take(input, usize::from(is_new))?;
     let flags = number(input)?;
     if flags & FILTER != 0 {
-        return Err(io::Error::other("lzop's filters are none of the kernel's"));
+        return Err(io::Error::other("the kernel does not read lzop's filters"));
     }
     // Mode, time, name, checksum.
     take(input, if is_new { 12 } else { 8 })?;

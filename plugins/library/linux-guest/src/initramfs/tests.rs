@@ -162,7 +162,7 @@ fn an_extension_is_found_behind_every_compression() {
 #[test]
 fn says_what_is_wrong() {
     let error = |image: &[u8]| contents(image).unwrap_err().message;
-    assert_eq!(error(b"nothing of the kind"), "the initramfs is damaged: it begins with nothing that is known");
+    assert_eq!(error(b"nothing of the kind"), "the initramfs is damaged: it does not begin like a known format");
     let gzip = packed(Compression::Gzip, &old());
     assert!(error(&gzip[..gzip.len() / 2]).starts_with("the initramfs is damaged: "));
     assert!(error(&old()[..300]).contains("ends too early"));

@@ -102,7 +102,7 @@ impl Entry {
         let severity = if blocks { Severity::Block } else { Severity::Warn };
         let of = if self.title.is_empty() { String::new() } else { format!(" of its entry \"{}\"", self.title) };
         let message = format!("{} starts {}{of}, which is not there", self.file, missing.join(" and "));
-        let hint = "give all disks of the VM; where it is really gone, make the boot loader's menu anew in the guest and migrate again";
+        let hint = "give all disks of the VM; where it is really gone, regenerate the boot loader's menu in the guest and migrate again";
         Some(Finding::new("menu-entry-broken", severity, message).hint(hint))
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn find(inspection: &mut Inspection, menu: &Menu, starts_itself: bool
         known |= guest.stat(path)?.is_some();
     }
     if !known {
-        let message = "what starts this guest's services is not known here: services of VMware Tools are not disabled, and nothing runs at its first boot";
+        let message = "this guest's init system is not known: services of VMware Tools are not disabled, and nothing runs at its first boot";
         inspection
             .findings
             .push(Finding::new("unknown-init", Severity::Info, message).hint("disable them in the guest"));

@@ -100,13 +100,13 @@ impl Unified {
         if !can_start {
             let message = format!("{path} carries its own boot archive, without virtio drivers for its disk");
             out.push(Finding::new("unified-kernel-image", severity, message).hint(
-                "let the guest make it anew with virtio_pci and virtio_blk (dracut --add-drivers, MODULES of mkinitcpio), and migrate again",
+                "rebuild it in the guest with virtio_pci and virtio_blk (dracut --add-drivers, MODULES of mkinitcpio), and migrate again",
             ));
         }
         for argument in unstable_in_line(&self.command_line, devices) {
             let message = format!("{path} has {argument} in its own command line, a name that the move changes");
             out.push(Finding::new("unified-unstable-device", severity, message).hint(
-                "name the device by UUID in /etc/kernel/cmdline, make the image anew in the guest, and migrate again",
+                "name the device by UUID in /etc/kernel/cmdline, rebuild the image in the guest, and migrate again",
             ));
         }
         out

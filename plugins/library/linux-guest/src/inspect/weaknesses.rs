@@ -64,7 +64,7 @@ pub(super) fn find(inspection: &Inspection, network: &Graph, guest: &dyn Guest) 
     for (path, name) in OTHER_TOOLS {
         if guest.stat(path)?.is_some() {
             let message = format!("{name} are installed and do nothing on KVM");
-            let hint = "the fix disables their services; remove them in the guest when it is not to go back";
+            let hint = "the fix disables their services; remove them in the guest unless it may go back";
             out.push(Finding::new("other-hypervisor-tools", Severity::Info, message).hint(hint));
         }
     }

@@ -75,7 +75,7 @@ fn what_is_not_whole_and_clean_is_refused() {
         ([whole(), other(&[(200, 6)])], "its members do not agree"),
         ([whole(), other(&[(208, 0)])], "it was being written to"),
         ([whole(), whole()], "a member is missing, or no part of it any more"),
-        ([member_of(b'a', 0, 5, &[]), member_of(b'a', 1, 5, &[])], "it is neither a mirror nor a plain row"),
+        ([member_of(b'a', 0, 5, &[]), member_of(b'a', 1, 5, &[])], "it is neither a mirror nor linear"),
     ] {
         let error = assembled(members).err().unwrap();
         let message = format!("the array \"host:one\" is not read here: {reason}");

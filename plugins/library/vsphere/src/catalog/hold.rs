@@ -165,7 +165,7 @@ fn make(catalog: &VmCatalog, machine: &Machine, name: &str) -> Result<Snapshot> 
         if !fault.is_gone() {
             let why = if fault.kind.is_empty() { &fault.text } else { &fault.kind };
             catalog.host.warn(format!(
-                "{}: its filesystems could not be brought to rest ({}): the snapshot is as after a power cut",
+                "{}: its filesystems could not be quiesced ({}): the snapshot is crash-consistent",
                 escape(&machine.spec.name),
                 escape(why)
             ));

@@ -176,7 +176,7 @@ impl VmCatalog {
             Some(other) => PluginError::new(ErrorKind::Temporary, format!("{vm} has the snapshot \"{}\" of another run", escape(&other.name)))
                 .hint("when that run is over, `vmdk2kvm release DIR` of its folder removes it, or the vSphere client; then run again"),
             None => PluginError::new(ErrorKind::Temporary, format!("{vm} got other disk files since it was described"))
-                .hint("somebody made or removed a snapshot meanwhile: run the same command again"),
+                .hint("a snapshot was made or removed meanwhile: run the same command again"),
         })
     }
 

@@ -12,7 +12,7 @@ pub(super) fn refuse(catalog: &VmCatalog, machine: &Machine, wish: &HoldWish, ot
     let vm = escape(&machine.spec.name);
     let blocked = |message: String, hint: &str| Err(PluginError::new(ErrorKind::Blocked, message).hint(hint));
     if catalog.address.snapshot.is_some() {
-        let message = format!("rounds follow what {vm} is now, and the source names a snapshot of it");
+        let message = format!("rounds follow the current state of {vm}, and the source names a snapshot of it");
         return Err(PluginError::new(ErrorKind::Usage, message).hint("leave ?snapshot= out, or --warm"));
     }
     if machine.power == PowerState::Suspended {

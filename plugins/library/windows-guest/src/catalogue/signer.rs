@@ -26,7 +26,7 @@ pub struct Name {
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let name = if self.common_name.is_empty() { &self.organisation } else { &self.common_name };
-        f.write_str(if name.is_empty() { "somebody without a name" } else { name })
+        f.write_str(if name.is_empty() { "a signer without a name" } else { name })
     }
 }
 

@@ -115,7 +115,7 @@ fn which_windows_loads_it() {
             "2:6.3",
             W81,
             false,
-            "refused: its signature by Red Hat, Inc. vouches for itself: Windows would stop with 0xC0000428",
+            "refused: its signature by Red Hat, Inc. is self-signed: Windows would stop with 0xC0000428",
         ),
         (SelfSigned, Sha256, "2:6.1", W7X86, false, loads),
         (
@@ -124,7 +124,7 @@ fn which_windows_loads_it() {
             "2:10.0",
             W10X86,
             true,
-            "refused: its signature by Red Hat, Inc. vouches for itself: Windows would stop with 0xC0000428",
+            "refused: its signature by Red Hat, Inc. is self-signed: Windows would stop with 0xC0000428",
         ),
         (SelfSigned, Sha256, "2:6.3", W7X86, false, "refused: its catalogue is for 2:6.3, not for 2:6.1"),
         (
@@ -133,7 +133,7 @@ fn which_windows_loads_it() {
             "2:10.0",
             W10,
             false,
-            "refused: Red Hat, Inc. signed it, issued by A CA of our own, whom Windows does not know: it would stop with 0xC0000428",
+            "refused: Red Hat, Inc. signed it, issued by A CA of our own, which Windows does not trust: it would stop with 0xC0000428",
         ),
     ];
     for (by, algorithm, systems, windows, secure_boot, expected) in cases {

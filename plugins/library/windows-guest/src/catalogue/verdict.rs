@@ -98,7 +98,7 @@ impl Catalogue {
             Verdict::LoadsIf { .. } => 1,
             Verdict::Refused { .. } => 2,
         });
-        let unsigned = || refused("nobody signed its catalogue".to_owned());
+        let unsigned = || refused("its catalogue is not signed".to_owned());
         verdicts.into_iter().next().unwrap_or_else(unsigned)
     }
 
@@ -116,22 +116,22 @@ impl Catalogue {
         if windows.architecture == Architecture::X86 && !secure_boot {
             return Verdict::Loads;
         }
-        let who = signer.subject.as_ref().map_or_else(|| "somebody unknown".to_owned(), ToString::to_string);
+        let who = signer.subject.as_ref().map_or_else(|| "an unknown signer".to_owned(), ToString::to_string);
         match trust {
             Trust::Microsoft if kernel >= TEN => Verdict::Loads,
-            Trust::Microsoft if systems.is_empty() => refused(format!(
-                "{who} signed it without a word for which system, and only Windows 10 and later take that"
-            )),
+            Trust::Microsoft if systems.is_empty() => {
+                refused(format!("{who} signed it for no particular system, which only Windows 10 and later accept"))
+            }
             Trust::Microsoft => by_digest(signer.algorithm, kernel),
             Trust::CrossSigned if secure_boot && kernel >= TEN => {
                 refused(format!("{who} signed it, and with Secure Boot only Microsoft's signature counts"))
             }
             Trust::CrossSigned => by_digest(signer.algorithm, kernel),
             Trust::SelfSigned => {
-                refused(format!("its signature by {who} vouches for itself: Windows would stop with 0xC0000428"))
+                refused(format!("its signature by {who} is self-signed: Windows would stop with 0xC0000428"))
             }
             Trust::Unknown => refused(format!(
-                "{who} signed it, issued by {}, whom Windows does not know: it would stop with 0xC0000428",
+                "{who} signed it, issued by {}, which Windows does not trust: it would stop with 0xC0000428",
                 signer.issuer
             )),
         }

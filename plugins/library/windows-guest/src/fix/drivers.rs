@@ -83,7 +83,7 @@ pub fn plan(planning: &mut Planning<'_>, settings: &FixSettings) -> Result<Plann
         // What nobody vouches for stops a 64-bit system that starts from it; the same driver can be installed once it runs.
         if windows.architecture != Architecture::X86 && !package.doubts.is_empty() {
             let message =
-                format!("the system does not start from {}: what is signed does not cover it", package.folder);
+                format!("the system does not start from {}: its driver's signature does not cover it", package.folder);
             planning.tell(
                 Finding::new("disk-driver-doubtful", Severity::Warn, message)
                     .hint("take another release of virtio-win"),
@@ -109,7 +109,7 @@ pub fn plan(planning: &mut Planning<'_>, settings: &FixSettings) -> Result<Plann
                 &source,
                 file,
                 &format!("{FOLDER}/agent.msi"),
-                "the host asks the guest through its agent",
+                "the host reaches the guest through its agent",
             )?,
             None => planning.tell(
                 Finding::new(
@@ -285,7 +285,7 @@ fn file_of_this_machine(planning: &mut Planning<'_>, path: &str) -> Result<()> {
         (Path::new(path), 0),
         &content,
         &format!("{FOLDER}/agent.msi"),
-        "the host asks the guest through its agent",
+        "the host reaches the guest through its agent",
     )
 }
 

@@ -71,7 +71,7 @@ pub fn plan(planning: &mut Planning<'_>, planned: Planned) -> Result<()> {
 /// Has every file that was copied in inherit its security from its folder: the driver that writes NTFS lets everybody write it. A script
 /// that is there already knows what was new then.
 fn secure(planning: &Planning<'_>) -> Result<Option<Staged>> {
-    const REASON: &str = "nobody but the system and administrators may change what the system runs";
+    const REASON: &str = "only the system and administrators may change what the system runs";
     if let Some(content) = planning.guest.read(&planning.place.path(&format!("{FOLDER}/secure.cmd")), 1 << 20)? {
         return Ok(Some(Staged { name: "secure.cmd".to_owned(), content, reason: REASON.to_owned() }));
     }
@@ -121,7 +121,7 @@ fn tools(planning: &Planning<'_>) -> Option<Staged> {
 /// Puts back what was changed for the first start alone. A script that is there already knows what there was before.
 fn restore(planning: &Planning<'_>) -> Result<Option<Staged>> {
     let target = planning.place.path(&format!("{FOLDER}/restore.cmd"));
-    let reason = "what was changed for the first start alone is put back";
+    let reason = "changes for the first start alone are put back";
     if let Some(kept) = planning.guest.read(&target, 1 << 20)? {
         return Ok(Some(Staged { name: "restore.cmd".to_owned(), content: kept, reason: reason.to_owned() }));
     }

@@ -59,7 +59,7 @@ fn unpaired(interface: &Interface) -> Finding {
     let name = if interface.name.is_empty() { &interface.guid } else { &interface.name };
     let addresses = interface.with_prefixes().join(", ");
     let message = format!(
-        "the settings of {name} ({addresses}) belong to none of the VM's cards, as far as anything says, and are not carried over"
+        "the settings of {name} ({addresses}) belong to none of the VM's cards, as far as is known, and are not carried over"
     );
     Finding::new("network-settings-without-card", Severity::Warn, message)
         .hint("if the VM has that card, set its address again after the first start")

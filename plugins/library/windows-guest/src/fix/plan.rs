@@ -116,6 +116,6 @@ fn room(changes: &[Change], context: &PlanContext) -> Option<Finding> {
             needed.div_ceil(1 << 20)
         );
         Finding::new("no-room-for-drivers", Severity::Block, message)
-            .hint("make room on drive C: in the guest, and migrate again")
+            .hint("free space on drive C: in the guest, and migrate again")
     })
 }

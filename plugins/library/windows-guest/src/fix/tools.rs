@@ -162,7 +162,7 @@ fn programs(planning: &mut Planning<'_>) -> Result<()> {
 
 /// What was there before. A file that is there already was made when it was still so.
 fn undo(planning: &Planning<'_>) -> Result<Option<Staged>> {
-    let reason = "what is switched off can be had again";
+    let reason = "everything that was switched off can be switched on again";
     if let Some(kept) = planning.guest.read(&planning.place.path(&format!("{FOLDER}/{UNDO}")), LIMIT)? {
         return Ok(Some(Staged { name: UNDO.to_owned(), content: kept, reason: reason.to_owned() }));
     }

@@ -166,5 +166,5 @@ fn keys_are_not_followed_deeper_than_windows_goes() {
     assert!(hive.key(&path).unwrap().is_some());
     assert_eq!(check(&bytes), Ok(()));
     let error = build(&format!("[{path}\\k]")).unwrap_err().to_string();
-    assert!(error.ends_with("cannot be changed: Windows allows no key so deep"), "{error}");
+    assert!(error.ends_with("cannot be changed: Windows does not allow keys this deep"), "{error}");
 }

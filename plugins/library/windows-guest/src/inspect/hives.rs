@@ -16,10 +16,10 @@ fn one(hive: &Registry) -> Option<Finding> {
         Some(steps) => {
             let steps = if steps == 1 { "1 step".to_owned() } else { format!("{steps} steps") };
             let message = format!(
-                "the registry hive {name} was being written when the system stopped: what its logs hold ({steps}) is carried out first"
+                "the registry hive {name} was being written when the system stopped: its logs ({steps}) are replayed first"
             );
             Finding::new("hive-replayed", Severity::Info, message)
-                .hint("Windows does the same at its next start; a system that is shut down (shutdown /s /t 0) has nothing left to carry out")
+                .hint("Windows does the same at its next start; a system that is shut down (shutdown /s /t 0) has nothing left to replay")
         }
         None => {
             let message = format!(

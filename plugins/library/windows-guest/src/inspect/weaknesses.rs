@@ -48,7 +48,7 @@ fn pending_reboot(hives: &Hives) -> Result<Option<Finding>> {
     pending |= !hives.system.texts(&renames, "PendingFileRenameOperations")?.is_empty();
     Ok(pending.then(|| {
         Finding::new("pending-reboot", Severity::Warn, "the system waits for a restart to finish an update")
-            .hint("restart it and let it finish before it is migrated; else it goes on with that at its first start on the new machine")
+            .hint("restart it and let it finish before it is migrated; otherwise it continues at its first start on the new machine")
     }))
 }
 
@@ -80,7 +80,7 @@ fn virtualisation_based_security(hives: &Hives) -> Result<Option<Finding>> {
 
 /// Tools of other hypervisors: some are switched off with VMware's, and some have drivers for the same devices as the new machine's.
 fn other_hypervisors(hives: &Hives) -> Result<Vec<Finding>> {
-    const OFF: &str = "the fix switches them off with VMware Tools (remove_vmware_tools); what is to go for good is uninstalled in the guest";
+    const OFF: &str = "the fix switches them off with VMware Tools (remove_vmware_tools); to remove them for good, uninstall them in the guest";
     const SAME: &str = "uninstall them in the guest before: their drivers claim the same devices as the new ones";
     let mut findings = Vec::new();
     for (service, product, hint) in [
@@ -101,7 +101,7 @@ fn space(layout: &Layout) -> Option<Finding> {
     let free = layout.mounts.first()?.free_bytes.filter(|free| *free < LITTLE)?;
     let message = format!("the system's drive has {} MiB free, and needs some for its first start", free >> 20);
     let severity = if free < LITTLE / 5 { Severity::Block } else { Severity::Warn };
-    Some(Finding::new("little-space", severity, message).hint("make room on drive C: in the guest, and migrate again"))
+    Some(Finding::new("little-space", severity, message).hint("free space on drive C: in the guest, and migrate again"))
 }
 
 fn second_system(guest: &dyn Guest, layout: &Layout) -> Result<Option<Finding>> {

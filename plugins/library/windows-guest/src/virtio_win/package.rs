@@ -40,7 +40,7 @@ impl fmt::Display for Doubt {
         match self {
             Self::NoCatalogue => f.write_str("the package has no catalogue"),
             Self::NothingListed => f.write_str("its catalogue lists no files"),
-            Self::NotListed(file) => write!(f, "its catalogue does not vouch for {file}"),
+            Self::NotListed(file) => write!(f, "its catalogue does not cover {file}"),
         }
     }
 }

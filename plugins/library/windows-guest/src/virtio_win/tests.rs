@@ -95,7 +95,7 @@ fn a_driver_that_does_not_load_is_never_chosen() {
         let selection = source.choose(&wanted);
         assert!(selection.packages.is_empty());
         let missing = selection.missing.iter().find(|missing| missing.driver == "viostor").unwrap();
-        let reason = "its signature by Red Hat, Inc. vouches for itself: Windows would stop with 0xC0000428";
+        let reason = "its signature by Red Hat, Inc. is self-signed: Windows would stop with 0xC0000428";
         assert_eq!(missing.rejected[0].folder, format!("drivers/by-driver/viostor/{folder}/amd64"));
         assert_eq!((missing.rejected[0].reason.as_str(), missing.rejected.len()), (reason, 1));
         assert_eq!(missing.has, ["2k12R2", "w10", "w8.1"]);
@@ -173,7 +173,7 @@ fn a_changed_file_and_an_empty_catalogue_are_doubts() {
     fs::write(place("vioscsi", "vioscsi.cat"), empty).unwrap();
     let selection = DriverSource::open(folder.path()).unwrap().choose(&client(19045, Architecture::Amd64));
     let doubts = |device| selection.of(device).unwrap().doubts.iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert_eq!(doubts(Device::Block), ["its catalogue does not vouch for viostor.sys"]);
+    assert_eq!(doubts(Device::Block), ["its catalogue does not cover viostor.sys"]);
     assert_eq!(doubts(Device::Scsi), ["its catalogue lists no files"]);
     // 32 bits take a package without any.
     fs::remove_file(folder.path().join("viostor/w10/x86/viostor.cat")).unwrap();

@@ -159,7 +159,7 @@ pub(super) fn take_back(shell: &Shell, name: &str, word: &str) -> Result<RolledB
     let answer = shell.ask_patiently(&script, LIMIT, LONGEST)?;
     if answer.status != 0 {
         return Err(PluginError::io(format!("{}: the run {name} cannot be taken back", shell.address()))
-            .hint(format!("what was there is in {} of the guest", folder(name))));
+            .hint(format!("the old files are in {} of the guest", folder(name))));
     }
     let paths = paths(shell, name)?;
     let mut found = RolledBack::default().with(|it| it.run = Some(name.to_owned()));
@@ -170,7 +170,7 @@ pub(super) fn take_back(shell: &Shell, name: &str, word: &str) -> Result<RolledB
         };
         match word {
             "as-before" => found.restored.push(path.clone()),
-            "left" => found.left.push(LeftAlone::new(path, "somebody has changed it since")),
+            "left" => found.left.push(LeftAlone::new(path, "it was changed since")),
             _ => found.left.push(LeftAlone::new(path, NOT_WRITTEN)),
         }
     }

@@ -62,7 +62,7 @@ pub(super) fn apply_all(guest: &LiveGuest, changes: &[Change]) -> Result<Vec<App
             return Err(error.hint("nothing is changed: all of it was taken back"));
         }
     }
-    let kept = format!("what was there is kept in {} of the guest", script::folder(&run));
+    let kept = format!("the old files are kept in {} of the guest", script::folder(&run));
     let mut applied: Vec<Applied> = steps.statuses.iter().map(|status| Applied::new(*status)).collect();
     if let Some(first) = applied.iter_mut().find(|applied| applied.status == AppliedStatus::Done) {
         first.detail = kept;

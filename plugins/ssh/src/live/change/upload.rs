@@ -105,7 +105,8 @@ pub(super) fn send(shell: &Shell, host: &Host, run: &str, steps: &[Step]) -> Res
     // The copies are on the disk before anything is changed, which takes as long as it takes there.
     match shell.ask_patiently(&preparing(run, steps), LIMIT, LONGEST)?.status {
         0 => Ok(()),
-        2 => Err(PluginError::io("what was sent to the guest is not what arrived").hint("run the same command again")),
+        2 => Err(PluginError::io("the data that arrived in the guest differs from the data that was sent")
+            .hint("run the same command again")),
         _ => Err(no_room(shell)),
     }
 }
@@ -119,7 +120,7 @@ fn no_room(shell: &Shell) -> PluginError {
         "{}: what is needed for the changes cannot be written to {RUNS} of the guest",
         shell.address()
     ))
-    .hint("make room on its root filesystem: old and new versions of all files are kept there")
+    .hint("free space on its root filesystem: old and new versions of all files are kept there")
 }
 
 /// Base64 in lines that every decoder takes (RFC 2045).

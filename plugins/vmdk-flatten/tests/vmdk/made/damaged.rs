@@ -63,14 +63,14 @@ fn cowd_extents() -> Extents {
         ("its grain table 0 lies outside of the file: at sector 4294967295, and the file has 2595328 bytes", |b| {
             put(b, DIRECTORY, &[0xff; 4])
         }),
-        ("its grain table 0 lies on the file's own header or directory", |b| put(b, DIRECTORY, &[1, 0, 0, 0])),
-        ("its grain table 1 lies on the file's own header or directory", |b| put(b, DIRECTORY + 4, &[4, 0, 0, 0])),
+        ("its grain table 0 overlaps the file's own header or directory", |b| put(b, DIRECTORY, &[1, 0, 0, 0])),
+        ("its grain table 1 overlaps the file's own header or directory", |b| put(b, DIRECTORY + 4, &[4, 0, 0, 0])),
         ("its grain directory lists overlapping tables at sector 5", |b| put(b, DIRECTORY + 4, &[5, 0, 0, 0])),
         ("its grain directory lists overlapping tables at sector 6", |b| put(b, DIRECTORY + 4, &[6, 0, 0, 0])),
-        ("the grain at byte 0 of the disk lies on the file's own header, directory or table", |b| {
+        ("the grain at byte 0 of the disk overlaps the file's own header, directory or table", |b| {
             put(b, TABLE, &[1, 0, 0, 0])
         }),
-        ("the grain at byte 512 of the disk lies on the file's own header, directory or table", |b| {
+        ("the grain at byte 512 of the disk overlaps the file's own header, directory or table", |b| {
             put(b, TABLE + 4, &[5, 0, 0, 0])
         }),
         ("two grains within bytes 0 to 262144 of the disk share sector 38 of the file", |b| {
@@ -149,7 +149,9 @@ fn se_sparse_extents() -> Extents {
         }),
         ("its grain directory lists overlapping tables at sector 64", |b| put(b, DIRECTORY + 8, &[0])),
         ("its header has an absurd grain table offset", |b| put(b, se_sparse::FIELD_TABLES, &long(0))),
-        ("its grain table 0 lies on the file's own header or directory", |b| put(b, se_sparse::FIELD_TABLES, &long(8))),
+        ("its grain table 0 overlaps the file's own header or directory", |b| {
+            put(b, se_sparse::FIELD_TABLES, &long(8))
+        }),
         ("the grain at byte 0 of the disk has an entry of a type that is not known", |b| put(b, TABLES + 7, &[0x40])),
         ("the grain at byte 4096 of the disk has an entry of a type that is not known", |b| put(b, TABLES + 15, &[0])),
         ("the grain at byte 0 of the disk lies outside of every file", |b| put(b, TABLES, &[0xff; 7])),
@@ -159,10 +161,10 @@ fn se_sparse_extents() -> Extents {
         ),
         ("two grains within bytes 0 to 2097152 of the disk share sector 200 of the file", |b| put(b, TABLES + 6, &[1])),
         ("its header has an absurd grain offset", |b| put(b, se_sparse::FIELD_GRAINS, &long(0))),
-        ("the grain at byte 0 of the disk lies on the file's own header, directory or table", |b| {
+        ("the grain at byte 0 of the disk overlaps the file's own header, directory or table", |b| {
             put(b, se_sparse::FIELD_GRAINS, &long(8))
         }),
-        ("the grain at byte 0 of the disk lies on the file's own header, directory or table", |b| {
+        ("the grain at byte 0 of the disk overlaps the file's own header, directory or table", |b| {
             put(b, se_sparse::FIELD_GRAINS, &long(64))
         }),
         (
@@ -184,14 +186,16 @@ fn hosted_extents() -> Extents {
     const DIRECTORY: usize = hosted::DIRECTORY * 512;
     const TABLE: usize = hosted::TABLE * 512;
     const CASES: &[Case] = &[
-        ("its grain table 0 lies on the file's own header or directory", |b| put(b, DIRECTORY, &[9])),
-        ("its grain table 0 lies on the file's own header or directory", |b| put(b, DIRECTORY, &[6])),
+        ("its grain table 0 overlaps the file's own header or directory", |b| put(b, DIRECTORY, &[9])),
+        ("its grain table 0 overlaps the file's own header or directory", |b| put(b, DIRECTORY, &[6])),
         ("its grain table 0 lies outside of the file: at sector 141, and the file has 73728 bytes", |b| {
             put(b, DIRECTORY, &[141])
         }),
-        ("the grain at byte 0 of the disk lies on the file's own header, directory or table", |b| put(b, TABLE, &[9])),
-        ("the grain at byte 0 of the disk lies on the file's own header, directory or table", |b| put(b, TABLE, &[2])),
-        ("the grain at byte 0 of the disk lies on the file's own header, directory or table", |b| put(b, TABLE, &[13])),
+        ("the grain at byte 0 of the disk overlaps the file's own header, directory or table", |b| put(b, TABLE, &[9])),
+        ("the grain at byte 0 of the disk overlaps the file's own header, directory or table", |b| put(b, TABLE, &[2])),
+        ("the grain at byte 0 of the disk overlaps the file's own header, directory or table", |b| {
+            put(b, TABLE, &[13])
+        }),
         ("two grains within bytes 0 to 2097152 of the disk share sector 24 of the file", |b| put(b, TABLE, &[24])),
         ("two grains within bytes 0 to 2097152 of the disk share sector 23 of the file", |b| put(b, TABLE + 4, &[23])),
         ("two grains within bytes 0 to 2097152 of the disk share sector 129 of the file", |b| put(b, TABLE, &[129])),
@@ -247,10 +251,10 @@ fn streams() -> Extents {
             b[LAST + 12 + length - 1] ^= 1; // The checksum of the content.
         }),
         ("two grains within bytes 0 to 33554432 of the disk share sector 212 of the file", |b| put(b, TABLE, &[212])),
-        ("the grain at byte 0 of the disk lies on the file's own header, directory or table", |b| {
+        ("the grain at byte 0 of the disk overlaps the file's own header, directory or table", |b| {
             put(b, TABLE, &466u32.to_le_bytes())
         }),
-        ("the grain at byte 0 of the disk lies on the file's own header, directory or table", |b| {
+        ("the grain at byte 0 of the disk overlaps the file's own header, directory or table", |b| {
             put(b, TABLE, &477u32.to_le_bytes())
         }),
         ("the grain at byte 0 of the disk is marked as zeros, which its header does not allow", |b| {
@@ -263,7 +267,7 @@ fn streams() -> Extents {
         ("its grain table 0 lies outside of the file: at sector 478, and the file has 246272 bytes", |b| {
             put(b, DIRECTORY, &478u32.to_le_bytes())
         }),
-        ("its grain table 0 lies on the file's own header or directory", |b| put(b, DIRECTORY, &477u32.to_le_bytes())),
+        ("its grain table 0 overlaps the file's own header or directory", |b| put(b, DIRECTORY, &477u32.to_le_bytes())),
         ("its grain directory lists overlapping tables at sector 466", |b| {
             put(b, DIRECTORY + 4, &466u32.to_le_bytes())
         }),

@@ -221,7 +221,7 @@ fn layouts_in_which_nothing_grows_and_why() {
         (
             vec![],
             "/dev/sda1",
-            "this guest does not tell what its filesystems lie on: nothing on its larger disk can grow",
+            "the storage below this guest's filesystems is unknown: nothing on its larger disk can grow",
         ),
         (
             vec![disk(0, "mbr", 6 * GIB)],
@@ -231,7 +231,7 @@ fn layouts_in_which_nothing_grows_and_why() {
         (
             vec![disk(0, "gpt", 6 * GIB), root(), part("/dev/sda2", 3000, 4000, "swap")],
             "/dev/sda1",
-            "/dev/sda1 cannot grow into the new room: /dev/sda2 (swap) lies behind it on the disk",
+            "/dev/sda1 cannot grow into the new space: /dev/sda2 (swap) follows it on the disk",
         ),
         (
             vec![
@@ -241,7 +241,7 @@ fn layouts_in_which_nothing_grows_and_why() {
                 part("/dev/sda5", 3001, 4096, "swap"),
             ],
             "/dev/sda1",
-            "/dev/sda1 cannot grow into the new room: the extended partition /dev/sda2 lies behind it on the disk",
+            "/dev/sda1 cannot grow into the new space: the extended partition /dev/sda2 follows it on the disk",
         ),
         (
             vec![
@@ -251,7 +251,7 @@ fn layouts_in_which_nothing_grows_and_why() {
                 part("/dev/sda6", 3001, 4096, ""),
             ],
             "/dev/sda5",
-            "/dev/sda5 cannot grow into the new room: /dev/sda6 lies behind it on the disk",
+            "/dev/sda5 cannot grow into the new space: /dev/sda6 follows it on the disk",
         ),
         (
             vec![disk(0, "gpt", 6 * GIB), part("/dev/sda1", 1, 4000, "f2fs")],
@@ -275,7 +275,7 @@ fn layouts_in_which_nothing_grows_and_why() {
         (
             vec![disk(0, "gpt", 6 * GIB), device("/dev/md127", GIB, Layer::Array, "ext4", GIB)],
             "/dev/md127",
-            "the root lies on the array /dev/md127, which is not grown",
+            "the root is on the array /dev/md127, which is not grown",
         ),
         (
             vec![disk(0, "gpt", 6 * GIB), disk(1, "gpt", GIB), part("/dev/sdb1", 1, 1000, "ext4")],

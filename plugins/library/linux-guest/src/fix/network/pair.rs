@@ -232,7 +232,7 @@ impl<'a> Pairing<'a> {
             Some(stack) => format!("the network is configured by {stack}, which was not read"),
             None => "nothing was found that configures the network".to_owned(),
         };
-        let hint = "look after the move whether each card has its addresses";
+        let hint = "after the move, check that each card has its addresses";
         self.findings.push(Finding::new("network-stack-unknown", Severity::Warn, message).hint(hint));
         if self.network.naming != Naming::Place {
             return;
@@ -281,12 +281,12 @@ fn no_card(names: &[String], cards: &[Card]) -> Finding {
     let message = if cards.is_empty() {
         format!("the configuration uses {listed}, but this VM has no network card with a known MAC")
     } else if called.is_empty() {
-        format!("the configuration uses {listed}, but no MAC of this VM is left for it")
+        format!("the configuration uses {listed}, but every MAC of this VM is already in use")
     } else {
         format!("the configuration uses {listed}, but no card of this VM had such a name; it was {}", called.join(", "))
     };
     Finding::new("nic-name-unpinned", Severity::Warn, message).hint(
-        "look after the move whether each card has its addresses, or adapt the guest's network configuration before",
+        "after the move, check that each card has its addresses, or adapt the guest's network configuration before",
     )
 }
 
@@ -295,7 +295,7 @@ fn by_order_of(names: &[&Interface], cards: &[&Card]) -> Finding {
     Finding::new(
         "nic-assigned-by-order",
         Severity::Warn,
-        format!("nothing says which card is which, so the names go by order: {}", given.join(", ")),
+        format!("no record says which card is which, so names are given by order: {}", given.join(", ")),
     )
     .hint("check the assignment in the plan")
 }

@@ -79,14 +79,14 @@ fn of(card: &Card) -> String {
 fn not_pinned(pairs: &[Pair], why: &str) -> Finding {
     let names: Vec<String> = pairs.iter().map(|pair| format!("{} ({})", pair.name, pair.card)).collect();
     Finding::new("nic-name-unpinned", Severity::Warn, format!("{} may get other names: {why}", names.join(", ")))
-        .hint("look after the move whether each card has its addresses")
+        .hint("after the move, check that each card has its addresses")
 }
 
 fn one_of(pair: &Pair) -> Finding {
     let (name, more) = (&pair.name, pair.more.join(", "));
     let message = format!("{more} means {}, too, which can only be called {name} in this guest", of(&pair.card));
     Finding::new("nic-name-unpinned", Severity::Warn, message).hint(
-        "look after the move whether each card has its addresses, or adapt the guest's network configuration before",
+        "after the move, check that each card has its addresses, or adapt the guest's network configuration before",
     )
 }
 

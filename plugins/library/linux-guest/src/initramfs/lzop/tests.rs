@@ -69,9 +69,9 @@ fn says_what_is_wrong() {
         unpack(&bent).unwrap_err().message
     };
     let damaged = |what: &str| format!("the initramfs is damaged: {what}");
-    assert_eq!(error(8, 0), damaged("what follows lzop's first bytes is none of it"));
+    assert_eq!(error(8, 0), damaged("the data behind lzop's first bytes is not lzop's"));
     assert_eq!(error(15, 0x80), damaged("lzop's method 128 is none of the kernel's"));
-    assert_eq!(error(19, 8), damaged("lzop's filters are none of the kernel's"));
+    assert_eq!(error(19, 8), damaged("the kernel does not read lzop's filters"));
     // The first block's length, behind a header without a name.
     assert!(error(38, 0x7f).contains("a block of lzop claims "), "{}", error(38, 0x7f));
     assert!(unpack(&whole[..whole.len() - 4]).is_err());

@@ -148,7 +148,7 @@ impl Graph {
     pub fn not_understood(&mut self, file: &str, what: &str) {
         self.findings.push(
             Finding::new("network-not-understood", Severity::Warn, format!("{file}: {what}"))
-                .hint("look after the move whether each card has its addresses"),
+                .hint("after the move, check that each card has its addresses"),
         );
     }
 

@@ -36,7 +36,7 @@ fn parse(file: &TextFile, renames: bool, graph: &mut Graph) {
     let values = Variables::parse(&file.text);
     let get = |key: &str| values.get(key);
     for name in values.unknown.iter().filter(|name| matches!(name.as_str(), "DEVICE" | "HWADDR" | "PHYSDEV")) {
-        graph.not_understood(path, &format!("{name} is what a command gives, which was not run"));
+        graph.not_understood(path, &format!("{name} comes from a command, which was not run"));
     }
     let of_name = path.rsplit("ifcfg-").next().unwrap_or_default();
     let is_on = |key: &str| get(key).is_some_and(|value| value.eq_ignore_ascii_case("yes") || value == "1");

@@ -23,7 +23,7 @@ pub(super) fn read(guest: &dyn Guest, graph: &mut Graph) -> Result<()> {
         let path = &file.path;
         let values = Variables::parse(&file.text);
         for name in values.unknown.iter().filter(|name| matches!(name.as_str(), "Interface" | "BindsToInterfaces")) {
-            graph.not_understood(path, &format!("{name} is what a command gives, which was not run"));
+            graph.not_understood(path, &format!("{name} comes from a command, which was not run"));
         }
         let Some(name) = values.get("Interface") else { continue };
         let profile = path.rsplit('/').next().unwrap_or_default();

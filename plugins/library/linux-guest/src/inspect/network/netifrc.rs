@@ -25,7 +25,7 @@ pub(super) fn read(guest: &dyn Guest, graph: &mut Graph) -> Result<()> {
     let Some(file) = files::read(guest, FILE, graph)? else { return Ok(()) };
     let values = Variables::parse(&file.text);
     for name in &values.unknown {
-        graph.not_understood(FILE, &format!("{name} is what a command gives, which was not run"));
+        graph.not_understood(FILE, &format!("{name} comes from a command, which was not run"));
     }
     if values.beginning("").next().is_some() || started.iter().any(|name| name != "lo") {
         graph.uses("netifrc");

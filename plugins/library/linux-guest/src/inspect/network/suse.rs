@@ -68,7 +68,7 @@ fn parse(file: &TextFile, graph: &mut Graph) {
         graph.device(name, Kind::of_word(word), path);
     }
     for key in values.unknown.iter().filter(|key| uppers.iter().any(|(own, _)| key.starts_with(own))) {
-        graph.not_understood(path, &format!("{key} is what a command gives, which was not run"));
+        graph.not_understood(path, &format!("{key} comes from a command, which was not run"));
     }
     let info = graph.interface(name, path);
     info.active |= !values.get("STARTMODE").is_some_and(|mode| matches!(mode, "off" | "manual" | "none"));

@@ -119,16 +119,16 @@ fn data(edit: &RegistryEdit, value: &RegistryValue) -> Result<Content, EditError
 fn fits(edit: &RegistryEdit, length: usize, has_big_data: bool) -> Result<(), EditError> {
     let units = |name: &str| name.encode_utf16().count();
     if parts(&edit.key).any(|part| units(part) > LONGEST_KEY_NAME || part.contains('\0')) {
-        return Err(unfit(edit, "Windows allows no such name of a key"));
+        return Err(unfit(edit, "Windows does not allow this key name"));
     }
     if parts(&edit.key).count() > DEEPEST as usize {
-        return Err(unfit(edit, "Windows allows no key so deep"));
+        return Err(unfit(edit, "Windows does not allow keys this deep"));
     }
     if units(&edit.name) > LONGEST_VALUE_NAME {
-        return Err(unfit(edit, "Windows allows no such name of a value"));
+        return Err(unfit(edit, "Windows does not allow this value name"));
     }
     if length > if has_big_data { LONGEST_BIG } else { LONGEST_PLAIN } {
-        return Err(unfit(edit, "this kind of hive has no room for so much data"));
+        return Err(unfit(edit, "this kind of hive cannot hold that much data"));
     }
     Ok(())
 }
