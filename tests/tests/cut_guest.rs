@@ -41,7 +41,7 @@ fn replace(path: &Path, content: &str) {
 fn inspection(plan: &Value) -> Value {
     let mut inspection = plan["inspection"].clone();
     for mount in inspection["mounts"].as_array_mut().unwrap().iter_mut().filter_map(Value::as_object_mut) {
-        mount.retain(|member, _| !["free_bytes", "free_inodes"].contains(&member.as_str()));
+        mount.retain(|member, _| !["free_bytes", "free_inodes", "used_bytes"].contains(&member.as_str()));
     }
     inspection
 }

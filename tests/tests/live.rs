@@ -177,7 +177,7 @@ fn a_host_key_is_known_or_refused() {
     tree.know(&format!("tree {own}"));
     tree.run(&["inspect", &tree.address("root")]).expect(0);
     let nobody = tree.run(&["inspect", &tree.address("nobody-there")]).expect(77);
-    assert!(nobody.message().contains("nobody could log in"), "{}", nobody.message());
+    assert!(nobody.message().contains("the login failed"), "{}", nobody.message());
     tree.stop();
     let gone = tree.run(&["inspect", &tree.address("root")]).expect(74);
     assert!(gone.message().contains("Connection refused"), "{}", gone.message());

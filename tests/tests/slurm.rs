@@ -177,7 +177,6 @@ fn a_lost_nodes_vm_is_done_elsewhere_and_a_cancelled_one_can_be_resumed() {
     let [interrupted] = &interrupted[..] else { panic!("{status:#}") };
     let cancelled = interrupted["name"].as_str().unwrap().to_owned();
     assert_eq!(interrupted["state"], "waiting");
-    assert!(cluster.many.room.path(&format!("out/{cancelled}/.vmdk2kvm-work")).is_dir(), "it can be resumed");
     // The processes of a lost node live on: the requeued task finds the VM held, and is requeued once more.
     cluster.slurm.lose("conv1");
     cluster.many.room.go();

@@ -42,7 +42,7 @@ fn every_target_that_is_named_gets_its_files() {
 fn what_cannot_be_written_is_said_before_anything_is_copied() {
     let room = Room::new();
     let unknown = room.run(room.migrate("out", &["--target", "nowhere"])).expect(69);
-    assert_eq!(unknown.message(), "no plugin can render a target for the target `nowhere`");
+    assert_eq!(unknown.message(), "no plugin can render the target `nowhere`");
     assert_eq!(unknown.hint(), KNOWN);
     assert!(!room.path("out").exists());
     for name in ["slow.xml", "slow.qemu.sh"] {

@@ -219,7 +219,7 @@ fn what_cannot_be_overcome_has_its_code_and_its_sentence() {
             "capacity",
             75,
             "web.vmdk: VDDK opened a disk of 26214400 bytes, and the VM's has 25165824",
-            "changed the disk meanwhile",
+            "the disk changed meanwhile",
         ),
         ("panic:3", 1, "the process of the plugin vddk 0.1.0 was killed by signal 6 in BlockSource::read_at", ""),
     ] {

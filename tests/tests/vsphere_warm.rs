@@ -282,7 +282,7 @@ fn a_guest_that_cannot_rest_is_read_as_after_a_power_cut() {
     warm.site.lab.fault(&fault);
     let report =
         warm.run(warm.warm(&["--set", "warm.rounds=1", "--set", "plugin.vsphere-soap.quiesce=true"])).expect(0).json;
-    assert!(report["warnings"].to_string().contains("the snapshot is as after a power cut"), "{}", report["warnings"]);
+    assert!(report["warnings"].to_string().contains("the snapshot is crash-consistent"), "{}", report["warnings"]);
     warm.cutover();
     warm.images_are_right();
     warm.nothing_is_left();

@@ -147,7 +147,7 @@ mod tests {
             assert!(decode(bytes).unwrap().contains(text));
         }
         let unknown = decode(b"<?xml encoding='EBCDIC-X'?><a/>").unwrap_err();
-        assert_eq!(unknown.message, "it says that it is in EBCDIC-X, which is no encoding");
+        assert_eq!(unknown.message, "it states the encoding EBCDIC-X, which is not known");
         // The parser's own message quotes the character.
         assert!(parse("<a b=\"c\"\0/>").unwrap_err().message.ends_with("not '\\x00' at 1:9"));
         assert_eq!(decode(b"<a>\xff</a>").unwrap_err().message, "it is not UTF-8, as it should be");

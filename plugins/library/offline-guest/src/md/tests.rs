@@ -78,13 +78,13 @@ fn what_is_not_whole_and_clean_is_refused() {
         ([member_of(b'a', 0, 5, &[]), member_of(b'a', 1, 5, &[])], "it is neither a mirror nor linear"),
     ] {
         let error = assembled(members).err().unwrap();
-        let message = format!("the array \"host:one\" is not read here: {reason}");
+        let message = format!("the array \"host:one\" cannot be read without an appliance: {reason}");
         assert_eq!((error.kind, error.message), (ErrorKind::Cannot, message));
     }
     let alone = arrays(&[("/dev/sda", whole())]).err().unwrap();
     assert_eq!(
         alone.message,
-        "the array \"host:one\" is not read here: a member is missing, or no part of it any more"
+        "the array \"host:one\" cannot be read without an appliance: a member is missing, or no part of it any more"
     );
     let grown = arrays(&[("/dev/sda", other(&[(8, 4)]))]).err().unwrap();
     assert!(grown.message.contains("features that are not known (0x4)"), "{grown}");

@@ -78,8 +78,8 @@ fn which_windows_loads_it() {
             "",
             W7,
             false,
-            "refused: Microsoft Windows Hardware Compatibility Publisher signed it without a word for which system, and only Windows 10 \
-             and later take that",
+            "refused: Microsoft Windows Hardware Compatibility Publisher signed it for no particular system, which only Windows 10 \
+             and later accept",
         ),
         (CrossSigned, Sha1, "2:6.1", W7, false, loads),
         (

@@ -5,7 +5,7 @@
 #   VMID      its number; unless told the next free one
 #   STORAGE   where volumes lie that the job names no storage for; unless told local-lvm
 #   BRIDGE    what cards are on that the job names no bridge for; unless told vmbr0
-# The images are copied: there must be room for both.
+# The images are copied: there must be space for both.
 # What stands in single quotes is a name, whatever it looks like.
 # shellcheck disable=SC2016
 set -euo pipefail

@@ -226,7 +226,7 @@ fn layouts_in_which_nothing_grows_and_why() {
         (
             vec![disk(0, "mbr", 6 * GIB)],
             "/dev/md0",
-            "the guest does not tell what /dev/md0 lies on: nothing on its larger disk can grow",
+            "the storage below /dev/md0 is unknown: nothing on its larger disk can grow",
         ),
         (
             vec![disk(0, "gpt", 6 * GIB), root(), part("/dev/sda2", 3000, 4000, "swap")],

@@ -70,7 +70,7 @@ fn says_what_is_wrong() {
     };
     let damaged = |what: &str| format!("the initramfs is damaged: {what}");
     assert_eq!(error(8, 0), damaged("the data behind lzop's first bytes is not lzop's"));
-    assert_eq!(error(15, 0x80), damaged("lzop's method 128 is none of the kernel's"));
+    assert_eq!(error(15, 0x80), damaged("the kernel does not read lzop's method 128"));
     assert_eq!(error(19, 8), damaged("the kernel does not read lzop's filters"));
     // The first block's length, behind a header without a name.
     assert!(error(38, 0x7f).contains("a block of lzop claims "), "{}", error(38, 0x7f));
