@@ -91,6 +91,11 @@ impl PhonyWindows {
         self
     }
 
+    /// Bytes of the system's partition.
+    pub fn length(&self) -> u64 {
+        DISK - self.start - (1 << 20)
+    }
+
     /// Makes the disk and the description of its VM in a folder; returns the description.
     pub fn make(&self, folder: &Path, nics: &[(&str, u32)]) -> PathBuf {
         let image = folder.join("windows-flat.vmdk");
@@ -107,7 +112,7 @@ impl PhonyWindows {
         }
         copy_into(&first, &disk, FIRST);
         let system = parts.join("system");
-        ntfs(&system, DISK - self.start - (1 << 20), self.start, &self.files);
+        ntfs(&system, self.length(), self.start, &self.files);
         copy_into(&system, &disk, self.start);
         if let Some(mark) = &self.mark {
             disk.write_all_at(mark, self.start).unwrap();

@@ -18,15 +18,16 @@ fn comes_out(mut disk: PhonyWindows, hives: &[(&str, &[u8])], releases: &[Releas
     let flat = folder.path().join("windows-flat.vmdk");
     let report = is_moved((&vmx, &flat), &disk, &folder, hives, ("Windows", releases));
     let image = folder.path().join("out").join(report["images"][0]["path"].as_str().unwrap());
-    ntfs_is_clean(&image, disk.start);
+    ntfs_is_clean(&image, disk.start, disk.length());
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     (text(&report["machine"]["disks"][0]["bus"]), text(&report["machine"]["cards"][0]["model"]))
 }
 
 /// Has ntfsfix look, which changes nothing.
-fn ntfs_is_clean(image: &std::path::Path, start: u64) {
+fn ntfs_is_clean(image: &std::path::Path, start: u64, length: u64) {
+    let (start, length) = (start.to_string(), length.to_string());
     let attach = Command::new("losetup")
-        .args(["--find", "--show", "--read-only", "--offset", &start.to_string()])
+        .args(["--find", "--show", "--read-only", "--offset", &start, "--sizelimit", &length])
         .arg(image)
         .output();
     let attached = attach.expect("losetup (package mount)");
