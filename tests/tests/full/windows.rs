@@ -59,7 +59,10 @@ fn servers_from_2016_to_2025_and_eleven() {
 
 #[test]
 fn xp_gets_ide_and_an_old_card() {
-    let text = system_text("WinNT", "ControlSet002\\Control\\CriticalDeviceDatabase").replace("AMD64", "x86");
+    // It knows no AHCI, which would come before IDE.
+    let text = system_text("WinNT", "ControlSet002\\Control\\CriticalDeviceDatabase")
+        .replace("AMD64", "x86")
+        .replace("storahci", "another");
     let (system, software) = (hive::build(&text).unwrap(), software(2600, "Microsoft Windows XP"));
     let hives: [(&str, &[u8]); 2] = [("SYSTEM", &system), ("SOFTWARE", &software)];
     let mut disk = PhonyWindows::new("Windows", &hives);
