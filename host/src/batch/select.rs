@@ -44,7 +44,7 @@ pub(super) fn select(batch: &Batch, which: &Which) -> Result<Vec<usize>> {
 pub(super) fn in_rounds(batch: &Batch, which: &Which, selected: Vec<usize>) -> Result<Vec<usize>> {
     let refused = |message: String| {
         Err(PluginError::new(ErrorKind::Usage, message)
-            .hint("`warm.enabled = true` in a row is what migrates it in rounds"))
+            .hint("set `warm.enabled = true` in a row to migrate its VM in rounds"))
     };
     let is_named = |vm: &Vm| match which {
         Which::All => false,

@@ -3,5 +3,6 @@
 
 mod doors;
 mod image;
+mod installed;
 mod matrix;
 mod windows;

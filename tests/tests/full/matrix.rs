@@ -1,11 +1,5 @@
 //! The matrix of real guests: firmware, storage, filesystem, initramfs tool, network stack and loader in combinations that cover each,
-//! every guest aged by years on VMware. Too many for every run: `tests/run --full` tests them, with that of `../matrix.rs`. And the
-//! Debian that `../installed.rs` leaves out.
-
-#[test]
-fn everything_is_installed_on_debian_13_and_migrates_a_guest_there() {
-    vmdk2kvm_tests::installs_and_migrates_on("trixie");
-}
+//! every guest aged by years on VMware. Too many for every run: `tests/run --full` tests them, with that of `../matrix.rs`.
 
 vmdk2kvm_tests::guests! {
     bookworm_bond_vlan
