@@ -72,8 +72,11 @@ impl<'a> Batch<'a> {
             let output = alone(&mut submit).output().unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         }
-        self.slurm.wait_until("every moment", |_| {
-            (0..MOMENTS.len()).all(|index| self.has_come(index)) && self.many.digests().len() >= QUICK
+        // A quick one's image has its name before its task is over.
+        self.slurm.wait_until("every moment", |tasks| {
+            (0..MOMENTS.len()).all(|index| self.has_come(index))
+                && self.many.digests().len() >= QUICK
+                && tasks.iter().filter(|task| !is_over(task)).count() == MOMENTS.len()
         });
     }
 
