@@ -53,7 +53,7 @@ pub trait Fetcher: Send + Sync {
 ///
 /// Only [`hold`](Catalog::hold), [`power`](Catalog::power) and [`release`](Catalog::release) change anything at the source.
 pub trait Catalog: Send + Sync {
-    /// Every VM of the source.
+    /// Every VM of the source, whichever its query names; of a source with a path those below it.
     fn inventory(&self) -> Result<Vec<VmSummary>>;
 
     /// The VM that the source names, with its disks and their ways; an error that lists the choices when it names none of several.

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use vmdk2kvm_plugin_api::model::VmSummary;
 use vmdk2kvm_plugin_api::text::escape;
 use vmdk2kvm_plugin_api::{PluginError, Result};
@@ -16,22 +17,45 @@ use crate::events::{ErrorDocument, EventSink};
 use crate::uri::unescape;
 use crate::worker;
 
-/// What may stand in a source's query for its VM, not for its server.
-const OF_VM: [&str; 3] = ["moref", "uuid", "snapshot"];
+/// A VM of a server.
+struct Found {
+    summary: VmSummary,
+    /// The same as its catalog tells it, with the names that only this kind of source has: a source's query may have them.
+    told: Value,
+    path: Vec<String>,
+}
+
+impl Found {
+    fn new(told: Value) -> Result<Self> {
+        let summary = VmSummary::deserialize(&told)
+            .map_err(|error| PluginError::defect(format!("an inventory that cannot be read: {error}")))?;
+        let path = summary.path.as_deref().map(parts).unwrap_or_default();
+        Ok(Self { summary, told, path })
+    }
+
+    /// Whether that is its name of this kind; `None` when it has none of the kind.
+    fn is_called(&self, kind: &str, name: &str) -> Option<bool> {
+        match self.told.get(kind)? {
+            Value::String(text) => Some(text.eq_ignore_ascii_case(name)),
+            Value::Number(number) => Some(number.to_string() == name),
+            _ => None,
+        }
+    }
+}
 
 /// Adds the keys of these VMs that limits are about, and the bytes that they use.
 pub(super) fn fill(batch: &mut Batch, vms: &[usize], around: &Around<'_>) -> Result<()> {
     let mut servers: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for index in vms.iter().copied().filter(|index| lacks(batch, &batch.vms[*index])) {
-        servers.entry(server(&batch.vms[index].source)).or_default().push(index);
+        servers.entry(server(&batch.vms[index].source).0).or_default().push(index);
     }
     for (server, vms) in servers {
-        let found = ask(&ask_job(batch, &batch.vms[vms[0]], &server, around)?)
+        let found = ask(&ask_job(batch, &batch.vms[vms[0]], around)?)
             .map_err(|error| error.context(format!("asking where the VMs of {} are", shown(&server))))?;
         for index in vms {
             let vm = &mut batch.vms[index];
             match choose(&vm.source, &found) {
-                Some(summary) => take(vm, summary),
+                Some(found) => take(vm, &found.summary),
                 None => batch.warnings.push(format!(
                     "{}: {} does not tell where it is, so limits of {HOST} and {STORE} do not hold for it",
                     vm.name,
@@ -49,30 +73,28 @@ pub(super) fn lacks(batch: &Batch, vm: &Vm) -> bool {
     vm.source.contains("://") && [HOST, STORE].iter().any(|kind| batch.limits.are_about(kind) && !has(kind))
 }
 
-/// A source without what names its VM.
-fn server(source: &str) -> String {
+/// The server of a source, and its query: a list of all VMs is not about the one that it names.
+fn server(source: &str) -> (String, &str) {
     let (place, query) = source.split_once('?').unwrap_or((source, ""));
     let (scheme, rest) = place.split_once("://").unwrap_or(("", place));
-    let authority = rest.split('/').next().unwrap_or_default();
-    let kept = query.split('&').filter(|part| !OF_VM.contains(&part.split('=').next().unwrap_or_default()));
-    let kept = kept.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("&");
-    format!("{scheme}://{authority}/{}{kept}", if kept.is_empty() { "" } else { "?" })
+    (format!("{scheme}://{}/", rest.split('/').next().unwrap_or_default()), query)
 }
 
 fn shown(server: &str) -> String {
-    escape(server.split('?').next().unwrap_or_default().trim_end_matches('/')).into_owned()
+    escape(server.trim_end_matches('/')).into_owned()
 }
 
 /// The job that lists a server's VMs under the settings of one that is read there.
-fn ask_job(batch: &Batch, vm: &Vm, server: &str, around: &Around<'_>) -> Result<Job> {
+fn ask_job(batch: &Batch, vm: &Vm, around: &Around<'_>) -> Result<Job> {
+    let (server, query) = server(&vm.source);
     let mut job = job(batch.defaults.as_ref(), &batch.limits, (&vm.layer, None), around, Command::Inventory)?;
-    job.settings.source.uri = Some(server.to_owned());
+    job.settings.source.uri = Some(if query.is_empty() { server } else { format!("{server}?{query}") });
     job.settings.source.vm = None;
     job.settings.name = None;
     Ok(job)
 }
 
-fn ask(job: &Job) -> Result<Vec<VmSummary>> {
+fn ask(job: &Job) -> Result<Vec<Found>> {
     let answer = worker::run(job, &EventSink::default());
     if let Some(ErrorDocument { kind, message, hint, .. }) = answer.error {
         let kind = serde_json::from_value(json!(kind)).map_err(|error| PluginError::defect(error.to_string()))?;
@@ -80,8 +102,8 @@ fn ask(job: &Job) -> Result<Vec<VmSummary>> {
         return Err(hint.map_or_else(|| error.clone(), |hint| error.clone().hint(hint)));
     }
     let vms = answer.result.map(|mut result| result["vms"].take()).unwrap_or_default();
-    serde_json::from_value(vms)
-        .map_err(|error| PluginError::defect(format!("an inventory that cannot be read: {error}")))
+    let Value::Array(vms) = vms else { return Ok(Vec::new()) };
+    vms.into_iter().map(Found::new).collect()
 }
 
 /// The parts of a path, as people write them.
@@ -90,31 +112,24 @@ fn parts(path: &str) -> Vec<String> {
     path.split('/').filter(|text| !text.is_empty()).map(part).collect()
 }
 
-/// The one that a source names: by a word of its query, by its whole path, or by the end of its path where no other ends so.
-fn choose<'a>(source: &str, found: &'a [VmSummary]) -> Option<&'a VmSummary> {
-    let (place, query) = source.split_once('?').unwrap_or((source, ""));
-    let one = |is_it: &dyn Fn(&VmSummary) -> bool| {
-        let mut those = found.iter().filter(|summary| is_it(summary));
+/// The one that a source names: by a name in its query, by its whole path, or by the end of its path where no other ends so.
+fn choose<'a>(source: &str, found: &'a [Found]) -> Option<&'a Found> {
+    let one = |is_it: &dyn Fn(&Found) -> bool| {
+        let mut those = found.iter().filter(|one| is_it(one));
         those.next().filter(|_| those.next().is_none())
     };
-    for (word, value) in query.split('&').filter_map(|part| part.split_once('=')) {
-        let value = parts(value).join("/");
-        match word {
-            "moref" => {
-                let id = value.rsplit(':').next().unwrap_or_default();
-                return one(&|summary| summary.names.get("moref").is_some_and(|moref| moref == id));
-            }
-            "uuid" => {
-                return one(&|it| it.vm.uuid.as_ref().is_some_and(|uuid| uuid.eq_ignore_ascii_case(&value)));
-            }
-            _ => {}
+    let (place, query) = source.split_once('?').unwrap_or((source, ""));
+    for (kind, value) in query.split('&').filter_map(|part| part.split_once('=')) {
+        if found.iter().any(|one| one.is_called(kind, "").is_some()) {
+            // A type may stand before it.
+            let value = parts(value).join("/");
+            let name = value.rsplit(':').next().unwrap_or_default();
+            return one(&|it| it.is_called(kind, name) == Some(true));
         }
     }
     let (_, path) = place.split_once("://")?.1.split_once('/')?;
-    let wanted = parts(path);
-    let path = |summary: &VmSummary| summary.path.as_deref().map(parts).unwrap_or_default();
-    one(&|summary| path(summary) == wanted)
-        .or_else(|| one(&|summary| !wanted.is_empty() && path(summary).ends_with(&wanted)))
+    let wanted = Some(parts(path)).filter(|wanted| !wanted.is_empty())?;
+    one(&|it| it.path == wanted).or_else(|| one(&|it| it.path.ends_with(&wanted)))
 }
 
 fn take(vm: &mut Vm, summary: &VmSummary) {
@@ -131,18 +146,19 @@ mod tests {
 
     use super::*;
 
-    fn found(path: &str, moref: &str) -> VmSummary {
-        VmSummary::new(VmSpec::new("x", Firmware::Bios, Cpus::new(1, 1), 1)).with(|it| {
+    fn found(path: &str, id: &str) -> Found {
+        let summary = VmSummary::new(VmSpec::new("x", Firmware::Bios, Cpus::new(1, 1), 1)).with(|it| {
             it.path = Some(path.to_owned());
-            it.names.insert("moref".to_owned(), moref.into());
-            it.vm.uuid = Some(format!("564d-{moref}"));
-        })
+            it.names.insert("moref".to_owned(), id.into());
+            it.vm.uuid = Some(format!("564d-{id}"));
+        });
+        Found::new(serde_json::to_value(summary).unwrap()).unwrap()
     }
 
     #[test]
     fn a_source_names_one_of_its_servers_vms_or_none() {
         let all = [found("/dc/vm/a/web", "vm-1"), found("/dc/vm/b/web", "vm-2"), found("/dc/vm/my%20db%2f1", "vm-3")];
-        for (source, moref) in [
+        for (source, id) in [
             ("far://h/dc/vm/b/web", Some("vm-2")),
             ("far://h/a/web?thumbprint=x", Some("vm-1")),
             ("far://h/web", None),
@@ -153,19 +169,19 @@ mod tests {
             ("far://h/?uuid=564D-VM-3&snapshot=x", Some("vm-3")),
             ("far://h/?moref=vm-9", None),
         ] {
-            let named = choose(source, &all).map(|it| it.names["moref"].as_str().unwrap());
-            assert_eq!(named, moref, "{source}");
+            assert_eq!(choose(source, &all).and_then(|it| it.told["moref"].as_str()), id, "{source}");
         }
     }
 
     #[test]
-    fn a_server_is_a_source_without_its_vm() {
-        for (source, asked) in [
-            ("far://me@h:1/a/b?snapshot=x&thumbprint=12&moref=vm-1", "far://me@h:1/?thumbprint=12"),
-            ("far://h", "far://h/"),
-            ("far://h?moref=vm-1", "far://h/"),
+    fn a_server_is_a_source_without_its_path() {
+        for (source, expected) in [
+            ("far://me@h:1/a/b?snapshot=x&thumbprint=12", ("far://me@h:1/", "snapshot=x&thumbprint=12")),
+            ("far://h", ("far://h/", "")),
+            ("far://h?moref=vm-1", ("far://h/", "moref=vm-1")),
         ] {
-            assert_eq!(server(source), asked);
+            let (server, query) = server(source);
+            assert_eq!((server.as_str(), query), expected);
         }
     }
 }

@@ -38,7 +38,7 @@ pub struct VmSummary {
     /// What stands against migrating it, seen from the source.
     #[serde(default)]
     pub concerns: Vec<Finding>,
-    /// Names that only this kind of source has for it.
+    /// Names that only this kind of source has for it: a source whose query has `KIND=NAME`, by the same word, means this VM.
     #[serde(flatten)]
     pub names: BTreeMap<String, serde_json::Value>,
 }
