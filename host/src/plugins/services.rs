@@ -128,10 +128,16 @@ impl Services {
 
     /// Does what nobody is told the progress of as far as this plugin does it.
     pub fn in_silence<T>(&self, plugin: &str, work: impl FnOnce() -> T) -> T {
+        /// Ends it, however the work ends.
+        struct Silence<'a>(&'a Services, &'a str);
+        impl Drop for Silence<'_> {
+            fn drop(&mut self) {
+                self.0.apart().silent.remove(self.1);
+            }
+        }
         self.apart().silent.insert(plugin.to_owned());
-        let done = work();
-        self.apart().silent.remove(plugin);
-        done
+        let _silence = Silence(self, plugin);
+        work()
     }
 
     fn apart(&self) -> MutexGuard<'_, Apart> {
@@ -333,6 +339,8 @@ mod tests {
             one.progress(&Progress::new("mount", None, 0, 0));
             two.progress(&Progress::new("start", None, 0, 0));
         });
+        let panics = || services.in_silence("one", || panic!("as a look may"));
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).is_err());
         one.progress(&Progress::new("inspect", None, 0, 0));
         let names = told.end(Stage::Inspect, Instant::now()).into_iter().map(|phase| phase.name).collect::<Vec<_>>();
         assert_eq!(names, ["start", "inspect"]);
