@@ -19,8 +19,9 @@ use vmdk2kvm_vsphere::request::Moref;
 use vmdk2kvm_vsphere::{Session, datastore, ways};
 
 use crate::address::place;
+use crate::inflate::{Feed, inflating};
 use crate::lease::{Lease, Stated, Stream};
-use crate::stream::{Broken, Sink, decode};
+use crate::stream::{Broken, Grain, Sink, decode};
 
 /// How often a disk is begun.
 const ATTEMPTS: u32 = 3;
@@ -115,9 +116,13 @@ impl Export<'_> {
         }
         let answer = place.door.send(request)?;
         check(&answer, &what, place.door.server())?;
-        let mut target = Target::new(self, &lease, file)?;
+        let target = Target { path: file, file: create(file)? };
         let body = Body { answer, host: self.host, lease: &lease, bytes: 0, sha1: Sha1::new(), sha256: Sha256::new() };
-        let body = self.take(body, &mut target, &what).map_err(|broken| self.why(broken, &lease, &what))?;
+        let write = |offset: u64, bytes: &[u8]| target.write(offset, bytes);
+        let taken = inflating(&write, |feed| {
+            self.take(body, &mut Arriving { export: self, lease: &lease, target: &target, feed }, &what)
+        });
+        let body = taken.map_err(|broken| self.why(broken, &lease, &what))?;
         target.file.sync_all().map_err(|error| PluginError::from_io(file.display(), &error))?;
         let bytes = self.compare(body, &lease, stream, &what)?;
         if let Err(error) = lease.complete() {
@@ -127,9 +132,9 @@ impl Export<'_> {
     }
 
     /// Reads the stream to its end, which has to be a clean one.
-    fn take<'b>(&self, body: Body<'b>, target: &mut Target<'_>, what: &str) -> Result<Body<'b>, Broken> {
+    fn take<'b>(&self, body: Body<'b>, arriving: &mut Arriving<'_, '_>, what: &str) -> Result<Body<'b>, Broken> {
         let mut input = BufReader::with_capacity(PIECE, body);
-        decode(&mut input, target)?;
+        decode(&mut input, arriving)?;
         let rest = std::io::copy(&mut (&mut input).take(TRAILER + 1), &mut std::io::sink()).map_err(Broken::Off)?;
         if rest > TRAILER {
             return Err(Broken::Wrong(PluginError::unusable(format!("{what}: the stream goes on after its end"))));
@@ -242,29 +247,38 @@ impl Read for Body<'_> {
     }
 }
 
+fn create(path: &Path) -> Result<File> {
+    let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    made.map_err(|error| PluginError::from_io(path.display(), &error))
+}
+
 /// The raw file.
 struct Target<'a> {
-    export: &'a Export<'a>,
-    lease: &'a Lease,
     path: &'a Path,
     file: File,
 }
 
-impl<'a> Target<'a> {
-    fn new(export: &'a Export<'a>, lease: &'a Lease, path: &'a Path) -> Result<Self> {
-        let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-        let file = made.map_err(|error| PluginError::from_io(path.display(), &error))?;
-        Ok(Self { export, lease, path, file })
-    }
-
+impl Target<'_> {
     fn failed(&self, error: &std::io::Error) -> PluginError {
         let failed = PluginError::from_io(self.path.display(), error);
         // Whatever it is, a server has nothing to do with it: the same again would fail again.
         if failed.kind == ErrorKind::Io { failed.of_kind(ErrorKind::Output) } else { failed }
     }
+
+    fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.file.write_all_at(bytes, offset).map_err(|error| self.failed(&error))
+    }
 }
 
-impl Sink for Target<'_> {
+/// A stream that arrives.
+struct Arriving<'a, 'f> {
+    export: &'a Export<'a>,
+    lease: &'a Lease,
+    target: &'a Target<'a>,
+    feed: &'a mut Feed<'f>,
+}
+
+impl Sink for Arriving<'_, '_> {
     fn begin(&mut self, capacity: u64) -> Result<()> {
         let expected = self.export.capacity;
         if capacity != expected {
@@ -273,15 +287,12 @@ impl Sink for Target<'_> {
             ))
             .hint("the disk changed meanwhile: run the same command again"));
         }
-        self.file.set_len(capacity).map_err(|error| self.failed(&error))
+        self.target.file.set_len(capacity).map_err(|error| self.target.failed(&error))
     }
 
-    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        // A hole stays one.
-        if bytes.iter().any(|byte| *byte != 0) {
-            self.file.write_all_at(bytes, offset).map_err(|error| self.failed(&error))?;
-        }
-        let (done, total) = (offset + bytes.len() as u64, self.export.capacity);
+    fn grain(&mut self, grain: Grain, packed: &[u8]) -> Result<(), Broken> {
+        self.feed.push(grain, packed)?;
+        let (done, total) = (grain.offset + grain.bytes as u64, self.export.capacity);
         self.export.host.progress_on(&self.export.name, "export", done, total);
         self.lease.is_at(u8::try_from(done.saturating_mul(100) / total.max(1)).unwrap_or(99));
         Ok(())

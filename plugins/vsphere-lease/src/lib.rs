@@ -1,10 +1,11 @@
 //! Disks by export leases (HttpNfcLease): streams, decoded while they arrive into files of the work folder.
 //!
-//! [`lease`] takes a lease, keeps it alive and ends it, whatever happens; [`address`] is where its streams are; [`stream`] decodes one; [`delivery`] brings a disk, and
-//! again where it broke. The session is the catalog's, which lends it.
+//! [`lease`] takes a lease, keeps it alive and ends it, whatever happens; [`address`] is where its streams are; [`stream`] reads one; [`inflate`] inflates and writes its
+//! grains; [`delivery`] brings a disk, and again where it broke. The session is the catalog's, which lends it.
 
 pub mod address;
 pub mod delivery;
+pub mod inflate;
 pub mod lease;
 pub mod stream;
 

@@ -1,9 +1,8 @@
-//! A streamOptimized VMDK, decoded from its beginning to its end (Virtual Disk Format 5.0, "Stream-Optimized Compressed Sparse Extents"): its grains go where they
-//! belong, its tables are passed over, and without the marker of its end it is no whole one. Hostile: every number is bounded before it is used.
+//! A streamOptimized VMDK, read from its beginning to its end (Virtual Disk Format 5.0, "Stream-Optimized Compressed Sparse Extents"): its grains are told with
+//! where they belong, its tables are passed over, and without the marker of its end it is no whole one. Hostile: every number is bounded before it is used.
 
 use std::io::Read;
 
-use libdeflater::Decompressor;
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
 /// Bytes of a sector.
@@ -24,8 +23,19 @@ const TABLE_LIMIT: u64 = 1 << 16;
 pub trait Sink {
     /// The disk has so many bytes.
     fn begin(&mut self, capacity: u64) -> Result<()>;
-    /// These are at this offset.
-    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()>;
+    /// A grain as it came, to be inflated.
+    fn grain(&mut self, grain: Grain, packed: &[u8]) -> Result<(), Broken>;
+}
+
+/// Where a grain belongs.
+#[derive(Debug, Clone, Copy)]
+pub struct Grain {
+    /// Its offset in the disk, in bytes.
+    pub offset: u64,
+    /// How many of its bytes are the disk's: the last one may end with it.
+    pub bytes: usize,
+    /// The most that it may inflate to.
+    pub limit: usize,
 }
 
 /// Where a stream fails: in what it is, or in how it came.
@@ -44,12 +54,12 @@ impl From<PluginError> for Broken {
 }
 
 /// What was sent may be right, and changed on its way: it may be worth another try.
-fn wrong(why: &str) -> Broken {
+pub fn wrong(why: &str) -> Broken {
     let error = PluginError::io(format!("the stream is no streamOptimized VMDK: {why}"));
     Broken::Wrong(error.hint("run the same command again; if it stays so, something in between changes what is sent"))
 }
 
-/// Decodes a stream to its marker of the end. What follows is the caller's to look at.
+/// Reads a stream to its marker of the end. What follows is the caller's to look at.
 pub fn decode(input: &mut impl Read, sink: &mut impl Sink) -> Result<(), Broken> {
     let mut sector = [0; SECTOR as usize];
     fill(input, &mut sector)?;
@@ -58,8 +68,7 @@ pub fn decode(input: &mut impl Read, sink: &mut impl Sink) -> Result<(), Broken>
     let capacity = header.capacity * SECTOR;
     sink.begin(capacity)?;
     let grain_bytes = header.grain * SECTOR;
-    let (mut packed, mut grain) = (Vec::new(), vec![0; usize_of(grain_bytes)]);
-    let mut inflate = Decompressor::new();
+    let mut packed = Vec::new();
     loop {
         fill(input, &mut sector)?;
         let (value, size, kind) = (u64_at(&sector, 0), u32_at(&sector, 8), u32_at(&sector, 12));
@@ -75,14 +84,9 @@ pub fn decode(input: &mut impl Read, sink: &mut impl Sink) -> Result<(), Broken>
             packed.resize(usize_of(all), 0);
             packed[..sector.len()].copy_from_slice(&sector);
             fill(input, &mut packed[sector.len()..])?;
-            let found = inflate.zlib_decompress(&packed[12..12 + size as usize], &mut grain);
-            let (offset, found) = (value * SECTOR, found.map_err(|_| wrong("a grain does not inflate"))?);
-            // The last one may end with the disk.
-            let wanted = grain_bytes.min(capacity - offset);
-            if (found as u64) < wanted {
-                return Err(wrong("a grain is too short"));
-            }
-            sink.write(offset, &grain[..usize_of(wanted)])?;
+            let offset = value * SECTOR;
+            let bytes = usize_of(grain_bytes.min(capacity - offset));
+            sink.grain(Grain { offset, bytes, limit: usize_of(grain_bytes) }, &packed[12..12 + size as usize])?;
             continue;
         }
         match kind {
@@ -148,4 +152,4 @@ fn skip(input: &mut impl Read, sectors: u64) -> Result<(), Broken> {
 
 #[cfg(test)]
 #[path = "stream_tests.rs"]
-mod tests;
+pub(crate) mod tests;

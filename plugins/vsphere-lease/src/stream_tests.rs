@@ -2,8 +2,9 @@ use libdeflater::{CompressionLvl, Compressor};
 use proptest::prelude::*;
 
 use super::*;
+use crate::inflate::Inflate;
 
-const GRAIN: usize = 64 << 10;
+pub(crate) const GRAIN: usize = 64 << 10;
 
 /// A disk in memory.
 #[derive(Default)]
@@ -18,8 +19,9 @@ impl Sink for Memory {
         Ok(())
     }
 
-    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.0[usize_of(offset)..][..bytes.len()].copy_from_slice(bytes);
+    fn grain(&mut self, grain: Grain, packed: &[u8]) -> Result<(), Broken> {
+        let mut inflate = Inflate::default();
+        self.0[usize_of(grain.offset)..][..grain.bytes].copy_from_slice(inflate.grain(grain, packed)?);
         Ok(())
     }
 }
@@ -60,7 +62,7 @@ fn grain(sector: u64, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A stream of these grains with a table in between, and all that ends it.
-fn stream(capacity: usize, grains: &[(u64, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn stream(capacity: usize, grains: &[(u64, Vec<u8>)]) -> Vec<u8> {
     let mut all = header(capacity);
     for (sector, bytes) in grains {
         all.extend(grain(*sector, bytes));
