@@ -92,10 +92,16 @@ impl Yard {
     /// A run of the program, to be started.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.site.command(arguments);
-        let lab = &self.site.lab;
         if !arguments.iter().any(|argument| argument.starts_with("plugin.vddk.libdir=")) {
             command.args(["--set", &self.set()]);
         }
+        self.tell(&mut command);
+        command
+    }
+
+    /// Tells the fake by the environment of a run what it serves, and to whom.
+    pub fn tell(&self, command: &mut Command) {
+        let lab = &self.site.lab;
         command
             .env("FAKE_VDDK_ROOT", self.folder.path().join("root"))
             .env("FAKE_VDDK_SERVER", lab.fact("address"))
@@ -104,7 +110,6 @@ impl Yard {
             .env("FAKE_VDDK_PASSWORD", lab.password_file())
             .env("FAKE_VDDK_NOTES", self.folder.path().join("notes"))
             .env("FAKE_VDDK_FAULT", &self.fault);
-        command
     }
 
     /// The arguments of a command that writes raw images.
