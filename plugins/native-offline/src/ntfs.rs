@@ -100,11 +100,10 @@ impl Ntfs {
         if file.flags()? & REPARSE_POINT != 0 {
             return Err(cannot("a folder's content is not given by NTFS"));
         }
-        let mut entries = index::list(&file, &self.table.clusters, &self.upcase)?;
+        let entries = index::list(&file, &self.table.clusters, &self.upcase)?;
         if entries.iter().any(|(name, _)| name.parent != id.reference) {
             return Err(damaged("a folder has a name of another one"));
         }
-        entries.retain(|(_, reference)| file::number(*reference) >= FIRST);
         Ok(entries)
     }
 
@@ -198,7 +197,8 @@ impl Nodes for Ntfs {
     }
 
     fn list(&self, id: Node) -> Result<Vec<Named<Node>>> {
-        let entries = self.entries(id)?.into_iter().filter(|(name, _)| !name.is_dos);
+        let is_shown = |(name, reference): &(FileName, u64)| !name.is_dos && file::number(*reference) >= FIRST;
+        let entries = self.entries(id)?.into_iter().filter(is_shown);
         Ok(entries
             .map(|(name, reference)| {
                 let node = node(&name, reference);
@@ -212,7 +212,7 @@ impl Nodes for Ntfs {
             .collect())
     }
 
-    /// Names in any case, and those for DOS.
+    /// Names in any case, those for DOS, and those of the filesystem's own files, which no list shows.
     fn keys(&self, id: Node) -> Result<Vec<(Vec<u8>, Node)>> {
         let entries = self.entries(id)?;
         let keys = entries

@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use tempfile::TempDir;
-use vmdk2kvm_tests::PhonyWindows;
 use vmdk2kvm_tests::windows_run::{MAC, SLOT, is_moved, real_hives, software, system_text, unpacked};
+use vmdk2kvm_tests::{PhonyWindows, run};
 use vmdk2kvm_windows_guest::hive::{self, Replayed};
 use vmdk2kvm_windows_guest::testing::{OLDER, RECENT, Release};
 
@@ -68,6 +68,16 @@ fn xp_gets_ide_and_an_old_card() {
     let mut disk = PhonyWindows::new("Windows", &hives);
     for driver in ["atapi", "intelide", "pciide", "pciidex"] {
         disk.files.push((format!("Windows/System32/drivers/{driver}.sys"), b"MZ".to_vec()));
+    }
+    // The one that makes filesystems here writes no heads into the boot sector.
+    disk.files.push(("boot.ini".to_owned(), b"[boot loader]".to_vec()));
+    let folder = TempDir::new().unwrap();
+    let vmx = disk.make(folder.path(), &[(MAC, SLOT)]);
+    for reader in ["native", "appliance"] {
+        let reader = format!("inspect.reader={reader}");
+        let seen = run(&["inspect", vmx.to_str().unwrap(), "--set", &reader]).expect(0).json["findings"].clone();
+        let told = seen.as_array().unwrap().iter().any(|finding| finding["code"] == "boot-sector-heads");
+        assert!(told, "{reader}: {seen:#}");
     }
     assert_eq!(comes_out(disk, &hives, &RECENT), ("ide".to_owned(), "rtl8139".to_owned()));
 }

@@ -188,10 +188,6 @@ fn options(volume: &Volume, extra: &str, writable: bool) -> String {
         // Two disks may be copies of each other.
         options.push_str(",nouuid");
     }
-    if volume.fstype == "ntfs" {
-        // New files get what Windows would give them, and not what lets everybody write.
-        options.push_str(",permissions,inherit");
-    }
     if !extra.is_empty() {
         options.push(',');
         options.push_str(extra);

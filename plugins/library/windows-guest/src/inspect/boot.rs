@@ -10,6 +10,8 @@ use crate::registry::logs_of;
 
 /// Largest boot data, in bytes.
 const LIMIT: u64 = 16 << 20;
+/// Heads of a large disk, as a BIOS counts them.
+const HEADS: u16 = 255;
 /// How a person makes boot data anew.
 const REPAIR: &str = "if the new machine does not start, repair it with Windows' installation medium (bcdboot C:\\Windows) and start it again";
 
@@ -40,6 +42,7 @@ pub fn read(guest: &dyn Guest, layout: &Layout) -> Result<Boot> {
         boot.loader = Some("bootmgr");
         boot.config = Some(path);
     } else if let Some((path, _)) = first(guest, on_each("boot.ini"))?.filter(|_| layout.firmware == Firmware::Bios) {
+        boot.findings.extend(heads(guest, &path.replace("boot.ini", "$Boot"))?);
         boot.loader = Some("ntldr");
         boot.config = Some(path);
     } else {
@@ -47,6 +50,18 @@ pub fn read(guest: &dyn Guest, layout: &Layout) -> Result<Boot> {
         boot.findings.push(Finding::new("boot-data-missing", Severity::Warn, message).hint(REPAIR));
     }
     Ok(boot)
+}
+
+/// Where the loader of XP and 2003 is found by another number of heads than that of a new machine's BIOS.
+fn heads(guest: &dyn Guest, sector: &str) -> Result<Option<Finding>> {
+    // In the BIOS parameter block. Where the filesystem is FAT this is no file.
+    let found =
+        guest.read(sector, LIMIT)?.and_then(|bytes| bytes.get(0x1a..0x1c).map(|it| u16::from_le_bytes([it[0], it[1]])));
+    Ok(found.filter(|heads| *heads != HEADS).map(|heads| {
+        let message = format!("the boot sector was made for a disk with {heads} heads, and most BIOSes say {HEADS}");
+        Finding::new("boot-sector-heads", Severity::Warn, message)
+            .hint("if the start ends with \"A disk read error occurred\", run `fixboot` in the recovery console of its installation medium")
+    }))
 }
 
 fn first(guest: &dyn Guest, paths: Vec<String>) -> Result<Option<(String, Vec<u8>)>> {

@@ -92,6 +92,13 @@ fn xp_gets_ide_and_an_old_card_and_is_told_so() {
         assert_eq!(planned(&plan, &format!("ControlSet002\\Services\\{driver}"), "Start").as_deref(), Some("00000000"));
     }
     assert!(plan.changes.iter().all(|change| !change.target.contains("/viostor")), "{:#?}", plan.changes);
+
+    let told = |heads: u8| {
+        windows.drive.put("/C:/boot.ini", "[boot loader]");
+        windows.drive.put("/C:/$Boot", [&[0; 0x1a][..], &[heads, 0]].concat());
+        codes(&windows.inspect().unwrap().findings).contains(&"boot-sector-heads")
+    };
+    assert_eq!((told(255), told(240)), (false, true));
 }
 
 /// The registry of a Windows 7 with two cards that have fixed addresses and are known by their slots alone.
