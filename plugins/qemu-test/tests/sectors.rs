@@ -67,6 +67,18 @@ fn failures_have_names() {
 }
 
 #[test]
+fn a_failure_has_what_was_complained_of_before() {
+    let text = b"[ TIME ] Timed out waiting for device /dev/sdb1.\r\n[DEPEND] Dependency failed for /srv.\r\n[DEPEND] Dependency failed for /srv.\r\n\
+                 You are in emergency mode.\r\n";
+    let verdict = Bench::new(Output::Serial, text, Then::Halt).test();
+    assert_eq!((verdict.verdict, verdict.reason.as_str()), (Failed, "emergency-mode"), "{verdict:?}");
+    let said: Vec<&str> =
+        verdict.evidence.iter().filter(|it| it.kind == "console").map(|it| it.detail.as_str()).collect();
+    let before = ["[ TIME ] Timed out waiting for device /dev/sdb1.", "[DEPEND] Dependency failed for /srv."];
+    assert_eq!(said, ["You are in emergency mode.", before[0], before[1]]);
+}
+
+#[test]
 fn an_empty_disk_is_no_bootable_device() {
     let bench = Bench::of(&[0; 512]);
     let verdict = bench.test();

@@ -147,6 +147,12 @@ fn is_target(line: &str) -> bool {
     })
 }
 
+/// Whether systemd says with this line that a part of the boot failed, does without another one, or took too long.
+pub fn is_complaint(line: &str) -> bool {
+    let line = without_timestamp(line.trim_start());
+    ["[FAILED] ", "[DEPEND] ", "[ TIME ] "].iter().any(|opening| line.starts_with(opening))
+}
+
 /// Drops the kernel's `[   12.345678] `.
 fn without_timestamp(line: &str) -> &str {
     let Some((time, rest)) = line.strip_prefix('[').and_then(|line| line.split_once(']')) else { return line };
@@ -168,6 +174,20 @@ mod tests {
             .enumerate()
             .find_map(|(index, line)| classifier.line(line, index != last))
             .map(|sign| (sign.up, sign.reason))
+    }
+
+    #[test]
+    fn what_systemd_complains_of() {
+        for line in [
+            "[ TIME ] Timed out waiting for device /dev/sdb1.",
+            "[DEPEND] Dependency failed for /srv.",
+            "[   95.123456] [FAILED] Failed to mount /srv.",
+        ] {
+            assert!(is_complaint(line), "{line}");
+        }
+        for line in ["[  OK  ] Reached target swap.target - Swaps.", "[FAILED", "a [FAILED] b", ""] {
+            assert!(!is_complaint(line), "{line}");
+        }
     }
 
     #[test]

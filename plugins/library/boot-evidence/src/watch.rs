@@ -5,16 +5,17 @@
 
 use std::time::{Duration, Instant};
 
-use vmdk2kvm_plugin_api::model::VerdictKind;
+use vmdk2kvm_plugin_api::model::{Evidence, VerdictKind};
 use vmdk2kvm_plugin_api::{Host, Result};
 
-use crate::classify::{Classifier, Sign};
+use crate::classify::{Classifier, Sign, is_complaint};
 use crate::log::Log;
 use crate::picture::Picture;
 use crate::screen;
 use crate::seen::{Seen, Witness};
 use crate::service::Service;
 use crate::terminal::Terminal;
+use crate::text::shown;
 use crate::windows::{self, Windows};
 
 /// How long a silent console is waited for before the other witnesses are asked.
@@ -27,6 +28,9 @@ const SCREEN_EVERY: Duration = Duration::from_millis(500);
 const RESETS: u32 = 3;
 /// An sshd that is expected starts within this time of a login prompt, even translated on a busy machine.
 const SSHD_AFTER_LOGIN: Duration = Duration::from_secs(180);
+
+/// Complaints of a guest's that are kept: the first ones have the cause among them.
+const COMPLAINTS: usize = 5;
 
 /// After a failure the console is heard until it is silent for the first time, at most for the second: the cause often follows.
 const AFTERWORDS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
@@ -93,6 +97,8 @@ struct State {
     screen_read: Option<Instant>,
     resets: u32,
     by: Witness,
+    /// Lines of the console that say what went wrong, each once.
+    complaints: Vec<String>,
 }
 
 impl<'a> Watch<'a> {
@@ -115,10 +121,13 @@ impl<'a> Watch<'a> {
                 }
                 let unfinished = state.terminal.unfinished();
                 log.line(&unfinished);
-                let State { banner, screen, by, .. } = state;
+                let State { banner, screen, by, complaints, .. } = state;
                 let mut more = Vec::new();
+                if verdict == VerdictKind::Failed {
+                    more.extend(complaints.iter().map(|line| Evidence::new("console", shown(line))));
+                }
                 if let Some(windows) = &self.windows {
-                    more = windows.evidence(by);
+                    more.extend(windows.evidence(by));
                     let rows = screen.as_deref().unwrap_or_default();
                     if verdict == VerdictKind::Failed && by == Witness::Console {
                         line = line.map(|line| windows::with_code(&line, rows));
@@ -239,8 +248,13 @@ impl<'a> Watch<'a> {
             if read == 0 {
                 break;
             }
-            state.terminal.feed(&buffer[..read], |line| {
+            let State { terminal, complaints, .. } = state;
+            terminal.feed(&buffer[..read], |line| {
                 log.line(line);
+                if is_complaint(line) && complaints.len() < COMPLAINTS && !complaints.iter().any(|known| known == line)
+                {
+                    complaints.push(line.to_owned());
+                }
                 if let Some(sign) = self.judge(line, true) {
                     found.get_or_insert((sign, line.to_owned()));
                 }
