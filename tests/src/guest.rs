@@ -1,7 +1,7 @@
 //! A migrated guest, booted once more, independently of the program, and logged into over ssh at its static address.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ pub struct Booted {
     command: Command,
     qemu: Child,
     port: u16,
-    key: std::path::PathBuf,
+    key: PathBuf,
     /// A connection that commands share: under emulation each new one takes seconds.
     connection: Option<Child>,
     work: tempfile::TempDir,
@@ -123,6 +123,15 @@ impl Booted {
         assert!(self.qemu.wait().unwrap().success());
         self.qemu = start(&mut self.command);
         self.wait();
+    }
+
+    /// Cuts its power. Its disks as they are then, what had not left its memory lost.
+    pub fn cut(&mut self) -> Vec<PathBuf> {
+        self.disconnect();
+        self.qemu.kill().unwrap();
+        self.qemu.wait().unwrap();
+        let overlays = (1..).map(|number| self.work.path().join(format!("overlay{number}.qcow2")));
+        overlays.take_while(|overlay| overlay.is_file()).collect()
     }
 
     fn wait(&mut self) {

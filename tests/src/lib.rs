@@ -46,7 +46,7 @@ pub use libvirtd::{Libvirtd, open_for_driver};
 pub use live::{Relay, Tree, snapshot};
 pub use loop_device::LoopDevice;
 pub use many::{Many, most_at_once, started};
-pub use matrix::{lives_on, planned_without_an_appliance};
+pub use matrix::{lives_on, planned_without_an_appliance, same_plans};
 pub use nested::{nested_environment, nested_target, tested_and_built};
 pub use planted::Planted;
 pub use program::{Outcome, alone, binary, command, example, outcome, plugin_folder, run, run_with};
