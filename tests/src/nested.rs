@@ -1,6 +1,7 @@
 //! Cargo inside of a test, for a crate outside of the workspace, as a plugin's author has it. All share one target folder, so that the contract
 //! and its dependencies are built once; of two at once one waits for cargo's lock.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -41,6 +42,17 @@ pub fn tested_and_built(krate: &Path, library: &str) -> PathBuf {
 }
 
 fn cargo(krate: &Path, arguments: &[&str]) -> Output {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(arguments).current_dir(krate).envs(nested_environment()).output().expect("cargo")
+    command().args(arguments).current_dir(krate).envs(nested_environment()).output().expect("cargo")
+}
+
+/// A program that takes what others leave of the processors: guests that boot beside it under emulation would give up waiting for their disks.
+pub(crate) fn patient(program: impl AsRef<OsStr>) -> Command {
+    let mut nice = Command::new("nice");
+    nice.args(["-n", "19"]).arg(program);
+    nice
+}
+
+/// A patient cargo.
+pub(crate) fn command() -> Command {
+    patient(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::nested;
 use crate::program::{target, workspace};
 
 /// The crates that a host is made of.
@@ -84,14 +85,14 @@ impl Release {
 
     /// Builds the misbehaving plugin against the copy's contract.
     pub fn plugin(&self) -> PathBuf {
-        self.build(&mut cargo(), &target_folder(), &["build", "--example", &self.name]);
+        self.build(&mut nested::command(), &target_folder(), &["build", "--example", &self.name]);
         target_folder().join(format!("debug/examples/lib{}.so", self.name))
     }
 
     /// Builds the plugin as somebody else might: optimised, and by another compiler of rustup's where one is named.
     pub fn plugin_of(&self, compiler: Option<&str>) -> PathBuf {
-        let mut cargo = compiler.map_or_else(cargo, |compiler| {
-            let mut rustup = Command::new("rustup");
+        let mut cargo = compiler.map_or_else(nested::command, |compiler| {
+            let mut rustup = nested::patient("rustup");
             rustup.args(["run", compiler, "cargo"]);
             // What cargo tells its tests about itself is of this compiler.
             rustup.env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN");
@@ -105,13 +106,13 @@ impl Release {
     /// What the compiler says of the plugin when a panic is to end the process.
     pub fn plugin_that_aborts(&self) -> String {
         let abort = ["check", "--config", "profile.dev.panic=\"abort\"", "--example", &self.name];
-        self.run(&mut cargo(), &target_folder(), &abort).expect_err("it was built")
+        self.run(&mut nested::command(), &target_folder(), &abort).expect_err("it was built")
     }
 
     /// Builds the host with the copy's contract.
     pub fn program(&self) -> PathBuf {
         let name = format!("vmdk2kvm-{}", self.name);
-        self.build(&mut cargo(), &target_folder(), &["build", "--bin", &name]);
+        self.build(&mut nested::command(), &target_folder(), &["build", "--bin", &name]);
         target_folder().join("debug").join(name)
     }
 
@@ -138,10 +139,6 @@ impl Release {
         let output = cargo.args(what).args(options).arg(folder).current_dir(self.write()).output().expect("cargo");
         if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
     }
-}
-
-fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
 /// The folder of all profiles.

@@ -150,7 +150,7 @@ fi
 # --- how it is made. An initramfs that opens a LUKS container is made where the container is open (see fill).
 initramfs_aspect=$(<"$lab/aspect/$initramfs.sh")
 inside=()
-for aspect in packages ${selinux:+selinux} identity names "$initramfs" "$loader" "$network" vmware; do
+for aspect in packages ${selinux:+selinux} identity names "$initramfs" "$loader" "$network" vmware patience; do
     if [[ $aspect != "$initramfs" || -z $luks ]]; then inside+=("$lab/aspect/$aspect.sh"); fi
 done
 uses=("$lab/matrix" "$lab/aspect/$initramfs.sh" "${inside[@]}")
