@@ -1,7 +1,7 @@
 //! Runs test binaries and judges them: `suite BUILT [--test NAME]... [FILTER]...`, where BUILT is what cargo said of a build, in JSON.
 //!
-//! The crates' own tests run by the binary, the whole ones (crate vmdk2kvm-tests) by the test: these take seconds to minutes each. There is
-//! one more at a time than there are processors, since some wait; tests that use a guest of the lab await their turn by themselves.
+//! The crates' own tests run by the binary, the whole ones (crate vmdk2kvm-tests) by the test: these take seconds to minutes each. There are
+//! two more at a time than there are processors, since some wait; tests that use a guest of the lab await their turn by themselves.
 
 mod built;
 mod job;
@@ -77,7 +77,7 @@ fn run(wanted: &Wanted) -> Result<bool> {
     jobs.sort_by(|one, other| before.of(other).total_cmp(&before.of(one)));
 
     let mut report = Report::new(&folder, &jobs, before)?;
-    let slots = std::thread::available_parallelism().map_or(1, usize::from) + 1;
+    let slots = std::thread::available_parallelism().map_or(1, usize::from) + 2;
     let queue = Mutex::new(VecDeque::from(jobs));
     let (tell, told) = channel::<Result<Done>>();
     std::thread::scope(|scope| {

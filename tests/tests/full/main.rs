@@ -4,5 +4,6 @@
 mod doors;
 mod image;
 mod installed;
+mod live_guest;
 mod matrix;
 mod windows;

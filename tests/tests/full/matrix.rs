@@ -1,5 +1,5 @@
 //! The matrix of real guests: firmware, storage, filesystem, initramfs tool, network stack and loader in combinations that cover each,
-//! every guest aged by years on VMware. Too many for every run: `tests/run --full` tests them, with that of `../matrix.rs`.
+//! every guest aged by years on VMware. Too many for every run: `tests/run --full` tests them.
 
 vmdk2kvm_tests::guests! {
     bookworm_bond_vlan
@@ -16,6 +16,7 @@ vmdk2kvm_tests::guests! {
     trixie_dracut_luks
     trixie_dracut_lvm
     trixie_luks_on_lvm
+    trixie_lvm_on_luks
     trixie_md
     trixie_netplan_nics
     trixie_nm_vlan

@@ -1,7 +1,5 @@
 //! A real guest of the lab that runs on devices like VMware's, fixed while it runs, taken back, fixed again, and then booted: on the devices that
 //! it had, and on those of KVM. Starts machines one after the other.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
