@@ -6,8 +6,8 @@
 suite=bookworm
 packages=linux-image-amd64,initramfs-tools,grub-pc,systemd-sysv,udev,dbus,kmod,e2fsprogs,zstd,login,passwd,cron
 packages+=,ifupdown,iproute2,iputils-ping,openssh-server,open-vm-tools,procps
-uses=("$lab/aspect/identity.sh")
-inside=("$lab/aspect/identity.sh" "$lab/recipe/bookworm-bios/inside.sh")
+uses=("$lab/aspect/identity.sh" "$lab/aspect/patience.sh")
+inside=("$lab/aspect/identity.sh" "$lab/aspect/patience.sh" "$lab/recipe/bookworm-bios/inside.sh")
 
 firmware=bios
 hostname=bookworm-bios

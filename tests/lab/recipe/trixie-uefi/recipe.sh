@@ -7,8 +7,8 @@
 suite=trixie
 packages=linux-image-amd64,initramfs-tools,grub-efi-amd64,grub-efi-amd64-signed,shim-signed,lvm2,systemd-sysv,udev,dbus
 packages+=,kmod,e2fsprogs,dosfstools,zstd,login,passwd,iproute2,iputils-ping,openssh-server,open-vm-tools,procps
-uses=("$lab/aspect/identity.sh")
-inside=("$lab/aspect/identity.sh" "$lab/recipe/trixie-uefi/inside.sh")
+uses=("$lab/aspect/identity.sh" "$lab/aspect/patience.sh")
+inside=("$lab/aspect/identity.sh" "$lab/aspect/patience.sh" "$lab/recipe/trixie-uefi/inside.sh")
 
 firmware=uefi
 hostname=trixie-uefi
