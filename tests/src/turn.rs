@@ -11,7 +11,7 @@ use rustix::process::nice;
 /// Memory that a turn stands for, in KiB: what the appliance and a booted guest take at most, with the page cache for their disks.
 const MEMORY_KIB: usize = 2 << 20;
 /// By how much the priority of a test with a turn is raised.
-const AHEAD: i32 = -10;
+const AHEAD: i32 = -5;
 /// How often a place is looked for: of several locks none can be waited for alone.
 const LOOK: Duration = Duration::from_millis(200);
 
