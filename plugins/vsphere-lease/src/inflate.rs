@@ -63,7 +63,7 @@ impl Feed<'_> {
 
     fn hand_over(&mut self) -> Result<(), Broken> {
         // Its own error comes before this one.
-        let gone = || Broken::Wrong(PluginError::defect("whoever writes a disk is gone"));
+        let gone = || Broken::Wrong(PluginError::defect("the threads that write the disk are gone"));
         if self.failed.load(Ordering::Relaxed) {
             return Err(gone());
         }

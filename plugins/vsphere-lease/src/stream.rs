@@ -1,5 +1,5 @@
-//! A streamOptimized VMDK, read from its beginning to its end (Virtual Disk Format 5.0, "Stream-Optimized Compressed Sparse Extents"): its grains are told with
-//! where they belong, its tables are passed over, and without the marker of its end it is no whole one. Hostile: every number is bounded before it is used.
+//! A streamOptimized VMDK (Virtual Disk Format 5.0, "Stream-Optimized Compressed Sparse Extents"), read from its beginning to its end. Each grain is
+//! handed on with its place, tables are passed over, and a stream without its end marker is incomplete. Hostile: every number is bounded before it is used.
 
 use std::io::Read;
 

@@ -147,7 +147,7 @@ fn is_target(line: &str) -> bool {
     })
 }
 
-/// Whether systemd says with this line that a part of the boot failed, does without another one, or took too long.
+/// Whether systemd says on this line that a unit failed, that one it depends on did, or that a job timed out.
 pub fn is_complaint(line: &str) -> bool {
     let line = without_timestamp(line.trim_start());
     ["[FAILED] ", "[DEPEND] ", "[ TIME ] "].iter().any(|opening| line.starts_with(opening))

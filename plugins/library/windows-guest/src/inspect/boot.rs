@@ -52,7 +52,7 @@ pub fn read(guest: &dyn Guest, layout: &Layout) -> Result<Boot> {
     Ok(boot)
 }
 
-/// Where the loader of XP and 2003 is found by another number of heads than that of a new machine's BIOS.
+/// The boot sector of XP and 2003 finds the loader by a number of heads: a finding when a new machine's BIOS has another one.
 fn heads(guest: &dyn Guest, sector: &str) -> Result<Option<Finding>> {
     // In the BIOS parameter block. Where the filesystem is FAT this is no file.
     let found =
