@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use vmdk2kvm_tests::Esxi;
 
-const SIZE: usize = 512 << 20;
+const SIZE: usize = 1 << 30;
 /// Rounds of each; the best counts, since everything else on the machine only adds.
 const ROUNDS: usize = 3;
 /// The plugin's first choice, which a host takes.

@@ -13,6 +13,8 @@ use crate::{Outcome, Running, binary, digest, names};
 /// The datastore, and its id.
 const DATASTORE: &str = "ds 1";
 const ID: &str = "5e00aa11-bb22cc33-dd44-001122334455";
+/// A shell that is the first one reads what the user of this machine has for it, at each command: a second one does not.
+const SECOND_SHELL: &str = "SetEnv SHLVL=1";
 /// What an ESXi 8 takes.
 const ALGORITHMS: &str = "Ciphers aes256-gcm@openssh.com,aes128-gcm@openssh.com,aes256-ctr,aes192-ctr,aes128-ctr
 MACs hmac-sha2-256,hmac-sha2-512,hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com
@@ -65,7 +67,7 @@ impl Esxi {
             let config = format!(
                 "ListenAddress 127.0.0.1:{port}\nHostKey {at}/hostkey\nPidFile none\nAuthorizedKeysFile {at}/authorized_keys\nStrictModes no\n{ALGORITHMS}\n\
                  {login}\nPermitRootLogin yes\nMaxSessions 10\nAllowTcpForwarding no\nPrintMotd no\nPrintLastLog no\nLogLevel VERBOSE\n\
-                 ForceCommand {} {at}\n",
+                 {SECOND_SHELL}\nForceCommand {} {at}\n",
                 shell.display()
             );
             std::fs::write(root.path().join("sshd_config"), config).unwrap();

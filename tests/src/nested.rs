@@ -46,7 +46,7 @@ fn cargo(krate: &Path, arguments: &[&str]) -> Output {
 }
 
 /// A program that takes what others leave of the processors: guests that boot beside it under emulation would give up waiting for their disks.
-pub(crate) fn patient(program: impl AsRef<OsStr>) -> Command {
+pub fn patient(program: impl AsRef<OsStr>) -> Command {
     let mut nice = Command::new("nice");
     nice.args(["-n", "19"]).arg(program);
     nice

@@ -89,7 +89,8 @@ impl Release {
         target_folder().join(format!("debug/examples/lib{}.so", self.name))
     }
 
-    /// Builds the plugin as somebody else might: optimised, and by another compiler of rustup's where one is named.
+    /// Builds the plugin as somebody else might: optimised, and by another compiler of rustup's where one is named. What it is made of is not
+    /// optimised: that takes minutes, and is not what both sides share.
     pub fn plugin_of(&self, compiler: Option<&str>) -> PathBuf {
         let mut cargo = compiler.map_or_else(nested::command, |compiler| {
             let mut rustup = nested::patient("rustup");
@@ -98,15 +99,23 @@ impl Release {
             rustup.env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN");
             rustup
         });
-        let folder = target_folder().join(format!("{}-built-elsewhere", self.name));
-        self.build(&mut cargo, &folder, &["build", "--release", "--example", &self.name]);
-        folder.join(format!("release/examples/lib{}.so", self.name))
+        self.build(&mut cargo, &self.elsewhere(), &[&["build"], &self.optimised()[..]].concat());
+        self.elsewhere().join(format!("release/examples/lib{}.so", self.name))
     }
 
-    /// What the compiler says of the plugin when a panic is to end the process.
+    fn elsewhere(&self) -> PathBuf {
+        target_folder().join(format!("{}-built-elsewhere", self.name))
+    }
+
+    fn optimised(&self) -> [&str; 5] {
+        ["--release", "--config", "profile.release.package.\"*\".opt-level=0", "--example", &self.name]
+    }
+
+    /// What the compiler says of that plugin when a panic is to end the process.
     pub fn plugin_that_aborts(&self) -> String {
-        let abort = ["check", "--config", "profile.dev.panic=\"abort\"", "--example", &self.name];
-        self.run(&mut nested::command(), &target_folder(), &abort).expect_err("it was built")
+        let words = [&["rustc", "--package", "vmdk2kvm-plugin-api"], &self.optimised()[..]].concat();
+        let mut cargo = nested::command();
+        self.run(&mut cargo, &self.elsewhere(), &words, &["--", "-C", "panic=abort"]).expect_err("it was built")
     }
 
     /// Builds the host with the copy's contract.
@@ -131,12 +140,14 @@ impl Release {
     }
 
     fn build(&self, cargo: &mut Command, folder: &Path, what: &[&str]) {
-        self.run(cargo, folder, what).unwrap_or_else(|said| panic!("{said}"));
+        self.run(cargo, folder, &[what, &["--workspace"]].concat(), &[]).unwrap_or_else(|said| panic!("{said}"));
     }
 
-    fn run(&self, cargo: &mut Command, folder: &Path, what: &[&str]) -> Result<(), String> {
-        let options = ["--offline", "--quiet", "--workspace", "--target-dir"];
-        let output = cargo.args(what).args(options).arg(folder).current_dir(self.write()).output().expect("cargo");
+    /// Has cargo do something, and the compiler what stands last.
+    fn run(&self, cargo: &mut Command, folder: &Path, what: &[&str], last: &[&str]) -> Result<(), String> {
+        let options = ["--offline", "--quiet", "--target-dir"];
+        let output = cargo.args(what).args(options).arg(folder).args(last).current_dir(self.write()).output();
+        let output = output.expect("cargo");
         if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
     }
 }

@@ -126,18 +126,21 @@ impl Site {
 
 /// Writes a disk whose bytes do not repeat, but for a hole in its middle.
 fn write_disk(path: &Path, seed: u64) {
-    let mut state = seed;
-    let mut bytes: Vec<u8> = std::iter::repeat_with(|| {
+    let mut bytes = noise(seed, DISK);
+    bytes[DISK / 2..DISK / 2 + (4 << 20)].fill(0);
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// So many bytes that do not repeat, always the same ones for a seed: whole words of eight.
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let (mut state, mut bytes) = (seed, Vec::with_capacity(length));
+    while bytes.len() < length {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        state.to_le_bytes()
-    })
-    .take(DISK / 8)
-    .flatten()
-    .collect();
-    bytes[DISK / 2..DISK / 2 + (4 << 20)].fill(0);
-    std::fs::write(path, bytes).unwrap();
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes
 }
 
 /// A VM with one disk.

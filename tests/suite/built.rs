@@ -4,9 +4,16 @@ use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+
+/// Whether this user may make namespaces of mounts: without that right tests cannot mount anything either.
+static MAY_UNSHARE: LazyLock<bool> = LazyLock::new(|| {
+    let tried = Command::new("unshare").args(["--mount", "true"]).output();
+    tried.is_ok_and(|output| output.status.success())
+});
 
 /// One of them.
 #[derive(Debug, Clone)]
@@ -64,9 +71,16 @@ impl Binary {
         self.krate == Path::new(env!("CARGO_MANIFEST_DIR"))
     }
 
-    /// The binary as cargo would start it.
+    /// The binary as cargo would start it, but with mounts of its own: a test that makes a namespace copies every mount that is there, and would
+    /// keep those of other tests in use.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = if *MAY_UNSHARE {
+            let mut unshare = Command::new("unshare");
+            unshare.args(["--mount", "--"]).arg(&self.program);
+            unshare
+        } else {
+            Command::new(&self.program)
+        };
         command.current_dir(&self.krate).env("CARGO_MANIFEST_DIR", &self.krate);
         command
     }

@@ -1,7 +1,8 @@
 //! Runs test binaries and judges them: `suite BUILT [--test NAME]... [FILTER]...`, where BUILT is what cargo said of a build, in JSON.
 //!
 //! The crates' own tests run by the binary, the whole ones (crate vmdk2kvm-tests) by the test: these take seconds to minutes each. There are
-//! two more at a time than there are processors, since some wait; tests that use a guest of the lab await their turn by themselves.
+//! two more at a time than there are processors, since some wait; tests that use a guest of the lab await their turn by themselves. Those that
+//! build crates run one after the other beside them, with what is left of the processors: of two, one would only wait for cargo's lock.
 
 mod built;
 mod job;
@@ -18,6 +19,9 @@ use anyhow::{Context, Result, bail};
 use built::Binary;
 use job::{Done, Job};
 use report::{Report, Times};
+
+/// Whole tests that build crates into one folder: by the binary, so that what several of them use is built once.
+const BUILDERS: [&str; 3] = ["tests/contract_growth", "tests/plugin_new", "tests/examples"];
 
 /// What the user asked for.
 #[derive(Debug, Default)]
@@ -78,11 +82,13 @@ fn run(wanted: &Wanted) -> Result<bool> {
 
     let mut report = Report::new(&folder, &jobs, before)?;
     let slots = std::thread::available_parallelism().map_or(1, usize::from) + 2;
-    let queue = Mutex::new(VecDeque::from(jobs));
+    let (building, jobs): (Vec<Job>, Vec<Job>) =
+        jobs.into_iter().partition(|job| BUILDERS.contains(&job.binary.as_str()));
+    let (building, queue) = (Mutex::new(VecDeque::from(building)), Mutex::new(VecDeque::from(jobs)));
     let (tell, told) = channel::<Result<Done>>();
     std::thread::scope(|scope| {
-        for _ in 0..slots {
-            let (tell, queue, folder) = (tell.clone(), &queue, &folder);
+        for queue in std::iter::once(&building).chain(std::iter::repeat_n(&queue, slots)) {
+            let (tell, folder) = (tell.clone(), &folder);
             scope.spawn(move || {
                 while let Some(job) = queue.lock().ok().and_then(|mut queue| queue.pop_front()) {
                     if tell.send(job.run(folder)).is_err() {
@@ -105,7 +111,7 @@ fn jobs_of(binary: &Binary, filters: &[String]) -> Result<Vec<Job>> {
     if tests.is_empty() {
         return Ok(Vec::new());
     }
-    if binary.is_whole() {
+    if binary.is_whole() && !BUILDERS.contains(&binary.name.as_str()) {
         return Ok(tests.iter().map(|test| Job::test(binary, test)).collect());
     }
     Ok(vec![Job::binary(binary, filters)])

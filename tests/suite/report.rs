@@ -13,7 +13,7 @@ use crate::job::{Counts, Done, Job, cpu_seconds};
 
 const FILE: &str = "test-times.json";
 /// The longest, for a first run: these open and boot guests.
-const LONG: [&str; 5] = ["tests/matrix", "tests/interrupt_guest", "tests/migrate", "tests/plan_apply", "tests/grow"];
+const LONG: [&str; 4] = ["tests/interrupt_guest", "tests/migrate", "tests/plan_apply", "tests/grow"];
 /// How many are printed.
 const SLOWEST: usize = 10;
 
@@ -44,6 +44,7 @@ struct Line {
     jobs_left: usize,
     counts: Counts,
     seconds: f64,
+    cpu_seconds: f64,
 }
 
 /// What has ended so far.
@@ -77,6 +78,7 @@ impl Report {
         let line = self.lines.entry(done.binary.clone()).or_default();
         line.counts = line.counts.and(done.counts);
         line.seconds += done.seconds;
+        line.cpu_seconds += done.cpu_seconds;
         line.jobs_left = line.jobs_left.saturating_sub(1);
         if line.jobs_left == 0 {
             writeln!(out, "{:8.1} s  {}: {}", line.seconds, done.binary, line.counts)?;
@@ -106,9 +108,11 @@ impl Report {
         times["cpu_seconds"] = round(own);
         for (name, line) in &self.lines {
             times["binaries"][name] = round(line.seconds);
+            times["cpu_of_binaries"][name] = round(line.cpu_seconds);
         }
         for done in self.done.iter().filter(|done| done.test.is_some()) {
             times["tests"][done.name()] = round(done.seconds);
+            times["cpu_of_tests"][done.name()] = round(done.cpu_seconds);
         }
         std::fs::write(&self.file, format!("{times:#}\n")).with_context(|| self.file.display().to_string())?;
         writeln!(out, "\n{sum} in {seconds:.0} s ({own:.0} s of a processor)")?;

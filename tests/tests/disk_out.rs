@@ -186,14 +186,14 @@ fn a_guest_on_a_device_is_fixed_there_and_comes_up() {
     let described = run(&["inventory", &vmx]).expect(0).json;
     let device = LoopDevice::new(&path("device"), described["vms"][0]["disks"][0]["capacity_bytes"].as_u64().unwrap());
     let onto = format!("1={}", device.name());
-    let words = ["migrate", &vmx, "-o", out.to_str().unwrap(), "--disk-out", &onto];
+    let words = ["migrate", &vmx, "-o", out.to_str().unwrap(), "--disk-out", &onto, "--skip", "test"];
     let report = run(&words).expect(0).json;
-    assert_eq!((&report["test"]["verdict"], &report["converged"]), (&"passed".into(), &true.into()), "{report:#}");
+    assert_eq!(report["converged"], true, "{report:#}");
     let xml = fs::read_to_string(out.join("bookworm-bios.xml")).unwrap();
     assert!(xml.contains("type=\"block\"") && xml.contains(&format!("dev=\"{}\"", device.name())), "{xml}");
     let image = &report["images"][0];
     assert_eq!((&image["path"], &image["sha256"]), (&device.name().into(), &digest(device.path()).into()));
     // The machine of the report starts from there: what was fixed is on the device.
-    let again = run(&["test", out.to_str().unwrap()]).expect(0).json;
-    assert_eq!(again["test"]["verdict"], "passed", "{again:#}");
+    let tested = run(&["test", out.to_str().unwrap()]).expect(0).json;
+    assert_eq!(tested["test"]["verdict"], "passed", "{tested:#}");
 }

@@ -1,8 +1,7 @@
 //! Somebody who has never seen the host writes a plugin: `plugin new`, `cargo test`, `cargo build`, copy the library, `plugin check`, and a
 //! run that uses it, in an empty folder outside of this tree. By the program of a checkout, and by one that was installed.
 //!
-//! Needs cargo, and the dependencies of the workspace already fetched. The crates share a target folder, so that these are built once for
-//! each route.
+//! Needs cargo, and the dependencies of the workspace already fetched. The crates share a target folder, so that these are built once.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::fs;
@@ -12,7 +11,9 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use vmdk2kvm_tests::{Outcome, binary, command, lone_program, nested_target, outcome, private_folder, run, run_with};
+use vmdk2kvm_tests::{
+    Outcome, binary, command, lone_program, nested_target, outcome, patient, private_folder, run, run_with,
+};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
@@ -28,37 +29,31 @@ static INSTALLED: LazyLock<PathBuf> = LazyLock::new(|| {
     folder.join("usr")
 });
 
-/// Whose program makes the crate, and what cargo has when it is built.
+/// Whose program makes the crate, and what cargo has when it is built: nothing of this machine's user's.
 struct Route {
     program: PathBuf,
-    cargo_home: Option<TempDir>,
+    cargo_home: TempDir,
 }
 
 impl Route {
-    /// The program that was built here, and this machine's cargo.
-    fn checkout() -> Self {
-        Self { program: binary(), cargo_home: None }
-    }
-
     /// The program that was built here, and a cargo that has nothing but a mirror of the registry.
-    fn checkout_with_a_clean_cargo() -> Self {
+    fn checkout() -> Self {
         let home = private_folder();
         let mirror = INSTALLED.join("share/vmdk2kvm/plugin-api/vendor");
         let config = "[source.crates-io]\nreplace-with = \"mirror\"\n[source.mirror]\ndirectory = ";
         fs::write(home.path().join("config.toml"), format!("{config}{mirror:?}\n")).unwrap();
-        Self { program: binary(), cargo_home: Some(home) }
+        Self { program: binary(), cargo_home: home }
     }
 
     /// The program that was installed, and a cargo that has nothing.
     fn installed() -> Self {
-        Self { program: INSTALLED.join("bin/vmdk2kvm"), cargo_home: Some(private_folder()) }
+        Self { program: INSTALLED.join("bin/vmdk2kvm"), cargo_home: private_folder() }
     }
 
     fn cargo(&self, krate: &Path, what: &str) {
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let mut cargo = patient(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args([what, "--quiet", "--target-dir"]).arg(nested_target()).current_dir(krate);
-        cargo.env("CARGO_NET_OFFLINE", "true");
-        cargo.envs(self.cargo_home.iter().map(|home| ("CARGO_HOME", home.path())));
+        cargo.env("CARGO_NET_OFFLINE", "true").env("CARGO_HOME", self.cargo_home.path());
         let output = cargo.output().expect("cargo");
         let said = [output.stdout, output.stderr].concat();
         assert!(output.status.success(), "cargo {what}\n{}", String::from_utf8_lossy(&said));
@@ -74,7 +69,7 @@ struct New {
 }
 
 impl New {
-    /// The five commands, the last with something that the plugin is for.
+    /// The five commands, by the program of a checkout, the last with something that the plugin is for.
     fn of(kind: &str, sample: impl FnOnce(&Path) -> Option<PathBuf>) -> Self {
         Self::by(&Route::checkout(), kind, sample)
     }
@@ -133,6 +128,7 @@ fn guest(folder: &Path) -> Option<PathBuf> {
 fn a_new_fixer_is_used_by_a_plan() {
     let new = New::of("fixer", guest);
     new.assert_all_passed();
+    assert_eq!(new.api, root().join("plugin-api"));
     let guest = format!("dir:{}", new.folder.path().canonicalize().unwrap().join("guest").display());
     let plan = run(&["plan", &guest, "--plugin-dir", &new.plugins()]).expect(0).json;
     let changes = plan["changes"].as_array().unwrap();
@@ -147,14 +143,6 @@ fn an_installed_host_makes_a_plugin_that_builds_without_a_network() {
     let new = New::by(&Route::installed(), "fixer", guest);
     new.assert_all_passed();
     assert_eq!(new.api, INSTALLED.join("share/vmdk2kvm/plugin-api"));
-}
-
-/// What cargo knows of this machine's user is of no use to the crate.
-#[test]
-fn a_built_host_makes_a_plugin_that_builds_with_a_clean_cargo() {
-    let new = New::by(&Route::checkout_with_a_clean_cargo(), "fixer", guest);
-    new.assert_all_passed();
-    assert_eq!(new.api, root().join("plugin-api"));
 }
 
 #[test]

@@ -73,10 +73,24 @@ fn what_passed_is_summed_and_its_times_are_kept() {
     let log = fs::read_to_string(built.path("target/test-logs/tests-whole--two.log")).unwrap();
     assert!(log.starts_with("detail of two\n"), "{log}");
     let times = built.times();
-    assert!(times["tests"]["tests/whole::one"].is_number() && times["binaries"]["tests/whole"].is_number(), "{times}");
+    for (of_tests, of_binaries) in [("tests", "binaries"), ("cpu_of_tests", "cpu_of_binaries")] {
+        let (test, binary) = (&times[of_tests]["tests/whole::one"], &times[of_binaries]["tests/whole"]);
+        assert!(test.is_number() && binary.is_number(), "{times}");
+    }
     // A run of some keeps the others' times.
     assert_eq!(built.run(&["--test", "crate"]).0, 0);
     assert_eq!(built.times()["tests"], times["tests"]);
+}
+
+/// Of tests that build crates those of one binary share what they build: one process has them all.
+#[test]
+fn tests_that_build_crates_run_by_the_binary() {
+    let built = Built::new().with("examples", true, &format!("echo all of them; {}", result(2, 0, 0)));
+    let (code, said) = built.run(&["--test", "examples"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("\n2 passed, 0 failed in "), "{said}");
+    let log = fs::read_to_string(built.path("target/test-logs/tests-examples.log")).unwrap();
+    assert!(log.starts_with("all of them\n"), "{log}");
 }
 
 #[test]

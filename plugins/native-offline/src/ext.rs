@@ -110,8 +110,9 @@ fn check(raw: &[u8], source: &Arc<dyn BlockSource>) -> Result<Free> {
     // What the kernel keeps for itself where it uses extents.
     let cluster = if ro_compat & CLUSTERS != 0 { le32(raw, 0x1c).saturating_sub(le32(raw, 0x18)).min(16) } else { 0 };
     let kept = if incompat & EXTENTS != 0 { ((blocks >> cluster) / 50).min(4096) << cluster } else { 0 };
-    let bytes = free.saturating_sub(reserved).saturating_sub(kept) * block;
-    Ok(Free { bytes: Some(bytes), inodes: Some(le32(raw, 0x10).into()) })
+    // More free than there are is a count that nobody kept, and no reason not to read: without checksums it is only a note.
+    let bytes = (free <= blocks).then(|| free.saturating_sub(reserved).saturating_sub(kept) * block);
+    Ok(Free { bytes, inodes: Some(le32(raw, 0x10).into()) })
 }
 
 impl Filesystem for Ext {

@@ -1,5 +1,6 @@
 //! Which commands of govc ask what.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ const ATTEMPTS: u32 = 5;
 const REMOVAL: Duration = Duration::from_secs(12 * 3600);
 /// How long logging out may take.
 const LOGOUT: Duration = Duration::from_secs(30);
+/// A type with subtypes, which a walk has to be told, and a view has anyway.
+const NETWORK: &str = "Network";
+const NETWORKS: [&str; 2] = ["DistributedVirtualPortgroup", "OpaqueNetwork"];
 /// The longest answer that is no object, in bytes.
 const SHORT: usize = 64 << 10;
 
@@ -97,13 +101,28 @@ impl GovcApi {
         }
     }
 
-    /// Whether there is any object of a type. Asked for those of a type that has none, govc would wait until there is one.
-    fn has(&self, kind: &str) -> Result<bool, Failed> {
+    /// The types among these of which there is an object, by one walk through all folders. Asked for those of a type that has none, govc would
+    /// wait until there is one.
+    fn existing(&self, kinds: &[&str]) -> Result<BTreeSet<String>, Failed> {
         let _one = self.one.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut found = false;
-        let arguments = ["find", "-i", "-type", kind, "/"];
+        let subtypes = kinds.iter().flat_map(|kind| if *kind == NETWORK { &NETWORKS[..] } else { &[] });
+        let types = kinds.iter().chain(subtypes).flat_map(|kind| ["-type", *kind]);
+        let arguments: Vec<&str> = ["find", "-i"].into_iter().chain(types).chain(["/"]).collect();
+        let (mut found, mut line) = (BTreeSet::new(), Vec::new());
         self.program.run(&self.credentials, &arguments, Patience::Question(&self.host), &mut |bytes| {
-            found |= !bytes.is_empty();
+            for byte in bytes {
+                if *byte != b'\n' {
+                    line.push(*byte);
+                    if line.len() > SHORT {
+                        return Err(PluginError::unusable("govc prints a reference of more than 64 KiB"));
+                    }
+                    continue;
+                }
+                let reference = String::from_utf8_lossy(&line);
+                let kind = reference.split_once(':').map(|(kind, _)| kind).unwrap_or_default();
+                found.insert(if NETWORKS.contains(&kind) { NETWORK } else { kind }.to_owned());
+                line.clear();
+            }
             Ok(())
         })?;
         Ok(found)
@@ -148,10 +167,9 @@ impl Api for GovcApi {
         take: &mut dyn FnMut(Object) -> Result<()>,
     ) -> Result<()> {
         // One type at a time: govc asks for the same properties of all types.
-        for (kind, paths) in types {
-            if !self.has(kind).map_err(|failed| failed.error(what, self.server()))? {
-                continue;
-            }
+        let kinds: Vec<&str> = types.iter().map(|(kind, _)| *kind).collect();
+        let existing = self.existing(&kinds).map_err(|failed| failed.error(what, self.server()))?;
+        for (kind, paths) in types.iter().filter(|(kind, _)| existing.contains(*kind)) {
             let arguments = [&["-type", *kind, "-"], *paths].concat();
             self.collect(&arguments, take).map_err(|failed| failed.error(what, self.server()))?;
         }

@@ -14,8 +14,8 @@ use vmdk2kvm_vsphere::{Session, Tree, collector};
 
 /// How long a lease may take to get ready: a host opens the disks meanwhile.
 const READY: Duration = Duration::from_secs(300);
-/// How often it is looked whether it is.
-const LOOK: Duration = Duration::from_millis(200);
+/// The pause before it is looked again whether it is, at first and at most: each is twice as long as the one before.
+const LOOKS: [Duration; 2] = [Duration::from_millis(25), Duration::from_secs(1)];
 /// The longest between two signs of life. A lease dies after its time-out, 300 s as a rule, and some hosts are less patient.
 const ALIVE: Duration = Duration::from_secs(5);
 
@@ -83,7 +83,7 @@ impl Lease {
     }
 
     fn wait(&self, host: &Host, what: &str) -> Result<Tree> {
-        let began = Instant::now();
+        let (began, mut pause) = (Instant::now(), LOOKS[0]);
         let session = &self.session;
         loop {
             host.check_cancelled()?;
@@ -96,7 +96,10 @@ impl Lease {
                     let late = format!("{what}: {} has no lease ready after {} s", session.server(), READY.as_secs());
                     return Err(PluginError::new(ErrorKind::Temporary, late).hint("run the same command again later"));
                 }
-                _ => std::thread::sleep(LOOK),
+                _ => {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(LOOKS[1]);
+                }
             }
         }
     }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use vmdk2kvm_plugin_api::model::{
-    Action, Applied, AppliedStatus, ChainLink, ChainReport, Change, FlattenDisk, Inspection, Link, OpenGuest,
-    SourceRef, VmSpec, VmSummary, Way,
+    Action, Applied, AppliedStatus, ChainLink, ChainReport, Change, Cpus, Firmware, FlattenDisk, Inspection, Link,
+    OpenGuest, SourceRef, VmSpec, VmSummary, Way,
 };
 use vmdk2kvm_plugin_api::{
     BlockSource, Catalog, Entry, Extent, ExtentKind, Fetcher, FileKind, Flat, Flattener, Guest, Hints, Inspector,
@@ -68,10 +68,8 @@ impl Machine {
     fn vm(&self, method: &str) -> VmSpec {
         let disk = json!({"name": "disk1", "controller": "scsi", "bus": 0, "unit": 0,
             "ways": [{"scheme": "bad", "object": "object", "format": "bad"}]});
-        let mut vm: VmSpec = serde_json::from_value(json!({"schema": 1, "name": self.fault.text(method, "bad-vm"),
-            "firmware": "bios", "cpus": {"count": 1, "sockets": 1, "cores_per_socket": 1},
-            "memory_bytes": 1 << 30, "disks": [disk]}))
-        .unwrap();
+        let mut vm = VmSpec::new(self.fault.text(method, "bad-vm"), Firmware::Bios, Cpus::new(1, 1), 1 << 30);
+        vm.disks.push(serde_json::from_value(disk).unwrap());
         vm.schema = self.fault.schema(method);
         vm
     }

@@ -6,18 +6,11 @@ mod secrets;
 mod vms;
 
 use sha2::{Digest, Sha256};
-use vmdk2kvm_tests::Esxi;
+use vmdk2kvm_tests::{Esxi, noise};
 
 /// Bytes that do not repeat, with a hole in the middle: 9 MiB and a tail that is no whole unit.
 fn content(seed: u64) -> Vec<u8> {
-    let mut state = seed;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    let mut bytes: Vec<u8> = std::iter::repeat_with(next).take(((9 << 20) + 3 * 512) / 8).flatten().collect();
+    let mut bytes = noise(seed, (9 << 20) + 3 * 512);
     bytes[4 << 20..5 << 20].fill(0);
     bytes
 }

@@ -155,6 +155,19 @@ fn damaged_ext_is_read_as_the_kernel_reads_it() {
     }
 }
 
+/// Found by three thousand damaged images: the number of bytes did not fit.
+#[test]
+fn a_count_of_free_blocks_that_cannot_be_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    run("mkfs.ext2", &["-q", "-F", sparse(&image, 16)]);
+    let free = || open("ext2", Image::open(&image)).unwrap().free().bytes;
+    assert!(free().is_some_and(|bytes| bytes > 8 << 20));
+    // The upper half of the count, in the superblock at 1 KiB.
+    File::options().write(true).open(&image).unwrap().write_all_at(&[0xff; 4], 1024 + 0x158).unwrap();
+    assert_eq!(free(), None);
+}
+
 #[test]
 fn damaged_xfs_is_never_another_tree() {
     let folder = tempfile::tempdir().unwrap();

@@ -16,9 +16,12 @@ const RANGE: u64 = 16;
 const MOST: u64 = 64;
 /// A read of so many units is large enough for a command of its own.
 const LARGE: u64 = 8;
-/// So many units are kept of a file beside those that are on their way.
-const KEPT: usize = 24;
-/// So many of the units that were asked for last are remembered, and so many of the four before a unit make it one that is read in order.
+/// So many ranges are read ahead beyond those that are on their way at once, so that no connection waits for who reads.
+const BEYOND: u64 = 2;
+/// So many units are kept of a file beside those that are read ahead.
+const KEPT: u64 = 24;
+/// So many of the units that were asked for last are remembered, and so many of those of a range's length before a unit make it one that is read in
+/// order: several threads read pieces of a few units side by side.
 const REMEMBERED: usize = 64;
 const IN_ORDER: usize = 2;
 
@@ -36,10 +39,26 @@ struct Inner {
     came: Condvar,
 }
 
+/// Units in a row that came together.
+struct Range {
+    first: u64,
+    bytes: Arc<Vec<u8>>,
+}
+
+impl Range {
+    fn count(&self) -> u64 {
+        (self.bytes.len() as u64).div_ceil(UNIT)
+    }
+
+    fn holds(&self, number: u64) -> bool {
+        (self.first..self.first + self.count()).contains(&number)
+    }
+}
+
 #[derive(Default)]
 struct Units {
-    /// Those that came, the last one used last.
-    kept: VecDeque<(u64, Arc<[u8]>)>,
+    /// Those that came, the range used last at the end.
+    kept: VecDeque<Range>,
     /// Ranges of units that somebody reads: the first one, and the one behind the last.
     coming: Vec<(u64, u64)>,
     /// The numbers of those that were asked for.
@@ -49,12 +68,21 @@ struct Units {
 }
 
 impl Units {
-    fn find(&mut self, number: u64) -> Option<Arc<[u8]>> {
-        let at = self.kept.iter().position(|(kept, _)| *kept == number)?;
-        let found = self.kept.remove(at)?;
-        let bytes = Arc::clone(&found.1);
-        self.kept.push_back(found);
-        Some(bytes)
+    /// The range that holds a unit, and where in it the unit begins.
+    fn find(&mut self, number: u64) -> Option<(Arc<Vec<u8>>, usize)> {
+        let at = self.kept.iter().position(|range| range.holds(number))?;
+        let range = self.kept.remove(at)?;
+        let found = (Arc::clone(&range.bytes), ((number - range.first) * UNIT) as usize);
+        self.kept.push_back(range);
+        Some(found)
+    }
+
+    /// Keeps a range, and of the others at most so many units.
+    fn keep(&mut self, range: Range, most: u64) {
+        self.kept.push_back(range);
+        while self.kept.len() > 1 && self.kept.iter().map(Range::count).sum::<u64>() > most {
+            self.kept.pop_front();
+        }
     }
 
     fn is_coming(&self, number: u64) -> bool {
@@ -62,18 +90,18 @@ impl Units {
     }
 
     fn is_there(&self, number: u64) -> bool {
-        self.is_coming(number) || self.kept.iter().any(|(kept, _)| *kept == number)
+        self.is_coming(number) || self.kept.iter().any(|range| range.holds(number))
     }
 
     /// Remembers that a unit was asked for; whether those before it were.
     fn ask(&mut self, number: u64) -> bool {
-        if self.asked.back() != Some(&number) {
+        if !self.asked.contains(&number) {
             self.asked.push_back(number);
         }
         if self.asked.len() > REMEMBERED {
             self.asked.pop_front();
         }
-        let before = (1..=4).filter_map(|back| number.checked_sub(back));
+        let before = (1..=RANGE).filter_map(|back| number.checked_sub(back));
         before.filter(|unit| self.asked.contains(unit)).count() >= IN_ORDER
     }
 }
@@ -88,18 +116,15 @@ impl Inner {
     }
 
     /// Reads a range that is noted as coming, and keeps its units.
-    fn bring(&self, first: u64, end: u64, kept: usize) -> Result<()> {
+    fn bring(&self, first: u64, end: u64, kept: u64) -> Result<()> {
         let length = (end * UNIT).min(self.size) - first * UNIT;
         let mut bytes = vec![0; length as usize];
         let read = self.server.range(&self.place, first * UNIT, &mut bytes);
         let mut units = self.units();
         units.coming.retain(|range| *range != (first, end));
         if read.is_ok() {
-            let pieces = bytes.chunks(UNIT as usize).map(Arc::from);
-            units.kept.extend((first..end).zip(pieces));
-            while units.kept.len() > kept {
-                units.kept.pop_front();
-            }
+            let coming: u64 = units.coming.iter().map(|(first, end)| end - first).sum();
+            units.keep(Range { first, bytes: Arc::new(bytes) }, kept.saturating_sub(coming));
         }
         drop(units);
         self.came.notify_all();
@@ -121,40 +146,51 @@ impl RemoteFile {
         Self { inner: Arc::new(inner), ahead: Mutex::default() }
     }
 
-    /// What is kept at most: beside the ranges on their way those that came before anybody asked.
-    fn kept(&self) -> usize {
-        KEPT + self.inner.server.sessions() as usize * RANGE as usize
+    /// Ranges that are read ahead at most.
+    fn ahead(&self) -> u64 {
+        u64::from(self.inner.server.sessions()) + BEYOND
     }
 
-    /// A unit, by its number.
-    fn unit(&self, number: u64) -> Result<Arc<[u8]>> {
+    /// Units that are kept or coming at most: beside some those that are read before anybody asks.
+    fn kept(&self) -> u64 {
+        KEPT + self.ahead() * RANGE
+    }
+
+    /// A range that holds a unit, by the unit's number, and where it begins there.
+    fn unit(&self, number: u64) -> Result<(Arc<Vec<u8>>, usize)> {
         let inner = &self.inner;
         let mut units = inner.units();
         let in_order = units.ask(number);
         loop {
+            let found = units.find(number);
+            // Who asks comes before what is read ahead: that may take every connection.
+            let own = (found.is_none() && !units.is_coming(number)).then(|| match in_order {
+                true => inner.range_from(&units, number),
+                false => (number, number + 1),
+            });
+            units.coming.extend(own);
             if in_order {
                 self.read_ahead(&mut units, number);
             }
-            if let Some(bytes) = units.find(number) {
-                return Ok(bytes);
+            if let Some(found) = found {
+                return Ok(found);
             }
-            if !units.is_coming(number) {
-                let range = if in_order { inner.range_from(&units, number) } else { (number, number + 1) };
-                units.coming.push(range);
-                drop(units);
-                inner.bring(range.0, range.1, self.kept())?;
-                units = inner.units();
-                continue;
-            }
-            units = inner.came.wait(units).unwrap_or_else(PoisonError::into_inner);
+            units = match own {
+                Some((first, end)) => {
+                    drop(units);
+                    inner.bring(first, end, self.kept())?;
+                    inner.units()
+                }
+                None => inner.came.wait(units).unwrap_or_else(PoisonError::into_inner),
+            };
         }
     }
 
-    /// Begins to read the ranges behind that of a unit, one less than there are connections: the last one is for who asks.
+    /// Begins to read the ranges behind that of a unit, as many at once as there are connections.
     fn read_ahead(&self, units: &mut Units, number: u64) {
         let inner = &self.inner;
         let mut next = (number / RANGE + 1) * RANGE;
-        for _ in 1..inner.server.sessions() {
+        for _ in 0..self.ahead() {
             if next >= inner.count() || units.coming.len() >= inner.server.sessions() as usize {
                 return;
             }
@@ -206,10 +242,10 @@ impl BlockSource for RemoteFile {
             self.inner.server.range(place, offset, &mut buffer[..whole])?;
             return Ok(whole);
         }
-        let unit = self.unit(offset / UNIT)?;
-        let begin = (offset % UNIT) as usize;
-        let count = buffer.len().min(unit.len() - begin);
-        buffer[..count].copy_from_slice(&unit[begin..begin + count]);
+        let (range, unit) = self.unit(offset / UNIT)?;
+        let begin = unit + (offset % UNIT) as usize;
+        let count = buffer.len().min(range.len() - begin);
+        buffer[..count].copy_from_slice(&range[begin..begin + count]);
         Ok(count)
     }
 
@@ -246,10 +282,16 @@ mod tests {
     #[test]
     fn what_was_used_last_goes_last() {
         let mut units = Units::default();
-        units.kept.extend((0..3).map(|unit| (unit, Arc::from([unit as u8]))));
-        assert_eq!(units.find(0).as_deref(), Some(&[0][..]));
-        assert_eq!(units.kept.iter().map(|(unit, _)| *unit).collect::<Vec<_>>(), [1, 2, 0]);
+        let range = |first: u64, count: u64| Range { first, bytes: vec![first as u8; (count * UNIT) as usize].into() };
+        [range(0, 1), range(4, 2), range(9, 1)].into_iter().for_each(|range| units.keep(range, 4));
+        let (bytes, at) = units.find(5).unwrap();
+        assert_eq!((bytes[at], at as u64), (4, UNIT));
+        units.keep(range(12, 1), 4);
+        assert_eq!(units.kept.iter().map(|range| range.first).collect::<Vec<_>>(), [9, 4, 12]);
+        // What is larger than the limit is kept all the same: somebody waits for it.
+        units.keep(range(20, 8), 4);
+        assert_eq!(units.kept.iter().map(|range| range.first).collect::<Vec<_>>(), [20]);
         units.coming.push((8, 16));
-        assert!(units.is_coming(8) && units.is_there(2) && !units.is_coming(16) && units.find(9).is_none());
+        assert!(units.is_coming(8) && units.is_there(27) && !units.is_coming(16) && units.find(9).is_none());
     }
 }
