@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 
 use vmdk2kvm_windows_guest::hive;
 
-/// Bytes of a disk: two partitions of file systems and some room.
+/// Bytes of a disk where nothing else is said: two partitions of file systems and some room.
 const DISK: u64 = 3 << 30;
 /// Bytes of a disk beside it.
 const BESIDE: u64 = 64 << 20;
@@ -20,6 +20,8 @@ const FIRST: u64 = 1 << 20;
 pub struct PhonyWindows {
     /// Made for UEFI.
     pub uefi: bool,
+    /// Bytes of its disk.
+    pub size: u64,
     /// The signature of an MBR.
     pub signature: u32,
     /// The GUID of the system's partition on a GPT.
@@ -70,6 +72,7 @@ impl PhonyWindows {
         files.push(("ProgramData/readme.txt".to_owned(), Vec::new()));
         Self {
             uefi: false,
+            size: DISK,
             signature: 0xdf45_46ae,
             partition: "1e178d94-4f79-41e9-865d-2e5b4328cd23".to_owned(),
             start: 525_336_576,
@@ -93,14 +96,14 @@ impl PhonyWindows {
 
     /// Bytes of the system's partition.
     pub fn length(&self) -> u64 {
-        DISK - self.start - (1 << 20)
+        self.size - self.start - (1 << 20)
     }
 
     /// Makes the disk and the description of its VM in a folder; returns the description.
     pub fn make(&self, folder: &Path, nics: &[(&str, u32)]) -> PathBuf {
         let image = folder.join("windows-flat.vmdk");
         let disk = File::create(&image).unwrap();
-        disk.set_len(DISK).unwrap();
+        disk.set_len(self.size).unwrap();
         self.partition_table(&image);
         let parts = folder.join("parts");
         fs::create_dir(&parts).unwrap();
@@ -122,7 +125,7 @@ impl PhonyWindows {
             beside.make(&folder.join(flat(index + 1)), &parts.join(format!("beside{index}")));
         }
         fs::remove_dir_all(&parts).unwrap();
-        describe(folder, if self.uefi { "efi" } else { "bios" }, nics, self.beside.len())
+        describe(folder, self.size, if self.uefi { "efi" } else { "bios" }, nics, self.beside.len())
     }
 
     /// Packs the disks that were made in a folder into an OVA there, and takes them away.
@@ -156,7 +159,7 @@ impl PhonyWindows {
         );
         items += &item(3, 6, "<rasd:Address>0</rasd:Address><rasd:ResourceSubType>lsilogicsas</rasd:ResourceSubType>");
         for (index, disk) in disks.iter().enumerate() {
-            let capacity = if index == 0 { DISK } else { BESIDE };
+            let capacity = if index == 0 { self.size } else { BESIDE };
             files += &format!("<File ovf:id=\"f{index}\" ovf:href=\"{disk}\"/>");
             described += &format!(
                 "<Disk ovf:diskId=\"d{index}\" ovf:fileRef=\"f{index}\" ovf:capacity=\"{capacity}\" \
@@ -186,7 +189,7 @@ impl PhonyWindows {
 
     fn partition_table(&self, image: &Path) {
         let (first, system) = (FIRST / 512, self.start / 512);
-        let (length, rest) = (system - first, (DISK - self.start - (1 << 20)) / 512);
+        let (length, rest) = (system - first, self.length() / 512);
         let table = if self.uefi {
             format!(
                 "label: gpt\nstart={first}, size={length}, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B\n\
@@ -244,14 +247,14 @@ fn flat(index: usize) -> String {
     if index == 0 { "windows-flat.vmdk".to_owned() } else { format!("windows-{index}-flat.vmdk") }
 }
 
-fn describe(folder: &Path, firmware: &str, nics: &[(&str, u32)], beside: usize) -> PathBuf {
+fn describe(folder: &Path, size: u64, firmware: &str, nics: &[(&str, u32)], beside: usize) -> PathBuf {
     let mut disks = String::new();
     for index in 0..=beside {
         let name = flat(index).replace("-flat", "");
         let descriptor = format!(
             "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\n\
              RW {} FLAT \"{}\" 0\nddb.adapterType = \"lsilogic\"\n",
-            if index == 0 { DISK } else { BESIDE } / 512,
+            if index == 0 { size } else { BESIDE } / 512,
             flat(index)
         );
         fs::write(folder.join(&name), descriptor).unwrap();
@@ -342,7 +345,7 @@ impl Inside {
         let disk = File::open(image).unwrap();
         let size = disk.metadata().unwrap().len();
         let copy = File::create(&part).unwrap();
-        let length = DISK - start - (1 << 20);
+        let length = size - start - (1 << 20);
         copy.set_len(length).unwrap();
         let mut from = start;
         while let Ok(data) = rustix::fs::seek(&disk, rustix::fs::SeekFrom::Data(from)) {
@@ -373,7 +376,7 @@ impl Inside {
 pub fn write_inside(image: &Path, start: u64, path: &str, content: &[u8]) {
     let folder = tempfile::tempdir().unwrap();
     let offset = start.to_string();
-    let length = (DISK - start - (1 << 20)).to_string();
+    let length = (fs::metadata(image).unwrap().len() - start - (1 << 20)).to_string();
     let mut attach = Command::new("losetup");
     attach.args(["--find", "--show", "--offset", &offset, "--sizelimit", &length]).arg(image);
     let attached = attach.output().expect("losetup (package mount)");

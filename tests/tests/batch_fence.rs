@@ -45,7 +45,9 @@ fn of_two_writers_that_see_no_lock_of_each_other_one_commits() {
         let mut deaf = here.run(&many);
         deaf.env("SLOW_DEAF", "1");
         let first = if stage == "convert" {
-            let running = many.room.stop_in(stage, deaf);
+            let mut running = many.room.stop_in(stage, deaf);
+            // The stage says that it has come here before it starts its program.
+            running.wait_until("its program", |run| run.process("sleep 1000000").is_some());
             running.stop("sleep 1000000");
             running
         } else {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -25,7 +26,9 @@ impl Server {
     }
 
     fn on_socket(room: &Room, socket: &Path) -> Self {
-        Self::start(room, &["--export-name=store/web", "--socket", socket.to_str().unwrap()], || socket.exists())
+        // Its file is there before it listens.
+        let is_up = || UnixStream::connect(socket).is_ok();
+        Self::start(room, &["--export-name=store/web", "--socket", socket.to_str().unwrap()], is_up)
     }
 }
 

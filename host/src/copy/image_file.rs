@@ -2,7 +2,6 @@
 
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use vmdk2kvm_plugin_api::{PluginError, Result};
 
@@ -17,9 +16,6 @@ const WRITE_BACK_EVERY: u64 = 64 << 20;
 pub(super) struct ImageFile {
     file: DurableFile,
     fence: Fence,
-    /// Held while bytes are written to a file: the kernel lets one writer at a time into it and has the others spin, which have digests to make.
-    /// A block device takes several.
-    turn: Option<Mutex<()>>,
     written: AtomicU64,
     lost: AtomicBool,
 }
@@ -27,17 +23,13 @@ pub(super) struct ImageFile {
 impl ImageFile {
     /// A file that may be changed as long as `fence` holds.
     pub(super) fn new(file: DurableFile, fence: Fence) -> Self {
-        let is_file = file.file().metadata().is_ok_and(|found| found.is_file());
-        let turn = is_file.then(Mutex::default);
-        Self { file, fence, turn, written: AtomicU64::new(0), lost: AtomicBool::new(false) }
+        Self { file, fence, written: AtomicU64::new(0), lost: AtomicBool::new(false) }
     }
 
     /// Writes all of `bytes` at `offset`.
     pub(super) fn write(&self, bytes: &[u8], offset: u64) -> Result<()> {
         self.fence.check()?;
-        let turn = self.turn.as_ref().map(|turn| turn.lock().unwrap_or_else(PoisonError::into_inner));
         self.file.write(bytes, offset).map_err(|error| self.failed(&error))?;
-        drop(turn);
         let length = bytes.len() as u64;
         let before = self.written.fetch_add(length, Ordering::Relaxed);
         if before / WRITE_BACK_EVERY != (before + length) / WRITE_BACK_EVERY {

@@ -321,11 +321,12 @@ impl<'a> Overlay<'a> {
             Action::EditRegistry { edits } => self.edit_registry(target, edits),
             // Who reads a hive does the same in memory.
             Action::ReplayLog { .. } => self.file(target).map(|_| AppliedStatus::Done),
-            // What a tool of the guest does cannot be foreseen, and larger devices show in no file.
+            // What a tool of the guest does cannot be foreseen, and what is done to devices shows in no file.
             Action::RemovePackages { .. }
             | Action::RebuildInitramfs { .. }
             | Action::ExtendInitramfs { .. }
-            | Action::Grow { .. } => Ok(AppliedStatus::Done),
+            | Action::Grow { .. }
+            | Action::EditDevice { .. } => Ok(AppliedStatus::Done),
         }
     }
 }

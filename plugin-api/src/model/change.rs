@@ -158,6 +158,15 @@ pub enum Action {
         /// Bytes afterwards; a filesystem may leave a few MiB at its end.
         new_bytes: u64,
     },
+    /// Change bytes of the device at `target` which are in no file: those of a boot sector. Refused when it has neither the old nor the new ones.
+    EditDevice {
+        /// Where they begin, in bytes from the device's start.
+        offset: u64,
+        /// The bytes when planned, in hexadecimal digits.
+        old: String,
+        /// As many bytes, in hexadecimal digits.
+        new: String,
+    },
 }
 
 impl Action {
@@ -169,6 +178,11 @@ impl Action {
     /// Removes a file whose content `old` was read.
     pub fn remove_file(old: &[u8]) -> Self {
         Self::Remove { old_sha256: Some(sha256_hex(old)) }
+    }
+
+    /// Writes `new` over the bytes `old` of a device.
+    pub fn edit_device(offset: u64, old: &[u8], new: &[u8]) -> Self {
+        Self::EditDevice { offset, old: to_hex(old), new: to_hex(new) }
     }
 
     /// The word for this kind in JSON.
@@ -185,6 +199,7 @@ impl Action {
             Self::RebuildInitramfs { .. } => "rebuild_initramfs",
             Self::ExtendInitramfs { .. } => "extend_initramfs",
             Self::Grow { .. } => "grow",
+            Self::EditDevice { .. } => "edit_device",
         }
     }
 }
@@ -192,6 +207,20 @@ impl Action {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+/// Hexadecimal digits of bytes.
+fn to_hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+}
+
+/// The bytes of hexadecimal digits, in either case; an error names what they are of.
+pub fn from_hex(digits: &str, of: &str) -> crate::Result<Vec<u8>> {
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    let byte = |pair: &[u8]| u8::try_from(digit(pair[0])? << 4 | digit(*pair.get(1)?)?).ok();
+    let bytes: Option<Vec<u8>> = digits.as_bytes().chunks(2).map(byte).collect();
+    bytes.ok_or_else(|| crate::PluginError::unusable(format!("the {of} is not in pairs of hexadecimal digits")))
 }
 
 fn sha256_hex(bytes: &[u8]) -> String {
@@ -253,18 +282,12 @@ pub struct RegistryValue {
 impl RegistryValue {
     /// A value of a type.
     pub fn new(type_number: u32, bytes: &[u8]) -> Self {
-        let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        Self { type_number, hex: digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect() }
+        Self { type_number, hex: to_hex(bytes) }
     }
 
     /// Its bytes.
     pub fn to_bytes(&self) -> crate::Result<Vec<u8>> {
-        let digit = |digit: u8| char::from(digit).to_digit(16);
-        let byte = |pair: &[u8]| u8::try_from(digit(pair[0])? << 4 | digit(*pair.get(1)?)?).ok();
-        let bytes: Option<Vec<u8>> = self.hex.as_bytes().chunks(2).map(byte).collect();
-        bytes.ok_or_else(|| {
-            crate::PluginError::unusable("the data of a registry value is not in pairs of hexadecimal digits")
-        })
+        from_hex(&self.hex, "data of a registry value")
     }
 }
 

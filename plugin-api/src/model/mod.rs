@@ -26,6 +26,7 @@ mod way;
 pub use chain::{ChainLink, ChainReport};
 pub use change::{
     Action, Applied, AppliedStatus, Change, Content, InitramfsTool, PackageManager, RegistryEdit, RegistryValue,
+    from_hex,
 };
 pub use finding::{Finding, Severity};
 pub(crate) use growth::grows;

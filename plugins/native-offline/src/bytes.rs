@@ -21,12 +21,23 @@ pub fn crc32c_without(block: &[u8], at: usize) -> u32 {
 
 /// Reads a range of a device. One outside of it is damage.
 pub fn read(source: &Arc<dyn BlockSource>, at: u64, length: usize) -> Result<Vec<u8>> {
-    if at.checked_add(length as u64).is_none_or(|end| end > source.size()) {
-        return Err(damaged(format!("{length} bytes at {at} lie outside of its device")));
-    }
+    must_be_inside(source, at, length)?;
     let mut bytes = vec![0; length];
     read_exact_at(source.as_ref(), at, &mut bytes)?;
     Ok(bytes)
+}
+
+/// Reads a range of a device to where it belongs: a file may be large.
+pub fn read_into(source: &Arc<dyn BlockSource>, at: u64, out: &mut [u8]) -> Result<()> {
+    must_be_inside(source, at, out.len())?;
+    read_exact_at(source.as_ref(), at, out)
+}
+
+fn must_be_inside(source: &Arc<dyn BlockSource>, at: u64, length: usize) -> Result<()> {
+    if at.checked_add(length as u64).is_none_or(|end| end > source.size()) {
+        return Err(damaged(format!("{length} bytes at {at} lie outside of its device")));
+    }
+    Ok(())
 }
 
 macro_rules! numbers {

@@ -11,7 +11,7 @@ use ext4_view::{Ext4, Ext4Error, Ext4Read, FileType};
 use vmdk2kvm_offline_guest::{Filesystem, Free};
 use vmdk2kvm_plugin_api::{BlockSource, Entry, FileKind, PluginError, Result, Stat};
 
-use crate::bytes::{cannot, damaged, known_only, le16, le32, read};
+use crate::bytes::{cannot, damaged, known_only, le16, le32, read, read_into};
 use crate::tree::{MAX_ENTRIES, MAX_FILE};
 
 /// A journal, attributes, room to grow, indexed folders, few copies of the superblock, fast commits, stable numbers, a file of orphans.
@@ -212,7 +212,6 @@ struct Device(Arc<dyn BlockSource>);
 
 impl Ext4Read for Device {
     fn read(&mut self, at: u64, into: &mut [u8]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        into.copy_from_slice(&read(&self.0, at, into.len())?);
-        Ok(())
+        Ok(read_into(&self.0, at, into)?)
     }
 }

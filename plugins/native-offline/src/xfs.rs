@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use vmdk2kvm_plugin_api::{BlockSource, FileKind, Result, Stat};
 
-use crate::bytes::{be16, be32, be64, crc32c_without, damaged, read};
+use crate::bytes::{be16, be32, be64, crc32c_without, damaged, read, read_into};
 use crate::tree::{MAX_ENTRIES, MAX_FILE, MAX_TARGET, Named, Nodes, kind_of_mode};
 use inode::{EXTENTS_BTREE, EXTENTS_LIST, Inode, LOCAL};
 use map::Extent;
@@ -64,8 +64,8 @@ impl Xfs {
         let first = extents.partition_point(|extent| extent.file + extent.length <= start);
         for extent in extents[first..].iter().take_while(|extent| extent.file < end).filter(|one| !one.unwritten) {
             let (from, to) = (extent.file.max(start), (extent.file + extent.length).min(end));
-            let found = read(&self.source, extent.device + (from - extent.file), size(to - from))?;
-            bytes[size(from - start)..size(to - start)].copy_from_slice(&found);
+            let part = &mut bytes[size(from - start)..size(to - start)];
+            read_into(&self.source, extent.device + (from - extent.file), part)?;
         }
         Ok(())
     }

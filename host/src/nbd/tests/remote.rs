@@ -1,6 +1,7 @@
 //! The client against real servers: our own and qemu-nbd (Debian: qemu-utils). Whoever serves a disk, it has the same bytes and the same map.
 
 use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -227,7 +228,8 @@ fn qemu_nbd_serves_the_same_disk_on_a_socket() {
     for shared in ["1", "4"] {
         let arguments =
             ["-f", "raw", "-e", shared, "-x", "web", "-k", socket.to_str().unwrap(), file.to_str().unwrap()];
-        let _server = QemuNbd::serve(&arguments, || socket.exists());
+        // Its file is there before it listens.
+        let _server = QemuNbd::serve(&arguments, || UnixStream::connect(&socket).is_ok());
         let address = Address { export: "web".into(), ..Address::unix(&socket) };
         let remote = RemoteDisk::open(address, Options::default()).unwrap();
         check_against_file(&remote, &content);

@@ -143,6 +143,16 @@ fn a_guest_is_read_and_changed_and_stays_inside_of_itself() {
     assert_eq!(apply(remove(Some("x")), "/etc/many/3"), Ok(AppliedStatus::Done));
     assert!(apply(remove(Some("x")), "/etc/pipe").is_err());
     assert_eq!(apply(remove(Some(&"\u{7}".repeat(9 << 20))), "/usr/share/big"), Ok(AppliedStatus::Done));
+
+    // Where no file is: ext4 leaves the first KiB alone.
+    let edit = |old: &[u8], new: &[u8]| Action::edit_device(26, old, new);
+    assert_eq!(apply(edit(&[0, 0], &[255, 0]), "/dev/sda"), Ok(AppliedStatus::Done));
+    assert_eq!(apply(edit(&[0, 0], &[255, 0]), "/dev/sda"), Ok(AppliedStatus::Unchanged));
+    let refused = apply(edit(&[0, 0], &[254, 0]), "/dev/sda").unwrap_err();
+    assert_eq!(refused.message, "/dev/sda holds other bytes at 26 since the plan was made");
+    let refused = apply(edit(&[0], &[1]), "/dev/sdz").unwrap_err();
+    assert_eq!(refused.message, "/dev/sdz has gone since the plan was made");
+    assert!(apply(edit(&[255, 0], &[1]), "/dev/sda").unwrap_err().message.contains("1 bytes cannot take"));
     guest.discard_unused().unwrap();
 
     // Everything is on the disk afterwards, and nothing under a temporary name.
@@ -161,6 +171,7 @@ fn a_guest_is_read_and_changed_and_stays_inside_of_itself() {
     for path in ["/etc/systemd", "/etc/systemd/network", link, "/etc/dangling"] {
         assert!(label(path).contains("\"etc_t\""), "{path}: {}", label(path));
     }
+    assert_eq!(std::fs::read(&disk).unwrap()[24..30], [0, 0, 255, 0, 0, 0]);
     assert!(debugfs("ls -l /etc").lines().all(|line| !line.contains("vmdk2kvm-new")));
     assert!(run("e2fsck", &["-fn", disk.to_str().unwrap()]).contains("files"));
     let after = allocated(&disk);

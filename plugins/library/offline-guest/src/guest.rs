@@ -211,7 +211,7 @@ impl Guest for OfflineGuest {
             let message = format!("{real}: {} bytes, more than the {limit} that are read", stat.size);
             return Err(named(PluginError::unusable(message)));
         }
-        self.view.content(&real, stat.size).map(|bytes| Some(bytes.as_ref().clone())).map_err(named)
+        self.view.content(&real, stat.size).map(|bytes| Some(Arc::unwrap_or_clone(bytes))).map_err(named)
     }
 
     fn list(&self, path: &str) -> Result<Option<Vec<Entry>>> {

@@ -4,6 +4,7 @@ mod boot_driver;
 mod driver_database;
 mod drivers;
 mod first_boot;
+mod heads;
 mod loader;
 mod minimal;
 mod network;
@@ -118,6 +119,7 @@ impl Fixer for WindowsFixer {
         replays(&mut planning);
         let mut planned = drivers::plan(&mut planning, &self.settings)?;
         old_ide::plan(&mut planning)?;
+        heads::plan(&mut planning)?;
         start::fallback(&mut planning)?;
         start::disks_and_crashes(&mut planning)?;
         loader::plan(&mut planning)?;

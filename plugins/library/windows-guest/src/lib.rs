@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 pub mod bcd;
+mod boot_sector;
 pub mod catalogue;
 mod disks;
 mod edits;

@@ -7,7 +7,7 @@ use vmdk2kvm_plugin_api::{BlockSource, Result};
 use super::lznt1;
 use super::record::Sizes;
 use super::runs::Run;
-use crate::bytes::{cannot, damaged, read};
+use crate::bytes::{cannot, damaged, read_into};
 
 /// The flags of an attribute: how it is compressed, encrypted, sparse.
 const COMPRESSED: u16 = 0x00ff;
@@ -92,9 +92,8 @@ impl Placed {
             }
             next = to;
             let Some(place) = run.place else { continue };
-            let found =
-                read(&clusters.source, place * clusters.size + (from - run.first * clusters.size), small(to - from))?;
-            out[small(from - at)..small(to - at)].copy_from_slice(&found);
+            let place = place * clusters.size + (from - run.first * clusters.size);
+            read_into(&clusters.source, place, &mut out[small(from - at)..small(to - at)])?;
         }
         if next == end { Ok(()) } else { Err(damaged("a list of clusters ends before its file")) }
     }

@@ -2,6 +2,7 @@
 
 mod archive;
 mod checked;
+mod device;
 mod files;
 mod grow;
 mod held;
@@ -19,7 +20,7 @@ pub fn apply(guest: &ApplianceGuest, change: &Change) -> Result<Applied> {
     let target = change.target.as_str();
     let done = match &change.action {
         // These touch more than one file, or none.
-        Action::RemovePackages { .. } | Action::Grow { .. } => carry_out(guest, change),
+        Action::RemovePackages { .. } | Action::Grow { .. } | Action::EditDevice { .. } => carry_out(guest, change),
         _ => held::release(guest, target, || carry_out(guest, change)),
     };
     done.map_err(|error| if error.message.contains(target) { error } else { error.context(target) })
@@ -46,6 +47,7 @@ fn carry_out(guest: &ApplianceGuest, change: &Change) -> Result<Applied> {
         Action::RebuildInitramfs { kernel, tool, drivers } => archive::rebuild(guest, target, kernel, *tool, drivers),
         Action::ExtendInitramfs { kernel, drivers, files } => archive::extend(guest, target, kernel, drivers, files),
         Action::Grow { layer, old_bytes, new_bytes } => grow::grow(guest, target, *layer, *old_bytes, *new_bytes),
+        Action::EditDevice { offset, old, new } => device::edit(guest, target, *offset, old, new),
         other => Err(PluginError::unusable(format!("this plugin does not know the change \"{}\"", other.kind())).hint(
             "install the plugins of one release: the one that planned it is newer than the one that opened the guest",
         )),

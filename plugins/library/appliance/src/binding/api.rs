@@ -221,6 +221,7 @@ symbols! {
 
     fn blockdev_getsize64(H, Str) -> i64;
     fn pread_device(H, Str, c_int, i64, *mut usize) -> OwnedStr;
+    fn pwrite_device(H, Str, Str, usize, i64) -> c_int;
     fn lvs(H) -> OwnedStrList;
     fn lvm_scan(H, c_int) -> c_int;
     fn list_md_devices(H) -> OwnedStrList;

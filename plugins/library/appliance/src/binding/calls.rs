@@ -86,6 +86,15 @@ impl Handle {
         self.owned_bytes("pread_device", bytes, size)
     }
 
+    /// Writes bytes to a device; how many were written.
+    pub fn pwrite_device(&mut self, device: &str, bytes: &[u8], offset: u64) -> Call<usize> {
+        let device = text("pwrite_device", device)?;
+        let (content, offset) = (bytes.as_ptr().cast::<c_char>(), i64::try_from(offset).unwrap_or(i64::MAX));
+        // SAFETY: open handle, string ends in NUL, `bytes` has the length that is given.
+        let written = unsafe { (self.api.pwrite_device)(self.raw, device.as_ptr(), content, bytes.len(), offset) };
+        usize::try_from(written).map_err(|_| self.error("pwrite_device"))
+    }
+
     /// Logical volumes as `/dev/VG/LV`.
     pub fn logical_volumes(&mut self) -> Call<Vec<String>> {
         // SAFETY: open handle; the result is ours.

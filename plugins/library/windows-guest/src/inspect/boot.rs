@@ -5,13 +5,12 @@ use vmdk2kvm_plugin_api::{Guest, PluginError, Result};
 
 use super::{Layout, letters};
 use crate::bcd::{BootData, Device, Loader, Partition};
+use crate::boot_sector::{BootSector, HEADS, is_large};
 use crate::hive::{Hive, Replayed, replay};
 use crate::registry::logs_of;
 
 /// Largest boot data, in bytes.
 const LIMIT: u64 = 16 << 20;
-/// Heads of a large disk, as a BIOS counts them.
-const HEADS: u16 = 255;
 /// How a person makes boot data anew.
 const REPAIR: &str = "if the new machine does not start, repair it with Windows' installation medium (bcdboot C:\\Windows) and start it again";
 
@@ -42,7 +41,7 @@ pub fn read(guest: &dyn Guest, layout: &Layout) -> Result<Boot> {
         boot.loader = Some("bootmgr");
         boot.config = Some(path);
     } else if let Some((path, _)) = first(guest, on_each("boot.ini"))?.filter(|_| layout.firmware == Firmware::Bios) {
-        boot.findings.extend(heads(guest, &path.replace("boot.ini", "$Boot"))?);
+        boot.findings.extend(heads(guest, layout, path.trim_end_matches("/boot.ini"))?);
         boot.loader = Some("ntldr");
         boot.config = Some(path);
     } else {
@@ -52,13 +51,16 @@ pub fn read(guest: &dyn Guest, layout: &Layout) -> Result<Boot> {
     Ok(boot)
 }
 
-/// The boot sector of XP and 2003 finds the loader by a number of heads: a finding when a new machine's BIOS has another one.
-fn heads(guest: &dyn Guest, sector: &str) -> Result<Option<Finding>> {
-    // In the BIOS parameter block. Where the filesystem is FAT this is no file.
-    let found =
-        guest.read(sector, LIMIT)?.and_then(|bytes| bytes.get(0x1a..0x1c).map(|it| u16::from_le_bytes([it[0], it[1]])));
-    Ok(found.filter(|heads| *heads != HEADS).map(|heads| {
-        let message = format!("the boot sector was made for a disk with {heads} heads, and most BIOSes say {HEADS}");
+/// The boot sector of XP and 2003 finds the loader by a number of heads: a finding when it is not known to be the one of a new machine's BIOS, and
+/// is left as it is.
+fn heads(guest: &dyn Guest, layout: &Layout, mountpoint: &str) -> Result<Option<Finding>> {
+    let device = layout.mounts.iter().find(|mount| mount.mountpoint == mountpoint).map(|mount| mount.device.as_str());
+    let is_certain = device.is_some_and(|device| is_large(&layout.disks, device));
+    let sector = BootSector::of(guest, mountpoint)?.filter(|sector| sector.heads != HEADS && !is_certain);
+    Ok(sector.map(|BootSector { heads, .. }| {
+        let message = format!(
+            "the boot sector was made for a disk with {heads} heads; a new machine's BIOS may count others on a disk as small as this one"
+        );
         Finding::new("boot-sector-heads", Severity::Warn, message)
             .hint("if the start ends with \"A disk read error occurred\", run `fixboot` in the recovery console of its installation medium")
     }))

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::{Mutex, MutexGuard};
 
-use vmdk2kvm_plugin_api::model::{Action, Applied, AppliedStatus, Change};
+use vmdk2kvm_plugin_api::model::{Action, Applied, AppliedStatus, Change, from_hex};
 use vmdk2kvm_plugin_api::{Entry, FileKind, Guest, PluginError, Result, Stat};
 
 use crate::hive::{self, Replayed};
 use crate::registry::logs_of;
 use crate::sha256;
+
+/// The file that begins with the boot sector.
+pub const BOOT: &str = "/C:/$Boot";
 
 /// Files by their paths in upper case, with the paths as they are spelled.
 #[derive(Default)]
@@ -128,6 +131,16 @@ impl Guest for Drive {
                 match hive::replay(&old, &logs)? {
                     Replayed::Whole => panic!("{target}: there was nothing to replay"),
                     Replayed::Applied { hive, .. } | Replayed::Settled { hive } => self.put(target, hive),
+                }
+            }
+            Action::EditDevice { offset, old, new } => {
+                // The boot sector is the beginning of a file; its copy is in none.
+                let (mut bytes, old, new) = (self.must(BOOT)?, from_hex(old, "old")?, from_hex(new, "new")?);
+                let range = usize::try_from(*offset).unwrap()..usize::try_from(*offset).unwrap() + old.len();
+                if let Some(place) = bytes.get_mut(range) {
+                    assert_eq!(place, old, "{target}: other bytes");
+                    place.copy_from_slice(&new);
+                    self.put(BOOT, bytes);
                 }
             }
             other => panic!("{target}: a plan for a Windows has no {}", other.kind()),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod drive;
+mod heads;
 mod logs;
 mod minimal;
 mod refusals;

@@ -71,15 +71,12 @@ fn a_server_2012_r2_takes_an_older_release() {
 
 #[test]
 fn xp_gets_ide_and_an_old_card_and_is_told_so() {
-    let text = system("WinNT", "x86", false);
-    let windows = Windows::made(&text, 2600).with_recent(&["w7"]);
+    let windows = Windows::xp();
     let refused = windows.plan().unwrap();
     let found = finding(&refused.findings, "ide-driver-missing");
     assert!(found.message.contains("atapi.sys, intelide.sys, pciide.sys, pciidex.sys"), "{}", found.message);
 
-    for file in ["atapi", "intelide", "pciide", "pciidex"] {
-        windows.drive.put(&format!("/C:/Windows/System32/drivers/{file}.sys"), "MZ");
-    }
+    windows.put_ide_drivers();
     let plan = windows.fix();
     assert_eq!(drives(&windows, &plan), ["ide", "rtl8139"]);
     let found = finding(&plan.findings, "no-drivers-for-windows");
@@ -92,13 +89,6 @@ fn xp_gets_ide_and_an_old_card_and_is_told_so() {
         assert_eq!(planned(&plan, &format!("ControlSet002\\Services\\{driver}"), "Start").as_deref(), Some("00000000"));
     }
     assert!(plan.changes.iter().all(|change| !change.target.contains("/viostor")), "{:#?}", plan.changes);
-
-    let told = |heads: u8| {
-        windows.drive.put("/C:/boot.ini", "[boot loader]");
-        windows.drive.put("/C:/$Boot", [&[0; 0x1a][..], &[heads, 0]].concat());
-        codes(&windows.inspect().unwrap().findings).contains(&"boot-sector-heads")
-    };
-    assert_eq!((told(255), told(240)), (false, true));
 }
 
 /// The registry of a Windows 7 with two cards that have fixed addresses and are known by their slots alone.

@@ -106,6 +106,18 @@ impl Windows {
         Self::new(hive::build(system).unwrap(), software(build, "Windows"))
     }
 
+    /// An XP that has not got drivers for IDE.
+    pub fn xp() -> Self {
+        Self::made(&system("WinNT", "x86", false), 2600).with_recent(&["w7"])
+    }
+
+    /// Gives it those.
+    pub fn put_ide_drivers(&self) {
+        for file in ["atapi", "intelide", "pciide", "pciidex"] {
+            self.drive.put(&format!("/C:/Windows/System32/drivers/{file}.sys"), "MZ");
+        }
+    }
+
     pub fn hive(&self, name: &str) -> Vec<u8> {
         self.drive.content(&format!("{CONFIG}/{name}")).unwrap()
     }
