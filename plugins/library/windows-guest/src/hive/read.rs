@@ -25,8 +25,9 @@ impl Hive {
         if base.kind != 0 {
             return Err(HiveError::NoHive("it is a hive's log".to_owned()));
         }
-        let room = bytes.len().saturating_sub(base::LENGTH);
-        if base.bins as usize > room {
+        let room = bytes.len().checked_sub(base::LENGTH);
+        if room.is_none_or(|room| base.bins as usize > room) {
+            let room = room.unwrap_or_default();
             return Err(HiveError::NoHive(format!("it is cut: {} bytes of bins in {room}", base.bins)));
         }
         let hive = Self { bytes, base };

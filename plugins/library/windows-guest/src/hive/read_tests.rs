@@ -152,6 +152,11 @@ fn what_is_no_hive_is_not_opened() {
     assert_eq!(with(|bytes| bytes[24] = 2), "not a registry hive: its version 1.2 is none of 1.3 to 1.6");
     assert_eq!(with(|bytes| bytes[28] = 6), "not a registry hive: it is a hive's log");
     assert_eq!(with(|bytes| bytes.truncate(5000)), "not a registry hive: it is cut: 4096 bytes of bins in 904");
+    let without_bins = |bytes: &mut Vec<u8>| {
+        bytes[40..44].fill(0);
+        bytes.truncate(973);
+    };
+    assert_eq!(with(without_bins), "not a registry hive: it is cut: 0 bytes of bins in 0");
     assert!(with(|bytes| bytes[36] = 0).starts_with("the registry hive is damaged at 0x0: "));
     let mut torn = whole.clone();
     torn[508] ^= 1;
