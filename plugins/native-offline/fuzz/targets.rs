@@ -48,12 +48,11 @@ impl BlockSource for Image {
 }
 
 /// The filesystem, and where a walk of it reads.
-fn sound(fstype: &str) -> &'static (Vec<u8>, Vec<(u64, u64)>) {
-    static SOUND: OnceLock<(Vec<u8>, Vec<(u64, u64)>)> = OnceLock::new();
+fn sound(fstype: &str) -> &'static (&'static [u8], Vec<(u64, u64)>) {
+    static SOUND: OnceLock<(&[u8], Vec<(u64, u64)>)> = OnceLock::new();
     SOUND.get_or_init(|| {
-        let bytes = std::fs::read(base(fstype)).expect("the seeds were made");
-        let leaked: &'static [u8] = bytes.clone().leak();
-        let image = Arc::new(Image { bytes: leaked, damage: Vec::new(), read: Mutex::default() });
+        let bytes: &[u8] = std::fs::read(base(fstype)).expect("the seeds were made").leak();
+        let image = Arc::new(Image { bytes, damage: Vec::new(), read: Mutex::default() });
         let filesystem = open_filesystem(fstype, image.clone(), None).expect("a sound filesystem").expect("its top");
         assert!(walk(filesystem.as_ref()).expect("a sound filesystem") > 10);
         let mut places = image.read.lock().expect("no reader panics").clone();
