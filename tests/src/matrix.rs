@@ -34,8 +34,11 @@ const WRITE: &str = "sed -i '1i .host:/ /mnt/hgfs fuse.vmhgfs-fuse defaults 0 0'
                      </dev/null >/dev/null 2>&1 & sleep 3";
 
 /// Why a guest that was cut off may need an appliance.
-const NEEDS_APPLIANCE: [&str; 2] =
-    [" is encrypted", " its log holds changes that have to be replayed, as after a power cut"];
+const NEEDS_APPLIANCE: [&str; 3] = [
+    " is encrypted",
+    " its log holds changes that have to be replayed, as after a power cut",
+    " cannot be read without an appliance: it was being written to",
+];
 
 /// Panics unless both plans, one made without an appliance, want the same of the same guest.
 pub fn same_plans(native: &Value, appliance: &Value) {
