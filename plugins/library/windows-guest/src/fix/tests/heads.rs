@@ -43,4 +43,11 @@ fn the_boot_sector_of_xp_gets_the_heads_of_a_large_disk() {
     assert_eq!(edits(&windows.fix()), []);
     windows.drive.put(BOOT, boot_sector(255));
     assert!(!is_told(&windows));
+
+    // A volume that has more sectors than there are bytes has no place for a copy.
+    windows.layout.disks[0].size_bytes = 8 << 30;
+    let mut endless = boot_sector(240);
+    endless[0x28..0x30].fill(0x7f);
+    windows.drive.put(BOOT, endless);
+    assert_eq!(edits(&windows.fix()), []);
 }
