@@ -1,7 +1,9 @@
 //! ext2, ext3 and ext4, read by the crate `ext4-view`, behind an own look at what the filesystem says of itself.
 //!
 //! The crate's filesystem belongs to one thread: it has one of its own here, and is asked by messages. One that panics there ends the reading
-//! of this guest, and nothing else.
+//! of this guest, and nothing else. Where metadata has no checksums, its answers and an own look at the folders have to agree.
+
+mod folders;
 
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +13,7 @@ use ext4_view::{Ext4, Ext4Error, Ext4Read, FileType};
 use vmdk2kvm_offline_guest::{Filesystem, Free};
 use vmdk2kvm_plugin_api::{BlockSource, Entry, FileKind, PluginError, Result, Stat};
 
+use self::folders::Folders;
 use crate::bytes::{cannot, damaged, known_only, le16, le32, read, read_into};
 use crate::tree::{MAX_ENTRIES, MAX_FILE};
 
@@ -34,12 +37,16 @@ type Call = Box<dyn FnOnce(&Ext4) + Send>;
 pub struct Ext {
     calls: Mutex<Sender<Call>>,
     free: Free,
+    unsealed: Option<Folders>,
 }
 
 impl Ext {
     /// Opens a filesystem that is known in all that it says of itself.
     pub fn open(source: Arc<dyn BlockSource>) -> Result<Self> {
-        let free = check(&read(&source, 1024, 1024)?, &source)?;
+        let raw = read(&source, 1024, 1024)?;
+        let (blocks, block) = check(&raw, &source)?;
+        let is_sealed = le32(&raw, 0x64) & METADATA_SUMS != 0;
+        let unsealed = (!is_sealed).then(|| Folders::new(&raw, block, blocks, source.clone())).transpose()?;
         let (calls, waiting) = channel::<Call>();
         let (send, opened) = sync_channel(1);
         let serve = move || {
@@ -52,7 +59,12 @@ impl Ext {
         let thread = thread::Builder::new().name("ext".to_owned()).spawn(serve);
         thread.map_err(|error| PluginError::io(format!("a thread for the filesystem did not start: {error}")))?;
         opened.recv().map_err(|_| gone())??;
-        Ok(Self { calls: Mutex::new(calls), free })
+        Ok(Self { calls: Mutex::new(calls), free: free(&raw, blocks, block), unsealed })
+    }
+
+    /// Whether a path is there by an own look, where one is needed.
+    fn is_there(&self, path: &str) -> Result<Option<bool>> {
+        self.unsealed.as_ref().map(|folders| Ok(folders.find(path)?.is_some())).transpose()
     }
 
     fn ask<T: Send + 'static>(&self, ask: impl FnOnce(&Ext4) -> Result<T> + Send + 'static) -> Result<T> {
@@ -79,8 +91,8 @@ fn gone() -> PluginError {
     cannot("the reader of the filesystem gave up on it")
 }
 
-/// Refuses what is not known; the room that is left where it is known.
-fn check(raw: &[u8], source: &Arc<dyn BlockSource>) -> Result<Free> {
+/// Refuses what is not known. How many blocks there are, and how large they are.
+fn check(raw: &[u8], source: &Arc<dyn BlockSource>) -> Result<(u64, u64)> {
     if le16(raw, 0x38) != 0xef53 {
         return Err(damaged("its superblock is damaged"));
     }
@@ -95,8 +107,7 @@ fn check(raw: &[u8], source: &Arc<dyn BlockSource>) -> Result<Free> {
     if is_dirty && compat & FAST_COMMIT != 0 {
         return Err(cannot("its journal has to be replayed and has fast commits, as after a power cut"));
     }
-    let wide = |low: usize, high: usize| u64::from(le32(raw, high)) << 32 | u64::from(le32(raw, low));
-    let (blocks, reserved, free) = (wide(0x4, 0x150), wide(0x8, 0x154), wide(0xc, 0x158));
+    let blocks = wide(raw, 0x4, 0x150);
     let block = 1024u64
         .checked_shl(le32(raw, 0x18))
         .filter(|block| *block <= 65536)
@@ -104,21 +115,33 @@ fn check(raw: &[u8], source: &Arc<dyn BlockSource>) -> Result<Free> {
     if blocks.checked_mul(block).is_none_or(|end| end > source.size()) {
         return Err(damaged("its device is cut off"));
     }
-    if is_dirty {
-        return Ok(Free::default());
+    Ok((blocks, block))
+}
+
+fn wide(raw: &[u8], low: usize, high: usize) -> u64 {
+    u64::from(le32(raw, high)) << 32 | u64::from(le32(raw, low))
+}
+
+/// The room that is left, where it is known.
+fn free(raw: &[u8], blocks: u64, block: u64) -> Free {
+    let (incompat, ro_compat) = (le32(raw, 0x60), le32(raw, 0x64));
+    if incompat & RECOVER != 0 {
+        return Free::default();
     }
+    let (reserved, free) = (wide(raw, 0x8, 0x154), wide(raw, 0xc, 0x158));
     // What the kernel keeps for itself where it uses extents.
     let cluster = if ro_compat & CLUSTERS != 0 { le32(raw, 0x1c).saturating_sub(le32(raw, 0x18)).min(16) } else { 0 };
     let kept = if incompat & EXTENTS != 0 { ((blocks >> cluster) / 50).min(4096) << cluster } else { 0 };
     // More free than there are is a count that nobody kept, and no reason not to read: without checksums it is only a note.
     let bytes = (free <= blocks).then(|| free.saturating_sub(reserved).saturating_sub(kept) * block);
-    Ok(Free { bytes, inodes: Some(le32(raw, 0x10).into()) })
+    Free { bytes, inodes: Some(le32(raw, 0x10).into()) }
 }
 
 impl Filesystem for Ext {
     fn stat(&self, path: &str) -> Result<Option<Stat>> {
+        let is_there = self.is_there(path)?;
         let path = path.to_owned();
-        self.ask(move |filesystem| {
+        let stat = self.ask(move |filesystem| {
             let found = match filesystem.symlink_metadata(path.as_str()) {
                 Ok(found) => found,
                 Err(Ext4Error::NotFound) => return Ok(None),
@@ -129,10 +152,15 @@ impl Filesystem for Ext {
             let mut stat = Stat::new(kind, size, u32::from(found.mode()) & 0o7777);
             (stat.uid, stat.gid) = (found.uid(), found.gid());
             Ok(Some(stat))
-        })
+        })?;
+        match is_there {
+            Some(is_there) if is_there != stat.is_some() => Err(damaged("a folder and its index disagree")),
+            _ => Ok(stat),
+        }
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>> {
+        self.is_there(path)?;
         let path = path.to_owned();
         self.ask(move |filesystem| {
             let mut file = filesystem.open(path.as_str()).map_err(failed)?;
@@ -153,6 +181,7 @@ impl Filesystem for Ext {
     }
 
     fn list(&self, path: &str) -> Result<Vec<Entry>> {
+        let names = self.unsealed.as_ref().map(|folders| folders.names(path)).transpose()?.flatten();
         let path = path.to_owned();
         self.ask(move |filesystem| {
             let mut entries = Vec::new();
@@ -166,13 +195,20 @@ impl Filesystem for Ext {
                 if entries.len() >= MAX_ENTRIES {
                     return Err(damaged(format!("more than {MAX_ENTRIES} entries")));
                 }
+                if names.as_ref().is_some_and(|names| !names.contains_key(name)) {
+                    return Err(damaged("a folder is read in two ways"));
+                }
                 entries.push(Entry::new(String::from_utf8_lossy(name), kind(entry.file_type().map_err(failed)?)));
+            }
+            if names.is_some_and(|names| names.len() != entries.len()) {
+                return Err(damaged("a folder is read in two ways"));
             }
             Ok(entries)
         })
     }
 
     fn read_link(&self, path: &str) -> Result<String> {
+        self.is_there(path)?;
         let path = path.to_owned();
         self.ask(move |filesystem| {
             let target = filesystem.read_link(path.as_str()).map_err(failed)?;

@@ -155,6 +155,30 @@ fn damaged_ext_is_read_as_the_kernel_reads_it() {
     }
 }
 
+/// Found by three thousand damaged images: the reader's crate gives the entries before such a length, and then ends without an error.
+#[test]
+fn an_entry_of_ext_that_leaves_its_block_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tree, image) = (folder.path().join("tree"), folder.path().join("image"));
+    small_tree(&tree);
+    for fstype in ["ext3", "ext2"] {
+        run(&format!("mkfs.{fstype}"), &["-q", "-F", "-d", tree.to_str().unwrap(), sparse(&image, 16)]);
+        let bytes = fs::read(&image).unwrap();
+        let name = bytes.windows(8).position(|bytes| bytes == b"file-150").unwrap() as u64;
+        // The length stands behind the inode, four bytes before the name.
+        File::options().write(true).open(&image).unwrap().write_all_at(&0x2006u16.to_le_bytes(), name - 4).unwrap();
+        let filesystem = open(fstype, Image::open(&image)).unwrap();
+        assert!(filesystem.list("/etc").unwrap().iter().any(|entry| entry.name == "deep"));
+        for error in [
+            filesystem.list("/etc/deep").map(drop).unwrap_err(),
+            filesystem.stat("/etc/deep/file-1").map(drop).unwrap_err(),
+            filesystem.read("/etc/deep/file-1").map(drop).unwrap_err(),
+        ] {
+            assert!(error.message.contains("does not fit its block"), "{error:?}");
+        }
+    }
+}
+
 /// Found by three thousand damaged images: the number of bytes did not fit.
 #[test]
 fn a_count_of_free_blocks_that_cannot_be_is_none() {

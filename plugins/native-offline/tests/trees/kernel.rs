@@ -37,6 +37,21 @@ fn ext() {
     }
 }
 
+/// Blocks of folders that lie apart and are found by blocks of pointers, and by a tree of extents.
+#[test]
+fn folders_of_ext_without_checksums() {
+    let fill = |folder: &Path| {
+        let names = ["one", "two", "three"];
+        let path = |number: usize| folder.join(names[number % 3]).join(format!("entry-{number:0>200}"));
+        names.iter().for_each(|name| fs::create_dir(folder.join(name)).unwrap());
+        (0..4500).for_each(|number| fs::write(path(number), number.to_string()).unwrap());
+        (0..4500).step_by(5).for_each(|number| fs::remove_file(path(number)).unwrap());
+    };
+    same("ext2", 64, &["-b", "1024", "-I", "128"], "", fill);
+    same("ext3", 64, &["-b", "1024", "-O", "^dir_index"], "", fill);
+    same("ext4", 64, &["-b", "1024", "-O", "^metadata_csum"], "", fill);
+}
+
 #[test]
 fn xfs() {
     for make in [
