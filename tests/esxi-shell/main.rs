@@ -79,14 +79,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// Runs commands, each one if that before it went well.
 fn run(host: &Host, line: &str) -> Done {
     let words = words::split(line).ok_or_else(|| Bad("esxi-shell: refused: no plain words".to_owned(), 126))?;
     let all: Vec<&str> = words.iter().map(String::as_str).collect();
-    match all.as_slice() {
-        ["cat", path] => files::cat(host, path),
+    all.split(|word| *word == "&&").try_for_each(|command| match command {
         ["dd", options @ ..] => files::dd(host, options),
         ["stat", "-L", "-c", "%s %Y %F", path] => files::stat(host, path),
         ["vim-cmd", verb, arguments @ ..] => vim::run(host, verb, arguments),
-        _ => Err(Bad(format!("sh: {}: not found", all.first().unwrap_or(&"")), 127)),
-    }
+        _ => Err(Bad(format!("sh: {}: not found", command.first().unwrap_or(&"")), 127)),
+    })
 }

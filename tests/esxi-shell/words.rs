@@ -1,4 +1,4 @@
-//! A command line as plain words: quoted by `'...'`, `\'` between them. Everything else that a shell has a meaning for is refused.
+//! A command line as plain words: quoted by `'...'`, `\'` between them, and `&&` between commands. Everything else that a shell has a meaning for is refused.
 
 /// The words; `None`: it is more than words.
 pub fn split(line: &str) -> Option<Vec<String>> {
@@ -22,6 +22,7 @@ pub fn split(line: &str) -> Option<Vec<String>> {
                 }
                 word.get_or_insert_default().push('\'');
             }
+            '&' if word.is_none() && letters.next() == Some('&') => words.push("&&".to_owned()),
             letter if letter.is_ascii_alphanumeric() || "/-_.=%+:,".contains(letter) => {
                 word.get_or_insert_default().push(letter);
             }

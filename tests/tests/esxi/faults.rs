@@ -18,8 +18,8 @@ fn what_breaks_on_the_way_is_read_again() {
         json!([{"command": "dd", "path": "-flat", "kind": "short", "after": 1_000_000, "count": 2}]),
         json!([{"command": "dd", "path": "-flat", "kind": "long", "after": 512}]),
         json!([{"command": "dd", "path": "-flat", "kind": "stall", "after": 70_000}]),
-        json!([{"command": "cat", "path": ".vmx", "kind": "short", "after": 20}]),
-        json!([{"command": "cat", "path": ".vmx", "kind": "cut", "after": 20}]),
+        json!([{"command": "dd", "path": ".vmx", "kind": "short", "after": 20}]),
+        json!([{"command": "dd", "path": ".vmx", "kind": "cut", "after": 20}]),
     ]
     .into_iter()
     .enumerate()

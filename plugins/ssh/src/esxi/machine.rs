@@ -7,7 +7,7 @@ use vmdk2kvm_vmx::{MAX_SIZE, VmxDisk};
 
 use super::descriptor::{self, Descriptor, Obstacle};
 use super::place::Place;
-use super::server::Server;
+use super::server::{Server, absent, too_large};
 use super::snapshots::{self, Snapshot};
 use super::transport;
 use super::vim;
@@ -217,25 +217,19 @@ fn chain(server: &Server, top: &Place) -> Result<(Option<Descriptor>, Vec<Place>
 
 /// A descriptor; `None`: the file is none, which is for the flattener to judge.
 fn describe(server: &Server, place: &Place) -> Result<Option<Descriptor>> {
-    match server.look(place)? {
-        None => Err(PluginError::unusable(format!("{place}: it is not there"))
-            .hint("it may have been moved meanwhile: run the command again")),
-        Some(told) if told.size > descriptor::LONGEST => Ok(None),
-        Some(_) => Ok(Descriptor::parse(&server.read(place, descriptor::LONGEST)?)),
-    }
+    let (told, bytes) = server.small(place, descriptor::LONGEST)?.ok_or_else(|| absent(place))?;
+    Ok(if told.size > descriptor::LONGEST { None } else { Descriptor::parse(&bytes) })
 }
 
 /// The snapshots of a VM.
 pub fn snapshots(server: &Server, vmx: &Place) -> Result<Vec<Snapshot>> {
     let list = vmx.beside(&format!("{}.vmsd", vmx.stem()))?;
-    match server.look(&list)? {
-        // A VM that never had one may have no list.
-        None => Ok(Vec::new()),
-        Some(_) => {
-            let bytes = server.read(&list, snapshots::LONGEST)?;
-            snapshots::parse(&bytes).map_err(|error| error.context(&list))
-        }
+    // A VM that never had one may have no list.
+    let Some((told, bytes)) = server.small(&list, snapshots::LONGEST)? else { return Ok(Vec::new()) };
+    if told.size > snapshots::LONGEST {
+        return Err(too_large(&list, told.size, snapshots::LONGEST));
     }
+    snapshots::parse(&bytes).map_err(|error| error.context(&list))
 }
 
 /// Whether a VM runs.

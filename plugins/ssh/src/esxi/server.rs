@@ -28,6 +28,8 @@ const ALIVE: Duration = Duration::from_secs(60);
 pub const UNIT: u64 = 1 << 20;
 /// Bytes of a sector.
 const SECTOR: u64 = 512;
+/// Bytes of a block of a small file.
+const SMALL: u64 = 64 << 10;
 
 /// How a host is talked to.
 #[derive(Debug, Clone)]
@@ -162,42 +164,43 @@ impl Server {
 
     /// What the host tells of a file; `None`: it is not there.
     pub fn look(&self, place: &Place) -> Result<Option<Told>> {
-        let (output, ended) = self.ask(&format!("stat -L -c '%s %Y %F' {}", quote(place.path())), 256)?;
+        let (output, ended) = self.ask(&stat(place), 256)?;
         if !ended.is_good() {
             let error = refused(place, &ended);
             return if error.kind == ErrorKind::Unusable { Ok(None) } else { Err(error) };
         }
-        let text = String::from_utf8_lossy(&output);
-        let mut words = text.trim().splitn(3, ' ');
-        let size = words.next().and_then(|size| size.parse().ok());
-        let (Some(size), Some(modified), Some(kind)) = (size, words.next(), words.next()) else {
-            return Err(PluginError::unusable(format!(
-                "{place}: the host states no size of it: '{}'",
-                escape(text.trim())
-            ))
-            .hint("this program does not know the host's release; read it by its API: vsphere://"));
-        };
-        if !kind.starts_with("regular") {
-            return Err(PluginError::unusable(format!("{place}: it is a {}, not a file", escape(kind)))
-                .hint("raw devices and folders hold no disk that can be read here"));
-        }
-        Ok(Some(Told { size, modified: modified.to_owned() }))
+        told(place, &output).map(Some)
     }
 
-    /// All of a small file.
-    pub fn read(&self, place: &Place, limit: u64) -> Result<Vec<u8>> {
-        let told = self.look(place)?.ok_or_else(|| absent(place))?;
-        if told.size > limit {
-            return Err(PluginError::unusable(format!("{place}: it has {} bytes; the limit is {limit}", told.size))
-                .hint("make sure that this is the right file"));
-        }
-        let command = format!("cat {}", quote(place.path()));
-        let bytes = self.again(&mut |shell| {
-            let (bytes, ended) = whole(shell, &command, told.size)?;
-            complete(place, told.size, bytes.len() as u64, &ended)?;
-            Ok(bytes)
+    /// A small file: what the host tells of it, and its beginning up to the limit or a little beyond. `None`: it is not there. It is one command:
+    /// each one costs two round trips, and a process of a host that has little memory for them.
+    pub fn small(&self, place: &Place, limit: u64) -> Result<Option<(Told, Vec<u8>)>> {
+        let count = limit / SMALL + 1;
+        let command = format!("{} && dd if={} bs={SMALL} skip=0 count={count}", stat(place), quote(place.path()));
+        let read = self.again(&mut |shell| {
+            let (mut output, ended) = whole(shell, &command, 256 + count * SMALL)?;
+            if !ended.is_good() && refused(place, &ended).kind == ErrorKind::Unusable {
+                return Ok(None);
+            }
+            let line = output.iter().position(|byte| *byte == b'\n').map_or(output.len(), |at| at + 1);
+            let bytes = output.split_off(line);
+            if output.is_empty() {
+                complete(place, 0, 0, &ended)?;
+            }
+            let told = told(place, &output).map_err(Failed::Final)?;
+            complete(place, told.size.min(count * SMALL), bytes.len() as u64, &ended)?;
+            Ok(Some((told, bytes)))
         });
-        bytes.map_err(|error| error.context("reading a file of the host"))
+        read.map_err(|error| error.context("reading a file of the host"))
+    }
+
+    /// All of a small file that has to be there.
+    pub fn read(&self, place: &Place, limit: u64) -> Result<Vec<u8>> {
+        let (told, bytes) = self.small(place, limit)?.ok_or_else(|| absent(place))?;
+        if told.size > limit {
+            return Err(too_large(place, told.size, limit));
+        }
+        Ok(bytes)
     }
 
     /// Bytes of a file. They begin at a whole unit, and end at one or with the last sector.
@@ -232,6 +235,26 @@ impl Server {
             complete(place, buffer.len() as u64, done as u64 + u64::from(over), &ended)
         })
     }
+}
+
+fn stat(place: &Place) -> String {
+    format!("stat -L -c '%s %Y %F' {}", quote(place.path()))
+}
+
+/// Reads the answer to it.
+fn told(place: &Place, answer: &[u8]) -> Result<Told> {
+    let text = String::from_utf8_lossy(answer);
+    let mut words = text.trim().splitn(3, ' ');
+    let size = words.next().and_then(|size| size.parse().ok());
+    let (Some(size), Some(modified), Some(kind)) = (size, words.next(), words.next()) else {
+        return Err(PluginError::unusable(format!("{place}: the host states no size of it: '{}'", escape(text.trim())))
+            .hint("this program does not know the host's release; read it by its API: vsphere://"));
+    };
+    if !kind.starts_with("regular") {
+        return Err(PluginError::unusable(format!("{place}: it is a {}, not a file", escape(kind)))
+            .hint("raw devices and folders hold no disk that can be read here"));
+    }
+    Ok(Told { size, modified: modified.to_owned() })
 }
 
 /// All that a command writes.
@@ -270,7 +293,14 @@ fn complete(place: &Place, wanted: u64, came: u64, ended: &Ended) -> Result<(), 
     ))
 }
 
-fn absent(place: &Place) -> PluginError {
+/// The error of a small file that is none.
+pub fn too_large(place: &Place, size: u64, limit: u64) -> PluginError {
+    PluginError::unusable(format!("{place}: it has {size} bytes; the limit is {limit}"))
+        .hint("make sure that this is the right file")
+}
+
+/// The error of a file that has to be there.
+pub fn absent(place: &Place) -> PluginError {
     PluginError::unusable(format!("{place}: it is not there"))
         .hint("it may have been moved meanwhile: run the command again")
 }

@@ -7,7 +7,7 @@ use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, Transport};
 
 use super::file::RemoteFile;
 use super::place::Place;
-use super::server::{Server, Told};
+use super::server::{Server, Told, absent};
 
 /// The scheme of a file that is read through a host's shell.
 pub const SCHEME: &str = "ssh-file";
@@ -43,10 +43,7 @@ impl ShellTransport {
     }
 
     fn told(&self, place: &Place) -> Result<Told> {
-        self.server.look(place)?.ok_or_else(|| {
-            PluginError::unusable(format!("{place}: it is not there"))
-                .hint("it may have been moved meanwhile: run the command again")
-        })
+        self.server.look(place)?.ok_or_else(|| absent(place))
     }
 }
 
