@@ -26,6 +26,11 @@ impl Mounted {
 
     /// The same; what was said when the kernel refuses it.
     pub fn try_by_kernel(image: &Path, options: &str) -> Result<Self, String> {
+        // A loop device that something looks at outlives its mount. The next one would be given it, with what it remembers of other bytes.
+        let begun = Instant::now();
+        while is_attached(image) && begun.elapsed() < BUSY {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let place = Self::place(image);
         let options = if options.is_empty() { "loop".to_owned() } else { format!("loop,{options}") };
         let out = Command::new("mount").arg("-o").arg(options).arg(image).arg(&place).output().unwrap();
@@ -63,6 +68,13 @@ impl Drop for Mounted {
         }
         assert!(done || std::thread::panicking(), "umount {}", self.0.display());
     }
+}
+
+/// Whether a loop device has an image.
+fn is_attached(image: &Path) -> bool {
+    let devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    let backing = |device: fs::DirEntry| fs::read_to_string(device.path().join("loop/backing_file"));
+    devices.filter_map(|device| backing(device).ok()).any(|backing| Path::new(backing.trim_end()) == image)
 }
 
 /// What the kernel finds in a filesystem, for reading only.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use vmdk2kvm_plugin_api::model::Way;
-use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result, Transport};
+use vmdk2kvm_plugin_api::{BlockSource, Result, Transport};
 
 use super::file::RemoteFile;
 use super::place::Place;
