@@ -10,6 +10,12 @@ use rustix::process::{Pid, Signal, getppid, kill_process};
 use crate::faults::{self, Fault};
 use crate::{Bad, Done, Host, vim};
 
+/// `cat`.
+pub fn cat(host: &Host, path: &str) -> Done {
+    let file = open(host, "cat", path)?;
+    send(host, "cat", path, file, u64::MAX)
+}
+
 /// `dd if=F bs=N skip=N count=N`; what it did it says as a host does.
 pub fn dd(host: &Host, options: &[&str]) -> Done {
     let get = |name: &str| options.iter().find_map(|option| option.strip_prefix(name)?.strip_prefix('='));

@@ -84,6 +84,7 @@ fn run(host: &Host, line: &str) -> Done {
     let words = words::split(line).ok_or_else(|| Bad("esxi-shell: refused: no plain words".to_owned(), 126))?;
     let all: Vec<&str> = words.iter().map(String::as_str).collect();
     all.split(|word| *word == "&&").try_for_each(|command| match command {
+        ["cat", path] => files::cat(host, path),
         ["dd", options @ ..] => files::dd(host, options),
         ["stat", "-L", "-c", "%s %Y %F", path] => files::stat(host, path),
         ["vim-cmd", verb, arguments @ ..] => vim::run(host, verb, arguments),

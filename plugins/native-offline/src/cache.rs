@@ -11,6 +11,8 @@ use vmdk2kvm_plugin_api::{BlockSource, ErrorKind, Extent, Hints, Host, PluginErr
 const BLOCK: u64 = 64 << 10;
 /// Most blocks that are kept: 32 MiB.
 const KEPT: usize = 512;
+/// Bytes that are read at once past the cache: a large file would push out all else, and be in memory twice.
+const LARGE: usize = 8 << 20;
 /// Longest reading of one guest; a larger one is the appliance's.
 const TIME: Duration = Duration::from_secs(600);
 /// Most bytes that are read of one guest.
@@ -47,6 +49,21 @@ impl Cache {
         Arc::new(CachedDisk { cache: self.clone(), number, source })
     }
 
+    /// Counts what is read now, and ends a reader that asks for too much.
+    fn count(&self, length: u64) -> Result<()> {
+        self.host.check_cancelled()?;
+        let too_much = |what: &str| {
+            PluginError::new(ErrorKind::Cannot, format!("the guest takes too {what} to read without an appliance"))
+        };
+        if self.begin.elapsed() > TIME {
+            return Err(too_much("long"));
+        }
+        if self.read.fetch_add(length, Ordering::Relaxed) > BYTES {
+            return Err(too_much("much"));
+        }
+        Ok(())
+    }
+
     fn block(&self, disk: &CachedDisk, number: u64) -> Result<Arc<[u8]>> {
         let key = (disk.number, number);
         {
@@ -58,18 +75,9 @@ impl Cache {
                 return Ok(kept.bytes.clone());
             }
         }
-        self.host.check_cancelled()?;
         let start = number * BLOCK;
         let length = BLOCK.min(disk.source.size() - start);
-        let too_much = |what: &str| {
-            PluginError::new(ErrorKind::Cannot, format!("the guest takes too {what} to read without an appliance"))
-        };
-        if self.begin.elapsed() > TIME {
-            return Err(too_much("long"));
-        }
-        if self.read.fetch_add(length, Ordering::Relaxed) > BYTES {
-            return Err(too_much("much"));
-        }
+        self.count(length)?;
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
         read_exact_at(disk.source.as_ref(), start, &mut bytes)?;
         let bytes: Arc<[u8]> = bytes.into();
@@ -105,6 +113,11 @@ impl BlockSource for CachedDisk {
         }
         if buffer.is_empty() {
             return Ok(0);
+        }
+        if let Some(large) = buffer.get_mut(..LARGE).filter(|_| offset % BLOCK == 0) {
+            self.cache.count(LARGE as u64)?;
+            read_exact_at(self.source.as_ref(), offset, large)?;
+            return Ok(LARGE);
         }
         let block = self.cache.block(self, offset / BLOCK)?;
         let within = usize::try_from(offset % BLOCK).unwrap_or(0);
@@ -160,5 +173,17 @@ mod tests {
             disk.read_at(number * BLOCK, &mut last).unwrap();
         }
         assert!(cache.blocks.lock().unwrap().kept.len() <= KEPT);
+    }
+
+    #[test]
+    fn what_is_large_passes_by_the_cache_and_counts() {
+        let cache = Cache::new(FakeHost::new().without_settings());
+        let disk = cache.disk(0, Arc::new(Counted(AtomicUsize::new(0))));
+        let mut bytes = vec![0; 2 * LARGE + 5];
+        read_exact_at(disk.as_ref(), BLOCK - 5, &mut bytes).unwrap();
+        assert_eq!((bytes[4], bytes[5]), (0, 1));
+        // The block where it begins is kept, and nothing else.
+        assert_eq!(cache.blocks.lock().unwrap().kept.len(), 1);
+        assert_eq!(cache.read.load(Ordering::Relaxed), 2 * LARGE as u64 + BLOCK);
     }
 }

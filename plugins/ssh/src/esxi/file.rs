@@ -18,8 +18,8 @@ const MOST: u64 = 64;
 const LARGE: u64 = 8;
 /// So many ranges are read ahead beyond those that are on their way at once, so that no connection waits for who reads.
 const BEYOND: u64 = 2;
-/// So many units are kept of a file beside those that are read ahead.
-const KEPT: u64 = 24;
+/// So many units are kept of a file beside those that are read ahead: threads that read side by side are in two ranges.
+const KEPT: u64 = 2 * RANGE;
 /// So many of the units that were asked for last are remembered, and so many of those of a range's length before a unit make it one that is read in
 /// order: several threads read pieces of a few units side by side.
 const REMEMBERED: usize = 64;
@@ -43,6 +43,8 @@ struct Inner {
 struct Range {
     first: u64,
     bytes: Arc<Vec<u8>>,
+    /// It was read to its end.
+    is_done: bool,
 }
 
 impl Range {
@@ -68,20 +70,23 @@ struct Units {
 }
 
 impl Units {
-    /// The range that holds a unit, and where in it the unit begins.
-    fn find(&mut self, number: u64) -> Option<(Arc<Vec<u8>>, usize)> {
+    /// The range that holds a unit, and where in it the unit begins. So many bytes from there on are read now.
+    fn find(&mut self, number: u64, length: usize) -> Option<(Arc<Vec<u8>>, usize)> {
         let at = self.kept.iter().position(|range| range.holds(number))?;
-        let range = self.kept.remove(at)?;
+        let mut range = self.kept.remove(at)?;
         let found = (Arc::clone(&range.bytes), ((number - range.first) * UNIT) as usize);
+        range.is_done |= found.1 + length >= range.bytes.len();
         self.kept.push_back(range);
         Some(found)
     }
 
-    /// Keeps a range, and of the others at most so many units.
+    /// Keeps a range, and of the others at most so many units. Those that were read to their end go first: what was read ahead and not used
+    /// yet was not used for longest, too, and would have to be read again.
     fn keep(&mut self, range: Range, most: u64) {
         self.kept.push_back(range);
         while self.kept.len() > 1 && self.kept.iter().map(Range::count).sum::<u64>() > most {
-            self.kept.pop_front();
+            let done = self.kept.iter().position(|range| range.is_done);
+            self.kept.remove(done.unwrap_or(0));
         }
     }
 
@@ -124,7 +129,7 @@ impl Inner {
         units.coming.retain(|range| *range != (first, end));
         if read.is_ok() {
             let coming: u64 = units.coming.iter().map(|(first, end)| end - first).sum();
-            units.keep(Range { first, bytes: Arc::new(bytes) }, kept.saturating_sub(coming));
+            units.keep(Range { first, bytes: Arc::new(bytes), is_done: false }, kept.saturating_sub(coming));
         }
         drop(units);
         self.came.notify_all();
@@ -156,13 +161,13 @@ impl RemoteFile {
         KEPT + self.ahead() * RANGE
     }
 
-    /// A range that holds a unit, by the unit's number, and where it begins there.
-    fn unit(&self, number: u64) -> Result<(Arc<Vec<u8>>, usize)> {
+    /// The range that holds a unit, and where in it the unit begins; it is fetched where it is not there. So many bytes from there on are read now.
+    fn unit(&self, number: u64, length: usize) -> Result<(Arc<Vec<u8>>, usize)> {
         let inner = &self.inner;
         let mut units = inner.units();
         let in_order = units.ask(number);
         loop {
-            let found = units.find(number);
+            let found = units.find(number, length);
             // Who asks comes before what is read ahead: that may take every connection.
             let own = (found.is_none() && !units.is_coming(number)).then(|| match in_order {
                 true => inner.range_from(&units, number),
@@ -242,7 +247,7 @@ impl BlockSource for RemoteFile {
             self.inner.server.range(place, offset, &mut buffer[..whole])?;
             return Ok(whole);
         }
-        let (range, unit) = self.unit(offset / UNIT)?;
+        let (range, unit) = self.unit(offset / UNIT, (offset % UNIT) as usize + buffer.len())?;
         let begin = unit + (offset % UNIT) as usize;
         let count = buffer.len().min(range.len() - begin);
         buffer[..count].copy_from_slice(&range[begin..begin + count]);
@@ -282,16 +287,34 @@ mod tests {
     #[test]
     fn what_was_used_last_goes_last() {
         let mut units = Units::default();
-        let range = |first: u64, count: u64| Range { first, bytes: vec![first as u8; (count * UNIT) as usize].into() };
         [range(0, 1), range(4, 2), range(9, 1)].into_iter().for_each(|range| units.keep(range, 4));
-        let (bytes, at) = units.find(5).unwrap();
-        assert_eq!((bytes[at], at as u64), (4, UNIT));
+        let (bytes, at) = units.find(4, 1).unwrap();
+        assert_eq!((bytes[at], at), (4, 0));
         units.keep(range(12, 1), 4);
-        assert_eq!(units.kept.iter().map(|range| range.first).collect::<Vec<_>>(), [9, 4, 12]);
+        assert_eq!(firsts(&units), [9, 4, 12]);
         // What is larger than the limit is kept all the same: somebody waits for it.
         units.keep(range(20, 8), 4);
-        assert_eq!(units.kept.iter().map(|range| range.first).collect::<Vec<_>>(), [20]);
+        assert_eq!(firsts(&units), [20]);
         units.coming.push((8, 16));
-        assert!(units.is_coming(8) && units.is_there(27) && !units.is_coming(16) && units.find(9).is_none());
+        assert!(units.is_coming(8) && units.is_there(27) && !units.is_coming(16) && units.find(9, 1).is_none());
+    }
+
+    #[test]
+    fn what_was_read_to_its_end_goes_before_what_was_not_used_yet() {
+        let mut units = Units::default();
+        [range(0, 2), range(2, 2), range(4, 2)].into_iter().for_each(|range| units.keep(range, 6));
+        units.find(2, UNIT as usize).unwrap();
+        units.find(0, UNIT as usize).unwrap();
+        units.find(1, UNIT as usize).unwrap();
+        units.keep(range(6, 2), 6);
+        assert_eq!(firsts(&units), [4, 2, 6]);
+    }
+
+    fn range(first: u64, count: u64) -> Range {
+        Range { first, bytes: vec![first as u8; (count * UNIT) as usize].into(), is_done: false }
+    }
+
+    fn firsts(units: &Units) -> Vec<u64> {
+        units.kept.iter().map(|range| range.first).collect()
     }
 }
