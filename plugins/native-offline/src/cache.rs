@@ -12,7 +12,7 @@ const BLOCK: u64 = 64 << 10;
 /// Most blocks that are kept: 32 MiB.
 const KEPT: usize = 512;
 /// Bytes that are read at once past the cache: a large file would push out all else, and be in memory twice.
-const LARGE: usize = 8 << 20;
+const LARGE: usize = 1 << 20;
 /// Longest reading of one guest; a larger one is the appliance's.
 const TIME: Duration = Duration::from_secs(600);
 /// Most bytes that are read of one guest.
