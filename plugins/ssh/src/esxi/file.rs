@@ -20,6 +20,8 @@ const LARGE: u64 = 8;
 const BEYOND: u64 = 2;
 /// So many units are kept of a file beside those that are read ahead: threads that read side by side are in two ranges.
 const KEPT: u64 = 2 * RANGE;
+/// So much memory of ranges waits to be used again: one comes for one that goes.
+const SPARE: usize = 2;
 /// So many of the units that were asked for last are remembered, and so many of those of a range's length before a unit make it one that is read in
 /// order: several threads read pieces of a few units side by side.
 const REMEMBERED: usize = 64;
@@ -65,6 +67,8 @@ struct Units {
     coming: Vec<(u64, u64)>,
     /// The numbers of those that were asked for.
     asked: VecDeque<u64>,
+    /// Memory of ranges that are kept no more: given back and asked for again, it would be taken twice and more.
+    spare: Vec<Vec<u8>>,
     /// Nobody wants any more.
     closed: bool,
 }
@@ -86,7 +90,10 @@ impl Units {
         self.kept.push_back(range);
         while self.kept.len() > 1 && self.kept.iter().map(Range::count).sum::<u64>() > most {
             let done = self.kept.iter().position(|range| range.is_done);
-            self.kept.remove(done.unwrap_or(0));
+            let gone = self.kept.remove(done.unwrap_or(0));
+            // Where somebody still reads it, it goes when that has ended.
+            self.spare.extend(gone.and_then(|range| Arc::try_unwrap(range.bytes).ok()));
+            self.spare.truncate(SPARE);
         }
     }
 
@@ -123,7 +130,8 @@ impl Inner {
     /// Reads a range that is noted as coming, and keeps its units.
     fn bring(&self, first: u64, end: u64, kept: u64) -> Result<()> {
         let length = (end * UNIT).min(self.size) - first * UNIT;
-        let mut bytes = vec![0; length as usize];
+        let mut bytes = self.units().spare.pop().unwrap_or_default();
+        bytes.resize(length as usize, 0);
         let read = self.server.range(&self.place, first * UNIT, &mut bytes);
         let mut units = self.units();
         units.coming.retain(|range| *range != (first, end));
