@@ -13,7 +13,7 @@ pub const MAX_FILE: u64 = 1 << 30;
 /// Most entries of one folder.
 pub const MAX_ENTRIES: usize = 1 << 20;
 /// Most folders whose entries are kept.
-const MAX_FOLDERS: usize = 4096;
+pub const MAX_FOLDERS: usize = 4096;
 
 /// A filesystem of nodes.
 pub trait Nodes: Send + Sync {

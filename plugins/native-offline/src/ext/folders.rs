@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use vmdk2kvm_plugin_api::{BlockSource, PluginError, Result};
 
 use crate::bytes::{damaged, le16, le32, read};
-use crate::tree::MAX_ENTRIES;
+use crate::tree::{MAX_ENTRIES, MAX_FOLDERS};
 
 const ROOT: u32 = 2;
 const WIDE: u32 = 0x80;
@@ -20,8 +20,6 @@ const EXTENT_MAGIC: u16 = 0xf30a;
 const MAX_DEPTH: u16 = 5;
 /// The inode, the length and the length of the name are before an entry's name.
 const ENTRY_HEAD: usize = 8;
-/// Most folders whose entries are kept.
-const MAX_FOLDERS: usize = 4096;
 
 /// The inodes by the names of a folder.
 pub type Names = Arc<HashMap<Vec<u8>, u32>>;

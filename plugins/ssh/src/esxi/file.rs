@@ -20,7 +20,9 @@ const LARGE: u64 = 8;
 const BEYOND: u64 = 2;
 /// So many units are kept of a file beside those that are read ahead: threads that read side by side are in two ranges.
 const KEPT: u64 = 2 * RANGE;
-/// So much memory of ranges waits to be used again: one comes for one that goes.
+/// Bytes of a whole range.
+const WHOLE: usize = (RANGE * UNIT) as usize;
+/// So much memory of whole ranges waits to be used again: one comes for one that goes.
 const SPARE: usize = 2;
 /// So many of the units that were asked for last are remembered, and so many of those of a range's length before a unit make it one that is read in
 /// order: several threads read pieces of a few units side by side.
@@ -67,7 +69,7 @@ struct Units {
     coming: Vec<(u64, u64)>,
     /// The numbers of those that were asked for.
     asked: VecDeque<u64>,
-    /// Memory of ranges that are kept no more: given back and asked for again, it would be taken twice and more.
+    /// Memory of whole ranges that are kept no more: given back and asked for again, it would be taken twice and more.
     spare: Vec<Vec<u8>>,
     /// Nobody wants any more.
     closed: bool,
@@ -92,7 +94,8 @@ impl Units {
             let done = self.kept.iter().position(|range| range.is_done);
             let gone = self.kept.remove(done.unwrap_or(0));
             // Where somebody still reads it, it goes when that has ended.
-            self.spare.extend(gone.and_then(|range| Arc::try_unwrap(range.bytes).ok()));
+            let bytes = gone.and_then(|range| Arc::try_unwrap(range.bytes).ok());
+            self.spare.extend(bytes.filter(|bytes| bytes.len() == WHOLE));
             self.spare.truncate(SPARE);
         }
     }
@@ -130,8 +133,9 @@ impl Inner {
     /// Reads a range that is noted as coming, and keeps its units.
     fn bring(&self, first: u64, end: u64, kept: u64) -> Result<()> {
         let length = (end * UNIT).min(self.size) - first * UNIT;
-        let mut bytes = self.units().spare.pop().unwrap_or_default();
-        bytes.resize(length as usize, 0);
+        // A smaller range would hold more memory than it is counted for.
+        let spare = if length == WHOLE as u64 { self.units().spare.pop() } else { None };
+        let mut bytes = spare.unwrap_or_else(|| vec![0; length as usize]);
         let read = self.server.range(&self.place, first * UNIT, &mut bytes);
         let mut units = self.units();
         units.coming.retain(|range| *range != (first, end));
